@@ -1,0 +1,493 @@
+"""One product, declared in one TOML file: `read_product` turns it into frozen, validated values."""
+
+import datetime as dt
+import hashlib
+import re
+import string
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from somo.core.variables import FORCING
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+Statistic = Literal["mean", "std", "aridity"]
+
+
+class ProductError(ValueError):
+    """A product declaration that cannot be used; the text names file, key, value and what is allowed."""
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Period(_Declared):
+    """Days of the product, both included; without `end` it reaches as far as the forcing does."""
+
+    start: dt.date
+    end: dt.date | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end is not None and self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+
+class RegularGrid(_Declared):
+    """Cells of `step_deg` degrees between the outer edges given in degrees."""
+
+    kind: Literal["regular"] = "regular"
+    west: float
+    east: float
+    south: float
+    north: float
+    step_deg: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> Self:
+        for axis, low, high in (("longitude", self.west, self.east), ("latitude", self.south, self.north)):
+            cells = (high - low) / self.step_deg
+            if cells < 0.5 or abs(cells - round(cells)) > 1e-6:
+                raise ValueError(f"{axis} {low}..{high} is not a whole number of cells of {self.step_deg} degrees")
+        return self
+
+
+class ForcingGrid(_Declared):
+    """Cells at the forcing's own coordinates, which may be irregular; `step_deg` is the width of one cell."""
+
+    kind: Literal["forcing"]
+    step_deg: float = Field(gt=0)
+
+
+Grid = Annotated[RegularGrid | ForcingGrid, Field(discriminator="kind")]
+
+
+class Domain(_Declared):
+    """A further domain that lends its stations to training and is not predicted; fills `{domain}` in URLs."""
+
+    grid: Grid
+
+
+class Layer(_Declared):
+    """A soil layer, metres below the surface."""
+
+    name: Name
+    top_m: float = Field(ge=0)
+    bottom_m: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _downward(self) -> Self:
+        if self.bottom_m <= self.top_m:
+            raise ValueError(f"bottom_m {self.bottom_m} must lie below top_m {self.top_m}")
+        return self
+
+    @property
+    def depth_m(self) -> float:
+        return round((self.top_m + self.bottom_m) / 2, 6)
+
+
+class Source(_Declared):
+    """Gridded files over time: where they are and what their numbers mean."""
+
+    url: str
+    variable: str
+    units: str
+    frequency: Literal["daily", "sub-daily"] = "daily"
+    kind: Literal["instantaneous", "accumulated"] = "instantaneous"
+    accumulation: Literal["day", "step"] = "day"
+    provisional_days: int | None = Field(None, ge=0)
+    expver: str | None = None
+
+    @model_validator(mode="after")
+    def _url_pattern(self) -> Self:
+        fields = {f for _, f, _, _ in string.Formatter().parse(self.url) if f is not None}
+        if unknown := fields - {"year", "month", "domain"}:
+            raise ValueError(f"url {self.url!r} has {{{sorted(unknown)[0]}}}; allowed are {{year}}, {{month}}, {{domain}}")
+        if "month" in fields and "year" not in fields:
+            raise ValueError(f"url {self.url!r} has {{month}} without {{year}}")
+        return self
+
+
+class Forcing(_Declared):
+    """One dynamic variable: read from a `Source`, or the sum of other declared variables (`sum_of`).
+
+    `input = false` declares a variable that only serves others (a sum, a climatology) and not the network.
+    """
+
+    source: Source | None = None
+    sum_of: tuple[str, ...] = ()
+    input: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or "source" in value:
+            return value
+        own = {k: v for k, v in value.items() if k in ("sum_of", "input")}
+        rest = {k: v for k, v in value.items() if k not in own}
+        return {**own, "source": rest} if rest or not own.get("sum_of") else own
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if self.source is not None and self.sum_of:
+            raise ValueError("give either url and variable, or sum_of, not both")
+        return self
+
+
+class Static(_Declared):
+    """One static feature per cell: a variable of a file, or computed from the forcing's climatology.
+
+    `gaps = "mean"` fills missing land cells with the mean over cells; `categories` turns class numbers into
+    one 0/1 feature each.
+    """
+
+    url: str | None = None
+    variable: str | None = None
+    units: str = "1"
+    gaps: Literal["error", "mean"] = "error"
+    categories: tuple[int, ...] = ()
+    computed: Statistic | None = None
+    of: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.computed is None) == (self.url is None):
+            raise ValueError(f"give either url and variable, or computed (one of {', '.join(get_args(Statistic))})")
+        if self.url is not None and self.variable is None:
+            raise ValueError("variable is missing: the name inside the file")
+        if self.computed in ("mean", "std") and self.of is None:
+            raise ValueError(f'computed = "{self.computed}" needs of = the name of a forcing variable')
+        return self
+
+
+class Insitu(_Declared):
+    """An archive of in-situ soil moisture; `independent` archives are kept out of training, for validation."""
+
+    name: Name
+    url: str
+    format: Literal["ismn", "cosmos"] = "ismn"
+    role: Literal["training", "independent"] = "training"
+    min_subdaily: int = Field(6, ge=1)
+
+
+class ReferenceLayer(_Declared):
+    """One soil layer of the reference model used for scaling."""
+
+    source: Source
+    top_m: float = Field(ge=0)
+    bottom_m: float = Field(gt=0)
+
+
+class Targets(_Declared):
+    """How sensors become targets (METHOD.md, "In-situ targets")."""
+
+    scaling: Literal["reference", "pooled", "none"] = "reference"
+    min_days: int = Field(90, ge=2)
+    reference: tuple[ReferenceLayer, ...] = ()
+
+    @model_validator(mode="after")
+    def _reference_given(self) -> Self:
+        if (self.scaling == "reference") != bool(self.reference):
+            raise ValueError(f'scaling = "{self.scaling}" and {len(self.reference)} [[targets.reference]] layers contradict')
+        return self
+
+
+class Network(_Declared):
+    """EA-LSTM hyperparameters."""
+
+    hidden: int = Field(128, ge=1)
+    dropout: float = Field(0.4, ge=0, lt=1)
+    forget_bias: float = 5.0
+
+
+class Sequence(_Declared):
+    """`lookback - 1` days of spin-up, then `predict_last_n` supervised or predicted days."""
+
+    lookback: int = Field(365, ge=1)
+    predict_last_n: int = Field(365, ge=1)
+    lag_days: Literal[0, 1] = 0
+
+    @property
+    def spinup_days(self) -> int:
+        """Days of forcing needed before the first predicted day."""
+        return self.lookback - 1 + self.lag_days
+
+    @property
+    def length(self) -> int:
+        """Days in one sequence."""
+        return self.lookback - 1 + self.predict_last_n
+
+
+class Training(_Declared):
+    """One training run, the ensemble and the folds; `period` bounds what is learnt from and the climatology."""
+
+    period: Period | None = None
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(256, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    schedule: Literal["one-cycle", "step", "constant"] = "one-cycle"
+    weight_decay: float = Field(0.0, ge=0)
+    input_noise: float = Field(0.0, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    members: int = Field(5, ge=1)
+    seed: int = 0
+    folds: int = Field(5, ge=2)
+    fold_distance_km: float = Field(0.0, ge=0)
+    held_back: float = Field(0.1, ge=0, lt=1)
+    patience: int = Field(5, ge=1)
+
+
+class Chunks(_Declared):
+    """Zarr layout: `time`, `lat`, `lon` of one stored chunk; a region's tile is `tile` cells high and wide (a shard)."""
+
+    time: int = Field(64, ge=1)
+    lat: int = Field(60, ge=1)
+    lon: int = Field(96, ge=1)
+    tile_lat: int = Field(60, ge=1)
+    tile_lon: int = Field(96, ge=1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for axis in ("lat", "lon"):
+            chunk, tile = getattr(self, axis), getattr(self, f"tile_{axis}")
+            if tile % chunk:
+                raise ValueError(f"tile_{axis} {tile} is not a multiple of the chunk {axis} {chunk}")
+        return self
+
+
+class Cluster(_Declared):
+    """Where Dask comes from; `workers` 0 means as many as the machine has cores."""
+
+    kind: Literal["local", "address", "kubernetes", "slurm"] = "local"
+    workers: int = Field(0, ge=0)
+    gpu_workers: int = Field(0, ge=0)
+    memory_gb: float = Field(4.0, gt=0)
+    address: str | None = None
+    queue: str | None = None
+    namespace: str | None = None
+    image: str | None = None
+    walltime: str = "04:00:00"
+
+
+class Drought(_Declared):
+    """Climatology of the drought classes; without a base period the whole product serves."""
+
+    base: Period | None = None
+    window_days: int = Field(30, ge=1)
+    every_days: int = Field(10, ge=1)
+
+
+class Compared(_Declared):
+    """Another soil-moisture product to compare with; `layers` names, per layer of ours, the variables it stands for."""
+
+    name: Name
+    url: str
+    format: Literal["somo-v1", "era5-land", "gleam", "clm-da", "esa-cci"]
+    variable: str | None = None
+
+
+class Checks(_Declared):
+    """The gate: a version that breaks one of these is not released."""
+
+    valid_min: float = 0.0
+    valid_max: float = 1.0
+    max_nan_fraction: float = Field(0.0, ge=0, le=1)
+    max_seam: float = Field(0.01, gt=0)
+    max_block_jump: float = Field(0.01, gt=0)
+    max_year_jump: float = Field(0.01, gt=0)
+    max_skill_drop: float = Field(0.02, ge=0)
+    min_applicable: float = Field(0.0, ge=0, le=1)
+
+
+class Publication(_Declared):
+    """What readers and catalogues are told about the data."""
+
+    title: str = ""
+    summary: str = ""
+    creator: str = "SoMo developers"
+    creator_url: str = ""
+    institution: str = ""
+    licence: str = "CC-BY-4.0"
+    references: str = "O, Orth, Weber, Park (2022), Sci Data 9:701; O & Orth (2021), Sci Data 8:170"
+
+
+def _default_layers() -> tuple[Layer, ...]:
+    return (
+        Layer(name="layer1", top_m=0.0, bottom_m=0.1),
+        Layer(name="layer2", top_m=0.1, bottom_m=0.3),
+        Layer(name="layer3", top_m=0.3, bottom_m=0.5),
+    )
+
+
+class Product(_Declared):
+    """Everything that makes one product; equal declarations make equal bytes."""
+
+    name: Name
+    version: str = Field("1.0.0", pattern=r"^\d+\.\d+\.\d+$")
+    root: str | None = None
+    period: Period
+    grid: Grid
+    domains: dict[Name, Domain] = {}
+    layers: tuple[Layer, ...] = Field(default_factory=_default_layers, min_length=1)
+    forcing: dict[str, Forcing] = Field(min_length=1)
+    static: dict[Name, Static] = Field(min_length=1)
+    insitu: tuple[Insitu, ...] = Field(min_length=1)
+    targets: Targets
+    network: Network = Network()
+    sequence: Sequence = Sequence()
+    training: Training = Training()
+    chunks: Chunks = Chunks()
+    cluster: Cluster = Cluster()
+    drought: Drought = Drought()
+    compare: tuple[Compared, ...] = ()
+    checks: Checks = Checks()
+    publication: Publication = Publication()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        self._check_forcing()
+        self._check_static()
+        names = [layer.name for layer in self.layers]
+        if len(set(names)) < len(names):
+            raise ValueError(f"layers {names} are not all different")
+        for upper, lower in zip(self.layers, self.layers[1:], strict=False):
+            if lower.top_m < upper.bottom_m:
+                raise ValueError(f"{lower.name} begins at {lower.top_m} m, inside {upper.name}; list layers downward")
+        return self
+
+    def _check_forcing(self) -> None:
+        for name, forcing in self.forcing.items():
+            if name not in FORCING:
+                raise ValueError(f"forcing.{name} is unknown; allowed are {', '.join(FORCING)}")
+            for part in forcing.sum_of:
+                if part not in self.forcing or self.forcing[part].source is None:
+                    raise ValueError(f"forcing.{name}.sum_of names {part!r}, which has no [forcing.{part}] with a url")
+        if not self.inputs:
+            raise ValueError("no forcing variable has input = true")
+
+    def _check_static(self) -> None:
+        for name, static in self.static.items():
+            needed = ("net_radiation", "precipitation") if static.computed == "aridity" else (static.of,)
+            for variable in needed:
+                if variable is not None and variable not in self.forcing:
+                    raise ValueError(f"static.{name} is computed of {variable!r}, which is not a declared forcing")
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the dynamic inputs, in the order of declaration."""
+        return tuple(name for name, forcing in self.forcing.items() if forcing.input)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The forcing variables that are read from files."""
+        return {name: f.source for name, f in self.forcing.items() if f.source is not None}
+
+    @property
+    def home(self) -> str:
+        """Name of the domain that is predicted."""
+        return "home"
+
+    def grids(self) -> dict[str, RegularGrid | ForcingGrid]:
+        """Every domain's grid declaration, the predicted domain first."""
+        return {self.home: self.grid, **{name: domain.grid for name, domain in self.domains.items()}}
+
+
+def content_hash(*parts: object) -> str:
+    """Sixteen hexadecimal digits that name a result by its inputs."""
+    digest = hashlib.sha256()
+    for part in parts:
+        text = part.model_dump_json() if isinstance(part, BaseModel) else repr(part)
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()[:16]
+
+
+def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> Product:
+    """Read and validate a product declaration.
+
+    Parameters
+    ----------
+    path : the TOML file
+    environ : values for `${NAME}` in any string of the file
+
+    Raises
+    ------
+    ProductError
+        naming file, key, value and what is allowed
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ProductError(f"{path}: cannot be read ({error.strerror}); give the path of a product TOML") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ProductError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return Product.model_validate(_expand(raw, environ or {}, str(path)))
+    except pydantic.ValidationError as error:
+        raise ProductError("\n".join(_explain(path, error))) from error
+
+
+def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        return {k: _expand(v, environ, f"{where}: {k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expand(v, environ, where) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise ProductError(f"{where} = {value!r}: environment variable {match[1]} is not set; export {match[1]}=...")
+        return environ[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", replace, value)
+
+
+def _explain(path: Path, error: pydantic.ValidationError) -> Iterator[str]:
+    for e in error.errors():
+        location = [str(p) for p in e["loc"] if p not in ("regular", "source")]
+        key = ".".join(location) or "product"
+        if e["type"] == "extra_forbidden":
+            allowed = ", ".join(_allowed(e["loc"][:-1]))
+            yield f"{path}: {key} = {e['input']!r} is unknown; allowed here: {allowed}"
+        elif e["type"] == "missing":
+            yield f"{path}: {key} is missing; add it"
+        else:
+            got = "" if isinstance(e["input"], dict | BaseModel) else f" = {e['input']!r}"
+            yield f"{path}: {key}{got}: {e['msg'].removeprefix('Value error, ')}"
+
+
+def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    """Keys that may stand at a location of the TOML, from the models themselves."""
+    model: Any = Product
+    for part in location:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(str(part))
+            model = field.annotation if field else model
+        model = _member(model, part)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    fields = [f for f in model.model_fields if f != "source"]
+    return sorted(fields + (list(Source.model_fields) if model is Forcing else []))
+
+
+def _member(annotation: Any, part: int | str) -> Any:
+    """The model behind a dict, tuple, optional or union annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    models = []
+    pending = [annotation]
+    while pending:
+        a = pending.pop()
+        if isinstance(a, type) and issubclass(a, BaseModel):
+            models.append(a)
+        pending.extend(get_args(a))
+    if str(part) == "forcing" and ForcingGrid in models:
+        return ForcingGrid
+    return next((m for m in models if m is RegularGrid), models[0] if models else annotation)
