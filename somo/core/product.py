@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import math
 import re
 import string
 import tomllib
@@ -101,14 +102,16 @@ class Source(_Declared):
     frequency: Literal["daily", "sub-daily"] = "daily"
     kind: Literal["instantaneous", "accumulated"] = "instantaneous"
     accumulation: Literal["day", "step"] = "day"
-    provisional_days: int | None = Field(None, ge=0)
+    provisional_days: int | None = Field(default=None, ge=0)
     expver: str | None = None
 
     @model_validator(mode="after")
     def _url_pattern(self) -> Self:
         fields = {f for _, f, _, _ in string.Formatter().parse(self.url) if f is not None}
         if unknown := fields - {"year", "month", "domain"}:
-            raise ValueError(f"url {self.url!r} has {{{sorted(unknown)[0]}}}; allowed are {{year}}, {{month}}, {{domain}}")
+            raise ValueError(
+                f"url {self.url!r} has {{{sorted(unknown)[0]}}}; allowed are {{year}}, {{month}}, {{domain}}"
+            )
         if "month" in fields and "year" not in fields:
             raise ValueError(f"url {self.url!r} has {{month}} without {{year}}")
         return self
@@ -173,7 +176,7 @@ class Insitu(_Declared):
     url: str
     format: Literal["ismn", "cosmos"] = "ismn"
     role: Literal["training", "independent"] = "training"
-    min_subdaily: int = Field(6, ge=1)
+    min_subdaily: int = Field(default=6, ge=1)
 
 
 class ReferenceLayer(_Declared):
@@ -188,29 +191,31 @@ class Targets(_Declared):
     """How sensors become targets (METHOD.md, "In-situ targets")."""
 
     scaling: Literal["reference", "pooled", "none"] = "reference"
-    min_days: int = Field(90, ge=2)
+    min_days: int = Field(default=90, ge=2)
     reference: tuple[ReferenceLayer, ...] = ()
 
     @model_validator(mode="after")
     def _reference_given(self) -> Self:
         if (self.scaling == "reference") != bool(self.reference):
-            raise ValueError(f'scaling = "{self.scaling}" and {len(self.reference)} [[targets.reference]] layers contradict')
+            raise ValueError(
+                f'scaling = "{self.scaling}" and {len(self.reference)} [[targets.reference]] layers contradict'
+            )
         return self
 
 
 class Network(_Declared):
     """EA-LSTM hyperparameters."""
 
-    hidden: int = Field(128, ge=1)
-    dropout: float = Field(0.4, ge=0, lt=1)
+    hidden: int = Field(default=128, ge=1)
+    dropout: float = Field(default=0.4, ge=0, lt=1)
     forget_bias: float = 5.0
 
 
 class Sequence(_Declared):
     """`lookback - 1` days of spin-up, then `predict_last_n` supervised or predicted days."""
 
-    lookback: int = Field(365, ge=1)
-    predict_last_n: int = Field(365, ge=1)
+    lookback: int = Field(default=365, ge=1)
+    predict_last_n: int = Field(default=365, ge=1)
     lag_days: Literal[0, 1] = 0
 
     @property
@@ -228,29 +233,34 @@ class Training(_Declared):
     """One training run, the ensemble and the folds; `period` bounds what is learnt from and the climatology."""
 
     period: Period | None = None
-    epochs: int = Field(30, ge=1)
-    batch_size: int = Field(256, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["one-cycle", "step", "constant"] = "one-cycle"
-    weight_decay: float = Field(0.0, ge=0)
-    input_noise: float = Field(0.0, ge=0)
-    clip_norm: float = Field(1.0, gt=0)
-    members: int = Field(5, ge=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    input_noise: float = Field(default=0.0, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    members: int = Field(default=5, ge=1)
     seed: int = 0
-    folds: int = Field(5, ge=2)
-    fold_distance_km: float = Field(0.0, ge=0)
-    held_back: float = Field(0.1, ge=0, lt=1)
-    patience: int = Field(5, ge=1)
+    folds: int = Field(default=5, ge=2)
+    fold_distance_km: float = Field(default=0.0, ge=0)
+    held_back: float = Field(default=0.1, ge=0, lt=1)
+    patience: int = Field(default=5, ge=1)
 
 
 class Chunks(_Declared):
-    """Zarr layout: `time`, `lat`, `lon` of one stored chunk; a region's tile is `tile` cells high and wide (a shard)."""
+    """Zarr layout: a region (a shard) of `days` x `tile_lat` x `tile_lon` cells, in chunks of `time` x `lat` x `lon`.
 
-    time: int = Field(64, ge=1)
-    lat: int = Field(60, ge=1)
-    lon: int = Field(96, ge=1)
-    tile_lat: int = Field(60, ge=1)
-    tile_lon: int = Field(96, ge=1)
+    Left out, `days` is the least multiple of the sequence's `predict_last_n` that reaches 30, and `time` the divisor of
+    `days` nearest to 6. What is larger than the grid is cut to it.
+    """
+
+    days: int | None = Field(default=None, ge=1)
+    time: int | None = Field(default=None, ge=1)
+    lat: int = Field(default=60, ge=1)
+    lon: int = Field(default=96, ge=1)
+    tile_lat: int = Field(default=60, ge=1)
+    tile_lon: int = Field(default=96, ge=1)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -261,13 +271,19 @@ class Chunks(_Declared):
         return self
 
 
+class Prediction(_Declared):
+    """Arithmetic of the network in production; bfloat16 is refused on workers whose processor lacks it."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
 class Cluster(_Declared):
     """Where Dask comes from; `workers` 0 means as many as the machine has cores."""
 
     kind: Literal["local", "address", "kubernetes", "slurm"] = "local"
-    workers: int = Field(0, ge=0)
-    gpu_workers: int = Field(0, ge=0)
-    memory_gb: float = Field(4.0, gt=0)
+    workers: int = Field(default=0, ge=0)
+    gpu_workers: int = Field(default=0, ge=0)
+    memory_gb: float = Field(default=4.0, gt=0)
     address: str | None = None
     queue: str | None = None
     namespace: str | None = None
@@ -279,8 +295,8 @@ class Drought(_Declared):
     """Climatology of the drought classes; without a base period the whole product serves."""
 
     base: Period | None = None
-    window_days: int = Field(30, ge=1)
-    every_days: int = Field(10, ge=1)
+    window_days: int = Field(default=30, ge=1)
+    every_days: int = Field(default=10, ge=1)
 
 
 class Compared(_Declared):
@@ -297,22 +313,26 @@ class Checks(_Declared):
 
     valid_min: float = 0.0
     valid_max: float = 1.0
-    max_nan_fraction: float = Field(0.0, ge=0, le=1)
-    max_seam: float = Field(0.01, gt=0)
-    max_block_jump: float = Field(0.01, gt=0)
-    max_year_jump: float = Field(0.01, gt=0)
-    max_skill_drop: float = Field(0.02, ge=0)
-    min_applicable: float = Field(0.0, ge=0, le=1)
+    max_nan_fraction: float = Field(default=0.0, ge=0, le=1)
+    max_seam: float = Field(default=0.01, gt=0)
+    max_block_jump: float = Field(default=0.01, gt=0)
+    max_year_jump: float = Field(default=0.01, gt=0)
+    max_skill_drop: float = Field(default=0.02, ge=0)
+    min_applicable: float = Field(default=0.0, ge=0, le=1)
 
 
 class Publication(_Declared):
-    """What readers and catalogues are told about the data."""
+    """What readers and catalogues are told about the data; `date` is the day this version is dated and cited by."""
 
     title: str = ""
     summary: str = ""
     creator: str = "SoMo developers"
     creator_url: str = ""
+    creator_email: str = ""
     institution: str = ""
+    publisher: str = ""
+    date: dt.date | None = None
+    doi: str = ""
     licence: str = "CC-BY-4.0"
     references: str = "O, Orth, Weber, Park (2022), Sci Data 9:701; O & Orth (2021), Sci Data 8:170"
 
@@ -329,7 +349,7 @@ class Product(_Declared):
     """Everything that makes one product; equal declarations make equal bytes."""
 
     name: Name
-    version: str = Field("1.0.0", pattern=r"^\d+\.\d+\.\d+$")
+    version: str = Field(default="1.0.0", pattern=r"^\d+\.\d+\.\d+$")
     root: str | None = None
     period: Period
     grid: Grid
@@ -343,6 +363,7 @@ class Product(_Declared):
     sequence: Sequence = Sequence()
     training: Training = Training()
     chunks: Chunks = Chunks()
+    prediction: Prediction = Prediction()
     cluster: Cluster = Cluster()
     drought: Drought = Drought()
     compare: tuple[Compared, ...] = ()
@@ -353,6 +374,7 @@ class Product(_Declared):
     def _consistent(self) -> Self:
         self._check_forcing()
         self._check_static()
+        self._check_chunks()
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise ValueError(f"layers {names} are not all different")
@@ -378,6 +400,31 @@ class Product(_Declared):
                 if variable is not None and variable not in self.forcing:
                     raise ValueError(f"static.{name} is computed of {variable!r}, which is not a declared forcing")
 
+    def _check_chunks(self) -> None:
+        n = self.sequence.predict_last_n
+        if self.region_days % n:
+            raise ValueError(
+                f"chunks.days {self.region_days} is not a multiple of sequence.predict_last_n {n}: "
+                "a region is made of whole sequences"
+            )
+        if self.region_days % self.chunk_days:
+            allowed = ", ".join(str(d) for d in _divisors(self.region_days))
+            raise ValueError(
+                f"chunks.time {self.chunk_days} does not divide the {self.region_days} days of a region "
+                f"(sequence.predict_last_n {n}); choose one of {allowed}, or leave it out"
+            )
+
+    @property
+    def region_days(self) -> int:
+        """Days of one region, the unit of production: a whole number of sequences."""
+        n = self.sequence.predict_last_n
+        return self.chunks.days or n * math.ceil(30 / n)
+
+    @property
+    def chunk_days(self) -> int:
+        """Days of one stored chunk."""
+        return self.chunks.time or min(_divisors(self.region_days), key=lambda d: abs(math.log(d / 6)))
+
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the dynamic inputs, in the order of declaration."""
@@ -396,6 +443,10 @@ class Product(_Declared):
     def grids(self) -> dict[str, RegularGrid | ForcingGrid]:
         """Every domain's grid declaration, the predicted domain first."""
         return {self.home: self.grid, **{name: domain.grid for name, domain in self.domains.items()}}
+
+
+def _divisors(n: int) -> list[int]:
+    return [d for d in range(1, n + 1) if n % d == 0]
 
 
 def content_hash(*parts: object) -> str:
@@ -443,7 +494,9 @@ def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
 
     def replace(match: re.Match[str]) -> str:
         if match[1] not in environ:
-            raise ProductError(f"{where} = {value!r}: environment variable {match[1]} is not set; export {match[1]}=...")
+            raise ProductError(
+                f"{where} = {value!r}: environment variable {match[1]} is not set; export {match[1]}=..."
+            )
         return environ[match[1]]
 
     return re.sub(r"\$\{(\w+)\}", replace, value)
