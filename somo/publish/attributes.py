@@ -1,0 +1,181 @@
+"""Attributes of published files: CF-1.11 for every variable, ACDD-1.3 for the file."""
+
+import numpy as np
+import pandas as pd
+
+from somo.core.grid import Grid
+from somo.core.product import Layer, Product
+from somo.core.variables import SOIL_MOISTURE
+
+CONVENTIONS = "CF-1.11, ACDD-1.3"
+VOCABULARY = "CF Standard Name Table v90"
+FINAL, PROVISIONAL = 0, 1
+
+TIME = {
+    "standard_name": "time",
+    "long_name": "day (UTC)",
+    "axis": "T",
+    "bounds": "time_bnds",
+    "units_metadata": "leap_seconds: none",
+}
+LATITUDE = {
+    "standard_name": "latitude",
+    "long_name": "latitude of cell centre",
+    "units": "degrees_north",
+    "axis": "Y",
+    "bounds": "lat_bnds",
+}
+LONGITUDE = {
+    "standard_name": "longitude",
+    "long_name": "longitude of cell centre",
+    "units": "degrees_east",
+    "axis": "X",
+    "bounds": "lon_bnds",
+}
+DEPTH = {
+    "standard_name": "depth",
+    "long_name": "depth of the middle of the layer below the surface",
+    "units": "m",
+    "positive": "down",
+    "axis": "Z",
+    "bounds": "depth_bnds",
+}
+CRS = {
+    "grid_mapping_name": "latitude_longitude",
+    "long_name": "WGS 84 geographic coordinates",
+    "semi_major_axis": 6378137.0,
+    "inverse_flattening": 298.257223563,
+    "longitude_of_prime_meridian": 0.0,
+}
+STATUS = {
+    "standard_name": "status_flag",
+    "long_name": "whether the day may still change with its forcing",
+    "flag_values": np.array([FINAL, PROVISIONAL], "int8"),
+    "flag_meanings": "final provisional",
+    "units": "1",
+}
+APPLICABILITY = {
+    "standard_name": "status_flag",
+    "long_name": "whether the cell resembles the cells the model was trained on",
+    "flag_values": np.array([0, 1], "int8"),
+    "flag_meanings": "outside_area_of_applicability inside_area_of_applicability",
+    "units": "1",
+}
+
+
+def mean_attrs(layer: Layer) -> dict[str, str | np.ndarray]:
+    """CF attributes of the daily soil moisture of one layer, m3 m-3."""
+    return {
+        **SOIL_MOISTURE.attrs(),
+        "long_name": f"volumetric soil moisture, {_interval(layer)}",
+        "cell_methods": "time: mean depth: mean area: mean",
+        "grid_mapping": "crs",
+        "ancillary_variables": f"{layer.name}_std status applicability",
+        "coverage_content_type": "modelResult",
+        "valid_range": np.array([SOIL_MOISTURE.valid_min, SOIL_MOISTURE.valid_max], "float32"),
+    }
+
+
+def std_attrs(layer: Layer) -> dict[str, str]:
+    """CF attributes of the standard deviation over the ensemble's members, m3 m-3."""
+    return {
+        **SOIL_MOISTURE.attrs(),
+        "long_name": f"standard deviation of soil moisture over the ensemble, {_interval(layer)}",
+        "cell_methods": "time: mean depth: mean area: mean realization: standard_deviation",
+        "grid_mapping": "crs",
+        "coverage_content_type": "qualityInformation",
+    }
+
+
+def file_attrs(
+    product: Product, grid: Grid, times: pd.DatetimeIndex, layers: tuple[Layer, ...]
+) -> dict[str, str | float]:
+    """ACDD-1.3 attributes of a file that holds `layers` on the days `times`, without the empty ones."""
+    words = product.publication
+    attrs = {
+        "Conventions": CONVENTIONS,
+        "id": f"{product.name}_v{product.version}",
+        "naming_authority": _authority(words.creator_url),
+        "title": title(product),
+        "summary": summary(product),
+        "keywords": "soil moisture, Europe, in situ, machine learning, LSTM, drought, hydrology, land surface",
+        "standard_name_vocabulary": VOCABULARY,
+        "product_version": product.version,
+        "history": f"written by somo for version {product.version}",
+        "source": "EA-LSTM ensemble trained on in-situ soil moisture, driven by gridded meteorology",
+        "processing_level": "daily gridded model estimate",
+        "comment": "One estimate a day and layer; the standard deviation is the spread of the ensemble's members.",
+        "acknowledgement": "In-situ data: International Soil Moisture Network and its contributing networks.",
+        "project": "SoMo.ml",
+        "references": words.references,
+        "license": words.licence,
+        "institution": words.institution or words.creator,
+        "creator_name": words.creator,
+        "creator_type": "group",
+        "creator_institution": words.institution or words.creator,
+        "creator_url": words.creator_url,
+        "creator_email": words.creator_email,
+        "publisher_name": words.publisher or words.creator,
+        "publisher_url": words.creator_url,
+        "publisher_email": words.creator_email,
+        "date_created": words.date.isoformat() if words.date else "",
+        "date_issued": words.date.isoformat() if words.date else "",
+        "date_modified": words.date.isoformat() if words.date else "",
+        "cdm_data_type": "Grid",
+    }
+    return {k: v for k, v in {**attrs, **_extent(grid, layers), **_coverage(times)}.items() if v != ""}
+
+
+def title(product: Product) -> str:
+    return product.publication.title or f"{product.name}: daily soil moisture learnt from in-situ measurements"
+
+
+def summary(product: Product) -> str:
+    depths = ", ".join(_interval(layer) for layer in product.layers)
+    return product.publication.summary or (
+        f"Daily volumetric soil moisture ({depths}) on a grid of {product.grid.step_deg} degrees, predicted by an "
+        "ensemble of entity-aware LSTM networks that were trained on in-situ measurements, with the standard "
+        "deviation over the ensemble."
+    )
+
+
+def _interval(layer: Layer) -> str:
+    return f"{layer.top_m:g}-{layer.bottom_m:g} m"
+
+
+def _authority(url: str) -> str:
+    host = url.split("//")[-1].split("/")[0]
+    return ".".join(reversed(host.split("."))) if host else "somo"
+
+
+def _extent(grid: Grid, layers: tuple[Layer, ...]) -> dict[str, str | float]:
+    lat, lon = grid.bounds()
+    south, north, west, east = (float(v) for v in (lat.min(), lat.max(), lon.min(), lon.max()))
+    ring = [(north, west), (north, east), (south, east), (south, west), (north, west)]
+    return {
+        "geospatial_bounds": f"POLYGON (({', '.join(f'{a:g} {b:g}' for a, b in ring)}))",
+        "geospatial_bounds_crs": "EPSG:4326",
+        "geospatial_lat_min": south,
+        "geospatial_lat_max": north,
+        "geospatial_lat_units": "degrees_north",
+        "geospatial_lat_resolution": f"{grid.step_deg:g} degree",
+        "geospatial_lon_min": west,
+        "geospatial_lon_max": east,
+        "geospatial_lon_units": "degrees_east",
+        "geospatial_lon_resolution": f"{grid.step_deg:g} degree",
+        "geospatial_vertical_min": min(layer.top_m for layer in layers),
+        "geospatial_vertical_max": max(layer.bottom_m for layer in layers),
+        "geospatial_vertical_units": "m",
+        "geospatial_vertical_positive": "down",
+        "geospatial_vertical_resolution": ", ".join(_interval(layer) for layer in layers),
+    }
+
+
+def _coverage(times: pd.DatetimeIndex) -> dict[str, str]:
+    end = times[-1] + pd.Timedelta(days=1)
+    return {
+        "time_coverage_start": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
+        "time_coverage_end": f"{end:%Y-%m-%dT%H:%M:%SZ}",
+        "time_coverage_duration": f"P{(end - times[0]).days}D",
+        "time_coverage_resolution": "P1D",
+    }

@@ -1,0 +1,147 @@
+"""Yearly NetCDF-4 files, one per layer: what most users download (CF-1.11, ACDD-1.3)."""
+
+import tempfile
+from pathlib import Path
+
+import h5netcdf
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from somo.core.grid import Grid
+from somo.core.product import Layer, Period, Product
+from somo.core.storage import join, put_file, zarr_store
+from somo.publish import attributes
+
+CHUNK = {"time": 32, "lat": 72, "lon": 96}
+SLAB_DAYS = 64
+FILL = np.float32(-9999)
+EPOCH = "days since 1970-01-01 00:00:00"
+FOLDER = "netcdf"
+
+
+def file_url(version_url: str, product_name: str, layer: str, year: int) -> str:
+    """URL of the file of one layer and year."""
+    return join(version_url, FOLDER, f"{product_name}_{layer}_{year}.nc")
+
+
+def complete_years(times: pd.DatetimeIndex, final: np.ndarray, period: Period) -> list[int]:
+    """Years of which the store holds every day of the period, all of them final.
+
+    Parameters
+    ----------
+    times : the store's days
+    final : [day] whether a day's values will never change
+    period : of the product; without an end a year is complete with its last day
+    """
+    have = times[np.asarray(final, bool)]
+    years = []
+    for year in sorted({int(y) for y in times.year}):
+        first = max(pd.Timestamp(year, 1, 1), pd.Timestamp(period.start))
+        last = pd.Timestamp(year, 12, 31)
+        if period.end is not None:
+            last = min(last, pd.Timestamp(period.end))
+        if pd.date_range(first, last).isin(have).all():
+            years.append(year)
+    return years
+
+
+def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -> xr.Dataset:
+    """The published file of one layer and year, lazy if `store` is.
+
+    Parameters
+    ----------
+    store : soil_moisture and soil_moisture_std [depth, time, lat, lon] in m3 m-3, status [time],
+        applicability [depth, lat, lon]
+
+    Returns
+    -------
+    `<layer>` and `<layer>_std` [time, lat, lon] float32 in m3 m-3, status [time], applicability [lat, lon]
+    """
+    days = store["time"].to_index()
+    part = store.isel(depth=product.layers.index(layer), time=np.flatnonzero(days.year == year))
+    grid = Grid(part["lat"].values, part["lon"].values, product.grid.step_deg)
+    times = part["time"].to_index()
+    applicability = part["applicability"].fillna(0).astype("int8")
+    variables = {
+        layer.name: (("time", "lat", "lon"), part["soil_moisture"].data, attributes.mean_attrs(layer)),
+        f"{layer.name}_std": (("time", "lat", "lon"), part["soil_moisture_std"].data, attributes.std_attrs(layer)),
+        "status": ("time", part["status"].data.astype("int8"), attributes.STATUS),
+        "applicability": (("lat", "lon"), applicability.data, {**attributes.APPLICABILITY, "grid_mapping": "crs"}),
+        "crs": ((), np.int32(0), attributes.CRS),
+        **_bounds(grid, times, layer),
+    }
+    coordinates = {
+        "time": ("time", times, attributes.TIME),
+        "lat": ("lat", grid.lat, attributes.LATITUDE),
+        "lon": ("lon", grid.lon, attributes.LONGITUDE),
+        "depth": ((), layer.depth_m, attributes.DEPTH),
+    }
+    return xr.Dataset(variables, coordinates, attributes.file_attrs(product, grid, times, (layer,)))
+
+
+def write_netcdf(ds: xr.Dataset, path: Path, layer: str) -> None:
+    """Write one file, slab of days by slab of days; equal Datasets give equal bytes.
+
+    The file is laid out in the order of writing, so the slabs are fixed by the format and not by how `ds` is chunked.
+    """
+    fields = [layer, f"{layer}_std"]
+    small = ds.drop_vars(fields).reset_coords("depth").load()
+    small.to_netcdf(path, engine="h5netcdf", encoding=_encoding(small), unlimited_dims=["time"])
+    with h5netcdf.File(path, "a") as file:
+        file.resize_dimension("time", ds.sizes["time"])
+        for name in fields:
+            _create_field(file, ds[name])
+        for start in range(0, ds.sizes["time"], SLAB_DAYS):
+            days = slice(start, start + SLAB_DAYS)
+            for name in fields:
+                values = ds[name].isel(time=days).values
+                file.variables[name][days] = np.where(np.isnan(values), FILL, values).astype("float32")
+
+
+def publish_year(version_url: str, product: Product, layer: Layer, year: int) -> str:
+    """Make one yearly file from the version's Zarr store and put it whole; returns its URL.
+
+    Memory is bounded by one slab of days over the whole grid.
+    """
+    url = file_url(version_url, product.name, layer.name, year)
+    with xr.open_zarr(zarr_store(join(version_url, "soil_moisture.zarr")), consolidated=True, chunks=None) as store:
+        ds = year_dataset(store, product, layer, year)
+        with tempfile.TemporaryDirectory(prefix="somo-netcdf-") as folder:
+            local = Path(folder) / Path(url).name
+            write_netcdf(ds, local, layer.name)
+            put_file(local, url)
+    return url
+
+
+def _bounds(grid: Grid, times: pd.DatetimeIndex, layer: Layer) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    lat_bounds, lon_bounds = grid.bounds()
+    days = np.stack([times.values, (times + pd.Timedelta(days=1)).values], axis=1)
+    return {
+        "time_bnds": (("time", "bnds"), days),
+        "lat_bnds": (("lat", "bnds"), lat_bounds),
+        "lon_bnds": (("lon", "bnds"), lon_bounds),
+        "depth_bnds": (("bnds",), np.array([layer.top_m, layer.bottom_m])),
+    }
+
+
+def _create_field(file: h5netcdf.File, field: xr.DataArray) -> None:
+    chunks = tuple(min(CHUNK[d], field.sizes[d]) for d in field.dims)
+    variable = file.create_variable(
+        str(field.name), field.dims, "float32", fillvalue=FILL, chunks=chunks,
+        compression="gzip", compression_opts=4, shuffle=True,
+    )  # fmt: skip
+    for key, value in {**field.attrs, "coordinates": "depth"}.items():
+        variable.attrs[key] = value
+
+
+def _encoding(small: xr.Dataset) -> dict[str, dict[str, object]]:
+    days = small.sizes["time"]
+    time = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "float64"}
+    own = {
+        "time": {**time, "chunksizes": (days,)},
+        "time_bnds": {**time, "chunksizes": (days, 2)},
+        "status": {"chunksizes": (days,)},
+        "applicability": {"zlib": True},
+    }
+    return {str(name): {"_FillValue": None, **own.get(str(name), {})} for name in small.variables}
