@@ -66,7 +66,7 @@ class Grid:
 
     def area_weights(self) -> NDArray[np.float64]:
         """[n_lat] relative area of a cell in each row: the difference of sin(latitude) over its bounds."""
-        edges = np.sin(np.radians(np.clip(self.bounds()[0], -90, 90)))
+        edges: NDArray[np.float64] = np.sin(np.radians(np.clip(self.bounds()[0], -90, 90)))
         return np.abs(edges[:, 1] - edges[:, 0])
 
 

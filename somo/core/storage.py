@@ -5,11 +5,11 @@ Credentials, endpoint, region and anonymous access come from the environment in 
 """
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import fsspec
@@ -72,7 +72,7 @@ def put(url: str, data: bytes) -> None:
         temporary = Path(path).with_name(f".{Path(path).name}.{uuid4().hex[:8]}")
         try:
             temporary.write_bytes(data)
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -90,7 +90,7 @@ def put_file(local: Path, url: str) -> None:
         temporary = Path(path).with_name(f".{Path(path).name}.{uuid4().hex[:8]}")
         try:
             LocalFileSystem().cp_file(str(local), str(temporary))
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
@@ -113,13 +113,23 @@ def local_copy(url: str) -> Iterator[Path]:
 
 
 def fingerprint(url: str) -> str:
-    """Size and version of an object (ETag, or modification time), which change when its bytes are replaced."""
+    """Size and version of an object (ETag, or modification time), which change when its bytes are replaced.
+
+    For a folder it stands for everything inside.
+    """
     fs, path = filesystem(url)
     fs.invalidate_cache()
     try:
         info = fs.info(path)
+        if info["type"] == "directory":
+            inside = fs.find(path, detail=True)
+            return checksum("\n".join(f"{name} {_version(inside[name])}" for name in sorted(inside)).encode())
     except OSError as error:
         raise StorageError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
+    return _version(info)
+
+
+def _version(info: dict[str, Any]) -> str:
     version = info.get("ETag") or info.get("mtime") or info.get("created")
     return f"{info['size']}-{str(version).strip(chr(34))}"
 

@@ -1,0 +1,112 @@
+"""The in-situ stage: archives -> daily targets per cell and layer, and the table of sensors kept and dropped."""
+
+import io
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from distributed import Client
+
+from flows.runtime import completed, console
+from somo.core.grid import Grid
+from somo.core.product import Insitu, Product, content_hash
+from somo.core.storage import exists, fingerprint, join, put, read_bytes
+from somo.forcing.dataset import Inputs
+from somo.insitu.ismn import list_stations, read_stations
+from somo.insitu.targets import (
+    Key,
+    Place,
+    Rules,
+    Series,
+    apply_rules,
+    drop_totals,
+    require_kept,
+    scale,
+    sensor_table,
+    target_table,
+)
+
+TASKS_PER_WORKER = 8
+
+
+def build_targets(
+    product: Product, root: str, inputs: Mapping[str, Inputs], client: Client, role: str = "training"
+) -> str:
+    """Write `targets/<hash>.parquet` and `targets/<hash>.sensors.parquet` unless they exist; returns the first's URL.
+
+    `role` selects the archives: those to learn from, or the independent ones that validation compares with.
+    """
+    archives = [a for a in product.insitu if a.role == role]
+    url = targets_url(product, root, inputs, role)
+    if exists(url):
+        return url
+    places = read_places(product, inputs)
+    series = [s for archive in archives for s in read_series(product, archive, places, client)]
+    scaling = product.targets.scaling if role == "training" else "none"
+    reference: dict[Key, pd.Series] = {}
+    scaled = scale(series, scaling, reference, product.targets.min_days)
+    sensors = sensor_table(scaled)
+    require_kept(sensors, {a.name: a.url for a in archives})
+    put(sensors_url(url), _parquet(sensors))
+    put(url, _parquet(target_table(scaled)))
+    console.print(f"targets: {', '.join(f'{count} {name}' for name, count in drop_totals(sensors).items())}")
+    return url
+
+
+def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role: str = "training") -> str:
+    """Where the targets of these archives, rules and cells are kept."""
+    archives = [(a.model_dump_json(), fingerprint(a.url)) for a in product.insitu if a.role == role]
+    cells = {domain: i.static.rsplit("/", 1)[-1] for domain, i in inputs.items()}
+    name = content_hash(archives, product.layers, product.targets, product.period, cells)
+    return join(root, "targets", f"{name}.parquet")
+
+
+def sensors_url(targets: str) -> str:
+    """Where the table of sensors that belongs to a table of targets is kept."""
+    return targets.removesuffix(".parquet") + ".sensors.parquet"
+
+
+def read_places(product: Product, inputs: Mapping[str, Inputs]) -> dict[str, Place]:
+    """Every domain's grid and cells with forcing, as its static file has them."""
+    places = {}
+    for domain, declared in product.grids().items():
+        with xr.open_dataset(io.BytesIO(read_bytes(inputs[domain].static)), engine="h5netcdf") as static:
+            lat, lon = static["lat"].to_numpy().astype(np.float64), static["lon"].to_numpy().astype(np.float64)
+            places[domain] = Place(Grid(lat, lon, declared.step_deg), static["land"].to_numpy() == 1)
+    return places
+
+
+def read_series(product: Product, archive: Insitu, places: Mapping[str, Place], client: Client) -> list[Series]:
+    """Daily series of every sensor of an archive; groups of stations are read by the workers."""
+    rules = Rules(
+        layers=product.layers,
+        min_days=product.targets.min_days,
+        min_subdaily=archive.min_subdaily,
+        first=pd.Timestamp(product.period.start),
+        last=pd.Timestamp(product.period.end) if product.period.end else pd.Timestamp.max,
+    )
+    stations = list_stations(archive.url)
+    workers = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+    groups = list(_groups(stations, -(-len(stations) // (workers * TASKS_PER_WORKER))))
+    futures = client.map(_read_group, groups, archive=archive, rules=rules, places=places, pure=False)
+    return [s for part in completed(futures, f"stations of {archive.name}") for s in part]
+
+
+def _groups(stations: Mapping[str, tuple[str, ...]], size: int) -> Iterator[dict[str, tuple[str, ...]]]:
+    items = iter(stations.items())
+    while group := dict(islice(items, size)):
+        yield group
+
+
+def _read_group(
+    stations: Mapping[str, tuple[str, ...]], archive: Insitu, rules: Rules, places: Mapping[str, Place]
+) -> list[Series]:
+    return [apply_rules(s, rules, places) for s in read_stations(archive.url, stations, archive.name)]
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    return buffer.getvalue()
