@@ -1,0 +1,273 @@
+"""Settings from the environment, where Dask comes from, and progress. Nothing else in the project reads `os.environ`.
+
+Storage credentials (`AWS_*`) and TLS certificates of Dask (`DASK_DISTRIBUTED__COMM__*`) are read from the environment
+by the libraries themselves and never pass through here.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import distributed
+import pydantic
+from dask.system import CPU_COUNT
+from distributed import Client, Future, LocalCluster, as_completed
+from distributed.deploy.cluster import Cluster as DaskCluster
+from distributed.system import MEMORY_LIMIT
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from somo.core.product import Cluster, Product, ProductError, read_product
+
+COMPARED_PACKAGES = (
+    "somo",
+    "dask",
+    "distributed",
+    "cloudpickle",
+    "msgpack",
+    "numpy",
+    "xarray",
+    "zarr",
+    "numcodecs",
+    "torch",
+)
+CONNECT_SECONDS = 30
+
+console = Console(stderr=True)
+
+
+class ClusterError(OSError):
+    """No cluster to work on, or one that was lost; the text names it and the remedy."""
+
+
+def load(path: str | Path) -> Product:
+    """Read a product declaration with the environment's values.
+
+    `SOMO_CLUSTER_<KEY>` replaces a key of its `[cluster]` table (`SOMO_CLUSTER_WORKERS=8`); an address implies
+    `kind = "address"`. `SOMO_REAL`, where unset, is the folder `shared/real` beside the project that holds the file.
+    """
+    product = read_product(path, _environment(Path(path)))
+    overrides: dict[str, Any] = {
+        key.removeprefix("SOMO_CLUSTER_").lower(): value
+        for key, value in os.environ.items()
+        if key.startswith("SOMO_CLUSTER_")
+    }
+    if not overrides:
+        return product
+    if "address" in overrides:
+        overrides.setdefault("kind", "address")
+    try:
+        changed = Cluster.model_validate({**product.cluster.model_dump(), **overrides})
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = "SOMO_CLUSTER_" + ".".join(str(part) for part in first["loc"]).upper()
+        raise ProductError(
+            f"{key} = {first['input']!r}: {first['msg']}; allowed keys: {', '.join(Cluster.model_fields)}"
+        ) from error
+    return product.model_copy(update={"cluster": changed})
+
+
+def _environment(path: Path) -> dict[str, str]:
+    values = dict(os.environ)
+    for folder in path.resolve().parents:
+        beside = folder.parent / "shared" / "real"
+        if (folder / "pyproject.toml").exists() and beside.is_dir():
+            values.setdefault("SOMO_REAL", str(beside))
+    return values
+
+
+@contextmanager
+def cluster(product: Product) -> Iterator[Client]:
+    """A Dask client of the cluster that the product asks for; both are closed at the end.
+
+    Raises
+    ------
+    ClusterError
+        if there is none, or its packages differ from this process's
+    """
+    declared = product.cluster
+    with _start(declared) as source:
+        try:
+            client = Client(source, timeout=CONNECT_SECONDS)
+        except (OSError, TimeoutError, TypeError, ValueError) as error:
+            raise ClusterError(
+                f"Dask scheduler {declared.address}: cannot be reached ({error}); start it, correct [cluster] address, "
+                "or export the TLS certificates it asks for (DASK_DISTRIBUTED__COMM__TLS__*)"
+            ) from error
+        with client:
+            require_workers(client)
+            require_same_packages(client)
+            yield client
+
+
+@contextmanager
+def _start(declared: Cluster) -> Iterator[DaskCluster | str]:
+    if declared.kind == "address":
+        if declared.address is None:
+            raise ClusterError('[cluster] kind = "address" without address; add address = "tls://host:8786"')
+        yield declared.address
+        return
+    makers: dict[str, Callable[[Cluster], AbstractContextManager[DaskCluster]]] = {
+        "local": _local, "kubernetes": _kubernetes, "slurm": _slurm,
+    }  # fmt: skip
+    with makers[declared.kind](declared) as made:
+        yield made
+
+
+def _local(declared: Cluster) -> LocalCluster:
+    """One process of one thread per core; as many of them as there are GPUs advertise one."""
+    workers = declared.workers or CPU_COUNT
+    memory = min(int(declared.memory_gb * 1e9), MEMORY_LIMIT // workers)
+    local = LocalCluster(
+        n_workers=0,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        memory_limit=memory,
+    )
+    gpus = min(declared.gpu_workers or len(list(Path("/dev").glob("nvidia[0-9]"))), workers)
+    plain, spec = local.new_spec, local.new_spec["options"]
+    local.new_spec = {**plain, "options": {**spec, "resources": {"GPU": 1}}}
+    local.scale(gpus)
+    local.new_spec = plain
+    local.scale(workers)
+    return local
+
+
+def _kubernetes(declared: Cluster) -> DaskCluster:
+    """A DaskCluster of the operator: CPU workers scale with the work, GPU workers form a group of their own."""
+    from dask_kubernetes.operator import KubeCluster
+
+    memory = {"memory": f"{declared.memory_gb:g}G", "cpu": "1"}
+    made = KubeCluster(
+        name="somo",
+        namespace=declared.namespace,
+        image=declared.image,
+        n_workers=1,
+        resources={"requests": memory, "limits": memory},
+        env={"OMP_NUM_THREADS": "1"},
+    )
+    if declared.gpu_workers:
+        made.add_worker_group(
+            name="gpu",
+            n_workers=declared.gpu_workers,
+            image=declared.image,
+            resources={"requests": memory, "limits": {**memory, "nvidia.com/gpu": "1"}},
+            worker_command=["dask-worker", "--nthreads=1", "--resources=GPU=1"],
+        )
+    made.adapt(minimum=1, maximum=max(declared.workers, 1))
+    return made
+
+
+def _slurm(declared: Cluster) -> DaskCluster:
+    """SLURM jobs of one process and one thread each, as many as the work needs up to `workers`."""
+    from dask_jobqueue import SLURMCluster
+
+    gpu = bool(declared.gpu_workers)
+    made = SLURMCluster(
+        queue=declared.queue,
+        cores=1,
+        processes=1,
+        memory=f"{declared.memory_gb:g}GB",
+        walltime=declared.walltime,
+        job_extra_directives=["--gres=gpu:1"] if gpu else [],
+        worker_extra_args=["--resources", "GPU=1"] if gpu else [],
+    )
+    made.adapt(minimum=1, maximum=max(declared.workers, declared.gpu_workers, 1))
+    return made
+
+
+def require_workers(client: Client) -> None:
+    """Wait for the first worker; a cluster without any would keep the work pending for ever."""
+    try:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+    except TimeoutError as error:
+        address = client.scheduler_info()["address"]
+        raise ClusterError(f"Dask scheduler {address}: no worker joined; start one with `dask worker`") from error
+
+
+def require_same_packages(client: Client) -> None:
+    """Refuse to start where workers hold other package versions than this process.
+
+    Raises
+    ------
+    ClusterError
+        naming package, worker and both versions
+    """
+    ours = packages()
+    differing = [
+        f"{package} {found} on {worker}, {ours[package]} here"
+        for worker, theirs in client.run(packages).items()
+        for package, found in theirs.items()
+        if found != ours[package]
+    ]
+    if differing:
+        raise ClusterError(
+            f"workers differ from this process: {'; '.join(differing)}; use one image or one requirements.lock"
+        )
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages that must agree between client and workers."""
+    found = {}
+    for package in COMPARED_PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def gpu_resources(client: Client) -> dict[str, int]:
+    """`resources=` of one training task: a GPU where a worker advertises one, nothing elsewhere."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {"GPU": 1} if any(worker["resources"].get("GPU") for worker in workers) else {}
+
+
+def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
+    """Results in order of completion, with a progress bar of rate and time left on standard error.
+
+    The first failure cancels the rest and is raised as the task raised it.
+
+    Raises
+    ------
+    ClusterError
+        if the scheduler or too many workers are lost
+    """
+    pending = list(futures)
+    if not pending:
+        return
+    bar = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(elapsed_when_finished=True),
+        console=console, disable=console.quiet,
+    )  # fmt: skip
+    started = time.monotonic()
+    with bar:
+        task = bar.add_task(description, total=len(pending), rate="")
+        done = 0
+        try:
+            for _, result in as_completed(pending, loop=pending[0].client.loop, with_results=True):
+                done += 1
+                bar.update(task, completed=done, rate=rate(done, time.monotonic() - started))
+                yield result
+        except (distributed.KilledWorker, distributed.client.FutureCancelledError) as error:
+            raise ClusterError(
+                f"{description}: the cluster was lost after {done} of {len(pending)} ({error}); run again, finished "
+                "work is kept. If a worker ran out of memory, raise [cluster] memory_gb or choose smaller tiles"
+            ) from error
+        finally:
+            for future in pending:
+                if not future.done():
+                    future.cancel()
+
+
+def rate(done: int, seconds: float) -> str:
+    """Work done per second or minute, for people."""
+    per_second = done / max(seconds, 1e-6)
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"
