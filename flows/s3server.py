@@ -134,6 +134,7 @@ class S3Server:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 cwd=self.folder,
+                env={"HOME": str(self.folder)},
             )
         deadline = time.monotonic() + timeout_s
         while not self.healthy():
