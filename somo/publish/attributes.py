@@ -8,7 +8,7 @@ from somo.core.product import Layer, Product
 from somo.core.variables import SOIL_MOISTURE
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
-VOCABULARY = "CF Standard Name Table v90"
+VOCABULARY = "CF Standard Name Table v93"
 FINAL, PROVISIONAL = 0, 1
 
 TIME = {
@@ -175,7 +175,7 @@ def _coverage(times: pd.DatetimeIndex) -> dict[str, str]:
     end = times[-1] + pd.Timedelta(days=1)
     return {
         "time_coverage_start": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
-        "time_coverage_end": f"{end:%Y-%m-%dT%H:%M:%SZ}",
+        "time_coverage_end": f"{times[-1]:%Y-%m-%dT%H:%M:%SZ}",
         "time_coverage_duration": f"P{(end - times[0]).days}D",
         "time_coverage_resolution": "P1D",
     }

@@ -58,10 +58,10 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
     -------
     `<layer>` and `<layer>_std` [time, lat, lon] float32 in m3 m-3, status [time], applicability [lat, lon]
     """
-    days = store["time"].to_index()
+    days = pd.DatetimeIndex(store["time"].to_index())
     part = store.isel(depth=product.layers.index(layer), time=np.flatnonzero(days.year == year))
     grid = Grid(part["lat"].values, part["lon"].values, product.grid.step_deg)
-    times = part["time"].to_index()
+    times = pd.DatetimeIndex(part["time"].to_index())
     applicability = part["applicability"].fillna(0).astype("int8")
     variables = {
         layer.name: (("time", "lat", "lon"), part["soil_moisture"].data, attributes.mean_attrs(layer)),
@@ -90,6 +90,8 @@ def write_netcdf(ds: xr.Dataset, path: Path, layer: str) -> None:
     small.to_netcdf(path, engine="h5netcdf", encoding=_encoding(small), unlimited_dims=["time"])
     with h5netcdf.File(path, "a") as file:
         file.resize_dimension("time", ds.sizes["time"])
+        for name in ("lat", "lon"):
+            file.variables[f"{name}_bnds"].attrs["units"] = ds[name].attrs["units"]
         for name in fields:
             _create_field(file, ds[name])
         for start in range(0, ds.sizes["time"], SLAB_DAYS):
@@ -114,7 +116,7 @@ def publish_year(version_url: str, product: Product, layer: Layer, year: int) ->
     return url
 
 
-def _bounds(grid: Grid, times: pd.DatetimeIndex, layer: Layer) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def _bounds(grid: Grid, times: pd.DatetimeIndex, layer: Layer) -> dict[str, tuple[object, ...]]:
     lat_bounds, lon_bounds = grid.bounds()
     days = np.stack([times.values, (times + pd.Timedelta(days=1)).values], axis=1)
     return {
@@ -126,7 +128,7 @@ def _bounds(grid: Grid, times: pd.DatetimeIndex, layer: Layer) -> dict[str, tupl
 
 
 def _create_field(file: h5netcdf.File, field: xr.DataArray) -> None:
-    chunks = tuple(min(CHUNK[d], field.sizes[d]) for d in field.dims)
+    chunks = tuple(min(CHUNK[str(d)], field.sizes[d]) for d in field.dims)
     variable = file.create_variable(
         str(field.name), field.dims, "float32", fillvalue=FILL, chunks=chunks,
         compression="gzip", compression_opts=4, shuffle=True,
@@ -138,7 +140,7 @@ def _create_field(file: h5netcdf.File, field: xr.DataArray) -> None:
 def _encoding(small: xr.Dataset) -> dict[str, dict[str, object]]:
     days = small.sizes["time"]
     time = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "float64"}
-    own = {
+    own: dict[str, dict[str, object]] = {
         "time": {**time, "chunksizes": (days,)},
         "time_bnds": {**time, "chunksizes": (days, 2)},
         "status": {"chunksizes": (days,)},

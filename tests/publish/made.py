@@ -4,12 +4,12 @@ import datetime as dt
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from somo.core.grid import Grid
+from somo.core.layout import Layout
 from somo.core.product import Product
 from somo.core.storage import join
-from somo.publish import attributes
+from somo.publish import attributes, zarr
 
 PLAIN = {"url": "{year}.nc", "variable": "t2m", "units": "K"}
 
@@ -29,7 +29,8 @@ def product(start="2015-12-20", end="2017-01-10", **changes) -> Product:
             "static": {"elevation": {"url": "e.nc", "variable": "z"}},
             "insitu": [{"name": "net", "url": "net"}],
             "targets": {"scaling": "none"},
-            "chunks": {"time": 73, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8},
+            "sequence": {"lookback": 30, "predict_last_n": 64},
+            "chunks": {"time": 8, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8},
             "publication": {
                 "creator_url": "https://somo.example.org",
                 "creator_email": "data@example.org",
@@ -41,47 +42,46 @@ def product(start="2015-12-20", end="2017-01-10", **changes) -> Product:
     )
 
 
-def dataset(declared: Product, seed: int = 0) -> xr.Dataset:
-    """Soil moisture with seasons and noise on multiples of 1e-4; one corner is sea."""
+def grid_of(declared: Product) -> Grid:
+    return Grid.regular(**declared.grid.model_dump(exclude={"kind"}))
+
+
+def values(declared: Product, days: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation [layer, day, row, column] with seasons and noise; one corner is sea."""
     rng = np.random.default_rng(seed)
-    grid = Grid.regular(**declared.grid.model_dump(exclude={"kind"}))
-    times = pd.date_range(declared.period.start, declared.period.end or "2017-03-31")
-    shape = (len(declared.layers), len(times), *grid.shape)
+    times = pd.date_range(declared.period.start, periods=days)
+    shape = (len(declared.layers), days, *grid_of(declared).shape)
     season = 0.08 * np.cos(2 * np.pi * times.day_of_year.to_numpy() / 365.25)[None, :, None, None]
-    values = np.round(0.25 + season + rng.normal(0, 0.03, shape), 4).clip(0).astype("float32")
-    values[..., :2, :2] = np.nan
-    spread = np.where(np.isnan(values), np.nan, np.round(rng.uniform(0.005, 0.03, shape), 4)).astype("float32")
-    lat_bounds, lon_bounds = grid.bounds()
-    dims = ("depth", "time", "lat", "lon")
-    return xr.Dataset(
-        {
-            "soil_moisture": (dims, values, {"units": "m3 m-3"}),
-            "soil_moisture_std": (dims, spread, {"units": "m3 m-3"}),
-            "status": ("time", np.zeros(len(times), "int8"), attributes.STATUS),
-            "applicability": (("depth", "lat", "lon"), np.ones((shape[0], *grid.shape), "int8"), {}),
-            "crs": ((), np.int32(0), attributes.CRS),
-            "time_bnds": (("time", "bnds"), np.stack([times, times + pd.Timedelta(days=1)], 1)),
-            "lat_bnds": (("lat", "bnds"), lat_bounds),
-            "lon_bnds": (("lon", "bnds"), lon_bounds),
-            "depth_bnds": (("depth", "bnds"), [[la.top_m, la.bottom_m] for la in declared.layers]),
-        },
-        {
-            "time": ("time", times, attributes.TIME),
-            "depth": ("depth", [la.depth_m for la in declared.layers], attributes.DEPTH),
-            "lat": ("lat", grid.lat, attributes.LATITUDE),
-            "lon": ("lon", grid.lon, attributes.LONGITUDE),
-        },
-    )
+    mean = (0.25 + season + rng.normal(0, 0.03, shape)).clip(0)
+    mean[..., :2, :2] = np.nan
+    std = np.where(np.isnan(mean), np.nan, rng.uniform(0.005, 0.03, shape))
+    return mean.astype("float32"), std.astype("float32")
 
 
-def write_store(declared: Product, root: str, seed: int = 0) -> str:
-    """Write the version's Zarr store under a root; returns the version's URL."""
-    version_url = join(root, f"v{declared.version}")
-    packed = {"dtype": "int16", "scale_factor": np.float32(1e-4), "_FillValue": -32768, "chunks": (2, 64, 3, 4)}
-    dataset(declared, seed).to_zarr(
-        join(version_url, "soil_moisture.zarr"),
-        zarr_format=3,
-        consolidated=True,
-        encoding={"soil_moisture": packed, "soil_moisture_std": packed},
-    )
-    return version_url
+def write_store(
+    declared: Product, root: str, seed: int = 0, days: int | None = None, provisional: int = 0, version: str = ""
+) -> str:
+    """Write the version's Zarr store under a root; returns the version's URL.
+
+    Parameters
+    ----------
+    days : visible days, by default those of the period
+    provisional : how many of them, at the end, may still change
+    """
+    version = version or declared.version
+    if days is None:
+        days = (declared.period.end - declared.period.start).days + 1
+    grid = grid_of(declared)
+    layout = Layout.of(declared, grid.shape)
+    url = zarr.store_url(root, version)
+    mean, std = values(declared, days, seed)
+    for block in range(layout.blocks(days)):
+        for tile in layout.tiles():
+            part = (slice(None), layout.block_days(block, days), *layout.cells(tile))
+            fields = {"soil_moisture": zarr.pack(mean[part]), "soil_moisture_std": zarr.pack(std[part])}
+            zarr.write_region(url, layout, block, tile, fields)
+    status = np.zeros(days, "int8")
+    status[days - provisional :] = attributes.PROVISIONAL
+    applicability = np.ones((layout.layers, *grid.shape), "int8")
+    zarr.publish(url, zarr.template(declared, grid, status, applicability), layout)
+    return join(root, f"v{version}")

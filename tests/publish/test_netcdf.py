@@ -1,4 +1,3 @@
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,7 @@ def declared():
 
 @pytest.fixture(scope="module")
 def version_url(declared, tmp_path_factory):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        return made.write_store(declared, str(tmp_path_factory.mktemp("bucket")))
+    return made.write_store(declared, str(tmp_path_factory.mktemp("bucket")))
 
 
 @pytest.fixture(scope="module")
