@@ -1,6 +1,6 @@
 import numpy as np
-import pytest
 import pytesmo.metrics
+import pytest
 import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,0 +1,114 @@
+"""A published version as its readers find it: the store and the tables that were published beside it."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from somo.core.grid import Grid
+from somo.core.storage import join, read_bytes, zarr_store
+
+CROSSVAL = ("domain", "cell", "layer", "time", "y", "y_hat", "y_ridge", "fold")
+TARGETS = ("domain", "cell", "layer", "time", "value", "count")
+SENSORS = ("archive", "network", "station", "sensor", "latitude", "longitude", "layer", "domain", "cell", "kept")
+
+
+class ValidationError(ValueError):
+    """Published or compared data that cannot be judged; the text names what, both sides and the remedy."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """One version, judged from what anyone can read.
+
+    Attributes
+    ----------
+    url : the version's folder
+    layers : names of the layers, in the order of `depth`
+    soil : lazy Dataset with `soil_moisture`, `soil_moisture_std` [depth, time, lat, lon] in m3 m-3
+    crossval : out-of-fold predictions [domain, cell, layer, time, y, y_hat, y_ridge, fold]
+    targets : what was learnt from [domain, cell, layer, time, value, count]
+    sensors : one row per sensor, kept or dropped
+    """
+
+    url: str
+    layers: tuple[str, ...]
+    soil: xr.Dataset
+    crossval: pd.DataFrame
+    targets: pd.DataFrame
+    sensors: pd.DataFrame
+
+    @property
+    def grid(self) -> Grid:
+        lat, lon = (self.soil[axis].values.astype(np.float64) for axis in ("lat", "lon"))
+        steps = [np.abs(np.diff(centres)) for centres in (lat, lon) if len(centres) > 1]
+        bounds = self.soil["lat_bnds"].values if "lat_bnds" in self.soil else None
+        if bounds is not None:
+            step = float(abs(bounds[0, 1] - bounds[0, 0]))
+        else:
+            step = float(np.concatenate(steps).min()) if steps else 1.0
+        return Grid(lat, lon, round(step, 6))
+
+    @property
+    def period(self) -> str:
+        """First and last day, for captions."""
+        days = pd.DatetimeIndex(self.soil["time"].values)
+        return f"{days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}"
+
+    def at_cells(self, cells: np.ndarray, layer: str) -> pd.DataFrame:
+        """Published series of flat cell ids in one layer, [cell, time, soil_moisture], without missing days."""
+        return series_at(self.soil["soil_moisture"].isel(depth=self.layers.index(layer)), self.grid, cells)
+
+
+def series_at(field: xr.DataArray, grid: Grid, cells: np.ndarray) -> pd.DataFrame:
+    """Series of a field [time, lat, lon] on `grid` at flat cell ids: long table [cell, time, <name of the field>]."""
+    rows, columns = np.divmod(np.asarray(cells, np.int64), len(grid.lon))
+    picked = field.isel(lat=xr.DataArray(rows, dims="cell"), lon=xr.DataArray(columns, dims="cell"))
+    values = picked.transpose("cell", "time").values
+    table = pd.DataFrame(
+        {
+            "cell": np.repeat(np.asarray(cells, np.int64), values.shape[1]),
+            "time": np.tile(field["time"].values, values.shape[0]),
+            str(field.name): values.ravel().astype(np.float64),
+        }
+    )
+    return table.dropna(ignore_index=True)
+
+
+def open_published(version_url: str, layers: tuple[str, ...]) -> Published:
+    """Open a version lazily and read its tables.
+
+    Raises
+    ------
+    ValidationError
+        if a variable or column is missing, naming what was found
+    StorageError
+        if an object is missing
+    """
+    store = join(version_url, "soil_moisture.zarr")
+    read_bytes(join(store, "zarr.json"))
+    soil = xr.open_zarr(zarr_store(store), chunks={}, consolidated=True)
+    for name in ("soil_moisture", "soil_moisture_std"):
+        if name not in soil:
+            raise ValidationError(f"{store}: has no {name}, found {sorted(map(str, soil.data_vars))}; publish it again")
+    if soil.sizes["depth"] != len(layers):
+        raise ValidationError(f"{store}: {soil.sizes['depth']} depths, the product declares layers {list(layers)}")
+    tables = [
+        read_table(join(version_url, "validation", f"{name}.parquet"), columns)
+        for name, columns in (("crossval", CROSSVAL), ("targets", TARGETS), ("sensors", SENSORS))
+    ]
+    return Published(version_url, layers, soil, *tables)
+
+
+def read_table(url: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Read a Parquet table and require its columns."""
+    table = pd.read_parquet(io.BytesIO(read_bytes(url)))
+    if missing := [c for c in columns if c not in table]:
+        raise ValidationError(
+            f"{url}: columns {missing} are missing, found {list(table.columns)}; build the stage again"
+        )
+    for name in ("domain", "layer"):
+        table[name] = table[name].astype("category")
+    return table

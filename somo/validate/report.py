@@ -1,0 +1,65 @@
+"""Sections -> one self-contained page for people and one JSON for machines, published with the version."""
+
+import base64
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from somo.core.storage import join, put
+from somo.validate.section import Section
+
+
+def write_report(sections: Sequence[Section], folder: str, about: dict[str, str]) -> str:
+    """Write `report.json` and `index.html` of the sections in their order; returns the page's URL.
+
+    Parameters
+    ----------
+    about : `title`, `version`, `period`, `url` of what was judged, and an optional `note`
+    """
+    machine = {
+        **about,
+        "sections": [{"name": s.name, "title": s.title, "caption": s.caption, **s.findings} for s in sections],
+    }
+    put(join(folder, "report.json"), json.dumps(_plain(machine), indent=1, allow_nan=False).encode())
+    page = join(folder, "index.html")
+    put(page, render(sections, about).encode())
+    return page
+
+
+def render(sections: Sequence[Section], about: dict[str, str]) -> str:
+    """The page; everything it shows is inside it."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string((files("somo.validate") / "report.html").read_text())
+    shown = [
+        {
+            "name": s.name,
+            "title": s.title,
+            "caption": s.caption,
+            "image": base64.b64encode(s.figure).decode(),
+            "table": None if s.shown.empty else {"columns": list(s.shown.columns), "rows": _rows(s.shown)},
+        }
+        for s in sections
+    ]
+    return template.render(**{"note": "", **about}, sections=shown)
+
+
+def _rows(table: pd.DataFrame) -> list[list[str]]:
+    return [[_text(value) for value in row] for row in table.itertuples(index=False)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.3f}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,86 @@
+"""One section of the report: a figure, its caption, its numbers as a tidy table; kept beside the version."""
+
+import io
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from somo.core.storage import exists, join, put, read_bytes
+
+
+@dataclass(frozen=True)
+class Section:
+    """What one command of the validation gives.
+
+    Attributes
+    ----------
+    name : short name, as in `somo validate --only NAME`
+    title : heading in the report
+    caption : what is drawn, of which data, n and period
+    figure : SVG
+    table : the numbers behind the figure, tidy
+    shown : the few numbers to read beside the figure; may be empty
+    findings : the numbers a machine should compare between versions
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: bytes
+    table: pd.DataFrame
+    shown: pd.DataFrame = field(default_factory=pd.DataFrame)
+    findings: dict[str, Any] = field(default_factory=dict)
+
+
+def write_section(section: Section, folder: str, inputs: str) -> None:
+    """Write figure, table and, last, the description that makes it visible; `inputs` names what it was made of."""
+    put(join(folder, f"{section.name}.svg"), section.figure)
+    put(join(folder, f"{section.name}.parquet"), parquet(section.table))
+    described = {
+        "name": section.name,
+        "title": section.title,
+        "caption": section.caption,
+        "inputs": inputs,
+        "shown": json.loads(section.shown.to_json(orient="split", double_precision=6)),
+        "findings": _finite(section.findings),
+    }
+    put(join(folder, f"{section.name}.json"), json.dumps(described, indent=1, allow_nan=False).encode())
+
+
+def read_section(folder: str, name: str, inputs: str | None = None) -> Section | None:
+    """A section written before, or None if there is none or it was made of other inputs."""
+    url = join(folder, f"{name}.json")
+    if not exists(url):
+        return None
+    described = json.loads(read_bytes(url))
+    if inputs is not None and described["inputs"] != inputs:
+        return None
+    shown = described["shown"]
+    return Section(
+        name,
+        described["title"],
+        described["caption"],
+        read_bytes(join(folder, f"{name}.svg")),
+        pd.read_parquet(io.BytesIO(read_bytes(join(folder, f"{name}.parquet")))),
+        pd.DataFrame(shown["data"], columns=shown["columns"]),
+        described["findings"],
+    )
+
+
+def parquet(table: pd.DataFrame) -> bytes:
+    """A table as Parquet bytes."""
+    target = io.BytesIO()
+    table.to_parquet(target, index=False)
+    return target.getvalue()
+
+
+def _finite(value: Any) -> Any:
+    """The value with null where JSON has no number."""
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

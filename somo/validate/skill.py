@@ -1,0 +1,157 @@
+"""Skill on data that was held back: spatial folds (Fig S3), later years (Fig S4), another region (Fig 4)."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from somo.validate.figures import (
+    COLOURS,
+    MEASURED,
+    UNITS,
+    canvas,
+    colour_bar,
+    draw_density,
+    draw_identity,
+    draw_points,
+    draw_series,
+    legend_below,
+    svg,
+)
+from somo.validate.matching import KEYS, anomalies, cell_means, cell_scores, summarise, wide_to_models
+from somo.validate.metrics import scores
+from somo.validate.section import Section
+
+MODELS = {"network": "y_hat", "ridge baseline": "y_ridge"}
+SHOWN = ("pearson_r", "ubrmsd", "bias", "nse")
+
+
+def split_section(pairs: pd.DataFrame, name: str, title: str, how: str) -> Section:
+    """Figure and table of one way to hold data back.
+
+    Parameters
+    ----------
+    pairs : domain, cell, layer, time, y, y_hat, fold and, where a baseline was fitted, y_ridge
+    how : how the data were held back, for the caption
+    """
+    pairs = pairs.dropna(subset=["y", "y_hat"])
+    models = {label: column for label, column in MODELS.items() if column in pairs}
+    table = skill_table(pairs, models)
+    figure = _figure(pairs)
+    counts = pairs.groupby(["domain", "cell"], observed=True).ngroups
+    days = pd.DatetimeIndex(pairs["time"])
+    caption = (
+        f"{how} Top: mean of every cell over its days; bottom: every day, as counts per bin. In each panel "
+        f"r, NSE and RMSD ({UNITS}) of the points drawn. n = {counts} cells and {len(pairs)} cell-days of all layers, "
+        f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. Table: median over cells, with its 95 % bootstrap interval."
+    )
+    return Section(name, title, caption, svg(figure), table, readable(table), findings(table))
+
+
+def skill_table(pairs: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
+    """Median skill over cells, its columns as in the last line; fold -1 is all folds, `of` is value or anomaly."""
+    by = (*KEYS, "model", "fold")
+    parts = []
+    complete = pairs.dropna(subset=list(models.values()))
+    deviations = anomalies(complete, ["y", *models.values()])
+    for of, frame in (("value", complete), ("anomaly", deviations)):
+        cells = cell_scores(wide_to_models(frame, models), by=by)
+        every = summarise(cells, ("layer", "model")).assign(fold=-1)
+        parts += [part.assign(of=of) for part in (every, summarise(cells, ("layer", "model", "fold")))]
+    columns = ["layer", "model", "fold", "of", "metric", "value", "low", "high", "cells", "days"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of layer and model, columns of metric with interval, folds as a range."""
+    rows = []
+    for (layer, model), group in table[table["of"] == "value"].groupby(["layer", "model"], observed=True):
+        whole, folds = group[group["fold"] < 0].set_index("metric"), group[group["fold"] >= 0]
+        row = {"layer": layer, "model": model, "cells": int(whole["cells"].max()), "days": int(whole["days"].max())}
+        for metric in SHOWN:
+            value, low, high = whole.loc[metric, ["value", "low", "high"]]
+            row[metric] = f"{value:z.3f} [{low:z.3f}, {high:z.3f}]"
+        by_fold = folds[folds["metric"] == "pearson_r"].sort_values("fold")
+        row["pearson_r by fold"] = " ".join(f"{v:.2f}" for v in by_fold["value"])
+        anomaly = table[(table["of"] == "anomaly") & (table["fold"] < 0) & (table["metric"] == "pearson_r")]
+        found = anomaly[(anomaly["layer"] == layer) & (anomaly["model"] == model)]["value"]
+        row["anomaly r"] = f"{found.iloc[0]:.3f}" if len(found) else "–"
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def findings(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """{model: {layer: {metric: median over cells}}} with `cells` and `days`, for machines."""
+    whole = table[(table["fold"] < 0) & (table["of"] == "value")]
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for (model, layer), group in whole.groupby(["model", "layer"], observed=True):
+        values = dict(zip(group["metric"], group["value"].astype(float), strict=True))
+        counts = {"cells": int(group["cells"].max()), "days": int(group["days"].max())}
+        found.setdefault(str(model), {})[str(layer)] = {**values, **counts}
+    return found
+
+
+def _figure(pairs: pd.DataFrame) -> Figure:
+    layers = _layers(pairs)
+    means = cell_means(pairs, ["y", "y_hat"])
+    with canvas(2, len(layers), 3.4 * len(layers), 6.9) as (figure, axes):
+        for column, layer in enumerate(layers):
+            cells, days = means[means["layer"] == layer], pairs[pairs["layer"] == layer]
+            top, bottom = axes[:, column]
+            draw_identity(top, cells[["y", "y_hat"]].to_numpy().ravel())
+            top.scatter(cells["y"], cells["y_hat"], s=14, color=COLOURS[0], alpha=0.7, linewidths=0)
+            top.set(title=f"{layer}: cell means", xlabel=f"measured ({UNITS})", ylabel=f"predicted ({UNITS})")
+            drawn = draw_density(bottom, days["y"].to_numpy(), days["y_hat"].to_numpy())
+            bottom.set(title=f"{layer}: all days", xlabel=f"measured ({UNITS})", ylabel=f"predicted ({UNITS})")
+            for ax, points in ((top, cells), (bottom, days)):
+                ax.text(0.03, 0.97, _numbers(points), transform=ax.transAxes, va="top", fontsize=7.5)
+        colour_bar(figure, drawn, axes[1].tolist(), "cell-days per bin", extend="neither")
+    return figure
+
+
+def _numbers(points: pd.DataFrame) -> str:
+    s = scores(points["y"].to_numpy(), points["y_hat"].to_numpy(), ("pearson_r", "nse", "rmsd"))
+    return f"r {s['pearson_r']:.2f}\nNSE {s['nse']:.2f}\nRMSD {s['rmsd']:.3f}\nn {s['n']}"
+
+
+def _layers(pairs: pd.DataFrame) -> list[str]:
+    return [layer for layer in pairs["layer"].cat.categories if (pairs["layer"] == layer).any()]
+
+
+def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
+    """Held-back daily series of three cells, measured against predicted: low, middling and high skill."""
+    pairs = pairs.dropna(subset=["y", "y_hat"])
+    chosen = _typical_cells(pairs, columns)
+    layers = _layers(pairs)
+    with canvas(len(layers), len(chosen), 4.2 * len(chosen), 2.1 * len(layers), sharex="col") as (figure, axes):
+        for column, (domain, cell) in enumerate(chosen):
+            here = pairs[(pairs["domain"] == domain) & (pairs["cell"] == cell)]
+            for row, layer in enumerate(layers):
+                _series_panel(axes[row, column], here[here["layer"] == layer], f"{domain} cell {cell}, {layer}")
+        legend_below(figure, axes[0, 0])
+    table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
+    caption = (
+        "Daily soil moisture at three cells at the quarter, half and three quarters of skill (pearson_r, mean over "
+        f"layers) of those with most layers; predicted by networks that never saw the cell. n = {len(table)} cell-days."
+    )
+    return Section("series", "Series at three held-back cells", caption, svg(figure), table)
+
+
+def _typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:
+    skill = cell_scores(pairs).groupby(["domain", "cell"], observed=True)["pearson_r"].agg(["mean", "size"])
+    most = skill[skill["size"] == skill["size"].max()].sort_values("mean")
+    places = np.unique(np.linspace(0, len(most) - 1, count + 2).round().astype(int)[1:-1])
+    return [(str(domain), int(cell)) for domain, cell in most.index[places]]
+
+
+def _series_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:
+    if here.empty:
+        ax.set(title=f"{title}: no data")
+        return
+    series = here.set_index("time").sort_index()
+    draw_series(ax, series["y_hat"], COLOURS[1], "predicted")
+    draw_points(ax, series["y"], MEASURED, "measured")
+    numbers = scores(series["y"].to_numpy(), series["y_hat"].to_numpy(), ("pearson_r", "ubrmsd"))
+    text = f"r {numbers['pearson_r']:.2f}, ubRMSD {numbers['ubrmsd']:.3f}, n {numbers['n']}"
+    ax.set(ylabel=UNITS)
+    ax.set_title(f"{title}\n{text}", fontsize=8.5)
