@@ -1,0 +1,134 @@
+"""A reference set opened once per process: chunk keys -> byte ranges of the source files, as a read-only Zarr store."""
+
+import io
+import json
+import math
+from collections.abc import AsyncIterator, Iterable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import zarr
+from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+
+from somo.core.storage import join, read_bytes
+from somo.forcing.ranges import read_range
+from somo.forcing.sources import ForcingError
+
+
+class ReferenceStore(Store):
+    """Zarr version 2 hierarchy whose chunks lie in the source files.
+
+    A chunk may only lie in a file that the set lists, and is read only while that file still has the fingerprint it
+    was referenced with. Pickles as its URL.
+    """
+
+    supports_writes = supports_deletes = supports_partial_writes = False
+    supports_listing = True
+
+    def __init__(self, url: str) -> None:
+        super().__init__(read_only=True)
+        self.url = url
+        content = json.loads(read_bytes(join(url, ".zmetadata")))
+        self.metadata: dict[str, Any] = content["metadata"]
+        self.records: int = content["record_size"]
+        self.index: dict[str, Any] = self.metadata[".zattrs"]["somo"]
+        self.fingerprints: dict[str, str] = {file[0]: file[1] for file in self.index["files"]}
+        self._tables: dict[tuple[str, int], dict[str, np.ndarray]] = {}
+
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return open_store, (self.url,)
+
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return type(self).__name__, self.url
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ReferenceStore) and other.url == self.url
+
+    def __hash__(self) -> int:
+        return hash(self.url)
+
+    def array(self, group: int) -> zarr.Array:
+        """The raw (not decoded) array of one group."""
+        return zarr.open_array(self, path=f"{group}/{self.index['variable']}", mode="r", zarr_format=2)
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        if key in self.metadata:
+            raw: Any = json.dumps(self.metadata[key]).encode()
+        elif (place := self._place(key)) is None:
+            return None
+        else:
+            path, offset, size, inline = place
+            raw = inline if path is None else await read_range(path, self._fingerprint(key, path), offset, size)
+        if isinstance(byte_range, RangeByteRequest):
+            raw = raw[byte_range.start : byte_range.end]
+        elif isinstance(byte_range, OffsetByteRequest):
+            raw = raw[byte_range.offset :]
+        elif byte_range is not None:
+            raw = raw[-byte_range.suffix :]
+        return prototype.buffer.from_bytes(raw)
+
+    def _place(self, key: str) -> tuple[str | None, int, int, bytes | None] | None:
+        """Path, offset and size of a chunk, or its bytes; None if it was never written."""
+        field, _, chunk = key.rpartition("/")
+        array = self.metadata.get(f"{field}/.zarray")
+        if array is None or chunk.startswith("."):
+            return None
+        shape = [math.ceil(s / c) for s, c in zip(array["shape"], array["chunks"], strict=True)]
+        record, row = divmod(int(np.ravel_multi_index([int(i) for i in chunk.split(".")], shape)), self.records)
+        table = self._table(field, record)
+        path, inline = table["path"][row], table["raw"][row]
+        if isinstance(path, str):
+            return path, int(table["offset"][row]), int(table["size"][row]), None
+        return (None, 0, 0, inline) if isinstance(inline, bytes) else None
+
+    def _table(self, field: str, record: int) -> dict[str, np.ndarray]:
+        if (field, record) not in self._tables:
+            data = io.BytesIO(read_bytes(join(self.url, field, f"refs.{record}.parq")))
+            frame = pd.read_parquet(data, engine="fastparquet")
+            self._tables[field, record] = {column: frame[column].to_numpy() for column in frame.columns}
+        return self._tables[field, record]
+
+    def _fingerprint(self, key: str, path: str) -> str:
+        if path not in self.fingerprints:
+            raise ForcingError(
+                f"{self.url}: chunk {key} points to {path}, which is not one of its source files; "
+                "remove this reference set and run the ingest stage again"
+            )
+        return self.fingerprints[path]
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        return key in self.metadata or self._place(key) is not None
+
+    async def set(self, key: str, value: Buffer) -> None:
+        raise NotImplementedError
+
+    async def delete(self, key: str) -> None:
+        raise NotImplementedError
+
+    async def list(self) -> AsyncIterator[str]:
+        for key in self.metadata:
+            yield key
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        for key in self.metadata:
+            if key.startswith(prefix):
+                yield key
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        start = f"{prefix.rstrip('/')}/" if prefix else ""
+        for name in {key[len(start) :].split("/")[0] for key in self.metadata if key.startswith(start)}:
+            yield name
+
+
+@lru_cache(maxsize=64)
+def open_store(url: str) -> ReferenceStore:
+    """The reference set at a URL, opened once per process (its name is the hash of its content)."""
+    return ReferenceStore(url)
