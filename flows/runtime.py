@@ -6,14 +6,17 @@ by the libraries themselves and never pass through here.
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import distributed
 import pydantic
+from aiohttp import ClientConnectionError
+from botocore.exceptions import HTTPClientError
 from dask.system import CPU_COUNT
 from distributed import Client, Future, LocalCluster, as_completed
 from distributed.deploy.cluster import Cluster as DaskCluster
@@ -22,6 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from somo.core.product import Cluster, Product, ProductError, read_product
+from somo.core.storage import filesystem, join, put
 
 COMPARED_PACKAGES = (
     "somo",
@@ -36,8 +40,15 @@ COMPARED_PACKAGES = (
     "torch",
 )
 CONNECT_SECONDS = 30
+PREFECT_SETTINGS = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
 
 console = Console(stderr=True)
+output = Console(soft_wrap=True)
+show_traceback = False
 
 
 class ClusterError(OSError):
@@ -78,6 +89,43 @@ def _environment(path: Path) -> dict[str, str]:
         if (folder / "pyproject.toml").exists() and beside.is_dir():
             values.setdefault("SOMO_REAL", str(beside))
     return values
+
+
+def require_writable(root: str) -> None:
+    """Fail before any work if results cannot be written.
+
+    Raises
+    ------
+    StorageError
+        naming the place
+    """
+    probe = join(root, f".writable-{uuid4().hex[:8]}")
+    put(probe, b"")
+    fs, path = filesystem(probe)
+    fs.rm_file(path)
+
+
+def prepare_prefect() -> None:
+    """Settings of Prefect for a run from the command line; what the environment says already stays."""
+    for name, value in PREFECT_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if not show_traceback:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+
+def export(values: Mapping[str, str]) -> None:
+    """Set environment variables for this process and those it starts."""
+    os.environ.update(values)
+
+
+def is_transient(_task: object, _run: object, state: Any) -> bool:
+    """Whether a failed Prefect state comes from the network, which may have recovered."""
+    error = state.result(raise_on_failure=False)
+    while isinstance(error, BaseException):
+        if isinstance(error, ConnectionError | TimeoutError | HTTPClientError | ClientConnectionError):
+            return True
+        error = error.__cause__
+    return False
 
 
 @contextmanager

@@ -1,0 +1,154 @@
+"""The `somo` command: one journey from source files to a published product, and what is needed around it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows import runtime
+from flows.runtime import console
+from somo.core.product import Product, ProductError
+
+STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="""Daily soil moisture learnt from in-situ measurements: make, check and publish a product.
+
+A product is declared in one TOML file (see `flows/products/`). `somo run` takes it through six stages:
+
+`ingest` reference the forcing where it lies · `targets` turn sensors into daily targets · `train` fit the ensemble ·
+`produce` predict every cell and day · `publish` write what readers download · `validate` judge it and write the report
+
+Every stage keeps what an earlier run has finished, so running again resumes. Results go to `--root`, a folder or
+`s3://bucket/prefix` (credentials from `AWS_*`).""",
+)
+
+
+def _quiet(value: bool) -> bool:
+    console.quiet = console.quiet or value
+    return value
+
+
+def _debug(value: bool) -> bool:
+    runtime.show_traceback = runtime.show_traceback or value
+    return value
+
+
+ProductFile = Annotated[Path, typer.Argument(metavar="PRODUCT.toml", help="The product's declaration.")]
+Root = Annotated[
+    str, typer.Option(help="Where results go: a folder or s3://bucket/prefix. Default: the file's `root`.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_quiet, help="No progress bars.")]
+Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show the traceback of an error.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+
+
+def _stage(value: str) -> str:
+    if value not in STAGES:
+        raise typer.BadParameter(f"{value!r} is no stage; allowed: {', '.join(STAGES)}")
+    return value
+
+
+@app.command()
+def run(
+    product: ProductFile,
+    root: Root = "",
+    until: Annotated[str, typer.Option(callback=_stage, help="Stop after this stage.")] = STAGES[-1],
+    start: Annotated[
+        str, typer.Option("--from", callback=_stage, help="Require the stages before this one to be done.")
+    ] = STAGES[0],
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make a product, or what is still missing of it.
+
+    Example: `somo run flows/products/demo.toml --root /data/demo --until train`
+    """
+    declared = runtime.load(product)
+    where = _root(declared, root)
+    make(product, declared, where, start, until)
+
+
+@app.command()
+def status(
+    product: ProductFile, root: Root = "", as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False
+) -> None:
+    """Say, per stage, what is done, what is missing and what is next; changes nothing."""
+    from flows.status import read_status
+
+    declared = runtime.load(product)
+    stages = read_status(declared, _root(declared, root))
+    if as_json:
+        typer.echo(json.dumps([stage.as_dict() for stage in stages], indent=1))
+        return
+    table = Table("stage", "state", "size", "detail", title=f"{declared.name} {declared.version}")
+    for stage in stages:
+        table.add_row(stage.name, stage.state, stage.size, stage.detail)
+    runtime.output.print(table)
+
+
+@app.command()
+def demo(
+    root: Annotated[Path, typer.Option(help="Folder for the invented Europe and everything made from it.")] = Path(
+        "demo"
+    ),
+    s3: Annotated[bool, typer.Option("--s3", help="Keep the product in a real S3 server on loopback.")] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make a product of a small invented Europe, from source files to report."""
+    from flows.demo import prepare, storage
+
+    path = prepare(root.resolve())
+    with storage(root.resolve(), s3) as where:
+        make(path, runtime.load(path), where, STAGES[0], STAGES[-1])
+
+
+def make(path: Path, product: Product, root: str, start: str, until: str) -> None:
+    """Run what is missing of a product, then summarise it."""
+    from flows.status import read_status, summary
+
+    stages = read_status(product, root)
+    before = [stage.name for stage in stages[: STAGES.index(start)] if not stage.done]
+    if before:
+        raise ProductError(f"--from {start}: {', '.join(before)} is not done in {root}; run without --from")
+    missing = [stage.name for stage in stages[: STAGES.index(until) + 1] if not stage.done]
+    console.print(
+        f"{product.name} {product.version} in {root}: {'to do: ' + ', '.join(missing) if missing else 'all done'}"
+    )
+    if missing:
+        runtime.require_writable(root)
+        runtime.prepare_prefect()
+        from flows.pipeline import run as flow
+
+        flow(str(path), root, until)
+    if until == STAGES[-1]:
+        runtime.output.print(summary(product, root))
+
+
+def _root(product: Product, given: str) -> str:
+    root = given or product.root
+    if not root:
+        raise ProductError(f"{product.name}: no place for the results; give --root or root = in the declaration")
+    return root if "://" in root else str(Path(root).resolve())
+
+
+def main() -> None:
+    """Run the command; an error is one paragraph on standard error and exit status 1."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if runtime.show_traceback:
+            raise
+        known = isinstance(error, ValueError | OSError)
+        text = str(error) if known else f"unexpected {type(error).__name__}: {error}; --debug shows where"
+        typer.echo(f"error: {text}", err=True)
+        sys.exit(1)

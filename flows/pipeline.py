@@ -1,0 +1,59 @@
+"""START HERE: the whole journey, one call a stage. Each stage keeps what an earlier run has finished."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from distributed import Client
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.ingest import ingest
+from flows.produce import produce
+from flows.publish import publish
+from flows.runtime import cluster, is_transient, load
+from flows.targets import build_targets
+from flows.train import train
+from flows.validate import validate
+from somo.core.product import Product
+
+Call = Callable[..., Any]
+
+
+def journey(product: Product, root: str, client: Client, call: Call) -> Iterator[str]:
+    """Take the journey a stage at a time; yields the name of each stage once it is complete."""
+    inputs = call(ingest, product, root, client)
+    yield "ingest"
+    targets = call(build_targets, product, root, inputs, client)
+    yield "targets"
+    models = call(train, product, root, inputs, targets, client)
+    yield "train"
+    version = call(produce, product, root, inputs, models, client)
+    yield "produce"
+    call(publish, product, root, version, inputs, targets, models, client)
+    yield "publish"
+    call(validate, product, root, version, client)
+    yield "validate"
+
+
+def as_task(stage: Call, *arguments: Any) -> Any:
+    """Call a stage as a Prefect task that is tried again when the network fails it, and only then."""
+    work = task(
+        lambda: stage(*arguments),
+        name=stage.__name__,
+        retries=2,
+        retry_delay_seconds=[5, 30],
+        retry_condition_fn=is_transient,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )
+    return work()
+
+
+@flow(name="somo", flow_run_name="{path} until {until}", persist_result=False)
+def run(path: str, root: str, until: str = "validate") -> None:
+    """Take the journey of the product declared in a file, as far as a stage."""
+    product = load(path)
+    with cluster(product) as client:
+        for stage in journey(product, root, client, as_task):
+            if stage == until:
+                break

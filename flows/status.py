@@ -1,0 +1,177 @@
+"""What of a product exists, what is missing and what is next; reads only, and writes nothing."""
+
+import datetime as dt
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from flows.targets import sensors_url, targets_url
+from somo.core.product import Product
+from somo.core.storage import exists, filesystem, join, read_bytes, zarr_store
+from somo.forcing.dataset import Inputs
+from somo.forcing.references import reference_url
+from somo.forcing.sources import find_files, needed_days
+from somo.forcing.static import static_url
+from somo.publish import netcdf
+from somo.publish.attributes import FINAL
+
+UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a product.
+
+    Attributes
+    ----------
+    state : "done", "missing", or "waiting" for an earlier stage
+    detail : what is there and what is not, for people
+    url : where its results are
+    bytes : of all results of this stage under the root, whatever they were made from
+    """
+
+    name: str
+    state: str
+    detail: str
+    url: str = ""
+    bytes: int = 0
+
+    @property
+    def done(self) -> bool:
+        return self.state == "done"
+
+    @property
+    def size(self) -> str:
+        """Bytes for people."""
+        power = min(int(np.log10(max(self.bytes, 1)) // 3), len(UNITS) - 1)
+        return f"{self.bytes / 1000**power:.3g} {UNITS[power]}"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def read_status(product: Product, root: str) -> list[Stage]:
+    """Every stage in order; the first that is not done is next."""
+    return list(_stages(product, root))
+
+
+def _stages(product: Product, root: str) -> Iterator[Stage]:
+    """Each stage's results are named by the results before it, so the first missing one hides what follows."""
+    version = join(root, f"v{product.version}")
+    steps: tuple[tuple[str, tuple[str, ...], Callable[..., tuple[list[str], str, Any]]], ...] = (
+        ("ingest", ("references", "static"), _ingest),
+        ("targets", ("targets",), _targets),
+        ("train", ("models",), _train),
+        ("produce", (f"v{product.version}/soil_moisture.zarr",), _produce),
+        ("publish", (f"v{product.version}/netcdf", f"v{product.version}/validation"), _publish),
+        ("validate", (f"v{product.version}/report",), _validate),
+    )
+    known: dict[str, Any] = {"version": version}
+    waiting = ""
+    for name, folders, check in steps:
+        size = sum(_bytes(join(root, folder)) for folder in folders)
+        if waiting:
+            yield Stage(name, "waiting", f"for {waiting}", bytes=size)
+            continue
+        missing, detail, found = check(product, root, known)
+        known[name] = found
+        url = found if isinstance(found, str) else join(root, folders[0])
+        waiting = name if missing else ""
+        yield Stage(name, "missing" if missing else "done", _short(missing) if missing else detail, url, size)
+
+
+def _ingest(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, dict[str, Inputs]]:
+    first, last = needed_days(product)
+    today = dt.datetime.now(dt.UTC).date()
+    missing, count, inputs = [], 0, {}
+    for domain in product.grids():
+        references = {}
+        for name, source in product.sources.items():
+            files = find_files(name, source, domain, first, last, today)
+            references[name] = reference_url(root, name, domain, source, files)
+            count += len(files)
+            if not exists(join(references[name], ".zmetadata")):
+                missing.append(f"references of {name} ({domain})")
+        inputs[domain] = Inputs(references, static_url(root, product, domain, references))
+        if not exists(inputs[domain].static):
+            missing.append(f"static features of {domain}")
+    return missing, f"{count} forcing files referenced", inputs
+
+
+def _targets(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
+    url = targets_url(product, root, known["ingest"])
+    if not exists(url):
+        return ["targets of this forcing and these archives"], "", url
+    sensors = pd.read_parquet(io.BytesIO(read_bytes(sensors_url(url))), columns=["kept"])
+    return [], f"{int(sensors['kept'].sum())} of {len(sensors)} sensors kept", url
+
+
+def _train(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
+    from flows.train import models_url
+
+    url = models_url(product, root, known["ingest"], known["targets"])
+    missing = [] if exists(join(url, "ensemble.json")) else ["the ensemble of these targets"]
+    return missing, f"{product.training.members} members of {len(product.layers)} layers", url
+
+
+def _produce(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
+    from flows.produce import pending
+
+    missing, days = pending(product, root, known["ingest"], known["train"])
+    return missing, f"{days} days", known["version"]
+
+
+def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
+    version = known["version"]
+    with xr.open_zarr(zarr_store(join(version, "soil_moisture.zarr")), consolidated=True, chunks=None) as store:
+        years = netcdf.complete_years(store["time"].to_index(), store["status"].values == FINAL, product.period)
+    wanted = [netcdf.file_url(version, product.name, layer.name, year) for year in years for layer in product.layers]
+    wanted += [join(version, "validation", f"{name}.parquet") for name in ("targets", "sensors", "crossval")]
+    return [url for url in wanted if not exists(url)], f"{len(wanted) - 3} yearly files", join(version, "netcdf")
+
+
+def _validate(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
+    page = join(known["version"], "report", "index.html")
+    return ([] if exists(page) else ["report"]), "report", page
+
+
+def _short(missing: list[str]) -> str:
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return f"missing: {missing[0]}{more}"
+
+
+def _bytes(url: str) -> int:
+    fs, path = filesystem(url)
+    fs.invalidate_cache()
+    return int(fs.du(path)) if fs.exists(path) else 0
+
+
+def summary(product: Product, root: str) -> str:
+    """Skill per layer on held-back stations, and where everything is; what a run ends with."""
+    version = join(root, f"v{product.version}")
+    pairs = pd.read_parquet(io.BytesIO(read_bytes(join(version, "validation", "crossval.parquet"))))
+    skill = "\n".join(f"  {layer.name}: {_skill(pairs[pairs['layer'] == layer.name])}" for layer in product.layers)
+    netcdf_folder, report = join(version, "netcdf"), join(version, "report", "index.html")
+    return (
+        f"{product.name} {product.version}: skill on held-back stations (cross-validation)\n{skill}\n"
+        f"Zarr    {join(version, 'soil_moisture.zarr')}\nNetCDF  {netcdf_folder}\nReport  {report}"
+    )
+
+
+def _skill(pairs: pd.DataFrame) -> str:
+    """Medians over cells."""
+    scores = [
+        (np.corrcoef(y, y_hat)[0, 1], np.std((y_hat - y_hat.mean()) - (y - y.mean())))
+        for _, cell in pairs.groupby(["domain", "cell"])
+        for y, y_hat in [(cell["y"].to_numpy(), cell["y_hat"].to_numpy())]
+        if len(cell) > 2 and np.ptp(y) > 0 and np.ptp(y_hat) > 0
+    ]
+    if not scores:
+        return "no cell with enough days"
+    r, ubrmsd = np.median(np.array(scores), axis=0)
+    return f"median r {r:.3f}, ubRMSD {ubrmsd:.3f} m3 m-3 over {len(scores)} cells"
