@@ -47,15 +47,18 @@ def grid_of(declared: Product) -> Grid:
 
 
 def values(declared: Product, days: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation [layer, day, row, column] with seasons and noise; one corner is sea."""
-    rng = np.random.default_rng(seed)
+    """Mean and standard deviation [layer, day, row, column] with seasons and noise; one corner is sea.
+
+    Further days leave the former ones as they are.
+    """
     times = pd.date_range(declared.period.start, periods=days)
-    shape = (len(declared.layers), days, *grid_of(declared).shape)
-    season = 0.08 * np.cos(2 * np.pi * times.day_of_year.to_numpy() / 365.25)[None, :, None, None]
-    mean = (0.25 + season + rng.normal(0, 0.03, shape)).clip(0)
-    mean[..., :2, :2] = np.nan
-    std = np.where(np.isnan(mean), np.nan, rng.uniform(0.005, 0.03, shape))
-    return mean.astype("float32"), std.astype("float32")
+    shape = (days, len(declared.layers), *grid_of(declared).shape)
+    season = 0.08 * np.cos(2 * np.pi * times.day_of_year.to_numpy() / 365.25)
+    mean = 0.25 + season[:, None, None, None] + np.random.default_rng(seed).normal(0, 0.03, shape)
+    std = np.random.default_rng(seed + 1).uniform(0.005, 0.03, shape)
+    for field in (mean, std):
+        field[..., :2, :2] = np.nan
+    return np.moveaxis(mean.clip(0), 0, 1).astype("float32"), np.moveaxis(std, 0, 1).astype("float32")
 
 
 def write_store(

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+import somo
+from somo.core.layout import Layout
+from somo.core.storage import StorageError, join
+from somo.publish import series, zarr
+from somo.publish.attributes import FINAL, PROVISIONAL
+from tests.publish import made
+
+
+def derive(declared, version_url):
+    _, layout = series.template(declared, join(version_url, zarr.STORE))
+    there = zarr.read_visible(join(version_url, zarr.STORE))
+    blocks = series.stale_blocks(layout, there, zarr.read_visible(join(version_url, series.STORE)))
+    for block in blocks:
+        for tile in layout.tiles():
+            series.write_block(version_url, layout, block, tile)
+    series.publish(declared, version_url)
+    return blocks
+
+
+def test_series_store_agrees_bit_for_bit_and_grows_by_whole_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(series, "BLOCK_DAYS", 128)
+    declared = made.product(end=None)
+    version_url = made.write_store(declared, str(tmp_path), days=300, provisional=10)
+    assert derive(declared, version_url) == [0, 1, 2]
+    made.write_store(declared, str(tmp_path), days=320)
+    assert derive(declared, version_url) == [2]
+    maps = somo.open(str(tmp_path), "1.0.0")
+    whole = somo.open(str(tmp_path), "1.0.0", layout="series")
+    assert whole.sizes["time"] == 320
+    xr.testing.assert_identical(maps.load(), whole.load())
+
+
+def test_a_block_is_stale_until_all_its_days_are_final_here_and_there():
+    layout = Layout(2, (6, 8), 4, (4, 3, 4), (6, 8))
+    final, open_ = np.full(10, FINAL, "int8"), np.full(10, FINAL, "int8")
+    open_[9] = PROVISIONAL
+    assert series.stale_blocks(layout, zarr.Visible(final), None) == [0, 1, 2]
+    assert series.stale_blocks(layout, zarr.Visible(final), zarr.Visible(final)) == []
+    assert series.stale_blocks(layout, zarr.Visible(final), zarr.Visible(open_)) == [2]
+    assert series.stale_blocks(layout, zarr.Visible(final), zarr.Visible(final[:7])) == [1, 2]
+
+
+def test_chunks_divide_the_tile_of_the_real_grid():
+    layout = series.layout_of(
+        made.product(
+            grid={"kind": "regular", "west": -12, "east": 45, "south": 36, "north": 71.5, "step_deg": 0.1},
+            sequence={"lookback": 365, "predict_last_n": 365},
+            chunks={"time": 5, "lat": 60, "lon": 96, "tile_lat": 60, "tile_lon": 96},
+        ),
+        (355, 570),
+    )
+    assert (layout.days, layout.chunk, layout.tile) == (2190, (2190, 6, 8), (60, 96))
+    assert layout.blocks(6575) == 4
+
+
+def test_without_the_first_store_the_remedy_is_named(tmp_path):
+    layout = Layout(2, (6, 8), 4, (4, 3, 4), (6, 8))
+    with pytest.raises(StorageError, match="run the stage produce first"):
+        series.write_block(str(tmp_path), layout, 0, (0, 0))
