@@ -147,12 +147,13 @@ class Static(_Declared):
     """One static feature per cell: a variable of a file, or computed from the forcing's climatology.
 
     `gaps = "mean"` fills missing land cells with the mean over cells; `categories` turns class numbers into
-    one 0/1 feature each.
+    one 0/1 feature each. `within_cell` takes a file finer than the grid and keeps that statistic of what lies in a cell.
     """
 
     url: str | None = None
     variable: str | None = None
     units: str = "1"
+    within_cell: Literal["mean", "std"] | None = None
     gaps: Literal["error", "mean"] = "error"
     categories: tuple[int, ...] = ()
     computed: Statistic | None = None
@@ -209,6 +210,7 @@ class Network(_Declared):
     hidden: int = Field(default=128, ge=1)
     dropout: float = Field(default=0.4, ge=0, lt=1)
     forget_bias: float = 5.0
+    head_layers: int = Field(default=1, ge=1)
 
 
 class Sequence(_Declared):
@@ -239,10 +241,12 @@ class Training(_Declared):
     schedule: Literal["one-cycle", "step", "constant"] = "one-cycle"
     weight_decay: float = Field(default=0.0, ge=0)
     input_noise: float = Field(default=0.0, ge=0)
+    static_noise: float = Field(default=0.0, ge=0)
     clip_norm: float = Field(default=1.0, gt=0)
     members: int = Field(default=5, ge=1)
     seed: int = 0
     folds: int = Field(default=5, ge=2)
+    fold_members: int = Field(default=1, ge=1)
     fold_distance_km: float = Field(default=0.0, ge=0)
     held_back: float = Field(default=0.1, ge=0, lt=1)
     patience: int = Field(default=5, ge=1)
@@ -252,7 +256,8 @@ class Chunks(_Declared):
     """Zarr layout: a region (a shard) of `days` x `tile_lat` x `tile_lon` cells, in chunks of `time` x `lat` x `lon`.
 
     Left out, `days` is the least multiple of the sequence's `predict_last_n` that reaches 30, and `time` the divisor of
-    `days` nearest to 6. What is larger than the grid is cut to it.
+    `days` nearest to 6. What is larger than the grid is cut to it. Where reading a tile's forcing in place costs more
+    than `read_factor` times its own bytes, the forcing is first laid out by tile.
     """
 
     days: int | None = Field(default=None, ge=1)
@@ -261,6 +266,7 @@ class Chunks(_Declared):
     lon: int = Field(default=96, ge=1)
     tile_lat: int = Field(default=60, ge=1)
     tile_lon: int = Field(default=96, ge=1)
+    read_factor: float = Field(default=4.0, ge=1)
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

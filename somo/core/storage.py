@@ -4,20 +4,37 @@ Credentials, endpoint, region and anonymous access come from the environment in 
 (`AWS_*`, `FSSPEC_*`), which fsspec and botocore read themselves.
 """
 
+import errno
 import hashlib
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
+import aiohttp
+import botocore.exceptions
+import botocore.parsers
 import fsspec
 import zarr.storage
 from fsspec import AbstractFileSystem
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
+
+T = TypeVar("T")
+PATIENCE_S = 90.0
+_NETWORK_ERRORS = (
+    TimeoutError,
+    ConnectionError,
+    aiohttp.ClientError,
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.HTTPClientError,
+    botocore.parsers.ResponseParserError,
+)
+_SERVER_ERRNOS = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
 
 
 class StorageError(OSError):
@@ -34,10 +51,41 @@ def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
     return fsspec.url_to_fs(url)
 
 
+def patiently(url: str, action: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
+    """Result of one request to an object store, repeated while the network or the server fails for the moment.
+
+    Other failures (permissions, missing objects, a full disk) and those of the local disk are raised at once.
+
+    Raises
+    ------
+    StorageError
+        if the store stays out of reach for `patience_s`, or is refused by the client library
+    """
+    give_up = time.monotonic() + (0 if isinstance(filesystem(url)[0], LocalFileSystem) else patience_s)
+    pause = 0.2
+    while True:
+        try:
+            return action()
+        except (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError) as error:
+            passing = isinstance(error, _NETWORK_ERRORS) or getattr(error, "errno", None) in _SERVER_ERRNOS
+            if not passing and isinstance(error, OSError):
+                raise
+            if not passing or time.monotonic() + pause > give_up:
+                raise StorageError(
+                    f"{url}: cannot be reached ({error}); check the network and the AWS_* settings"
+                ) from error
+        time.sleep(pause)
+        pause = min(2 * pause, 5.0)
+
+
 def exists(url: str) -> bool:
     fs, path = filesystem(url)
-    fs.invalidate_cache()
-    return bool(fs.exists(path))
+
+    def ask() -> bool:
+        fs.invalidate_cache()
+        return bool(fs.exists(path))
+
+    return patiently(url, ask)
 
 
 def read_bytes(url: str) -> bytes:
@@ -50,7 +98,9 @@ def read_bytes(url: str) -> bytes:
     """
     fs, path = filesystem(url)
     try:
-        return fs.cat_file(path)
+        return patiently(url, lambda: fs.cat_file(path))
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
 
@@ -66,7 +116,7 @@ def put(url: str, data: bytes) -> None:
     fs, path = filesystem(url)
     try:
         if not isinstance(fs, LocalFileSystem):
-            fs.pipe_file(path, data)
+            patiently(url, lambda: fs.pipe_file(path, data))
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(path).with_name(f".{Path(path).name}.{uuid4().hex[:8]}")
@@ -75,6 +125,8 @@ def put(url: str, data: bytes) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"{url}: cannot be written ({error}); check permissions, free space and --root") from error
 
@@ -84,7 +136,7 @@ def put_file(local: Path, url: str) -> None:
     fs, path = filesystem(url)
     try:
         if not isinstance(fs, LocalFileSystem):
-            fs.put_file(str(local), path)
+            patiently(url, lambda: fs.put_file(str(local), path))
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(path).with_name(f".{Path(path).name}.{uuid4().hex[:8]}")
@@ -93,6 +145,8 @@ def put_file(local: Path, url: str) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"{url}: cannot be written ({error}); check permissions, free space and --root") from error
 
@@ -123,13 +177,14 @@ def fingerprint(url: str) -> str:
         info = fs.info(path)
         if info["type"] == "directory":
             inside = fs.find(path, detail=True)
-            return checksum("\n".join(f"{name} {_version(inside[name])}" for name in sorted(inside)).encode())
+            return checksum("\n".join(f"{name} {version_of(inside[name])}" for name in sorted(inside)).encode())
     except OSError as error:
         raise StorageError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
-    return _version(info)
+    return version_of(info)
 
 
-def _version(info: dict[str, Any]) -> str:
+def version_of(info: dict[str, Any]) -> str:
+    """Fingerprint of a file from what its file system's listing says of it."""
     version = info.get("ETag") or info.get("mtime") or info.get("created")
     return f"{info['size']}-{str(version).strip(chr(34))}"
 
