@@ -66,8 +66,8 @@ class Grid:
 
     def area_weights(self) -> NDArray[np.float64]:
         """[n_lat] relative area of a cell in each row: the difference of sin(latitude) over its bounds."""
-        edges = np.sin(np.radians(np.clip(self.bounds()[0], -90, 90)))
-        return np.abs(np.diff(edges, axis=1)[:, 0])
+        edges = np.clip(np.radians(self.bounds()[0]), -np.pi / 2, np.pi / 2)
+        return np.abs(np.sin(edges[:, 1]) - np.sin(edges[:, 0]))
 
 
 def _edges(centres: NDArray[np.float64], step_deg: float) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -93,7 +93,7 @@ def place_stations(
 def write_archive(
     root: str,
     path: str,
-    stations: Mapping[str, tuple[Station, Seen]] | list[tuple[Station, Seen]],
+    stations: Iterable[tuple[Station, Seen]],
     form: Format,
     seed: int,
 ) -> None:
@@ -125,7 +125,7 @@ def observe(
 ) -> tuple[NDArray[np.datetime64], Array, NDArray[np.str_]]:
     """Sub-daily record of a sensor: time [n] datetime64[m], value m3 m-3, ISMN flag.
 
-    The sensor has its own gain and offset and noise; it has outages; frozen soil, spikes and impossible values are flagged.
+    The sensor has a gain, an offset, noise and outages; frozen soil, spikes and impossible values are flagged.
     """
     rng = generator(seed, station.network.name, station.name, f"{depth}")
     layer = int(np.searchsorted(LAYER_BOTTOMS_M, (depth[0] + depth[1]) / 2 - 1e-9))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.synthetic.archive import Seen, Station, place_stations, write_archive
+from somo.synthetic.archive import Format, Seen, Station, place_stations, write_archive
 from somo.synthetic.fields import Array, Waves, generator
 from somo.synthetic.files import (
     AIR,
@@ -26,10 +26,8 @@ from somo.synthetic.files import (
     year_file,
 )
 from somo.synthetic.land import FEATURES, Land, make_land
-from somo.synthetic.soil import make_soil, potential_evaporation, start, step
+from somo.synthetic.soil import make_soil, start, step
 from somo.synthetic.weather import Day, Weather
-
-__all__ = ["Domain", "domains_of", "potential_evaporation", "write_europe"]
 
 SECONDS = 86400.0
 BLOCK_VALUES = 4_000_000
@@ -50,7 +48,7 @@ class Domain:
 
 
 def domains_of(size: tuple[int, int], stations: int) -> tuple[Domain, Domain]:
-    """Europe in `size` rows and columns, and a smaller US that lends stations: the real grid when full, else 0.5 degrees."""
+    """Europe in `size` rows and columns and a smaller US that lends stations; 0.1 degrees when full, else 0.5."""
     if size == FULL_SIZE:
         europe, step_deg = Grid.regular(-12, 45, 36, 71.5, 0.1), 0.1
     else:
@@ -82,7 +80,10 @@ def write_europe(
     stations : in Europe; the US has a third as many
     hourly : forcing variables written hour by hour, accumulated ones since 00 UTC; the others are daily
     """
-    archives = {"home": ("insitu/EUROPE.zip", "header+values"), "us": ("insitu/US.zip", "ceop")}
+    archives: dict[str, tuple[str, Format]] = {
+        "home": ("insitu/EUROPE.zip", "header+values"),
+        "us": ("insitu/US.zip", "ceop"),
+    }
     for domain in domains_of(size, stations):
         world = World.make(domain, seed)
         land = world.land
@@ -91,7 +92,7 @@ def write_europe(
         placed = place_stations(domain.grid, land.land, land.elevation, domain.name, domain.stations, seed)
         seen = world.write(root, years, hourly, placed)
         path, form = archives[domain.name]
-        write_archive(root, path, list(zip(placed, seen, strict=True)), form, seed)  # type: ignore[arg-type]
+        write_archive(root, path, zip(placed, seen, strict=True), form, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +205,7 @@ class YearWriter:
             self._flush()
 
     def _accumulated(self, name: str, total: Array, time: np.datetime64) -> Array:
-        """Daily total, or what has fallen since 00 UTC hour by hour; 00 UTC itself holds the total of the day before."""
+        """Daily total, or what has come since 00 UTC, hourly; 00 UTC itself holds the total of the day before."""
         if name not in self.hourly:
             return total[None]
         yesterday = self.before.get(name, np.zeros_like(total))
