@@ -1,0 +1,44 @@
+"""Ridge regression on exponentially filtered forcing: what the network has to beat."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+from somo.learn.samples import TrainingSet
+from somo.learn.scaling import transformed
+
+TIME_SCALES_DAYS = (1, 3, 7, 15, 30, 60)
+PENALTY = 10.0
+
+
+def exponential_filter(x: NDArray[np.float64], days: float) -> NDArray[np.float64]:
+    """q_t = a q_{t-1} + (1 - a) x_t with a = exp(-1 / days), q_0 = x_0, along the first axis (Wagner et al. 1999)."""
+    a = np.exp(-1 / days)
+    start = (a * x[0])[None]
+    return lfilter([1 - a], [1, -a], x, axis=0, zi=start)[0]
+
+
+def baseline_features(data: TrainingSet, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+    """[day, cell, feature]: forcing (precipitation as ln(1 + P)) on every time scale, then the statics."""
+    forcing = transformed(data.dynamic, data.x_d[:, cells]).double().numpy()
+    filtered = [exponential_filter(forcing, days) for days in TIME_SCALES_DAYS]
+    static = data.x_s[cells].double().numpy()
+    return np.concatenate([*filtered, np.broadcast_to(static, (data.n_days, *static.shape))], axis=-1)
+
+
+def ridge_predict(
+    data: TrainingSet, layer: str, train: NDArray[np.int64], test: NDArray[np.int64], first: int
+) -> NDArray[np.float64]:
+    """[day, cell] prediction for the test cells by a regression fitted on the train cells from day `first` on.
+
+    Features are z-scored on the training cells; the penalty on the squared coefficients is 10.
+    """
+    x = baseline_features(data, train)[first:]
+    y = data.y[data.layers.index(layer)][first:, train].double().numpy()
+    mean, std = x.mean((0, 1)), x.std((0, 1))
+    std[std < 1e-9] = 1.0
+    known = np.isfinite(y)
+    z, target = (x[known] - mean) / std, y[known]
+    gram = z.T @ z + PENALTY * np.eye(z.shape[1])
+    weights = np.linalg.solve(gram, z.T @ (target - target.mean()))
+    return ((baseline_features(data, test) - mean) / std) @ weights + target.mean()

@@ -1,0 +1,243 @@
+"""A trained network as two plain files: safetensors weights and a JSON that says what they mean."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import safetensors.torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from somo.core.product import Network, Sequence
+from somo.core.storage import checksum, exists, join, put, read_bytes
+from somo.learn import LearnError
+from somo.learn.scaling import Scaling
+
+FORMAT = 1
+ENSEMBLE = "ensemble.json"
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """One member of one layer.
+
+    Attributes
+    ----------
+    layer : name of the soil layer it predicts
+    member : number of the member
+    weights : parameters of `EALSTM` by name (Kratzert's layout: gates f, o, g)
+    scaling : normalisation, with the features in order
+    sequence, network : the settings it was trained with and must be run with
+    clip : smallest value that leaves the network, m3 m-3; None for no limit
+    provenance : where it comes from (versions, hashes, scores), for people
+    """
+
+    layer: str
+    member: int
+    weights: Mapping[str, Tensor]
+    scaling: Scaling
+    sequence: Sequence
+    network: Network
+    clip: float | None = 0.0
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dynamic(self) -> tuple[str, ...]:
+        """Daily inputs in order; the last ones are soil moisture of upper layers in deeper layers' networks."""
+        return self.scaling.dynamic.names
+
+    @property
+    def static(self) -> tuple[str, ...]:
+        """Static inputs in order."""
+        return self.scaling.static.names
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """All members of all layers, from the surface downward.
+
+    Attributes
+    ----------
+    url : folder it was read from
+    layers : layer name -> members
+    """
+
+    url: str
+    layers: Mapping[str, tuple[Checkpoint, ...]]
+
+    @property
+    def sequence(self) -> Sequence:
+        """Lookback, lag and block length, which all its checkpoints share."""
+        return next(iter(self.layers.values()))[0].sequence
+
+    @property
+    def dynamic(self) -> tuple[str, ...]:
+        """Forcing variables in the order of the inputs of every layer."""
+        return next(iter(self.layers.values()))[0].dynamic
+
+    @property
+    def static(self) -> tuple[str, ...]:
+        """Static features in the order of the inputs of every layer."""
+        return next(iter(self.layers.values()))[0].static
+
+    def require(self, dynamic: tuple[str, ...], static: tuple[str, ...]) -> None:
+        """Refuse to run on other features than the ensemble was trained on.
+
+        Raises
+        ------
+        LearnError
+            naming both lists
+        """
+        for what, want, got in (("forcing", self.dynamic, dynamic), ("static features", self.static, static)):
+            if want != got:
+                raise LearnError(
+                    f"{self.url}: trained on {what} {', '.join(want)}, given {', '.join(got)}; train again or declare "
+                    "the same features in the same order"
+                )
+
+
+def upper_input(layer: str) -> str:
+    """Name under which the soil moisture of an upper layer enters the layers below."""
+    return f"soil_moisture_{layer}"
+
+
+def write_checkpoint(stem: str, checkpoint: Checkpoint) -> None:
+    """Write `<stem>.safetensors`, then `<stem>.json`, which makes it visible."""
+    data = safetensors.torch.save({name: w.detach().cpu().contiguous() for name, w in checkpoint.weights.items()})
+    described = {
+        "format": FORMAT,
+        "layer": checkpoint.layer,
+        "member": checkpoint.member,
+        "scaling": asdict(checkpoint.scaling),
+        "sequence": checkpoint.sequence.model_dump(),
+        "network": checkpoint.network.model_dump(),
+        "clip": checkpoint.clip,
+        "provenance": dict(checkpoint.provenance),
+        "weights_sha256": checksum(data),
+    }
+    put(f"{stem}.safetensors", data)
+    put(f"{stem}.json", json.dumps(described, indent=1).encode())
+
+
+def read_checkpoint(url: str) -> Checkpoint:
+    """Read a checkpoint by its stem, its `.json` or its `.safetensors`.
+
+    Raises
+    ------
+    LearnError
+        naming file and reason: not a checkpoint, another version, truncated, a pickle, weights that do not fit
+    """
+    stem = url.removesuffix(".json").removesuffix(".safetensors")
+    described = _described(f"{stem}.json")
+    weights = _weights(f"{stem}.safetensors", described.pop("weights_sha256"))
+    try:
+        checkpoint = Checkpoint(
+            **{
+                **described,
+                "weights": weights,
+                "scaling": Scaling.from_dict(described["scaling"]),
+                "sequence": Sequence.model_validate(described["sequence"]),
+                "network": Network.model_validate(described["network"]),
+            }
+        )
+    except (TypeError, ValidationError) as error:
+        raise LearnError(f"{stem}.json: not a checkpoint of this version of somo ({error}); train again") from error
+    _require_shapes(stem, checkpoint)
+    return checkpoint
+
+
+def _described(url: str) -> dict[str, Any]:
+    data = read_bytes(url)
+    _refuse_pickle(url, data)
+    try:
+        described = json.loads(data)
+    except ValueError as error:
+        raise LearnError(f"{url}: truncated or not JSON ({error}); train again or restore the file") from error
+    version = described.pop("format", None) if isinstance(described, dict) else None
+    if version != FORMAT:
+        raise LearnError(f"{url}: checkpoint format {version!r}, this somo reads {FORMAT}; train again or use its somo")
+    wanted = {f.name for f in fields(Checkpoint)} - {"weights"} | {"weights_sha256"}
+    if described.keys() != wanted:
+        differing = ", ".join(sorted(described.keys() ^ wanted))
+        raise LearnError(f"{url}: keys missing or unknown: {differing}; train again")
+    return described
+
+
+def _weights(url: str, digest: str) -> dict[str, Tensor]:
+    data = read_bytes(url)
+    _refuse_pickle(url, data)
+    if checksum(data) != digest:
+        raise LearnError(
+            f"{url}: its bytes are not those its JSON names (truncated or replaced); restore the file or train again"
+        )
+    try:
+        return safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise LearnError(f"{url}: not a safetensors file ({error}); train again") from error
+
+
+def _refuse_pickle(url: str, data: bytes) -> None:
+    if data[:4] == _ZIP or data[:1] == _PICKLE:
+        raise LearnError(
+            f"{url}: a pickle, which can run code when loaded, and is never opened as a checkpoint; convert a "
+            "published model with `somo model import`"
+        )
+
+
+def _require_shapes(stem: str, checkpoint: Checkpoint) -> None:
+    want = dict(_shapes(len(checkpoint.dynamic), len(checkpoint.static), checkpoint.network))
+    got = {name: tuple(w.shape) for name, w in checkpoint.weights.items()}
+    if got != want:
+        name = next(n for n in [*want, *got] if got.get(n) != want.get(n))
+        raise LearnError(
+            f"{stem}: weight {name} has shape {got.get(name)}, its features and network settings make "
+            f"{want.get(name)}; train again with these features"
+        )
+
+
+def _shapes(n_dynamic: int, n_static: int, network: Network) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of the parameters of an EA-LSTM with D daily and S static inputs."""
+    h = network.hidden
+    yield "weight_ih", (n_dynamic, 3 * h)
+    yield "weight_hh", (h, 3 * h)
+    yield "weight_sh", (n_static, h)
+    yield "bias", (3 * h,)
+    yield "bias_s", (h,)
+    for i in range(network.head_layers):
+        last = i == network.head_layers - 1
+        yield f"head.{2 * i}.weight", (1 if last else h, h)
+        yield f"head.{2 * i}.bias", (1 if last else h,)
+
+
+def member_stem(url: str, layer: str, member: int) -> str:
+    """Where one member of an ensemble is kept, without suffix."""
+    return join(url, layer, f"member{member}")
+
+
+def write_ensemble(url: str, layers: tuple[str, ...], members: int, provenance: Mapping[str, Any]) -> None:
+    """Make an ensemble visible: its members are there already."""
+    described = {"format": FORMAT, "layers": list(layers), "members": members, "provenance": dict(provenance)}
+    put(join(url, ENSEMBLE), json.dumps(described, indent=1).encode())
+
+
+def read_ensemble(url: str) -> Ensemble:
+    """All members of all layers under `url`.
+
+    Raises
+    ------
+    LearnError
+        if the ensemble is not complete, or as `read_checkpoint`
+    """
+    if not exists(join(url, ENSEMBLE)):
+        raise LearnError(f"{url}: no complete ensemble ({ENSEMBLE} is missing); run the train stage to its end")
+    described = json.loads(read_bytes(join(url, ENSEMBLE)))
+    if described.get("format") != FORMAT:
+        raise LearnError(f"{url}: ensemble format {described.get('format')!r}, this somo reads {FORMAT}; train again")
+    members = range(described["members"])
+    layers = {
+        layer: tuple(read_checkpoint(member_stem(url, layer, k)) for k in members) for layer in described["layers"]
+    }
+    return Ensemble(url, layers)

@@ -1,0 +1,98 @@
+"""Spatial folds: cells, not days, are split, and neighbours stay together."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse.csgraph import connected_components
+
+from somo.core.grid import distance_km
+from somo.learn import LearnError
+
+
+def spatial_folds(
+    lat: ArrayLike, lon: ArrayLike, n_folds: int, distance: float = 0.0, seed: int = 0
+) -> NDArray[np.int64]:
+    """Fold of each cell; cells closer than `distance` km, directly or through others, share one.
+
+    Groups are shuffled by `seed` and given, largest first, to the fold with the fewest cells.
+
+    Parameters
+    ----------
+    lat, lon : [cell] centres in degrees; equal centres are one place
+    distance : km that two cells of different folds keep at least
+
+    Raises
+    ------
+    LearnError
+        if there are fewer groups of neighbours than folds
+    """
+    lat, lon = np.asarray(lat, float), np.asarray(lon, float)
+    group = neighbour_groups(lat, lon, distance)
+    sizes = np.bincount(group) if len(group) else np.zeros(0, int)
+    if len(sizes) < n_folds:
+        raise LearnError(
+            f"{len(lat)} training cells form {len(sizes)} groups at least {distance:g} km apart, too few for "
+            f"{n_folds} folds; lower training.folds or training.fold_distance_km, or add stations"
+        )
+    order = np.random.default_rng(seed).permutation(len(sizes))
+    fold_of_group = np.empty(len(sizes), int)
+    load = np.zeros(n_folds, int)
+    for g in sorted(order, key=lambda g: -sizes[g]):
+        fold_of_group[g] = load.argmin()
+        load[load.argmin()] += sizes[g]
+    folds = fold_of_group[group]
+    require_apart(lat, lon, folds, distance)
+    return folds
+
+
+def neighbour_groups(lat: NDArray[np.float64], lon: NDArray[np.float64], distance: float) -> NDArray[np.int64]:
+    """Number of the group of each cell: connected by steps shorter than `distance` km, or at the same place."""
+    if not len(lat):
+        return np.zeros(0, int)
+    apart = distance_km(lat[:, None], lon[:, None], lat, lon)
+    return connected_components((apart < distance) | (apart == 0), directed=False)[1].astype(int)
+
+
+def require_apart(
+    lat: NDArray[np.float64], lon: NDArray[np.float64], folds: NDArray[np.int64], distance: float
+) -> None:
+    """Prove that no two cells of different folds lie at the same place or closer than `distance` km.
+
+    Raises
+    ------
+    LearnError
+        naming two cells that do
+    """
+    apart = distance_km(lat[:, None], lon[:, None], lat, lon)
+    leak = ((apart < distance) | (apart == 0)) & (folds[:, None] != folds)
+    if leak.any():
+        a, b = (int(i[0]) for i in np.nonzero(leak))
+        raise LearnError(
+            f"cells {lat[a]:g} N {lon[a]:g} E (fold {folds[a]}) and {lat[b]:g} N {lon[b]:g} E (fold {folds[b]}) are "
+            f"{apart[a, b]:.1f} km apart, closer than {distance:g} km; make the folds again"
+        )
+
+
+def hold_back(
+    lat: NDArray[np.float64], lon: NDArray[np.float64], share: float, distance: float, seed: int
+) -> NDArray[np.bool_]:
+    """Cells kept out of a training run to stop it early: whole groups of neighbours, about `share` of the cells.
+
+    All False where `share` is 0 or the cells form fewer than two groups.
+    """
+    group = neighbour_groups(lat, lon, distance)
+    sizes = np.bincount(group) if len(group) else np.zeros(0, int)
+    held = np.zeros(len(lat), bool)
+    if share == 0 or len(sizes) < 2:
+        return held
+    for g in np.random.default_rng(seed).permutation(len(sizes))[:-1]:
+        if held.sum() >= max(1, round(share * len(lat))):
+            break
+        held |= group == g
+    return held
+
+
+def temporal_split(n_days: int, first: int, share: float) -> NDArray[np.bool_]:
+    """Days [n_days] that are held back at the end: the last `share` of the days from `first` on."""
+    held = np.zeros(n_days, bool)
+    held[n_days - round(share * (n_days - first)) :] = True
+    return held
