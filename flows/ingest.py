@@ -29,6 +29,12 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
     -------
     domain -> URLs of its reference sets and its static file
     """
+    references = reference(product, root, client)
+    return {domain: Inputs(urls, _static(product, root, domain, urls, client)) for domain, urls in references.items()}
+
+
+def reference(product: Product, root: str, client: Client) -> dict[str, dict[str, str]]:
+    """Reference every file of the product's sources that is new; domain -> variable -> URL of its reference set."""
     first, last = needed_days(product)
     today = dt.datetime.now(dt.UTC).date()
     files = {
@@ -40,7 +46,7 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
     references: dict[str, dict[str, str]] = {domain: {} for domain in product.grids()}
     for (domain, name), listed in files.items():
         references[domain][name] = _combined(root, name, domain, product.sources[name], listed)
-    return {domain: Inputs(urls, _static(product, root, domain, urls, client)) for domain, urls in references.items()}
+    return references
 
 
 def _scan_new(

@@ -72,7 +72,7 @@ class Grid:
 
 def _edges(centres: NDArray[np.float64], step_deg: float) -> NDArray[np.float64]:
     half = step_deg / 2 * (-1 if len(centres) > 1 and centres[1] < centres[0] else 1)
-    return np.round(np.stack([centres - half, centres + half], axis=1), 6)
+    return np.stack([centres - half, centres + half], axis=1).round(6)
 
 
 def distance_km(lat_a: ArrayLike, lon_a: ArrayLike, lat_b: ArrayLike, lon_b: ArrayLike) -> NDArray[np.float64]:

@@ -170,6 +170,11 @@ def overlap_weights(layer: Layer, reference: Sequence[tuple[float, float]]) -> N
     return np.array(thickness) / sum(thickness)
 
 
+def mean_over(values: Sequence[NDArray[np.floating]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[day] weighted mean of the reference layers; a layer of weight 0 may be missing."""
+    return np.sum([w * np.asarray(v, np.float64) for v, w in zip(values, weights, strict=True) if w > 0], axis=0)
+
+
 def scale_to_reference(series: Series, reference: pd.Series, min_days: int) -> Series:
     """Give a series the mean and standard deviation (ddof 1) of the reference over the days that both have.
 
