@@ -1,14 +1,16 @@
 """The published Zarr store: packing, shards, and metadata that appears whole.
 
-Format 3, sharded, zstd, consolidated. The shards of a region are encoded in memory and put one by one, each whole; no
-reader can see them until the root's `zarr.json`, written last by one put, names the days that they hold. Small arrays
-over time (`time`, `time_bnds`, `status`) are one chunk of fixed length, of which the root's shape shows the beginning:
-rewriting that chunk with more days does not change what a reader of the former root sees.
+Format 3, sharded, zstd with checksums, consolidated. The shards of a region are encoded in memory and put one by one,
+each whole; no reader sees them until the root's `zarr.json`, written last by one put, names the days that they hold.
+Objects that readers see are not written over (`somo.core.layout`), save one kind: small arrays over time (`time`,
+`time_bnds`, `status`) are one chunk of fixed length of which the root's shape shows the beginning, and days are only
+added to it.
 
 Packing: int16 in steps of 1e-4 m3 m-3 (`scale_factor`, `_FillValue`), which errs by at most 5e-5. See `pack`.
 """
 
 import datetime as dt
+import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,9 +26,9 @@ from zarr.errors import ZarrUserWarning
 from zarr.storage import MemoryStore
 
 from somo.core.grid import Grid
-from somo.core.layout import Layout, Tile
+from somo.core.layout import SEPARATORS, Layout, Tile, shard_key
 from somo.core.product import Product
-from somo.core.storage import exists, join, put, zarr_store
+from somo.core.storage import exists, join, patiently, put, read_bytes, zarr_store
 from somo.core.variables import SOIL_MOISTURE
 from somo.publish import attributes
 
@@ -37,23 +39,27 @@ FILL = np.int16(-32768)
 TIME_CHUNK = 16384
 EPOCH = "days since 1970-01-01"
 ROOT = "zarr.json"
+VARIABLES = (
+    *FIELDS, "status", "applicability", "crs",
+    "depth", "depth_bnds", "time", "time_bnds", "lat", "lat_bnds", "lon", "lon_bnds",
+)  # fmt: skip
 DIMS = ("depth", "time", "lat", "lon")
 
 
 @dataclass(frozen=True)
-class Visible:
-    """What readers of a store see now.
+class Shown:
+    """What readers of a store see.
 
     Attributes
     ----------
-    status : [day] int8, `attributes.FINAL` or `attributes.PROVISIONAL`, of every visible day
+    status : [day] int8, `attributes.FINAL` or `attributes.PROVISIONAL`
+    side : namespace of the shards (`somo.core.layout`)
+    method : hash of models and settings that all days were made with
     """
 
     status: NDArray[np.int8]
-
-    @property
-    def days(self) -> int:
-        return len(self.status)
+    side: int
+    method: str
 
 
 def store_url(root: str, version: str) -> str:
@@ -86,15 +92,10 @@ def encode_shard(layout: Layout, packed: NDArray[np.int16]) -> bytes | None:
     return None if encoded is None else encoded.to_bytes()
 
 
-def shard_key(field: str, block: int, tile: Tile) -> str:
-    """Key of a shard inside the store."""
-    return f"{field}/c/0/{block}/{tile[0]}/{tile[1]}"
-
-
 def write_region(
-    url: str, layout: Layout, block: int, tile: Tile, fields: Mapping[str, NDArray[np.int16]]
+    url: str, layout: Layout, side: int, block: int, tile: Tile, fields: Mapping[str, NDArray[np.int16]]
 ) -> dict[str, bytes]:
-    """Put the shards of one region; returns the bytes written, by key.
+    """Put the shards of one region; returns the bytes written, by field.
 
     Parameters
     ----------
@@ -104,24 +105,29 @@ def write_region(
     for name, packed in fields.items():
         data = encode_shard(layout, packed)
         if data is not None:
-            key = shard_key(name, block, tile)
-            put(join(url, key), data)
-            written[key] = data
+            put(join(url, shard_key(name, side, block, tile)), data)
+            written[name] = data
     return written
 
 
-def read_visible(url: str) -> Visible | None:
+def read_shown(url: str) -> Shown | None:
     """What readers of the store see; None if they see nothing yet."""
     if not exists(join(url, ROOT)):
         return None
-    group = zarr.open_group(zarr_store(url), mode="r", use_consolidated=True)
-    return Visible(np.asarray(group["status"][:], np.int8))
+    root = json.loads(read_bytes(join(url, ROOT)))
+    encoding = root["consolidated_metadata"]["metadata"][FIELDS[0]]["chunk_key_encoding"]
+    side = SEPARATORS.index(encoding["configuration"]["separator"])
+    status = patiently(url, lambda: np.asarray(_open(url)["status"][:], np.int8))
+    return Shown(status, side, root["attributes"]["method"])
 
 
 def read_packed(url: str, field: str, days: slice, cells: tuple[slice, slice]) -> NDArray[np.int16]:
     """Packed values [layer, day, row, column] of visible days, as readers see them."""
-    group = zarr.open_group(zarr_store(url), mode="r", use_consolidated=True)
-    return np.asarray(group[field][:, days, cells[0], cells[1]], np.int16)
+    return patiently(url, lambda: np.asarray(_open(url)[field][:, days, cells[0], cells[1]], np.int16))
+
+
+def _open(url: str) -> zarr.Group:
+    return zarr.open_group(zarr_store(url), mode="r", use_consolidated=True)
 
 
 def template(product: Product, grid: Grid, status: NDArray[np.int8], applicability: NDArray[np.int8]) -> xr.Dataset:
@@ -131,6 +137,7 @@ def template(product: Product, grid: Grid, status: NDArray[np.int8], applicabili
     ----------
     status : [day] of every day from the product's first
     applicability : [layer, row, column], 1 inside the area of applicability
+    method : hash of models and settings that all days were made with
     """
     layout = Layout.of(product, grid.shape)
     times = pd.date_range(product.period.start, periods=len(status), unit="ns")
@@ -160,11 +167,11 @@ def template(product: Product, grid: Grid, status: NDArray[np.int8], applicabili
             "lat": ("lat", grid.lat, attributes.LATITUDE),
             "lon": ("lon", grid.lon, attributes.LONGITUDE),
         },
-        attributes.file_attrs(product, grid, times, product.layers),
+        {**attributes.file_attrs(product, grid, times, product.layers), "method": method},
     )
 
 
-def publish(url: str, ds: xr.Dataset, layout: Layout) -> None:
+def publish(url: str, ds: xr.Dataset, layout: Layout, side: int) -> None:
     """Make the days of a `template` visible: small arrays first, then the root's metadata in one put.
 
     Raises
@@ -172,10 +179,15 @@ def publish(url: str, ds: xr.Dataset, layout: Layout) -> None:
     StorageError
         if the store cannot be written; readers then still see the former state
     """
+    publish_group(url, ds, _encoding(layout))
+
+
+def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, object]]) -> None:
+    """Put a Dataset's small arrays and all metadata, the root's last; lazy arrays are left to their writers."""
     memory = MemoryStore()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
-        ds.to_zarr(memory, zarr_format=3, consolidated=True, compute=False, encoding=_encoding(layout))
+        ds.to_zarr(memory, zarr_format=3, consolidated=True, compute=False, encoding=encoding)
     objects = {key: buffer.to_bytes() for key, buffer in memory._store_dict.items()}
     for key in sorted(objects, key=lambda key: (key == ROOT, key.endswith(ROOT), key)):
         put(join(url, key), objects[key])
@@ -185,23 +197,29 @@ def _storage(layout: Layout) -> dict[str, object]:
     return {
         "chunks": (1, *layout.chunk),
         "shards": (layout.layers, layout.days, *layout.tile),
-        "compressors": [ZstdCodec(level=3)],
+        "compressors": [ZstdCodec(level=3, checksum=True)],
         "dtype": "int16",
         "fill_value": FILL,
     }
 
 
-def _encoding(layout: Layout) -> dict[str, dict[str, object]]:
+def packed_encoding(layout: Layout, step: float) -> dict[str, object]:
+    """Encoding of an array of int16 in units of `step`, cut by a layout."""
+    return {**_storage(layout), "scale_factor": step, "_FillValue": FILL}
+
+
+def _encoding(layout: Layout, side: int) -> dict[str, dict[str, object]]:
     packed = {**_storage(layout), "scale_factor": STEP, "_FillValue": FILL}
-    time = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32", "_FillValue": None}
-    return {
+    time = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
+    own: dict[str, dict[str, object]] = {
         **dict.fromkeys(FIELDS, packed),
         "time": {**time, "chunks": (TIME_CHUNK,)},
         "time_bnds": {**time, "chunks": (TIME_CHUNK, 2)},
-        "status": {"chunks": (TIME_CHUNK,), "_FillValue": None},
-        "applicability": {"chunks": (layout.layers, *layout.shape), "_FillValue": None},
-        **{name: {"_FillValue": None} for name in ("depth", "lat", "lon", "lat_bnds", "lon_bnds", "depth_bnds")},
+        "status": {"chunks": (TIME_CHUNK,)},
+        "applicability": {"chunks": (layout.layers, *layout.shape)},
     }
+    keys = {"name": "default", "separator": SEPARATORS[side]}
+    return {name: {"_FillValue": None, "chunk_key_encoding": keys, **own.get(name, {})} for name in VARIABLES}
 
 
 def _mean_attrs() -> dict[str, object]:

@@ -1,0 +1,114 @@
+"""Drought against the product's own climatology: standardised anomalies, percentiles, classes D0-D4.
+
+Soil moisture is averaged over windows of `window_days` days that end every `every_days` days of the year, so that each
+window returns every year. The climatology of a window is that of the base period.
+"""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+CLASS_PERCENT = (30.0, 20.0, 10.0, 5.0, 2.0)
+MIN_YEARS = 3
+
+Floats = NDArray[np.float32]
+
+
+def window_ends(times: pd.DatetimeIndex, window_days: int, every_days: int) -> pd.DatetimeIndex:
+    """Last days of the windows that lie wholly in `times`; day `every_days`, `2 every_days`... of each year."""
+    last = times.day_of_year.to_numpy()
+    regular = (last % every_days == 0) & (last <= 365)
+    regular[: window_days - 1] = False
+    return times[regular]
+
+
+def seasons(ends: pd.DatetimeIndex, every_days: int) -> NDArray[np.intp]:
+    """Number of each window within its year, from 0."""
+    return ends.day_of_year.to_numpy() // every_days - 1
+
+
+def window_means(packed: NDArray[np.int16], fill: int, last: NDArray[np.intp], window_days: int) -> Floats:
+    """Means over windows of packed values, in packed units; NaN where a day is missing.
+
+    Parameters
+    ----------
+    packed : [day, cell]
+    last : index of each window's last day
+
+    Returns
+    -------
+    [window, cell]
+    """
+    missing = packed == fill
+    total = np.cumsum(np.where(missing, 0, packed), axis=0, dtype=np.int32)
+    gaps = np.cumsum(missing, axis=0, dtype=np.int32)
+    before = last - window_days
+    sums, holes = total[last], gaps[last]
+    sums[before >= 0] -= total[before[before >= 0]]
+    holes[before >= 0] -= gaps[before[before >= 0]]
+    return np.where(holes == 0, sums / np.float32(window_days), np.nan).astype(np.float32)
+
+
+def climatology(means: Floats, season: NDArray[np.intp], base: NDArray[np.bool_], n: int) -> tuple[Floats, Floats]:
+    """Mean and standard deviation (ddof 1) of each of `n` seasons over the base years.
+
+    Parameters
+    ----------
+    means : [window, cell]
+    season : [window] number of the window within its year
+    base : [window] whether it belongs to the base period
+
+    Returns
+    -------
+    two arrays [season, cell]; NaN for cells without values
+    """
+    mean = np.full((n, means.shape[1]), np.nan, np.float32)
+    std = mean.copy()
+    for s in range(n):
+        years = means[base & (season == s)].astype(np.float64)
+        if len(years):
+            mean[s] = years.mean(0)
+        if len(years) > 1:
+            std[s] = years.std(0, ddof=1)
+    return mean, std
+
+
+def standardised(means: Floats, season: NDArray[np.intp], mean: Floats, std: Floats) -> Floats:
+    """(window - climatological mean) / climatological standard deviation, [window, cell]; NaN where nothing varies."""
+    spread = np.where(std > 0, std, np.nan)
+    return ((means - mean[season]) / spread[season]).astype(np.float32)
+
+
+def percentiles(means: Floats, season: NDArray[np.intp], base: NDArray[np.bool_], n: int) -> Floats:
+    """Rank of each window among the base period's windows of the same and the neighbouring seasons, in percent.
+
+    Weibull's plotting position 100 r / (N + 1) with mid-ranks r for ties; a value below all N, not itself among them,
+    has r = 1/2. The neighbours triple the sample, so that 18 years can tell 2 percent.
+
+    Parameters
+    ----------
+    means : [window, cell]
+    n : seasons in a year; the last and the first are neighbours
+
+    Returns
+    -------
+    [window, cell]
+    """
+    ranks = np.full(means.shape, np.nan, np.float32)
+    for s in np.unique(season):
+        own = np.flatnonzero(season == s)
+        near = np.isin(season, [(s - 1) % n, s, (s + 1) % n]) & base
+        sample = means[near]
+        size = np.isfinite(sample).sum(0)
+        for window in own:
+            value = means[window]
+            below, equal = (sample < value).sum(0), (sample == value).sum(0)
+            rank = 100 * (below + (equal + 1) / 2) / (size + 1)
+            ranks[window] = np.where(np.isfinite(value) & (size > 0), rank, np.nan)
+    return ranks
+
+
+def classes(percentile: Floats) -> Floats:
+    """Drought class: 0 none, 1 = D0 (at most 30 percent), 2 = D1 (20), 3 = D2 (10), 4 = D3 (5), 5 = D4 (2)."""
+    found = sum((percentile <= limit).astype(np.float32) for limit in CLASS_PERCENT)
+    return np.where(np.isnan(percentile), np.nan, found).astype(np.float32)
