@@ -4,7 +4,6 @@ An archive is a zip or a folder, local or on any fsspec file system, in the layo
 and "header + values" in separate files): `<network>/<station>/<..>_sm_<from>_<to>_<instrument>_<start>_<end>.stm`.
 """
 
-import logging
 import tempfile
 import warnings
 import zipfile
@@ -14,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
+from threading import Lock
 
 import numpy as np
 import pandas as pd
@@ -27,10 +27,10 @@ from ismn.meta import MetaData
 from somo.core.storage import filesystem
 from somo.insitu.sensor import InsituError, Sensor
 
-logging.getLogger("ismn").setLevel(logging.ERROR)
-
 VARIABLE = "soil_moisture"
 GOOD = "G"
+
+_one_at_a_time = Lock()
 
 
 def list_stations(url: str) -> dict[str, tuple[str, ...]]:
@@ -129,10 +129,13 @@ def _read_file(path: Path, archive: str) -> Sensor:
 
 
 def _parse(path: Path) -> tuple[MetaData, pd.DataFrame]:
-    """The package's metadata and table of one file; its use of old pandas calls is not the reader's concern."""
+    """The package's metadata and table of one file.
+
+    It uses pandas calls that are going away; hushing them changes the whole process, so threads take turns.
+    """
     root = path.parents[2]
     file = DataFile(IsmnRoot(root), path.relative_to(root), load_metadata=False)
-    with warnings.catch_warnings():
+    with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return file.read_metadata(best_meta_for_sensor=False), file.read_data()
 
