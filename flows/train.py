@@ -35,7 +35,7 @@ def train(product: Product, root: str, inputs: Mapping[str, Inputs], targets: st
     Networks that an earlier run finished are kept, and one that it left behind goes on from its last epoch.
     """
     samples = prepare(product, root, inputs, targets, client)
-    url = models_url(product, root, samples)
+    url = models_url(product, root, inputs, targets)
     if exists(join(url, ENSEMBLE)):
         return url
     data = read_training_set(samples)
@@ -51,8 +51,9 @@ def train(product: Product, root: str, inputs: Mapping[str, Inputs], targets: st
     return url
 
 
-def models_url(product: Product, root: str, samples: str) -> str:
-    """Where the networks learnt from these samples with these settings are kept."""
+def models_url(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
+    """Where the networks learnt from these inputs and targets with these settings are kept."""
+    samples = samples_url(product, root, inputs, targets)
     settings = (product.network, product.sequence, product.training, product.period.start)
     return join(root, "models", content_hash(FORMAT, samples.rsplit("/", 1)[-1], *settings))
 
@@ -209,17 +210,22 @@ def _rows(
 
 def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str, client: Client) -> str:
     """Collect forcing, static features and targets of the training cells in one object; returns its URL."""
-    names = {
-        d: (i.static.rsplit("/", 1)[-1], sorted(r.rsplit("/", 2)[-2:] for r in i.references.values()))
-        for d, i in inputs.items()
-    }
-    key = content_hash(FORMAT, targets.rsplit("/", 1)[-1], sorted(names.items()), product.inputs, learnt_days(product))
-    url = join(root, "samples", f"{key}.safetensors")
+    url = samples_url(product, root, inputs, targets)
     if not exists(url):
         data = _collect(product, inputs, pd.read_parquet(io.BytesIO(read_bytes(targets))), client)
         require_complete(data)
         write_training_set(url, data)
     return url
+
+
+def samples_url(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
+    """Where the samples of these inputs and targets are kept."""
+    names = {
+        d: (i.static.rsplit("/", 1)[-1], sorted(r.rsplit("/", 2)[-2:] for r in i.references.values()))
+        for d, i in inputs.items()
+    }
+    key = content_hash(FORMAT, targets.rsplit("/", 1)[-1], sorted(names.items()), product.inputs, learnt_days(product))
+    return join(root, "samples", f"{key}.safetensors")
 
 
 def learnt_days(product: Product) -> tuple[dt.date, dt.date]:
