@@ -1,25 +1,32 @@
-"""Ingest stage: source files -> reference sets and static features of every domain."""
+"""Ingest stage: source files -> reference sets, where needed forcing laid out by tile, and static features."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from distributed import Client
 
-from flows.runtime import completed
+from flows.runtime import completed, console
+from somo.core.layout import Layout
 from somo.core.product import Product, Source
-from somo.core.storage import exists, join
-from somo.forcing.dataset import Inputs, open_grid
-from somo.forcing.references import (
-    combine,
-    read_scan,
-    reference_url,
-    scan_file,
-    scan_url,
-    write_references,
-    write_scan,
-)
+from somo.core.storage import exists
+from somo.forcing.cube import write_cube
+from somo.forcing.daily import DailyArray
+from somo.forcing.dataset import Inputs, daily_arrays, open_grid
+from somo.forcing.reference_set import is_complete, read_scan, reference_url, scan_url, write_references, write_scan
+from somo.forcing.references import combine, scan_file
 from somo.forcing.sources import SourceFile, find_files, needed_days
-from somo.forcing.static import block_moments, build_static, climate_blocks, merge_in_order, static_url, write_static
+from somo.forcing.static import (
+    Moments,
+    block_moments,
+    build_static,
+    climate_blocks,
+    static_key_url,
+    static_url,
+    write_static,
+)
+from somo.forcing.tiling import make_slab, plan_slabs, read_cost
+
+Files = Mapping[tuple[str, str], Sequence[SourceFile]]
 
 
 def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
@@ -30,11 +37,12 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
     domain -> URLs of its reference sets and its static file
     """
     references = reference(product, root, client)
+    lay_out_by_tile(product, references[product.home], client)
     return {domain: Inputs(urls, _static(product, root, domain, urls, client)) for domain, urls in references.items()}
 
 
 def reference(product: Product, root: str, client: Client) -> dict[str, dict[str, str]]:
-    """Reference every file of the product's sources that is new; domain -> variable -> URL of its reference set."""
+    """Reference sets of every domain and variable: files are scanned one task each, combined here, strictly."""
     first, last = needed_days(product)
     today = dt.datetime.now(dt.UTC).date()
     files = {
@@ -42,28 +50,34 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
         for domain in product.grids()
         for name, source in product.sources.items()
     }
-    _scan_new(product, root, files, client)
-    references: dict[str, dict[str, str]] = {domain: {} for domain in product.grids()}
-    for (domain, name), listed in files.items():
-        references[domain][name] = _combined(root, name, domain, product.sources[name], listed)
-    return references
-
-
-def _scan_new(
-    product: Product, root: str, files: dict[tuple[str, str], tuple[SourceFile, ...]], client: Client
-) -> None:
-    """One task a file that no earlier run has scanned; a reference set that exists needs no scans."""
-    tasks = {}
-    for (domain, name), listed in files.items():
+    urls = {
+        (domain, name): reference_url(root, name, domain, product.sources[name], listed)
+        for (domain, name), listed in files.items()
+    }
+    missing = {key: files[key] for key, url in urls.items() if not is_complete(url)}
+    scans = _scan_new(product, root, missing, client)
+    for (domain, name), listed in missing.items():
         source = product.sources[name]
-        if exists(join(reference_url(root, name, domain, source, listed), ".zmetadata")):
-            continue
-        for file in listed:
-            url = scan_url(root, file, name, source)
-            if not exists(url):
-                tasks[url] = client.submit(scan_into, url, file, name, source, pure=False)
-    for _ in completed(list(tasks.values()), "scan forcing files"):
+        groups = combine([read_scan(scans[name, file]) for file in listed], source)
+        write_references(urls[domain, name], groups, source)
+    return {domain: {name: urls[domain, name] for name in product.sources} for domain in product.grids()}
+
+
+def _scan_new(product: Product, root: str, missing: Files, client: Client) -> dict[tuple[str, SourceFile], str]:
+    """Scan what no earlier run has scanned; returns where the scan of every file is."""
+    urls = {
+        (name, file): scan_url(root, file, name, product.sources[name])
+        for (_, name), listed in missing.items()
+        for file in listed
+    }
+    futures = [
+        client.submit(scan_into, url, file, name, product.sources[name], pure=False)
+        for (name, file), url in urls.items()
+        if not exists(url)
+    ]
+    for _ in completed(futures, "scan forcing files"):
         pass
+    return urls
 
 
 def scan_into(url: str, file: SourceFile, name: str, source: Source) -> None:
@@ -71,23 +85,60 @@ def scan_into(url: str, file: SourceFile, name: str, source: Source) -> None:
     write_scan(url, scan_file(file, name, source))
 
 
-def _combined(root: str, name: str, domain: str, source: Source, files: Sequence[SourceFile]) -> str:
-    url = reference_url(root, name, domain, source, files)
-    if not exists(join(url, ".zmetadata")):
-        scans = [read_scan(scan_url(root, file, name, source)) for file in files]
-        write_references(url, combine(scans, name, source), source)
-    return url
-
-
-def _static(product: Product, root: str, domain: str, references: dict[str, str], client: Client) -> str:
-    """Static features of a domain; one task a block of days of its climatology."""
-    url = static_url(root, product, domain, references)
-    if exists(url):
-        return url
-    blocks = climate_blocks(product)
-    futures = [client.submit(block_moments, product, domain, references, *block, pure=False) for block in blocks]
-    for _ in completed(futures, f"climatology of {domain}"):
+def lay_out_by_tile(product: Product, references: Mapping[str, str], client: Client) -> None:
+    """Write a cube of every variable whose tiles cost too much to read in place; one task a slab."""
+    arrays = daily_arrays(product, product.home, references)
+    layout = Layout.of(product, next(iter(arrays.values())).shape[1:])
+    todo: dict[str, DailyArray] = {}
+    for name, array in arrays.items():
+        cost = read_cost(array, layout)
+        if cost.factor > product.chunks.read_factor and not exists(array.cube_url):
+            todo[name] = array
+            console.print(
+                f"{name}: a tile would cost {cost.factor:.0f} times its own bytes ({cost.read_bytes / 1e9:.1f} GB in "
+                f"{cost.requests} requests in all); laying it out by tile"
+            )
+    slabs = {name: plan_slabs(array) for name, array in todo.items()}
+    futures = [
+        client.submit(make_slab, todo[name], slab, layout.tile, pure=False) for name in todo for slab in slabs[name]
+    ]
+    for _ in completed(futures, "lay out forcing by tile"):
         pass
-    moments = merge_in_order(client.gather(futures))
-    write_static(url, build_static(product, domain, open_grid(product, domain, references), moments))
-    return url
+    for name, array in todo.items():
+        write_cube(array.cube_url, slabs[name])
+
+
+def _static(product: Product, root: str, domain: str, references: Mapping[str, str], client: Client) -> str:
+    """Static features of a domain; one task a block of days of its climatology."""
+    key_url = static_key_url(root, product, domain, references)
+    if exists(key_url):
+        return static_url(root, product, domain, references)
+    moments = _climatology(product, domain, references, client)
+    grid = open_grid(product, domain, references)
+    return write_static(root, key_url, build_static(product, domain, grid, moments))
+
+
+def _climatology(product: Product, domain: str, references: Mapping[str, str], client: Client) -> dict[str, Moments]:
+    """Statistics over all blocks, added in order of time whatever the order of arrival: equal inputs, equal bytes."""
+    blocks = climate_blocks(product, open_grid(product, domain, references).size)
+    futures = [
+        client.submit(numbered_moments, number, product, domain, dict(references), *block, pure=False)
+        for number, block in enumerate(blocks)
+    ]
+    total: dict[str, Moments] = {}
+    waiting: dict[int, dict[str, Moments]] = {}
+    done = 0
+    for number, moments in completed(futures, f"climatology of {domain}"):
+        waiting[number] = moments
+        while done in waiting:
+            part = waiting.pop(done)
+            total = {name: total[name] + part[name] for name in part} if total else part
+            done += 1
+    return total
+
+
+def numbered_moments(
+    number: int, product: Product, domain: str, references: dict[str, str], first: dt.date, last: dt.date
+) -> tuple[int, dict[str, Moments]]:
+    """Statistics of one block of days, with the block's number."""
+    return number, block_moments(product, domain, references, first, last)

@@ -14,7 +14,7 @@ from flows.targets import sensors_url, targets_url
 from somo.core.product import Product
 from somo.core.storage import exists, filesystem, join, read_bytes, zarr_store
 from somo.forcing.dataset import Inputs
-from somo.forcing.references import reference_url
+from somo.forcing.reference_set import reference_url
 from somo.forcing.sources import find_files, needed_days
 from somo.forcing.static import static_url
 from somo.publish import netcdf

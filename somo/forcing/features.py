@@ -40,7 +40,7 @@ def daily_steps(source: Source, step_seconds: int) -> DailySteps:
 
 
 def to_daily(values: NDArray[np.floating], steps: DailySteps) -> NDArray[np.floating]:
-    """[day * count, ...] steps of whole days -> [day, ...] their total or mean; a missing step makes the day missing."""
+    """[day * count, ...] steps of whole days -> [day, ...] total or mean; a missing step makes the day missing."""
     if steps.count == 1:
         return values
     days = values.reshape(-1, steps.count, *values.shape[1:])
@@ -58,32 +58,58 @@ def aridity(net_radiation_w_m2: NDArray[np.floating], precipitation_mm_d: NDArra
 
 
 def static_features(
-    name: str, declared: Static, values: NDArray[np.floating], expected: NDArray[np.bool_]
+    name: str, declared: Static, values: NDArray[np.floating], land: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float32]]:
-    """Features of one declared static: gaps filled, classes turned into 0/1 columns.
+    """Features of one declared static: classes turned into 0/1 columns, gaps filled with the mean over land cells.
 
     Parameters
     ----------
     values : [lat, lon], NaN where missing
-    expected : [lat, lon] cells that have forcing
+    land : [lat, lon] cells that have forcing
 
     Raises
     ------
     ForcingError
-        naming the missing class
+        naming a class that is not declared
     """
     values = np.asarray(values, "float32")
+    columns = {name: values}
     if declared.categories:
-        given = values[expected & np.isfinite(values)]
-        if len(odd := np.setdiff1d(given, declared.categories)):
-            raise ForcingError(f"static.{name}: class {odd[0]:g} occurs in {declared.url}; add it to categories")
         known = np.isfinite(values)
-        return {
-            f"{name}_{c}": np.where(known, values == c, 0.0 if declared.gaps == "mean" else np.nan).astype("float32")
-            for c in declared.categories
-        }
+        if len(odd := np.setdiff1d(values[land & known], declared.categories)):
+            raise ForcingError(f"static.{name}: class {odd[0]:g} occurs in {declared.url}; add it to categories")
+        columns = {f"{name}_{c}": np.where(known, values == c, np.nan) for c in declared.categories}
     if declared.gaps == "mean":
-        inside = values[expected & np.isfinite(values)]
-        if inside.size:
-            values = np.where(expected & ~np.isfinite(values), inside.mean(dtype="float64"), values).astype("float32")
-    return {name: values}
+        columns = {column: fill_gaps(v, land) for column, v in columns.items()}
+    return {column: v.astype("float32") for column, v in columns.items()}
+
+
+def fill_gaps(values: NDArray[np.floating], land: NDArray[np.bool_]) -> NDArray[np.floating]:
+    """Missing land cells get the mean of the other land cells."""
+    known = np.isfinite(values)
+    if not (land & known).any():
+        return values
+    return np.where(land & ~known, values[land & known].mean(dtype="float64"), values)
+
+
+def within_cells(
+    values: NDArray[np.floating], row: NDArray[np.int64], column: NDArray[np.int64], shape: tuple[int, int], how: str
+) -> NDArray[np.float64]:
+    """Mean or standard deviation (ddof 0) of the fine cells inside each grid cell; NaN where there are none.
+
+    Parameters
+    ----------
+    values : [fine lat, fine lon]
+    row, column : grid row of each fine row and column of each fine column, -1 outside
+    shape : rows and columns of the grid
+    """
+    inside = np.isfinite(values) & (row[:, None] >= 0) & (column[None, :] >= 0)
+    cell = (row[:, None] * shape[1] + column[None, :])[inside]
+    fine = values[inside].astype("float64")
+    n, total = (np.bincount(cell, weights, shape[0] * shape[1]) for weights in (None, fine))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / n
+        if how == "std":
+            squares = np.bincount(cell, (fine - mean[cell]) ** 2, shape[0] * shape[1])
+            return np.sqrt(squares / n).reshape(shape)
+    return mean.reshape(shape)

@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 from obstore.exceptions import PreconditionError
 from obstore.store import S3Store
 
-from somo.core.storage import filesystem, fingerprint
+from somo.core.storage import filesystem, fingerprint, version_of
 from somo.forcing.sources import ForcingError
 
 
@@ -30,7 +30,7 @@ async def read_range(url: str, expected: str, offset: int, size: int) -> Any:
         elif "s3" in fs.protocol:
             data = await _s3(url, expected, fs, path, offset, size)
         else:
-            require_unchanged(url, expected)
+            _require_same(url, expected, fingerprint(url))
             data = fs.cat_file(path, start=offset, end=offset + size)
     except (OSError, obstore.exceptions.BaseError) as error:
         raise ForcingError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
@@ -39,17 +39,12 @@ async def read_range(url: str, expected: str, offset: int, size: int) -> Any:
     return data
 
 
-def require_unchanged(url: str, expected: str) -> None:
-    """Compare a file's size and version with those it was referenced with."""
-    if (now := fingerprint(url)) != expected:
-        raise ForcingError(_replaced(url, expected, now))
-
-
-def _replaced(url: str, expected: str, now: str) -> str:
-    return (
-        f"{url}: was replaced after it was referenced (size-version then {expected}, now {now}); "
-        "run the ingest stage again, or restore the file"
-    )
+def _require_same(url: str, expected: str, now: str) -> None:
+    if now != expected:
+        raise ForcingError(
+            f"{url}: was replaced after it was referenced (size-version then {expected}, now {now}); "
+            "run the ingest stage again, or restore the file"
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -59,7 +54,7 @@ def _opened(url: str) -> tuple[AbstractFileSystem, str]:
 
 def _local(url: str, expected: str, path: str, offset: int, size: int) -> bytes:
     with Path(path).open("rb", buffering=0) as file:
-        require_unchanged(url, expected)
+        _require_same(url, expected, version_of(_opened(url)[0].info(path)))
         file.seek(offset)
         return file.read(size)
 
@@ -71,8 +66,9 @@ async def _s3(url: str, expected: str, fs: Any, path: str, offset: int, size: in
     try:
         result = await obstore.get_async(_bucket(fs, bucket), key, options=options)
         return memoryview(await result.bytes_async())
-    except PreconditionError as error:
-        raise ForcingError(_replaced(url, expected, fingerprint(url))) from error
+    except PreconditionError:
+        _require_same(url, expected, fingerprint(url))
+        raise
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fsspec import AbstractFileSystem
 
 from somo.core.product import Product, Source
-from somo.core.storage import filesystem
+from somo.core.storage import filesystem, version_of
 
 ONE_DAY = dt.timedelta(days=1)
 
@@ -55,13 +55,14 @@ def find_files(
     """
     urls = list(dict.fromkeys(_urls(source, domain, first, last or today)))
     found = _list(urls)
-    required = urls if last is not None else urls[: max((i + 1 for i, u in enumerate(urls) if u in found), default=1)]
+    reach = max((i + 1 for i, url in enumerate(urls) if url in found), default=1)
+    required = urls if last is not None else urls[:reach]
     if missing := [url for url in required if url not in found]:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise ForcingError(
             f"{missing[0]}: no such file{more}; forcing.{name} of domain {domain!r} needs the days {first} to "
-            f"{last or 'the last available'} (spin-up included): provide the file, correct forcing.{name}.url, or change "
-            "period or sequence.lookback"
+            f"{last or 'the last available'} (spin-up included): provide the file, correct forcing.{name}.url, or "
+            "change period or sequence.lookback"
         )
     after = (
         _list(_urls(source, domain, last + ONE_DAY, last + ONE_DAY)) if last is not None and _ends_at_00(source) else {}
@@ -101,7 +102,7 @@ def _list(urls: Iterable[str]) -> dict[str, SourceFile]:
         if folder not in folders:
             folders[folder] = _listing(fs, folder)
         if (info := folders[folder].get(path)) is not None:
-            found[url] = SourceFile(url, _fingerprint(info))
+            found[url] = SourceFile(url, version_of(info))
     return found
 
 
@@ -115,8 +116,3 @@ def _listing(fs: AbstractFileSystem, folder: str) -> dict[str, dict]:
         raise ForcingError(
             f"{fs.unstrip_protocol(folder)}: cannot be listed ({error}); allow reading this folder"
         ) from error
-
-
-def _fingerprint(info: dict) -> str:
-    version = info.get("ETag") or info.get("mtime") or info.get("created")
-    return f"{info['size']}-{str(version).strip(chr(34))}"

@@ -1,8 +1,9 @@
 """Static features per cell: gridded files and the forcing's own climatology -> one file per domain."""
 
 import datetime as dt
+import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 
 from somo.core.grid import Grid
 from somo.core.product import Product, Static, content_hash
-from somo.core.storage import fingerprint, join, local_copy, put_file
-from somo.forcing.dataset import BLOCK_DAYS, match_axis, open_forcing
-from somo.forcing.features import aridity, static_features
+from somo.core.storage import checksum, exists, fingerprint, join, local_copy, put, put_file, read_bytes
+from somo.forcing.cells import match_axis
+from somo.forcing.dataset import block_days, open_forcing, source_files
+from somo.forcing.features import aridity, static_features, within_cells
 from somo.forcing.sources import ForcingError, needed_days
 
 FORMAT = 1
@@ -28,8 +30,8 @@ class Moments:
     ----------
     days : number of days seen
     count : days with a value
-    total, squares : sum of the values and of their squares less `origin`
-    gap : first day (since 1970-01-01) without a value, or `days` beyond the end
+    total, squares : sum of the values and of their squares
+    gap : first day (since 1970-01-01) without a value; the largest integer if there is none
     """
 
     days: int
@@ -85,11 +87,12 @@ def climate_period(product: Product) -> tuple[dt.date, dt.date]:
     return first, last
 
 
-def climate_blocks(product: Product) -> list[tuple[dt.date, dt.date]]:
-    """The climatology's days cut into blocks of first and last day."""
+def climate_blocks(product: Product, cells: int) -> list[tuple[dt.date, dt.date]]:
+    """The climatology's days on so many cells, cut into blocks of first and last day."""
     first, last = climate_period(product)
-    starts = range(first.toordinal(), last.toordinal() + 1, BLOCK_DAYS)
-    return [(dt.date.fromordinal(s), dt.date.fromordinal(min(s + BLOCK_DAYS - 1, last.toordinal()))) for s in starts]
+    days = block_days(cells)
+    starts = range(first.toordinal(), last.toordinal() + 1, days)
+    return [(dt.date.fromordinal(s), dt.date.fromordinal(min(s + days - 1, last.toordinal()))) for s in starts]
 
 
 def block_moments(
@@ -116,25 +119,31 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
             row, column = (int(i[0]) for i in np.nonzero(broken))
             raise ForcingError(
                 f"forcing.{name}: missing on {np.datetime64(int(m.gap[row, column]), 'D')} at the cell "
-                f"{grid.lat[row]:g} N, {grid.lon[column]:g} E, which has values on other days ({int(broken.sum())} such cells); "
-                "provide complete forcing"
+                f"{grid.lat[row]:g} N, {grid.lon[column]:g} E, which has values on other days "
+                f"({int(broken.sum())} such cells); provide complete forcing"
             )
     if not seen.any():
         raise ForcingError("no cell has values of every forcing variable; check the URLs, variables and grid declared")
     return seen
 
 
-def static_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
-    """URL of a domain's static file, named by what it is computed from.
-
-    Reference sets that differ only outside the climatology's days give the same name.
-    """
-    files = {static.url: fingerprint(_url(static, domain)) for static in product.static.values() if static.url}
+def static_key_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
+    """Where the name of a domain's static file is kept, by what the file is computed from."""
+    files = {name: fingerprint(_url(static, domain)) for name, static in product.static.items() if static.url}
     key = content_hash(
         FORMAT, domain, product.grids()[domain], sorted(product.static.items()), sorted(product.forcing.items()),
-        climate_period(product), sorted(files.items()), sorted(references.items()),
+        climate_period(product), sorted(files.items()), source_files(product, references, *climate_period(product)),
     )  # fmt: skip
-    return join(root, "static", f"{key}.nc")
+    return join(root, "static", f"{key}.json")
+
+
+def static_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
+    """URL of a domain's static file; of something that does not exist while it has not been computed.
+
+    The file is named by its content, so that a source file that only grew by new days changes no name.
+    """
+    key_url = static_key_url(root, product, domain, references)
+    return join(root, "static", json.loads(read_bytes(key_url))["static"]) if exists(key_url) else key_url
 
 
 def _url(static: Static, domain: str) -> str:
@@ -183,8 +192,8 @@ def _require_known(name: str, values: NDArray[np.float32], land: NDArray[np.bool
         )
 
 
-def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[np.float32]:
-    """[lat, lon] one variable of a gridded file at the cells of a grid.
+def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[np.floating]:
+    """[lat, lon] one variable of a gridded file at the cells of a grid, or its statistic within them.
 
     Raises
     ------
@@ -192,6 +201,18 @@ def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[n
         naming file and variable: not there, not on (lat, lon), or without the grid's cells
     """
     url = _url(static, domain)
+    field, lat, lon = _read_field(url, name, static)
+    if static.within_cell:
+        row, column = _containing(grid.lat, lat, grid.step_deg), _containing(grid.lon, lon, grid.step_deg)
+        return within_cells(field, row, column, grid.shape, static.within_cell)
+    rows, columns = match_axis(url, "lat", grid.lat, lat), match_axis(url, "lon", grid.lon, lon)
+    return field[rows][:, columns]
+
+
+def _read_field(
+    url: str, name: str, static: Static
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+    """Values [lat, lon] and the coordinates of a file's variable."""
     with local_copy(url) as path:
         try:
             ds = xr.open_dataset(path, engine="h5netcdf")
@@ -205,10 +226,14 @@ def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[n
                 )
             field = ds[static.variable].squeeze(drop=True)
             lat, lon = (_dim(url, field, word) for word in ("lat", "lon"))
-            field = field.transpose(lat, lon)
-            rows = match_axis(url, "lat", grid.lat, field[lat].values)
-            columns = match_axis(url, "lon", grid.lon, field[lon].values)
-            return field.values[rows][:, columns].astype("float32")
+            return field.transpose(lat, lon).values, field[lat].values, field[lon].values
+
+
+def _containing(centres: NDArray[np.float64], points: NDArray[np.floating], step_deg: float) -> NDArray[np.int64]:
+    """Index of the cell that holds each point along one axis, -1 outside; a point on a border goes to the first."""
+    apart = np.round(np.abs((points.astype("float64")[:, None] - centres + 180) % 360 - 180), 9)
+    nearest = apart.argmin(axis=1)
+    return np.where(apart[np.arange(len(points)), nearest] <= step_deg / 2 + 1e-9, nearest, -1)
 
 
 def _dim(url: str, field: xr.DataArray, word: str) -> str:
@@ -218,22 +243,19 @@ def _dim(url: str, field: xr.DataArray, word: str) -> str:
     return found[0]
 
 
-def write_static(url: str, ds: xr.Dataset) -> None:
+def write_static(root: str, key_url: str, ds: xr.Dataset) -> str:
+    """Keep a static Dataset under the hash of its content, then its name; returns its URL."""
+    content = [checksum(ds[name].values.tobytes()) for name in sorted(map(str, ds.variables))]
+    name = f"{content_hash(FORMAT, ds.attrs, *content)}.nc"
     with tempfile.TemporaryDirectory(prefix="somo-") as folder:
-        path = Path(folder) / "static.nc"
+        path = Path(folder) / name
         ds.to_netcdf(path, engine="h5netcdf")
-        put_file(path, url)
+        put_file(path, join(root, "static", name))
+    put(key_url, json.dumps({"static": name}).encode())
+    return join(root, "static", name)
 
 
 def open_static(url: str) -> xr.Dataset:
     """The static Dataset of a domain, loaded."""
     with local_copy(url) as path, xr.open_dataset(path, engine="h5netcdf") as ds:
         return ds.load()
-
-
-def merge_in_order(parts: Sequence[dict[str, Moments]]) -> dict[str, Moments]:
-    """Sum of statistics, always in the same order, so that equal inputs give equal bytes."""
-    merged = dict(parts[0])
-    for part in parts[1:]:
-        merged = {name: merged[name] + part[name] for name in merged}
-    return merged

@@ -36,6 +36,8 @@ class ReferenceStore(Store):
         self.records: int = content["record_size"]
         self.index: dict[str, Any] = self.metadata[".zattrs"]["somo"]
         self.fingerprints: dict[str, str] = {file[0]: file[1] for file in self.index["files"]}
+        self.spans = _spans(self.index)
+        self._arrays: dict[int, zarr.Array] = {}
         self._tables: dict[tuple[str, int], dict[str, np.ndarray]] = {}
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
@@ -52,7 +54,10 @@ class ReferenceStore(Store):
 
     def array(self, group: int) -> zarr.Array:
         """The raw (not decoded) array of one group."""
-        return zarr.open_array(self, path=f"{group}/{self.index['variable']}", mode="r", zarr_format=2)
+        if group not in self._arrays:
+            path = f"{group}/{self.index['variable']}"
+            self._arrays[group] = zarr.open_array(self, path=path, mode="r", zarr_format=2)
+        return self._arrays[group]
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         if key in self.metadata:
@@ -126,6 +131,16 @@ class ReferenceStore(Store):
         start = f"{prefix.rstrip('/')}/" if prefix else ""
         for name in {key[len(start) :].split("/")[0] for key in self.metadata if key.startswith(start)}:
             yield name
+
+
+def _spans(index: dict[str, Any]) -> list[tuple[int, int]]:
+    """First step and end of every group, counted over the whole set."""
+    spans, before = [], 0
+    for group in range(len(index["decoding"])):
+        after = before + sum(file[4] for file in index["files"] if file[2] == str(group))
+        spans.append((before, after))
+        before = after
+    return spans
 
 
 @lru_cache(maxsize=64)

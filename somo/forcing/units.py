@@ -8,6 +8,11 @@ from somo.core.product import Source
 from somo.core.variables import FORCING
 from somo.forcing.sources import ForcingError
 
+USUAL_UNITS = (
+    "K", "degC", "degF", "m", "mm", "kg m-2", "m d-1", "mm d-1", "mm h-1", "kg m-2 s-1", "m s-1", "W m-2", "J m-2",
+    "MJ m-2", "MJ m-2 d-1", "J m-2 d-1", "g kg-1", "kg kg-1",
+)  # fmt: skip
+
 
 @lru_cache
 def _registry() -> Any:
@@ -26,7 +31,10 @@ def _registry() -> Any:
 
 
 def parse_units(units: str) -> Any | None:
-    """The pint unit behind CF or UDUNITS notation such as `W m-2`, `J m**-2`, `m of water equivalent`; None if unknown."""
+    """The pint unit behind CF or UDUNITS notation such as `W m-2`, `J m**-2`, `m of water equivalent`; None if unknown.
+
+    A digit straight after a letter is an exponent, as in CF.
+    """
     text = units.replace("of water equivalent", "").strip()
     text = re.sub(r"(?<=[A-Za-z])\^?(-?\d+)", r"**\1", text)
     try:
@@ -37,7 +45,7 @@ def parse_units(units: str) -> Any | None:
 
 @lru_cache
 def conversion(units: str, to: str) -> tuple[float, float] | None:
-    """Factor and offset such that `value * factor + offset` is in `to`; None if the dimensions differ or are unknown."""
+    """Factor and offset with `value * factor + offset` in units `to`; None if dimensions differ or are unknown."""
     origin, target = parse_units(units), parse_units(to)
     if origin is None or target is None:
         return None
@@ -75,12 +83,27 @@ def to_canonical(name: str, source: Source) -> tuple[float, float]:
     return found
 
 
+def require_declared_units(url: str, name: str, source: Source, units: str) -> None:
+    """A file's own units must mean what is declared; units that nobody knows count as absent.
+
+    Raises
+    ------
+    ForcingError
+        naming the file and both units
+    """
+    if parse_units(units) is None or conversion(units, source.units) == (1.0, 0.0):
+        return
+    raise ForcingError(
+        f"{url}: {source.variable} has units {units!r}, but forcing.{name} declares {source.units!r}; "
+        f"correct forcing.{name}.units or replace the file"
+    )
+
+
 def suggest_units(name: str, source: Source, low: float, high: float) -> str | None:
     """Units that would bring converted values `low`..`high` into the variable's valid range, if a usual one does."""
     factor, offset = to_canonical(name, source)
     quantity = FORCING[name]
-    for units in ("K", "degC", "degF", "m", "mm", "kg m-2", "m d-1", "mm d-1", "mm h-1", "kg m-2 s-1", "m s-1", "W m-2",
-                  "J m-2", "MJ m-2", "MJ m-2 d-1", "J m-2 d-1", "g kg-1", "kg kg-1"):  # fmt: skip
+    for units in USUAL_UNITS:
         other = conversion(source_units(source.model_copy(update={"units": units})), quantity.units)
         if other is None or units == source.units:
             continue
