@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import pandas as pd
 import xarray as xr
 from distributed import Client
 
@@ -57,15 +58,17 @@ def write_netcdf(product: Product, version_url: str, client: Client) -> None:
 def write_series(product: Product, version_url: str, client: Client) -> None:
     """Bring the store for series up to the first one, one task a block and tile."""
     source, url = join(version_url, zarr.STORE), join(version_url, series.STORE)
-    _, layout = series.template(product, source)
-    there, here = zarr.read_visible(source), zarr.read_visible(url)
-    if there is None or (here is not None and here.days == there.days and (here.status == there.status).all()):
+    there, here = series.visible(source), zarr.read_visible(url)
+    if here is not None and here.days == there.days and (here.status == there.status).all():
         return
-    parts = [(block, tile) for block in series.stale_blocks(layout, there, here) for tile in layout.tiles()]
-    futures = [client.submit(series.write_block, version_url, layout, *part, pure=False) for part in parts]
+    _, layout = series.template(product, source)
+    plan = series.plan(layout, there, here)
+    parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
+    futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]
+    futures += [client.submit(series.copy_block, version_url, layout, b, plan.side, pure=False) for b in plan.keep]
     for _ in completed(futures, "series store"):
         pass
-    series.publish(product, version_url)
+    series.publish(product, version_url, plan.side)
 
 
 def write_drought(product: Product, version_url: str, client: Client) -> None:
@@ -75,15 +78,18 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
         return
     with _open(version_url) as store:
         shape = store.sizes["lat"], store.sizes["lon"]
-        windows = drought_store.Windows.of(product, store["time"].to_index(), store["status"].values, base)
-    if not drought_store.stale(windows, drought_store.former_status(version_url)):
+        times = pd.DatetimeIndex(store["time"].to_index())
+        windows = drought_store.Windows.of(product, times, store["status"].values, base)
+    seen = drought_store.visible(version_url)
+    if not drought_store.stale(windows, seen):
         return
+    side = 0 if seen is None else 1 - seen.side
     tiles = drought_store.layouts(product, shape)[0].tiles()
     write = drought_store.write_tile
-    futures = [client.submit(write, version_url, product, shape, windows, tile, pure=False) for tile in tiles]
+    futures = [client.submit(write, version_url, product, shape, windows, tile, side, pure=False) for tile in tiles]
     for _ in completed(futures, "drought"):
         pass
-    drought_store.publish(version_url, product, windows)
+    drought_store.publish(version_url, product, windows, side)
 
 
 def _open(version_url: str) -> xr.Dataset:
@@ -92,4 +98,6 @@ def _open(version_url: str) -> xr.Dataset:
 
 def _years(product: Product, version_url: str) -> list[int]:
     with _open(version_url) as store:
-        return netcdf.complete_years(store["time"].to_index(), store["status"].values == FINAL, product.period)
+        return netcdf.complete_years(
+            pd.DatetimeIndex(store["time"].to_index()), store["status"].values == FINAL, product.period
+        )

@@ -13,7 +13,7 @@ import zarr as zarr_python
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.layout import Layout, Tile
+from somo.core.layout import SEPARATORS, Layout, Tile
 from somo.core.product import Period, Product
 from somo.core.storage import exists, join, zarr_store
 from somo.publish import attributes, drought, series, zarr
@@ -133,16 +133,16 @@ def former_attrs(version_url: str) -> dict[str, object]:
     return dict(zarr_python.open_group(zarr_store(url), mode="r").attrs)
 
 
-def former_status(version_url: str) -> NDArray[np.int8]:
-    """Status of the windows that readers see."""
-    seen = zarr.read_visible(join(version_url, STORE))
-    return np.zeros(0, "int8") if seen is None else seen.status
+def visible(version_url: str) -> zarr.Visible | None:
+    """The windows that readers see."""
+    return zarr.read_visible(join(version_url, STORE))
 
 
-def stale(windows: Windows, former: NDArray[np.int8]) -> bool:
+def stale(windows: Windows, seen: zarr.Visible | None) -> bool:
     """Whether readers do not see every window yet, or one that may have changed."""
-    both_final = len(former) == len(windows.ends) and not former.any()
-    return not both_final or bool(windows.status.any())
+    if seen is None or seen.days != len(windows.ends):
+        return True
+    return bool((seen.status != attributes.FINAL).any() or (windows.status != attributes.FINAL).any())
 
 
 def layouts(product: Product, shape: tuple[int, int]) -> tuple[Layout, Layout]:
@@ -153,7 +153,9 @@ def layouts(product: Product, shape: tuple[int, int]) -> tuple[Layout, Layout]:
     return fields, Layout(maps.layers, shape, n, (n, *points.chunk[1:]), maps.tile)
 
 
-def write_tile(version_url: str, product: Product, shape: tuple[int, int], windows: Windows, tile: Tile) -> None:
+def write_tile(
+    version_url: str, product: Product, shape: tuple[int, int], windows: Windows, tile: Tile, side: int
+) -> None:
     """Compute and put every shard of one tile; what is written shows only after `publish`."""
     fields, points = layouts(product, shape)
     source = series.STORE if exists(join(version_url, series.STORE, zarr.ROOT)) else zarr.STORE
@@ -166,8 +168,9 @@ def write_tile(version_url: str, product: Product, shape: tuple[int, int], windo
     for block in range(fields.blocks(len(windows.ends))):
         part = fields.block_days(block, len(windows.ends))
         by_window = {name: whole[name][:, part] for name in ("anomaly", "percentile", "drought_class")}
-        zarr.write_region(url, fields, block, tile, by_window)
-    zarr.write_region(url, points, 0, tile, {name: whole[name] for name in ("climatology_mean", "climatology_std")})
+        zarr.write_region(url, fields, block, tile, by_window, side)
+    by_season = {name: whole[name] for name in ("climatology_mean", "climatology_std")}
+    zarr.write_region(url, points, 0, tile, by_season, side)
 
 
 def _layer(packed: NDArray[np.int16], windows: Windows) -> dict[str, NDArray[np.int16]]:
@@ -193,21 +196,23 @@ def _pack(values: NDArray[np.float32], step: float) -> NDArray[np.int16]:
     return np.where(np.isnan(values), zarr.FILL, steps).astype(np.int16)
 
 
-def publish(version_url: str, product: Product, windows: Windows) -> None:
+def publish(version_url: str, product: Product, windows: Windows, side: int) -> None:
     """Make the windows visible, in one put."""
     with xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), consolidated=True, chunks=None) as store:
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
     fields, points = layouts(product, grid.shape)
     packed = {n: zarr.packed_encoding(points if n.startswith("climatology") else fields, STEPS[n]) for n in FIELDS}
-    time = {"units": zarr.EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32", "_FillValue": None}
-    encoding: dict[str, dict[str, object]] = {
+    time = {"units": zarr.EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
+    own: dict[str, dict[str, object]] = {
         **packed,
         "time": {**time, "chunks": (zarr.TIME_CHUNK,)},
         "time_bnds": {**time, "chunks": (zarr.TIME_CHUNK, 2)},
-        "status": {"chunks": (zarr.TIME_CHUNK,), "_FillValue": None},
-        **{n: {"_FillValue": None} for n in ("depth", "lat", "lon", "lat_bnds", "lon_bnds", "depth_bnds", "season")},
+        "status": {"chunks": (zarr.TIME_CHUNK,)},
     }
-    zarr.publish_group(join(version_url, STORE), template(product, grid, windows, fields, points), encoding)
+    ds = template(product, grid, windows, fields, points)
+    keys = {"name": "default", "separator": SEPARATORS[side]}
+    encoding = {str(n): {"_FillValue": None, "chunk_key_encoding": keys, **own.get(str(n), {})} for n in ds.variables}
+    zarr.publish_group(join(version_url, STORE), ds, encoding)
 
 
 def template(product: Product, grid: Grid, windows: Windows, fields: Layout, points: Layout) -> xr.Dataset:

@@ -4,14 +4,15 @@ No single chunking answers both a map and a series of 18 years fast enough, so t
 whole blocks of days and tiles of cells. Values are copied packed; the two stores agree bit for bit.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.layout import Layout, Tile
+from somo.core.layout import Layout, Tile, shard_key
 from somo.core.product import Product
-from somo.core.storage import StorageError, join, zarr_store
+from somo.core.storage import StorageError, filesystem, join, zarr_store
 from somo.publish import zarr
 from somo.publish.attributes import FINAL
 
@@ -28,29 +29,59 @@ def layout_of(product: Product, shape: tuple[int, int]) -> Layout:
     return Layout(maps.layers, shape, days, chunk, maps.tile)
 
 
-def stale_blocks(layout: Layout, source: zarr.Visible, series: zarr.Visible | None) -> list[int]:
+@dataclass(frozen=True)
+class Plan:
+    """What brings this store up to the first one without writing over what readers see.
+
+    Attributes
+    ----------
+    side : namespace of the shards that will count
+    write : blocks to derive
+    keep : blocks to copy from the other side; none if they already lie on this one
+    """
+
+    side: int
+    write: tuple[int, ...]
+    keep: tuple[int, ...]
+
+
+def plan(layout: Layout, source: zarr.Visible, here: zarr.Visible | None) -> Plan:
     """Blocks whose days are not all here as they are there; days that were provisional may have changed."""
-    kept = 0 if series is None else series.days
+    blocks = range(layout.blocks(source.days))
+    if here is None:
+        return Plan(0, tuple(blocks), ())
     same = np.zeros(source.days, bool)
-    if series is not None:
-        n = min(kept, source.days)
-        same[:n] = (series.status[:n] == FINAL) & (source.status[:n] == FINAL)
-    return [b for b in range(layout.blocks(source.days)) if not same[layout.block_days(b, source.days)].all()]
+    n = min(here.days, source.days)
+    same[:n] = (here.status[:n] == FINAL) & (source.status[:n] == FINAL)
+    stale = tuple(b for b in blocks if not same[layout.block_days(b, source.days)].all())
+    if all(b * layout.days >= here.days for b in stale):
+        return Plan(here.side, stale, ())
+    return Plan(1 - here.side, stale, tuple(b for b in blocks if b not in stale))
 
 
-def write_block(version_url: str, layout: Layout, block: int, tile: Tile) -> None:
-    """Copy one block of one tile; what is written shows only after `publish`."""
+def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: int) -> None:
+    """Derive one block of one tile; what is written shows only after `publish`."""
     source = join(version_url, zarr.STORE)
-    visible = _visible(source)
-    days, cells = layout.block_days(block, visible.days), layout.cells(tile)
+    days, cells = layout.block_days(block, visible(source).days), layout.cells(tile)
     fields = {name: zarr.read_packed(source, name, days, cells) for name in zarr.FIELDS}
-    zarr.write_region(join(version_url, STORE), layout, block, tile, fields)
+    zarr.write_region(join(version_url, STORE), layout, block, tile, fields, side)
 
 
-def publish(product: Product, version_url: str) -> None:
+def copy_block(version_url: str, layout: Layout, block: int, side: int) -> None:
+    """Copy what readers see of one block to a side."""
+    url = join(version_url, STORE)
+    fs, path = filesystem(url)
+    for tile in layout.tiles():
+        for name in zarr.FIELDS:
+            former, now = (f"{path}/{shard_key(name, s, block, tile)}" for s in (1 - side, side))
+            if fs.exists(former):
+                fs.copy(former, now)
+
+
+def publish(product: Product, version_url: str, side: int) -> None:
     """Make the days of the first store visible in this one, in one put."""
     ds, layout = template(product, join(version_url, zarr.STORE))
-    zarr.publish(join(version_url, STORE), ds, layout)
+    zarr.publish(join(version_url, STORE), ds, layout, side)
 
 
 def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
@@ -58,17 +89,24 @@ def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
     with xr.open_zarr(zarr_store(source), consolidated=True, chunks=None) as store:
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         layout = layout_of(product, grid.shape)
-        status: NDArray[np.int8] = store["status"].values
-        ds = zarr.template(product, grid, status, store["applicability"].values)
+        method = str(store.attrs.get("method", ""))
+        ds = zarr.template(product, grid, store["status"].values, store["applicability"].values, method)
     shard = dict(zip(zarr.DIMS, (layout.layers, layout.days, *layout.tile), strict=True))
     return ds.assign({name: ds[name].variable.chunk(shard) for name in zarr.FIELDS}), layout
 
 
-def _visible(source: str) -> zarr.Visible:
-    visible = zarr.read_visible(source)
-    if visible is None:
+def visible(source: str) -> zarr.Visible:
+    """What readers see of the first store.
+
+    Raises
+    ------
+    StorageError
+        if that is nothing yet
+    """
+    seen = zarr.read_visible(source)
+    if seen is None:
         raise StorageError(f"{source}: nothing is published there; run the stage produce first")
-    return visible
+    return seen
 
 
 def _near(n: int, wanted: int) -> int:

@@ -70,10 +70,10 @@ def test_the_group_holds_what_a_plain_computation_gives(dry_spring):
     times, status = store["time"].to_index(), store["status"].values
     base = drought_store.base_period(declared, [2010, 2011, 2012, 2013], {})
     windows = drought_store.Windows.of(declared, times, status, base)
-    assert drought_store.stale(windows, drought_store.former_status(version_url))
-    drought_store.write_tile(version_url, declared, (6, 8), windows, (0, 0))
-    drought_store.publish(version_url, declared, windows)
-    assert not drought_store.stale(windows, drought_store.former_status(version_url))
+    assert drought_store.stale(windows, drought_store.visible(version_url))
+    drought_store.write_tile(version_url, declared, (6, 8), windows, (0, 0), 1)
+    drought_store.publish(version_url, declared, windows, 1)
+    assert not drought_store.stale(windows, drought_store.visible(version_url))
 
     group = somo.publish.reader.open_zarr(join(version_url, drought_store.STORE))
     assert group.sizes["time"] == 4 * 36 - 2

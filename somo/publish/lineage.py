@@ -1,0 +1,91 @@
+"""Where a version comes from: hashes of inputs, configuration, checkpoints and code."""
+
+import hashlib
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import somo
+from somo.core.product import Product, content_hash
+
+
+def lineage(
+    product: Product, root: str, forcing: Mapping[str, Mapping[str, str]], results: Mapping[str, str]
+) -> dict[str, Any]:
+    """Everything that made a version.
+
+    Parameters
+    ----------
+    root : below which the URLs of results are told
+    forcing : domain -> variable -> URL of its reference set (named by the hash of its content), and `static`
+    results : what else entered, such as targets and checkpoints, by name -> URL named by hash
+    """
+    return {
+        "product": product.name,
+        "version": product.version,
+        "code": {"somo": _installed(), "sha256": code_checksum()},
+        "configuration": {"hash": content_hash(product), "declaration": declaration(product)},
+        "forcing": {d: {name: _below(root, url) for name, url in urls.items()} for d, urls in forcing.items()},
+        **{name: _below(root, url) for name, url in results.items()},
+    }
+
+
+def declaration(product: Product) -> dict[str, Any]:
+    """The declaration without where it ran, and with the names of sources instead of their private addresses."""
+    return _names(product.model_dump(mode="json", exclude={"root", "cluster"}, exclude_defaults=True))
+
+
+def changes(former: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
+    """What differs between the lineages of two versions, for people."""
+    if former is None:
+        return ["first version"]
+    found = [
+        f"{name}: {_at(former, path)} became {_at(now, path)}"
+        for name, path in (
+            ("code", ("code", "somo")),
+            ("targets", ("targets",)),
+            ("checkpoints", ("checkpoints",)),
+        )
+        if _at(former, path) != _at(now, path)
+    ]
+    before, after = former["configuration"]["declaration"], now["configuration"]["declaration"]
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key) and key != "version":
+            found.append(f"configuration: [{key}] changed")
+    if former["forcing"] != now["forcing"]:
+        found.append("forcing: other or further source files")
+    return found or ["nothing but the version's number"]
+
+
+def code_checksum() -> str:
+    """SHA-256 over the package's source files and their names."""
+    folder = Path(somo.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _installed() -> str:
+    try:
+        return version("somo")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _below(root: str, url: str) -> str:
+    inside = root.rstrip("/") + "/"
+    return url.removeprefix(inside) if url.startswith(inside) else url.rsplit("/", 1)[-1]
+
+
+def _names(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: str(v).rsplit("/", 1)[-1] if k == "url" else _names(v) for k, v in value.items()}
+    return [_names(v) for v in value] if isinstance(value, list) else value
+
+
+def _at(value: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    for key in path:
+        value = value[key]
+    return value

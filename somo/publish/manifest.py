@@ -1,0 +1,192 @@
+"""Checksums of everything published: a manifest per folder, a pointer that names the manifests, and their verification.
+
+`latest.json` names the current version and the checksum of each folder's `manifest.json`; a manifest names the size and
+SHA-256 of every object below it. One flipped byte anywhere breaks one link of that chain.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from somo.core.storage import checksum, filesystem, join, put
+from somo.publish.reader import Bucket, bucket
+
+NAME = "manifest.json"
+POINTER = "latest.json"
+CATALOG = "catalog.json"
+READERS = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One published object.
+
+    Attributes
+    ----------
+    size : in bytes
+    sha256 : in hexadecimal
+    seen : what the storage told of the object when it was read (ETag or time), which changes when it is rewritten
+    """
+
+    size: int
+    sha256: str
+    seen: str
+
+
+@dataclass(frozen=True)
+class Damage:
+    """An object that is not what was published."""
+
+    key: str
+    reason: str
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    """The one way in which a document of this package is written, so that it can be compared byte by byte."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def list_objects(folder_url: str) -> dict[str, tuple[int, str]]:
+    """Size and storage's own version of every object below a folder, by key; hidden ones and the manifest left out."""
+    fs, path = filesystem(folder_url)
+    fs.invalidate_cache()
+    start = len(path.rstrip("/")) + 1
+    found = {}
+    for name, info in fs.find(path, detail=True).items():
+        key = name[start:]
+        if key != NAME and not key.rsplit("/", 1)[-1].startswith("."):
+            seen = info.get("ETag") or info.get("mtime") or info.get("created")
+            found[key] = (int(info["size"]), str(seen).strip('"'))
+    return found
+
+
+def unknown_objects(folder_url: str, former: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[str]]:
+    """Entries that still hold, and keys of objects that are new or rewritten since."""
+    there = list_objects(folder_url)
+    kept = {k: e for k, e in former.items() if there.get(k) == (e.size, e.seen)}
+    return kept, sorted(there.keys() - kept.keys())
+
+
+def describe(folder_url: str, keys: Iterable[str]) -> dict[str, Entry]:
+    """Read objects and take their checksums."""
+    fs, path = filesystem(folder_url)
+    found = {}
+    for key in keys:
+        info = fs.info(f"{path}/{key}")
+        seen = str(info.get("ETag") or info.get("mtime") or info.get("created")).strip('"')
+        digest, size = hashlib.sha256(), 0
+        with fs.open(f"{path}/{key}", "rb") as file:
+            while block := file.read(2**22):
+                digest.update(block)
+                size += len(block)
+        found[key] = Entry(size, digest.hexdigest(), seen)
+    return found
+
+
+def read_manifest(folder_url: str) -> dict[str, Entry]:
+    """Entries of a folder's manifest by key; empty where there is none."""
+    fs, path = filesystem(join(folder_url, NAME))
+    fs.invalidate_cache()
+    if not fs.exists(path):
+        return {}
+    return {key: Entry(**entry) for key, entry in json.loads(fs.cat_file(path))["objects"].items()}
+
+
+def write_manifest(folder_url: str, entries: Mapping[str, Entry]) -> str:
+    """Write a folder's manifest; returns its own checksum."""
+    data = encode({"algorithm": "sha256", "objects": {key: asdict(entry) for key, entry in entries.items()}})
+    put(join(folder_url, NAME), data)
+    return checksum(data)
+
+
+def pointer(version: str, folders: Mapping[str, str], released: Mapping[str, str], catalog: bytes) -> bytes:
+    """Bytes of `latest.json`.
+
+    Parameters
+    ----------
+    version : the current one
+    folders : folder -> checksum of its manifest
+    released : version -> day of its release
+    catalog : bytes of the `catalog.json` that belongs to it
+    """
+    value = {
+        "version": version,
+        "store": f"v{version}/soil_moisture.zarr",
+        "collection": f"v{version}/collection.json",
+        "released": dict(released),
+        "manifests": dict(folders),
+        "catalog_sha256": checksum(catalog),
+    }
+    return encode({**value, "sha256": checksum(encode(value))})
+
+
+def verify(url: str, anon: bool = True) -> Iterator[tuple[int, int, list[Damage]]]:
+    """Read every published object below a root and compare it; yields (done, total, damage found by then)."""
+    store = bucket(url, anon)
+    damage, expected = _chain(store)
+    yield 0, len(expected), damage
+    with ThreadPoolExecutor(READERS) as pool:
+        for done, found in enumerate(pool.map(lambda item: _compare(store, *item), expected.items()), start=1):
+            if found:
+                damage.append(found)
+            yield done, len(expected), damage
+
+
+def _chain(store: Bucket) -> tuple[list[Damage], dict[str, Entry]]:
+    """Damage of the documents that hold the checksums, and every object that they name."""
+    latest, damage = _read_pointer(store)
+    if latest is None:
+        return damage, {}
+    expected = {}
+    found = _compare(store, CATALOG, Entry(-1, latest["catalog_sha256"], ""))
+    damage += [found] if found else []
+    for folder, digest in latest["manifests"].items():
+        data = _get(store, f"{folder}/{NAME}")
+        if data is None or checksum(data) != digest:
+            damage.append(Damage(f"{folder}/{NAME}", _reason(data)))
+            continue
+        objects = json.loads(data)["objects"]
+        expected.update({f"{folder}/{key}": Entry(**entry) for key, entry in objects.items()})
+    return damage, expected
+
+
+def _read_pointer(store: Bucket) -> tuple[dict[str, Any] | None, list[Damage]]:
+    data = _get(store, POINTER)
+    if data is None:
+        return None, [Damage(POINTER, "missing; no version was released here")]
+    try:
+        value = json.loads(data)
+        rest = {k: v for k, v in value.items() if k != "sha256"}
+        sound = data == encode(value) and value["sha256"] == checksum(encode(rest))
+    except (ValueError, KeyError, AttributeError):
+        sound = False
+    return (value, []) if sound else (None, [Damage(POINTER, "its own checksum does not hold")])
+
+
+def _compare(store: Bucket, key: str, entry: Entry) -> Damage | None:
+    digest, size = hashlib.sha256(), 0
+    try:
+        for block in store.get(key).stream(2**22):
+            digest.update(block)
+            size += len(block)
+    except FileNotFoundError:
+        return Damage(key, "missing")
+    except OSError as error:
+        return Damage(key, f"cannot be read ({error})")
+    if digest.hexdigest() == entry.sha256:
+        return None
+    return Damage(key, f"{size} bytes, not those that were published")
+
+
+def _get(store: Bucket, key: str) -> bytes | None:
+    try:
+        return bytes(store.get(key).bytes())
+    except OSError:
+        return None
+
+
+def _reason(data: bytes | None) -> str:
+    return "missing" if data is None else "not the one that was released"
