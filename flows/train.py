@@ -261,7 +261,7 @@ def _collect(product: Product, inputs: Mapping[str, Inputs], targets: pd.DataFra
         static=names,
         layers=tuple(layers),
         domain=tuple(cells["domain"]),
-        cell=cells["cell"].to_numpy(np.int64),
+        cell=cells["cell"].to_numpy(np.int64, copy=True),
         lat=np.concatenate([*lat, empty]),
         lon=np.concatenate([*lon, empty]),
         x_d=torch.from_numpy(np.concatenate([part[:days] for part in forcing], axis=1))

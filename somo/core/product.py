@@ -242,6 +242,7 @@ class Training(_Declared):
     weight_decay: float = Field(default=0.0, ge=0)
     input_noise: float = Field(default=0.0, ge=0)
     static_noise: float = Field(default=0.0, ge=0)
+    static_limit: float | None = Field(default=None, gt=0)
     clip_norm: float = Field(default=1.0, gt=0)
     members: int = Field(default=5, ge=1)
     seed: int = 0

@@ -1,5 +1,6 @@
 """EA-LSTM (Kratzert et al. 2019) on the framework's fused LSTM kernels, and the plain loop it must equal."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -161,7 +162,7 @@ def build(checkpoint: Checkpoint) -> EALSTM:
     return network
 
 
-def cascade(layers: list[list[Forward]], x_d: Tensor, x_s: Tensor) -> list[Tensor]:
+def cascade(layers: Sequence[Sequence[Callable[[Tensor, Tensor], Tensor]]], x_d: Tensor, x_s: Tensor) -> list[Tensor]:
     """Every member of every layer over one sequence from zero state; the members' mean feeds the layers below.
 
     Parameters

@@ -18,7 +18,7 @@ from somo.learn.checkpoint import Checkpoint, upper_input
 from somo.learn.ealstm import EALSTM, Forward, cascade
 from somo.learn.resume import Progress, forget, read_progress, write_progress
 from somo.learn.samples import TrainingSet, Window, batches, blocks, draw
-from somo.learn.scaling import Scaler, Scaling, fit_scaler
+from somo.learn.scaling import Scaling, fit_scaler
 
 SAVE_SECONDS = 5.0
 EVALUATION_CELLS = 256
@@ -114,12 +114,11 @@ class _Trainer:
         self.run, self.training, self.device = run, training, device
         self.window = Window.of(sequence, data.n_days)
         y = _usable(data, run, self.window)
-        self.scaling = fit_scaling(data, run, y)
+        self.scaling = fit_scaling(data, run, y, training.static_limit)
         self.x_d = data.x_d.to(device)
         self.x_s = data.x_s.to(device)
         self.z_s = self.scaling.static.apply(self.x_s)
-        self.forcing = Scaler(*(part[: len(data.dynamic)] for part in _parts(self.scaling.dynamic)))
-        self.z_d = self.forcing.apply(self.x_d) if not run.upper else None
+        self.z_d = self.scaling.dynamic.apply(self.x_d) if not run.upper else None
         self.y = self.scaling.target.apply(y.unsqueeze(-1)).squeeze(-1).to(device)
         self.cells, self.held = torch.as_tensor(run.cells), torch.as_tensor(run.held)
         with torch.random.fork_rng(_forked(device)):
@@ -220,13 +219,13 @@ def _usable(data: TrainingSet, run: Run, window: Window) -> Tensor:
     return y
 
 
-def fit_scaling(data: TrainingSet, run: Run, y: Tensor) -> Scaling:
+def fit_scaling(data: TrainingSet, run: Run, y: Tensor, static_limit: float | None) -> Scaling:
     """Scalers from the run's own training cells; soil moisture of upper layers by those layers' target statistics."""
     dynamic = fit_scaler(data.dynamic, data.x_d[:, run.cells])
     for layer, members in run.upper.items():
         target = members[0].scaling.target
         dynamic = dynamic.extended(upper_input(layer), target.mean[0], target.std[0])
-    static = fit_scaler(data.static, data.x_s[run.cells])
+    static = fit_scaler(data.static, data.x_s[run.cells], static_limit)
     return Scaling(dynamic, static, fit_scaler((run.layer,), y[:, run.cells].unsqueeze(-1)))
 
 
@@ -269,10 +268,6 @@ def predict_blocks(
             means = [m.mean(0) for m in cascade(list(layers), data.x_d[days][:, chosen], data.x_s[chosen])]
             result[:, start:stop, part] = torch.stack(means)[:, start - stop :].cpu()
     return result
-
-
-def _parts(scaler: Scaler) -> tuple[Any, ...]:
-    return scaler.names, scaler.transforms, scaler.mean, scaler.std
 
 
 def _forked(device: torch.device) -> list[int]:

@@ -1,7 +1,6 @@
 """Normalisation of inputs and target: fitted on training cells, applied everywhere, stored with the checkpoint."""
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import torch
@@ -19,16 +18,19 @@ class Scaler:
     names : features in order
     transforms : per feature, "log1p" for ln(1 + max(x, 0)) before normalising, or ""
     mean, std : per feature, in units of the transformed feature
+    limit : normalised values are held within plus and minus this; None for no limit
     """
 
     names: tuple[str, ...]
     transforms: tuple[Transform, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    limit: float | None = None
 
     def apply(self, x: Tensor) -> Tensor:
         """Normalised [..., feature] of physical [..., feature]."""
-        return (_transformed(x, self.transforms) - x.new_tensor(self.mean)) / x.new_tensor(self.std)
+        z = (_transformed(x, self.transforms) - x.new_tensor(self.mean)) / x.new_tensor(self.std)
+        return z if self.limit is None else z.clamp(-self.limit, self.limit)
 
     def invert(self, z: Tensor) -> Tensor:
         """Physical [..., feature] of normalised [..., feature]."""
@@ -40,11 +42,19 @@ class Scaler:
 
     def extended(self, name: str, mean: float, std: float) -> Self:
         """The same with one more untransformed feature at the end."""
-        return type(self)((*self.names, name), (*self.transforms, ""), (*self.mean, mean), (*self.std, std))
+        return replace(
+            self,
+            names=(*self.names, name),
+            transforms=(*self.transforms, ""),
+            mean=(*self.mean, mean),
+            std=(*self.std, std),
+        )
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
-        return cls(**{key: tuple(items) for key, items in value.items()})
+        parts = {**value}
+        limit = parts.pop("limit")
+        return cls(**{key: tuple(items) for key, items in parts.items()}, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,6 @@ class Scaling:
     dynamic: Scaler
     static: Scaler
     target: Scaler
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
@@ -68,7 +75,7 @@ def transform_of(name: str) -> Transform:
     return "log1p" if name == "precipitation" else ""
 
 
-def fit_scaler(names: tuple[str, ...], x: Tensor) -> Scaler:
+def fit_scaler(names: tuple[str, ...], x: Tensor, limit: float | None = None) -> Scaler:
     """Scaler with the mean and standard deviation of [..., feature] over all leading axes, missing values ignored.
 
     A feature that does not vary keeps a standard deviation of 1, so it enters as zero.
@@ -82,7 +89,7 @@ def fit_scaler(names: tuple[str, ...], x: Tensor) -> Scaler:
         centre = float(column.mean()) if len(column) else 0.0
         mean.append(centre)
         std.append(spread if spread > 1e-6 * max(abs(centre), 1e-6) else 1.0)
-    return Scaler(names, transforms, tuple(mean), tuple(std))
+    return Scaler(names, transforms, tuple(mean), tuple(std), limit)
 
 
 def transformed(names: tuple[str, ...], x: Tensor) -> Tensor:
