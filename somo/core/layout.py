@@ -1,4 +1,9 @@
-"""How the published arrays are cut: regions (one shard, one task), and the chunks inside."""
+"""How the published arrays are cut: regions (one shard, one task), and the chunks inside.
+
+No object that readers can see is ever written over. A shard that must change is written under the other of two
+namespaces of keys, side A `c/0/1/2/3` or side B `c.0.1.2.3` (Zarr's chunk key encoding with its separator `/` or `.`),
+and the array's metadata, put last, names the side that counts.
+"""
 
 import math
 from collections.abc import Iterator
@@ -8,6 +13,7 @@ from typing import Self
 from somo.core.product import Product
 
 Tile = tuple[int, int]
+SEPARATORS = ("/", ".")
 
 
 @dataclass(frozen=True)
@@ -59,3 +65,8 @@ class Layout:
     def block_days(self, block: int, days: int) -> slice:
         """Days of a block among the first `days` days of the product; the last block may be cut short."""
         return slice(block * self.days, min((block + 1) * self.days, days))
+
+
+def shard_key(field: str, side: int, block: int, tile: Tile) -> str:
+    """Key of a shard inside the store."""
+    return f"{field}/" + SEPARATORS[side].join(["c", "0", *(str(i) for i in (block, *tile))])

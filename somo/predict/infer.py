@@ -26,7 +26,7 @@ class Runner:
     bounded by it (`scratch_bytes`).
     """
 
-    layers: tuple[tuple[Member, ...], ...]
+    layers: list[list[Member]]
     batch: int
 
 
@@ -35,11 +35,18 @@ def load_runner(ensemble: Ensemble, precision: str = "float32") -> Runner:
     dtype = PRECISIONS[precision]
     if torch.cuda.is_available():
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        layers = tuple(tuple(load(m, "cuda", dtype) for m in members) for members in ensemble.layers.values())
-        return Runner(layers, GPU_BATCH)
+        return Runner([[load(m, "cuda", dtype) for m in layer] for layer in ensemble.layers.values()], GPU_BATCH)
     torch.set_num_threads(1)
-    layers = tuple(tuple(CpuForward.of(load(m, "cpu", dtype)) for m in members) for members in ensemble.layers.values())
-    return Runner(layers, CPU_BATCH)
+    return Runner(
+        [[CpuForward.of(load(m, "cpu", dtype)) for m in layer] for layer in ensemble.layers.values()], CPU_BATCH
+    )
+
+
+def has_bfloat16() -> bool:
+    """Whether this process multiplies bfloat16 natively: on its GPU, or by its processor's AVX-512 or AMX."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def infer(

@@ -6,17 +6,16 @@ object it wrote. A region is recognised by that content, never by the mere prese
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.core.layout import Layout, Tile
-from somo.core.storage import checksum, filesystem, join, put, read_bytes
-
-FINAL = 0
+from somo.core.layout import SEPARATORS, Layout, Tile, shard_key
+from somo.core.storage import checksum, filesystem, join, patiently, put, read_bytes
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,15 @@ class Region:
 
 @dataclass(frozen=True)
 class Written:
-    """Checksums of one object: MD5 is what object stores report, SHA-256 is what decides."""
+    """Size and checksums of one object: MD5 is what object stores report, SHA-256 is what decides."""
 
+    size: int
     md5: str
     sha256: str
 
     @classmethod
     def of(cls, data: bytes) -> "Written":
-        return cls(hashlib.md5(data, usedforsecurity=False).hexdigest(), checksum(data))
+        return cls(len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(), checksum(data))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Entry:
     ----------
     inputs : hash of models, static features and the forcing of the region's days
     status : [day] of the region, as published
-    objects : key in the store -> checksums
+    objects : field -> its shard
     """
 
     inputs: str
@@ -73,15 +73,14 @@ class Entry:
     objects: Mapping[str, Written]
 
     def to_json(self) -> bytes:
-        runs = [list(run) for run in _runs(self.status)]
-        objects = {key: asdict(written) for key, written in sorted(self.objects.items())}
-        return json.dumps({"inputs": self.inputs, "status": runs, "objects": objects}, indent=1).encode()
+        objects = {field: asdict(written) for field, written in sorted(self.objects.items())}
+        return json.dumps({"inputs": self.inputs, "status": list(_runs(self.status)), "objects": objects}).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Entry":
         raw = json.loads(data)
         status = tuple(value for value, count in raw["status"] for _ in range(count))
-        return cls(raw["inputs"], status, {key: Written(**w) for key, w in raw["objects"].items()})
+        return cls(raw["inputs"], status, {field: Written(**w) for field, w in raw["objects"].items()})
 
 
 def _runs(status: Iterable[int]) -> Iterator[tuple[int, int]]:
@@ -115,10 +114,16 @@ def manifest_url(root: str, version: str) -> str:
 def read_manifest(url: str) -> dict[str, Entry]:
     """Entries by name of region."""
     fs, path = filesystem(url)
-    fs.invalidate_cache()
-    found = [p for p in (fs.find(path) if fs.exists(path) else []) if p.endswith(".json")]
-    contents = fs.cat(found) if found else {}
-    return {p.rsplit("/", 1)[-1].removesuffix(".json"): Entry.from_json(data) for p, data in contents.items()}
+
+    def contents() -> dict[str, bytes]:
+        fs.invalidate_cache()
+        found = [p for p in (fs.find(path) if fs.exists(path) else []) if p.endswith(".json")]
+        return fs.cat(found) if found else {}
+
+    return {
+        p.rsplit("/", 1)[-1].removesuffix(".json"): Entry.from_json(data)
+        for p, data in patiently(url, contents).items()
+    }
 
 
 def write_entry(url: str, region: Region, entry: Entry) -> None:
@@ -126,61 +131,100 @@ def write_entry(url: str, region: Region, entry: Entry) -> None:
     put(join(url, f"{region.name}.json"), entry.to_json())
 
 
-def to_do(
-    wanted: Iterable[Region],
+@dataclass(frozen=True)
+class Plan:
+    """What is missing before all wanted days can be shown.
+
+    Attributes
+    ----------
+    side : namespace in which everything will be
+    predict : regions to predict and write there
+    copy : keys of intact shards on the other side, and where they must be copied to
+    """
+
+    side: int
+    predict: tuple[Region, ...]
+    copy: tuple[tuple[str, str], ...]
+
+
+def plan(
+    wanted: Sequence[Region],
     manifest: Mapping[str, Entry],
     inputs: Mapping[int, str],
     status: NDArray[np.int8],
     visible: NDArray[np.int8],
-    intact: Mapping[str, str],
-) -> list[Region]:
-    """Regions that the manifest does not show as finished, or whose objects are not what it says.
-
-    A region whose days are all visible and final stays as it is, whatever became of its forcing since.
+    visible_side: int,
+    held: Collection[str],
+) -> Plan:
+    """Regions to predict and shards to copy; nothing that readers can see is written over.
 
     Parameters
     ----------
+    wanted : every region of the days to publish
     inputs : hash of the present inputs by block
     status : [day] of all days to publish
     visible : [day] status of the days that readers see now
-    intact : key -> MD5 of the objects in the store
+    visible_side : namespace of the shards that they read
+    held : keys, on both sides, of objects that hold what the manifest says
     """
-    return [
-        region
-        for region in wanted
-        if not _finished(region, manifest.get(region.name), inputs[region.block], status, visible, intact)
-    ]
+    good = {r.name for r in wanted if _as_wanted(r, manifest.get(r.name), inputs[r.block], status, visible)}
+
+    def intact(region: Region, side: int) -> bool:
+        return region.name in good and all(key in held for key in _keys(region, manifest[region.name], side))
+
+    stale = [region for region in wanted if not intact(region, visible_side)]
+    seen = any(region.days.start < len(visible) for region in stale)
+    side = 1 - visible_side if seen else visible_side
+    missing = [region for region in wanted if not intact(region, side)]
+    copied = [region for region in missing if intact(region, 1 - side)]
+    pairs = (
+        pair
+        for region in copied
+        for pair in zip(*(_keys(region, manifest[region.name], s) for s in (1 - side, side)), strict=True)
+    )
+    names = {region.name for region in copied}
+    return Plan(side, tuple(region for region in missing if region.name not in names), tuple(pairs))
 
 
-def _finished(
-    region: Region,
-    entry: Entry | None,
-    inputs: str,
-    status: NDArray[np.int8],
-    visible: NDArray[np.int8],
-    intact: Mapping[str, str],
+def _as_wanted(
+    region: Region, entry: Entry | None, inputs: str, status: NDArray[np.int8], visible: NDArray[np.int8]
 ) -> bool:
-    if entry is None or any(intact.get(key) != written.md5 for key, written in entry.objects.items()):
-        return False
-    wanted = status[region.days]
-    if not np.array_equal(entry.status, wanted):
+    """Whether an entry stands for the region; visible days that keep their status stay, whatever their forcing."""
+    if entry is None or not np.array_equal(entry.status, status[region.days]):
         return False
     seen = visible[region.days]
-    return entry.inputs == inputs or (len(seen) == len(wanted) and bool((seen == FINAL).all()))
+    return entry.inputs == inputs or np.array_equal(entry.status, seen)
 
 
-def intact_objects(url: str, manifest: Mapping[str, Entry]) -> dict[str, str]:
-    """MD5 by key of the objects under a store that still hold the bytes of the manifest.
+def _keys(region: Region, entry: Entry, side: int) -> list[str]:
+    return [shard_key(field, side, region.block, region.tile) for field in sorted(entry.objects)]
+
+
+def held_objects(url: str, wanted: Iterable[Region], manifest: Mapping[str, Entry]) -> set[str]:
+    """Keys under a store, on both sides, of objects that hold the bytes of the manifest.
 
     One listing; an object whose reported version is no MD5 of its bytes is read.
     """
     fs, path = filesystem(url)
-    fs.invalidate_cache()
-    expected = {key: w for entry in manifest.values() for key, w in entry.objects.items()}
-    listed = fs.find(path, detail=True) if fs.exists(path) else {}
-    reported = {p[len(path.rstrip("/")) + 1 :]: str(i.get("ETag", "")).strip('"') for p, i in listed.items()}
-    return {
-        key: written.md5
-        for key, written in expected.items()
-        if key in reported and (reported[key] == written.md5 or checksum(read_bytes(join(url, key))) == written.sha256)
-    }
+    prefix = len(path.rstrip("/")) + 1
+
+    def listing() -> dict[str, Any]:
+        fs.invalidate_cache()
+        return fs.find(path, detail=True) if fs.exists(path) else {}
+
+    listed = {name[prefix:]: info for name, info in patiently(url, listing).items()}
+    held = set()
+    for region in wanted:
+        entry = manifest.get(region.name)
+        for field, written in entry.objects.items() if entry else ():
+            for side in range(len(SEPARATORS)):
+                key = shard_key(field, side, region.block, region.tile)
+                if key in listed and _same(join(url, key), listed[key], written):
+                    held.add(key)
+    return held
+
+
+def _same(url: str, info: Mapping[str, Any], written: Written) -> bool:
+    if info["size"] != written.size:
+        return False
+    return str(info.get("ETag", "")).strip('"') == written.md5 or checksum(read_bytes(url)) == written.sha256

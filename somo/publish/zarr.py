@@ -47,19 +47,23 @@ DIMS = ("depth", "time", "lat", "lon")
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What readers of a store see.
+class Visible:
+    """What readers of a store see now.
 
     Attributes
     ----------
-    status : [day] int8, `attributes.FINAL` or `attributes.PROVISIONAL`
+    status : [day] int8, `attributes.FINAL` or `attributes.PROVISIONAL`, of every visible day
     side : namespace of the shards (`somo.core.layout`)
-    method : hash of models and settings that all days were made with
+    method : hash of the models and settings that all days were made with
     """
 
     status: NDArray[np.int8]
-    side: int
-    method: str
+    side: int = 0
+    method: str = ""
+
+    @property
+    def days(self) -> int:
+        return len(self.status)
 
 
 def store_url(root: str, version: str) -> str:
@@ -93,7 +97,7 @@ def encode_shard(layout: Layout, packed: NDArray[np.int16]) -> bytes | None:
 
 
 def write_region(
-    url: str, layout: Layout, side: int, block: int, tile: Tile, fields: Mapping[str, NDArray[np.int16]]
+    url: str, layout: Layout, block: int, tile: Tile, fields: Mapping[str, NDArray[np.int16]], side: int = 0
 ) -> dict[str, bytes]:
     """Put the shards of one region; returns the bytes written, by field.
 
@@ -110,15 +114,15 @@ def write_region(
     return written
 
 
-def read_shown(url: str) -> Shown | None:
+def read_visible(url: str) -> Visible | None:
     """What readers of the store see; None if they see nothing yet."""
     if not exists(join(url, ROOT)):
         return None
     root = json.loads(read_bytes(join(url, ROOT)))
-    encoding = root["consolidated_metadata"]["metadata"][FIELDS[0]]["chunk_key_encoding"]
+    encoding = root["consolidated_metadata"]["metadata"]["status"]["chunk_key_encoding"]
     side = SEPARATORS.index(encoding["configuration"]["separator"])
     status = patiently(url, lambda: np.asarray(_open(url)["status"][:], np.int8))
-    return Shown(status, side, root["attributes"]["method"])
+    return Visible(status, side, root["attributes"].get("method", ""))
 
 
 def read_packed(url: str, field: str, days: slice, cells: tuple[slice, slice]) -> NDArray[np.int16]:
@@ -130,7 +134,9 @@ def _open(url: str) -> zarr.Group:
     return zarr.open_group(zarr_store(url), mode="r", use_consolidated=True)
 
 
-def template(product: Product, grid: Grid, status: NDArray[np.int8], applicability: NDArray[np.int8]) -> xr.Dataset:
+def template(
+    product: Product, grid: Grid, status: NDArray[np.int8], applicability: NDArray[np.int8], method: str = ""
+) -> xr.Dataset:
     """The whole store as its readers will see it, with nothing but NaN in the large arrays.
 
     Parameters
@@ -171,7 +177,7 @@ def template(product: Product, grid: Grid, status: NDArray[np.int8], applicabili
     )
 
 
-def publish(url: str, ds: xr.Dataset, layout: Layout, side: int) -> None:
+def publish(url: str, ds: xr.Dataset, layout: Layout, side: int = 0) -> None:
     """Make the days of a `template` visible: small arrays first, then the root's metadata in one put.
 
     Raises
@@ -179,7 +185,7 @@ def publish(url: str, ds: xr.Dataset, layout: Layout, side: int) -> None:
     StorageError
         if the store cannot be written; readers then still see the former state
     """
-    publish_group(url, ds, _encoding(layout))
+    publish_group(url, ds, _encoding(layout, side))
 
 
 def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, object]]) -> None:
@@ -209,7 +215,7 @@ def packed_encoding(layout: Layout, step: float) -> dict[str, object]:
 
 
 def _encoding(layout: Layout, side: int) -> dict[str, dict[str, object]]:
-    packed = {**_storage(layout), "scale_factor": STEP, "_FillValue": FILL}
+    packed = packed_encoding(layout, STEP)
     time = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
     own: dict[str, dict[str, object]] = {
         **dict.fromkeys(FIELDS, packed),
