@@ -14,19 +14,19 @@ def cell_scores(
     pairs: pd.DataFrame,
     by: Sequence[str] = KEYS,
     prediction: str = "y_hat",
+    metrics: Sequence[str] = tuple(METRICS),
     min_days: int = 2,
-    measured: str = "y",
 ) -> pd.DataFrame:
-    """Every metric of every series: columns `by`, the names of `METRICS`, `n` (days with both values).
+    """Metrics of every series: columns `by`, `metrics`, `n` (days with both values).
 
     Series with fewer than `min_days` pairs are left out.
     """
     rows = []
     for key, group in pairs.groupby(list(by), observed=True, sort=True):
-        row = scores(group[measured].to_numpy(), group[prediction].to_numpy())
+        row = scores(group["y"].to_numpy(), group[prediction].to_numpy(), metrics)
         if row["n"] >= min_days:
             rows.append({**dict(zip(by, key, strict=True)), **row})
-    return pd.DataFrame(rows, columns=[*by, *METRICS, "n"])
+    return pd.DataFrame(rows, columns=[*by, *metrics, "n"])
 
 
 def summarise(table: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:

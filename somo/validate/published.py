@@ -13,6 +13,8 @@ from somo.core.storage import join, read_bytes, zarr_store
 CROSSVAL = ("domain", "cell", "layer", "time", "y", "y_hat", "y_ridge", "fold")
 TARGETS = ("domain", "cell", "layer", "time", "value", "count")
 SENSORS = ("archive", "network", "station", "sensor", "latitude", "longitude", "layer", "domain", "cell", "kept")
+BLOCK_VALUES = 20_000_000
+"""Values of one field in one task: 80 MB of float32."""
 
 
 class ValidationError(ValueError):
@@ -89,7 +91,7 @@ def open_published(version_url: str, layers: tuple[str, ...]) -> Published:
     """
     store = join(version_url, "soil_moisture.zarr")
     read_bytes(join(store, "zarr.json"))
-    soil = xr.open_zarr(zarr_store(store), chunks={}, consolidated=True)
+    soil = _in_blocks(xr.open_zarr(zarr_store(store), chunks=None, consolidated=True))
     for name in ("soil_moisture", "soil_moisture_std"):
         if name not in soil:
             raise ValidationError(f"{store}: has no {name}, found {sorted(map(str, soil.data_vars))}; publish it again")
@@ -100,6 +102,15 @@ def open_published(version_url: str, layers: tuple[str, ...]) -> Published:
         for name, columns in (("crossval", CROSSVAL), ("targets", TARGETS), ("sensors", SENSORS))
     ]
     return Published(version_url, layers, soil, *tables)
+
+
+def _in_blocks(ds: xr.Dataset) -> xr.Dataset:
+    """Dask arrays of whole maps: as many stored blocks of days together as make a task worth its while."""
+    field = ds["soil_moisture"]
+    stored = field.encoding.get("shards") or field.encoding.get("chunks") or field.shape
+    days = stored[field.get_axis_num("time")]
+    per_block = days * field[:, 0].size if field.sizes["time"] else 1
+    return ds.chunk(depth=-1, time=days * max(1, BLOCK_VALUES // per_block), lat=-1, lon=-1)
 
 
 def read_table(url: str, columns: tuple[str, ...]) -> pd.DataFrame:

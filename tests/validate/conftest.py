@@ -1,5 +1,7 @@
 """A small published version with known truth, written as a reader would find it."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,11 +15,14 @@ MEMORY_DAYS = (8.0, 20.0, 45.0)
 GRID = Grid.regular(4, 9, 46, 50, 0.5)
 
 
-def weather(days, cells, seed):
-    """[days, cells] rain in mm d-1."""
+def weather(days, seed):
+    """[days, cells] rain in mm d-1: storms over the whole region, stronger on one side, and a few showers."""
     generator = np.random.default_rng(seed)
-    wet = generator.random((days, cells)) < 0.35
-    return np.where(wet, generator.gamma(1.5, 4.0, (days, cells)), 0.0)
+    storms = np.where(generator.random((days, 1, 1)) < 0.35, generator.gamma(1.5, 4.0, (days, 1, 1)), 0.0)
+    north, east = (generator.uniform(-0.4, 0.4, (days, 1, 1)) for _ in range(2))
+    lat, lon = np.linspace(-1, 1, GRID.shape[0])[:, None], np.linspace(-1, 1, GRID.shape[1])
+    showers = np.where(generator.random((days, *GRID.shape)) < 0.1, generator.gamma(1.5, 1.5, (days, *GRID.shape)), 0.0)
+    return (storms * (1 + north * lat + east * lon) + showers).reshape(days, -1)
 
 
 def soil(rain, memory_days):
@@ -34,8 +39,8 @@ def soil(rain, memory_days):
 def fields(start="2014-01-01", end="2016-12-31", seed=0):
     """soil_moisture [depth, time, lat, lon] with a sea in the north-west corner, and its noise-free truth."""
     time = pd.date_range(start, end, freq="D")
-    rain = weather(len(time), GRID.size, seed)
-    rain *= 1 + 0.6 * np.cos(2 * np.pi * (time.dayofyear.to_numpy() - 15) / 365.25)[:, None]
+    rain = weather(len(time), seed)
+    rain *= 1 + 0.6 * np.cos(2 * np.pi * (time.day_of_year.to_numpy() - 15) / 365.25)[:, None]
     truth = np.stack([soil(rain, memory) for memory in MEMORY_DAYS]).reshape(3, len(time), *GRID.shape)
     truth[:, :, :2, :3] = np.nan
     return time, truth
@@ -45,7 +50,7 @@ def fields(start="2014-01-01", end="2016-12-31", seed=0):
 def write_version(tmp_path_factory):
     """Write a version; `change(truth)` may damage the field, `noise` sets the error of the network's predictions."""
 
-    def write(change=None, noise=0.01, name="v1.0.0", seed=0, start="2014-01-01", end="2016-12-31"):
+    def write(change=None, noise=0.01, name="v1.0.0", seed=0, start="2014-01-01", end="2016-12-31", drop_day=None):
         folder = tmp_path_factory.mktemp("bucket") / name
         time, truth = fields(start, end, seed)
         shown = truth.copy() if change is None else change(truth.copy())
@@ -58,11 +63,19 @@ def write_version(tmp_path_factory):
             },
             {"depth": list(DEPTHS), "time": time, "lat": GRID.lat, "lon": GRID.lon},
         )
-        ds.chunk(time=64, lat=4, lon=5, depth=1).to_zarr(folder / "soil_moisture.zarr", consolidated=True)
+        if drop_day is not None:
+            ds = ds.isel(time=np.arange(len(time)) != drop_day)
+        to_zarr(ds.chunk(time=400), folder / "soil_moisture.zarr")
         write_tables(folder / "validation", time, truth, noise, seed)
         return str(folder)
 
     return write
+
+
+def to_zarr(ds, path):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata")
+        ds.to_zarr(path, consolidated=True)
 
 
 def write_tables(folder, time, truth, noise, seed):
