@@ -19,12 +19,11 @@ import numpy as np
 import pandas as pd
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
-from fsspec.implementations.zip import ZipFileSystem
 from ismn.base import IsmnRoot
 from ismn.filehandlers import DataFile
 from ismn.meta import MetaData
 
-from somo.core.storage import filesystem
+from somo.insitu.files import opened
 from somo.insitu.sensor import InsituError, Sensor
 
 VARIABLE = "soil_moisture"
@@ -41,7 +40,7 @@ def list_stations(url: str) -> dict[str, tuple[str, ...]]:
     InsituError
         if the archive is missing, broken or has no soil moisture
     """
-    with _opened(url) as (fs, base):
+    with opened(url) as (fs, base):
         files = sorted(f for f in fs.find(base) if _is_soil_moisture(f))
     if not files:
         raise InsituError(
@@ -56,28 +55,11 @@ def read_stations(url: str, stations: Mapping[str, tuple[str, ...]], archive: st
 
     A file that cannot be read becomes a sensor that says so in `problem`.
     """
-    with _opened(url) as (fs, _):
+    with opened(url) as (fs, _):
         for files in stations.values():
             with _local_files(fs, files) as paths:
                 read = sorted((_read_file(path, archive) for path in paths), key=_identity)
             yield from (_joined(list(parts)) for _, parts in groupby(read, key=_identity))
-
-
-@contextmanager
-def _opened(url: str) -> Iterator[tuple[AbstractFileSystem, str]]:
-    """File system and path inside of which the network folders lie."""
-    fs, path = filesystem(url)
-    if not fs.exists(path):
-        raise InsituError(f"{url}: no such archive; check the url under [[insitu]]")
-    if fs.isdir(path):
-        yield fs, path
-        return
-    with fs.open(path, "rb") as file:
-        try:
-            inside = ZipFileSystem(fo=file, skip_instance_cache=True)
-        except zipfile.BadZipFile as error:
-            raise InsituError(f"{url}: not a readable zip ({error}); download the archive again") from error
-        yield inside, ""
 
 
 def _is_soil_moisture(path: str) -> bool:
