@@ -237,7 +237,7 @@ def announce(wanted: Production, client: Client) -> None:
     spinup = product.sequence.spinup_days
     numbers = sum(r.cells * (r.days.stop - r.days.start + spinup) for r in regions) * len(product.inputs)
     console.print(
-        f"produce: {len(regions)} regions on {len(workers)} workers; reads {4e-9 * numbers:.2f} GB of forcing as float32, "
+        f"produce: {len(regions)} regions on {len(workers)} workers; reads {4e-9 * numbers:.2f} GB of forcing, "
         f"writes {2 * len(regions)} objects, needs {needed / 1e9:.2f} GB of memory per worker"
     )
 

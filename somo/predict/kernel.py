@@ -16,6 +16,7 @@ from torch import Tensor
 from somo.learn.ealstm import EALSTM, Forward
 
 HEAD_DAYS = 32
+"""Days that pass the dense head together; always as many, so that no day's rounding depends on how many follow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +57,12 @@ class CpuForward:
         days, cells, _ = x_d.shape
         inflow = 4 * torch.sigmoid(x_s @ network.weight_sh + network.bias_s)
         recurrence = _Recurrence(self.matrix, inflow, x_d.shape[2])
-        y, h = torch.empty(days, cells), torch.empty(HEAD_DAYS, cells, network.hidden)
+        y, h = torch.empty(days, cells), torch.zeros(HEAD_DAYS, cells, network.hidden)
         for start in range(0, days, HEAD_DAYS):
             count = min(HEAD_DAYS, days - start)
             for i in range(count):
                 recurrence.step(x_d[start + i], h[i])
-            y[start : start + count] = network.head(2 * h[:count]).squeeze(-1)
+            y[start : start + count] = network.head(2 * h).squeeze(-1)[:count]
         return y
 
 
