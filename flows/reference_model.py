@@ -87,8 +87,8 @@ def _read_at(
     if (cell < 0).any():
         i = int(np.argmax(cell < 0))
         raise ProductError(
-            f"{source.url}: has no cell at {at[0][i]:g} N, {at[1][i]:g} E of domain {domain!r}, where there is a sensor; "
-            "give reference files on the product's grid"
+            f"{source.url}: has no cell at {at[0][i]:g} N, {at[1][i]:g} E of domain {domain!r}, where there is a "
+            "sensor; give reference files on the product's grid"
         )
     size = max(1, BLOCK_VALUES // (ds.sizes["lat"] * ds.sizes["lon"]))
     blocks = [(first, min(first + size, ds.sizes["time"])) for first in range(0, ds.sizes["time"], size)]
