@@ -1,17 +1,34 @@
 """What readers get beside the Zarr store: yearly files, the store for series, drought, the inputs of validation."""
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import xarray as xr
 from distributed import Client
 
 from flows.runtime import completed
+from somo.core.grid import Grid
 from somo.core.product import Product
 from somo.core.storage import exists, join, put, read_bytes, zarr_store
 from somo.forcing.dataset import Inputs
 from somo.publish import drought_store, netcdf, series, zarr
 from somo.publish.attributes import FINAL
+from somo.publish.catalog import version_documents, version_order
+from somo.publish.documents import documents
+from somo.publish.lineage import changes, lineage
+from somo.publish.manifest import (
+    Entry,
+    describe,
+    encode,
+    read_manifest,
+    read_pointer,
+    unknown_objects,
+    write_manifest,
+)  # fmt: skip
+
+BATCH = 32
 
 
 def publish(
@@ -28,6 +45,8 @@ def publish(
     write_netcdf(product, version_url, client)
     write_series(product, version_url, client)
     write_drought(product, version_url, client)
+    write_papers(product, root, version_url, inputs, targets, models)
+    write_catalog(product, version_url, client)
 
 
 def copy_validation(version_url: str, targets: str, models: str) -> None:
@@ -90,6 +109,57 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     for _ in completed(futures, "drought"):
         pass
     drought_store.publish(version_url, product, windows, side)
+
+
+def write_papers(
+    product: Product, root: str, version_url: str, inputs: Mapping[str, Inputs], targets: str, models: str
+) -> None:
+    """Put citation, licence, changelog, lineage and DataCite metadata."""
+    forcing = {domain: {**found.references, "static": found.static} for domain, found in inputs.items()}
+    origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models})
+    with _open(version_url) as store:
+        grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
+        times = pd.DatetimeIndex(store["time"].to_index())
+    what_changed = changes(_former_lineage(product, root), origin)
+    for name, data in documents(product, grid, times, origin, what_changed).items():
+        put_changed(join(version_url, name), data)
+
+
+def write_catalog(product: Product, version_url: str, client: Client) -> str:
+    """Take the checksums of what is new, write collection, items and manifest; returns the manifest's checksum."""
+    entries = describe_changed(version_url, client)
+    with _open(version_url) as store:
+        found = version_documents(product, store, entries)
+    for name, document in found.items():
+        put_changed(join(version_url, name), encode(document))
+    return write_manifest(version_url, describe_changed(version_url, client, entries))
+
+
+def describe_changed(version_url: str, client: Client, known: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
+    """Entries of every object of a version; those that stand as the manifest (or `known`) says are not read again."""
+    former = read_manifest(version_url) if known is None else known
+    kept, keys = unknown_objects(version_url, former)
+    batches = [keys[i : i + BATCH] for i in range(0, len(keys), BATCH)]
+    futures = [client.submit(describe, version_url, batch, pure=False) for batch in batches]
+    for found in completed(futures, "checksums"):
+        kept.update(found)
+    return kept
+
+
+def put_changed(url: str, data: bytes) -> None:
+    """Put an object unless these are its bytes already."""
+    if not exists(url) or read_bytes(url) != data:
+        put(url, data)
+
+
+def _former_lineage(product: Product, root: str) -> dict[str, Any] | None:
+    """Lineage of the newest released version before this one."""
+    released = read_pointer(root).get("released", {})
+    before = [v for v in released if version_order(v) < version_order(product.version)]
+    if not before:
+        return None
+    found: dict[str, Any] = json.loads(read_bytes(join(root, f"v{max(before, key=version_order)}", "lineage.json")))
+    return found
 
 
 def _open(version_url: str) -> xr.Dataset:

@@ -6,6 +6,7 @@ Credentials, endpoint, region and anonymous access come from the environment in 
 
 import errno
 import hashlib
+import mimetypes
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -116,7 +117,7 @@ def put(url: str, data: bytes) -> None:
     fs, path = filesystem(url)
     try:
         if not isinstance(fs, LocalFileSystem):
-            patiently(url, lambda: fs.pipe_file(path, data))
+            patiently(url, lambda: fs.pipe_file(path, data, **_content_type(fs, path)))
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(path).with_name(f".{Path(path).name}.{uuid4().hex[:8]}")
@@ -129,6 +130,12 @@ def put(url: str, data: bytes) -> None:
         raise
     except OSError as error:
         raise StorageError(f"{url}: cannot be written ({error}); check permissions, free space and --root") from error
+
+
+def _content_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:
+    """What a browser needs to show a page instead of offering to save it."""
+    kind = mimetypes.guess_type(path)[0]
+    return {"ContentType": kind} if kind and "s3" in fs.protocol else {}
 
 
 def put_file(local: Path, url: str) -> None:

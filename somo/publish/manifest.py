@@ -86,6 +86,13 @@ def describe(folder_url: str, keys: Iterable[str]) -> dict[str, Entry]:
     return found
 
 
+def changed_objects(folder_url: str, entries: Mapping[str, Entry]) -> list[str]:
+    """Keys of objects that are missing or whose bytes are not those of their entries."""
+    there = list_objects(folder_url)
+    now = describe(folder_url, entries.keys() & there.keys())
+    return [key for key, entry in entries.items() if key not in now or now[key].sha256 != entry.sha256]
+
+
 def read_manifest(folder_url: str) -> dict[str, Entry]:
     """Entries of a folder's manifest by key; empty where there is none."""
     fs, path = filesystem(join(folder_url, NAME))
@@ -100,6 +107,16 @@ def write_manifest(folder_url: str, entries: Mapping[str, Entry]) -> str:
     data = encode({"algorithm": "sha256", "objects": {key: asdict(entry) for key, entry in entries.items()}})
     put(join(folder_url, NAME), data)
     return checksum(data)
+
+
+def read_pointer(root: str) -> dict[str, Any]:
+    """`latest.json` of a root as it stands; empty before the first release."""
+    fs, path = filesystem(join(root, POINTER))
+    fs.invalidate_cache()
+    if not fs.exists(path):
+        return {}
+    found: dict[str, Any] = json.loads(fs.cat_file(path))
+    return found
 
 
 def pointer(version: str, folders: Mapping[str, str], released: Mapping[str, str], catalog: bytes) -> bytes:
@@ -137,7 +154,7 @@ def verify(url: str, anon: bool = True) -> Iterator[tuple[int, int, list[Damage]
 
 def _chain(store: Bucket) -> tuple[list[Damage], dict[str, Entry]]:
     """Damage of the documents that hold the checksums, and every object that they name."""
-    latest, damage = _read_pointer(store)
+    latest, damage = _sound_pointer(store)
     if latest is None:
         return damage, {}
     expected = {}
@@ -153,7 +170,7 @@ def _chain(store: Bucket) -> tuple[list[Damage], dict[str, Entry]]:
     return damage, expected
 
 
-def _read_pointer(store: Bucket) -> tuple[dict[str, Any] | None, list[Damage]]:
+def _sound_pointer(store: Bucket) -> tuple[dict[str, Any] | None, list[Damage]]:
     data = _get(store, POINTER)
     if data is None:
         return None, [Damage(POINTER, "missing; no version was released here")]

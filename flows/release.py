@@ -1,0 +1,107 @@
+"""Release a version that holds, or take one back: `latest.json` changes in one put."""
+
+import datetime as dt
+
+from distributed import Client
+
+from flows.publish import BATCH, put_changed, write_catalog
+from flows.runtime import completed
+from somo.core.product import Product
+from somo.core.storage import exists, join
+from somo.publish.catalog import catalog_document, version_order
+from somo.publish.manifest import (
+    CATALOG,
+    POINTER,
+    changed_objects,
+    encode,
+    pointer,
+    read_manifest,
+    read_pointer,
+)  # fmt: skip
+from somo.publish.viewer import publish_viewer
+from somo.validate.checks import require_passed, run_checks
+
+
+class ReleaseError(ValueError):
+    """A version that cannot be released or withdrawn; the text says why and what to do."""
+
+
+def release(product: Product, root: str, client: Client) -> None:
+    """Make a validated version the current one.
+
+    Every checksum and every check of the gate must hold. Then `latest.json` changes in one put, which is the release;
+    a run that ends before that leaves the former version current.
+
+    Raises
+    ------
+    ReleaseError
+        if the version is not complete, or an object is not what was published
+    """
+    version_url = join(root, f"v{product.version}")
+    require_complete(product, version_url)
+    require_checksums(version_url, client)
+    require_checks(product, root)
+    digest = write_catalog(product, version_url, client)
+    former = read_pointer(root)
+    released = {product.version: today(), **former.get("released", {})}
+    manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **publish_viewer(root)}
+    point(product, root, product.version, manifests, released)
+
+
+def withdraw(product: Product, root: str, version: str) -> str:
+    """Take a released version back; the newest of the others becomes current. Returns that version.
+
+    Its objects stay for those who cite them; nothing points to them any more.
+    """
+    former = read_pointer(root)
+    released = {v: day for v, day in former.get("released", {}).items() if v != version}
+    if version not in former.get("released", {}):
+        raise ReleaseError(
+            f"{root}: version {version} was never released; released are {', '.join(released) or 'none'}"
+        )
+    if not released:
+        raise ReleaseError(f"{root}: version {version} is the only one; release another before withdrawing it")
+    manifests = {folder: digest for folder, digest in former["manifests"].items() if folder != f"v{version}"}
+    current = former["version"] if former["version"] != version else max(released, key=version_order)
+    point(product, root, current, manifests, released)
+    return current
+
+
+def point(product: Product, root: str, version: str, manifests: dict[str, str], released: dict[str, str]) -> None:
+    """Flip the pointer in one put, then write the catalog that belongs to it."""
+    catalog = encode(catalog_document(product, released))
+    put_changed(join(root, POINTER), pointer(version, manifests, released, catalog))
+    put_changed(join(root, CATALOG), catalog)
+
+
+def require_complete(product: Product, version_url: str) -> None:
+    """Refuse a version that lacks what the stages write."""
+    stages = {"collection.json": "publish", "manifest.json": "publish", "report/index.html": "validate"}
+    for name, stage in stages.items():
+        if not exists(join(version_url, name)):
+            raise ReleaseError(f"{version_url}: {name} is missing; run `somo run` as far as the stage {stage} first")
+
+
+def require_checksums(version_url: str, client: Client) -> None:
+    """Read every object again and refuse the version if one is not what its manifest says."""
+    entries = sorted(read_manifest(version_url).items())
+    batches = [dict(entries[i : i + BATCH]) for i in range(0, len(entries), BATCH)]
+    futures = [client.submit(changed_objects, version_url, batch, pure=False) for batch in batches]
+    damaged = sorted(key for found in completed(futures, "verify") for key in found)
+    if damaged:
+        raise ReleaseError(
+            f"{version_url}: {len(damaged)} of {len(entries)} objects are not what was published, first {damaged[0]}; "
+            "delete them and run the stages that make them again"
+        )
+
+
+def require_checks(product: Product, root: str) -> None:
+    """Run the gate's checks, against the current version where that is another one."""
+    version_url = join(root, f"v{product.version}")
+    current = read_pointer(root).get("version", product.version)
+    previous = None if current == product.version else join(root, f"v{current}")
+    require_passed(run_checks(product, version_url, previous), version_url)
+
+
+def today() -> str:
+    return dt.datetime.now(dt.UTC).date().isoformat()

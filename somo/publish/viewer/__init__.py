@@ -1,0 +1,42 @@
+"""The web page beside the data: built from the sources here into `dist`, published as it is."""
+
+from importlib.resources import as_file, files
+from pathlib import Path
+
+from somo.core.storage import checksum, exists, join, put_file, read_bytes
+from somo.publish.manifest import describe, write_manifest
+
+FOLDER = "viewer"
+LEFT_OUT = (
+    "the web page was left out: it is not built here. Install Node.js 20 or newer and run `make viewer`, "
+    "or install somo from its wheel, which carries the page"
+)
+
+
+def is_built() -> bool:
+    """Whether this installation carries the built page."""
+    return (files("somo.publish.viewer") / "dist" / "index.html").is_file()
+
+
+def publish_viewer(root: str) -> dict[str, str]:
+    """Put the page below a root, `index.html` last; returns its folder with the checksum of its manifest.
+
+    Where the page is not built, what is there stays: nothing is returned and nothing is written.
+    """
+    if not is_built():
+        return {}
+    url = join(root, FOLDER)
+    with as_file(files("somo.publish.viewer") / "dist") as page:
+        keys = sorted((p.relative_to(page).as_posix() for p in page.rglob("*") if p.is_file()), key=_index_last)
+        for key in keys:
+            _put_changed(page / key, join(url, key))
+    return {FOLDER: write_manifest(url, describe(url, keys))}
+
+
+def _index_last(key: str) -> tuple[bool, str]:
+    return key == "index.html", key
+
+
+def _put_changed(local: Path, url: str) -> None:
+    if not exists(url) or checksum(read_bytes(url)) != checksum(local.read_bytes()):
+        put_file(local, url)

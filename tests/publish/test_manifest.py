@@ -1,0 +1,63 @@
+import pytest
+
+from somo.core.storage import join, put
+from somo.publish import manifest
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = str(tmp_path)
+    for key in ("v1.0.0/a.zarr/zarr.json", "v1.0.0/b.nc", "v1.0.0/c/d.txt", "targets/private.parquet"):
+        put(join(root, key), key.encode() * 40)
+    version = join(root, "v1.0.0")
+    digest = manifest.write_manifest(version, manifest.describe(version, manifest.list_objects(version)))
+    catalog = b"{}"
+    put(join(root, "catalog.json"), catalog)
+    put(join(root, "latest.json"), manifest.pointer("1.0.0", {"v1.0.0": digest}, {"1.0.0": "2026-11-22"}, catalog))
+    return tmp_path
+
+
+def damage(root):
+    *_, (done, total, found) = manifest.verify(str(root))
+    assert done == total
+    return [d.key for d in found]
+
+
+def published(root):
+    return [p for p in root.rglob("*") if p.is_file() and "targets" not in p.parts]
+
+
+def test_what_is_published_is_sound(root):
+    assert damage(root) == []
+    assert len(published(root)) == 6
+
+
+def test_one_flipped_bit_in_any_published_file_is_found(root):
+    for path in published(root):
+        whole = path.read_bytes()
+        for position in (0, len(whole) // 2, len(whole) - 1):
+            broken = bytearray(whole)
+            broken[position] ^= 1
+            path.write_bytes(broken)
+            assert damage(root) == [path.relative_to(root).as_posix()], (path, position)
+        path.write_bytes(whole)
+
+
+def test_a_missing_object_is_named(root):
+    (root / "v1.0.0/b.nc").unlink()
+    assert damage(root) == ["v1.0.0/b.nc"]
+
+
+def test_nothing_released_is_said(tmp_path):
+    *_, (_, _, found) = manifest.verify(str(tmp_path))
+    assert "no version was released" in found[0].reason
+
+
+def test_only_what_changed_is_read_again(root):
+    version = join(str(root), "v1.0.0")
+    entries = manifest.read_manifest(version)
+    assert manifest.unknown_objects(version, entries) == (entries, [])
+    put(join(version, "b.nc"), b"new")
+    kept, keys = manifest.unknown_objects(version, entries)
+    assert (sorted(kept), keys) == (["a.zarr/zarr.json", "c/d.txt"], ["b.nc"])
+    assert manifest.changed_objects(version, entries) == ["b.nc"]
