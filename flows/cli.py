@@ -10,9 +10,9 @@ from rich.table import Table
 
 from flows import runtime
 from flows.runtime import console
+from flows.status import STAGES, read_status, summary
 from somo.core.product import Product, ProductError
 
-STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -80,7 +80,6 @@ def status(
     product: ProductFile, root: Root = "", as_json: AsJson = False, quiet: Quiet = False, debug: Debug = False
 ) -> None:
     """Say, per stage, what is done, what is missing and what is next; changes nothing."""
-    from flows.status import read_status
 
     declared = runtime.load(product)
     stages = read_status(declared, _root(declared, root))
@@ -112,7 +111,6 @@ def demo(
 
 def make(path: Path, product: Product, root: str, start: str, until: str) -> None:
     """Run what is missing of a product, then summarise it."""
-    from flows.status import read_status, summary
 
     stages = read_status(product, root)
     before = [stage.name for stage in stages[: STAGES.index(start)] if not stage.done]
@@ -139,10 +137,10 @@ def _root(product: Product, given: str) -> str:
     return root if "://" in root else str(Path(root).resolve())
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Run the command; an error is one paragraph on standard error and exit status 1."""
     try:
-        app()
+        app(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:

@@ -8,9 +8,11 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.ingest import ingest
+from flows.operator import watched
 from flows.produce import produce
 from flows.publish import publish
 from flows.runtime import cluster, is_transient, load
+from flows.status import STAGES, read_status
 from flows.targets import build_targets
 from flows.train import train
 from flows.validate import validate
@@ -50,10 +52,18 @@ def as_task(stage: Call, *arguments: Any) -> Any:
 
 
 @flow(name="somo", flow_run_name="{path} until {until}", persist_result=False)
-def run(path: str, root: str, until: str = "validate") -> None:
+def run(path: str, root: str, until: str = STAGES[-1]) -> None:
     """Take the journey of the product declared in a file, as far as a stage."""
-    product = load(path)
-    with cluster(product) as client:
+    take(load(path), root, until)
+
+
+def take(product: Product, root: str, until: str = STAGES[-1]) -> bool:
+    """Do what is missing of a product; False if nothing is."""
+    before = read_status(product, root)
+    if all(stage.done for stage in before[: STAGES.index(until) + 1]):
+        return False
+    with cluster(product) as client, watched(product, root, before, client):
         for stage in journey(product, root, client, as_task):
             if stage == until:
                 break
+    return True

@@ -8,6 +8,8 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ COMPARED_PACKAGES = (
 )
 CONNECT_SECONDS = 30
 PREFECT_SETTINGS = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
@@ -49,6 +51,39 @@ PREFECT_SETTINGS = {
 console = Console(stderr=True)
 output = Console(soft_wrap=True)
 show_traceback = False
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far a piece of work is."""
+
+    description: str
+    done: int
+    total: int
+    seconds: float
+
+    @property
+    def rate(self) -> str:
+        """Work done per second or minute, for people."""
+        per_second = self.done / max(self.seconds, 1e-6)
+        return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"
+
+    @property
+    def seconds_left(self) -> float:
+        return self.seconds / max(self.done, 1) * (self.total - self.done)
+
+
+_watchers: ContextVar[tuple[Callable[[Progressed], None], ...]] = ContextVar("watchers", default=())
+
+
+@contextmanager
+def watching(watcher: Callable[[Progressed], None]) -> Iterator[None]:
+    """Call `watcher` whenever a piece of distributed work is done, besides the progress bar."""
+    token = _watchers.set((*_watchers.get(), watcher))
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
 
 
 class ClusterError(OSError):
@@ -260,6 +295,11 @@ def require_same_packages(client: Client) -> None:
         )
 
 
+def dashboard_link(client: Client) -> str:
+    """URL of the cluster's dashboard, as an operator reaches it; empty where there is none."""
+    return os.environ.get("SOMO_DASHBOARD") or str(client.dashboard_link or "")
+
+
 def packages() -> dict[str, str]:
     """Versions of the packages that must agree between client and workers."""
     found = {}
@@ -295,14 +335,16 @@ def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(elapsed_when_finished=True),
         console=console, disable=console.quiet,
     )  # fmt: skip
-    started = time.monotonic()
+    started, done = time.monotonic(), 0
     with bar:
         task = bar.add_task(description, total=len(pending), rate="")
-        done = 0
         try:
             for _, result in as_completed(pending, loop=pending[0].client.loop, with_results=True):
                 done += 1
-                bar.update(task, completed=done, rate=rate(done, time.monotonic() - started))
+                now = Progressed(description, done, len(pending), time.monotonic() - started)
+                bar.update(task, completed=done, rate=now.rate)
+                for watcher in _watchers.get():
+                    watcher(now)
                 yield result
         except (distributed.KilledWorker, distributed.client.FutureCancelledError) as error:
             raise ClusterError(
@@ -313,9 +355,3 @@ def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
             for future in pending:
                 if not future.done():
                     future.cancel()
-
-
-def rate(done: int, seconds: float) -> str:
-    """Work done per second or minute, for people."""
-    per_second = done / max(seconds, 1e-6)
-    return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"

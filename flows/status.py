@@ -20,6 +20,7 @@ from somo.forcing.static import static_url
 from somo.publish import netcdf
 from somo.publish.attributes import FINAL
 
+STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -63,17 +64,17 @@ def read_status(product: Product, root: str) -> list[Stage]:
 def _stages(product: Product, root: str) -> Iterator[Stage]:
     """Each stage's results are named by the results before it, so the first missing one hides what follows."""
     version = join(root, f"v{product.version}")
-    steps: tuple[tuple[str, tuple[str, ...], Callable[..., tuple[list[str], str, Any]]], ...] = (
-        ("ingest", ("references", "static"), _ingest),
-        ("targets", ("targets",), _targets),
-        ("train", ("models",), _train),
-        ("produce", (f"v{product.version}/soil_moisture.zarr",), _produce),
-        ("publish", (f"v{product.version}/netcdf", f"v{product.version}/validation"), _publish),
-        ("validate", (f"v{product.version}/report",), _validate),
+    steps: tuple[tuple[tuple[str, ...], Callable[..., tuple[list[str], str, Any]]], ...] = (
+        (("references", "static"), _ingest),
+        (("targets",), _targets),
+        (("models",), _train),
+        ((f"v{product.version}/soil_moisture.zarr",), _produce),
+        ((f"v{product.version}/netcdf", f"v{product.version}/validation"), _publish),
+        ((f"v{product.version}/report",), _validate),
     )
     known: dict[str, Any] = {"version": version}
     waiting = ""
-    for name, folders, check in steps:
+    for name, (folders, check) in zip(STAGES, steps, strict=True):
         size = sum(_bytes(join(root, folder)) for folder in folders)
         if waiting:
             yield Stage(name, "waiting", f"for {waiting}", bytes=size)

@@ -4,7 +4,7 @@ import pytest
 from distributed import Client
 
 from flows import runtime
-from flows.runtime import ClusterError, completed, gpu_resources, load, rate, require_same_packages
+from flows.runtime import ClusterError, Progressed, completed, gpu_resources, load, require_same_packages, watching
 from somo.core.product import ProductError
 
 TOML = """
@@ -85,6 +85,14 @@ def test_other_package_versions_are_refused(client: Client, monkeypatch: pytest.
         require_same_packages(client)
 
 
-def test_rate_reads_well() -> None:
-    assert rate(30, 10) == "3.0/s"
-    assert rate(1, 10) == "6.0/min"
+def test_rate_and_time_left() -> None:
+    assert Progressed("work", 30, 60, 10.0).rate == "3.0/s"
+    assert Progressed("work", 1, 4, 10.0).rate == "6.0/min"
+    assert Progressed("work", 1, 4, 10.0).seconds_left == 30
+
+
+def test_watchers_see_every_step(client: Client) -> None:
+    seen: list[Progressed] = []
+    with watching(seen.append):
+        assert sorted(completed(client.map(double, [5, 6]), "doubling")) == [10, 12]
+    assert [(now.done, now.total) for now in seen] == [(1, 2), (2, 2)]

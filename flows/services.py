@@ -1,0 +1,178 @@
+"""The services of an operated SoMo: one list behind the local stack, the compose file and the Kubernetes files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+PORTS = {
+    "s3": 8333, "postgres": 5432, "prefect-server": 4200, "prefect-worker": 8080,
+    "dask-scheduler": 8786, "dask-worker": 8790, "dashboard": 8787, "prometheus": 9090,
+}  # fmt: skip
+POOL = "somo"
+TLS = "DASK_DISTRIBUTED__COMM__TLS__"
+POSTGRES_IMAGE = "postgres:15"
+PROMETHEUS_IMAGE = "prom/prometheus:v2.42.0"
+IMAGE = "somo:0.1.0"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What differs between this machine, compose and Kubernetes.
+
+    Attributes
+    ----------
+    hosts : host name of a service; the same for all if it is one string
+    bind : address the services listen on
+    data : folder of a service's data, which outlives it
+    secrets : folder of the TLS certificates and of the S3 identities
+    programs : folder of PostgreSQL's and Python's programs, empty where they are on the PATH
+    ports : by service
+    workers : Dask worker processes, one thread each
+    memory_gb : of one of them
+    """
+
+    hosts: Mapping[str, str] | str
+    bind: str
+    data: str
+    secrets: str
+    programs: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=lambda: PORTS)
+    workers: int = 2
+    memory_gb: float = 4.0
+
+    def host(self, service: str) -> str:
+        return self.hosts if isinstance(self.hosts, str) else self.hosts[service]
+
+    def url(self, service: str, scheme: str = "http", port: str = "") -> str:
+        return f"{scheme}://{self.host(service)}:{self.ports[port or service]}"
+
+    def program(self, name: str) -> str:
+        folder = self.programs.get(name, self.programs.get("", ""))
+        return f"{folder}/{name}" if folder else name
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process of the stack.
+
+    Attributes
+    ----------
+    command : program and arguments
+    environment : beyond what all services share
+    secret : names of the variables it needs of the secrets file
+    needs : services that must be healthy before it starts
+    health : URL that answers 200, "tcp" for a port that opens, "" for a command that ends
+    image : container image
+    replicas : processes or containers
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secret: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    health: str = ""
+    image: str = IMAGE
+    replicas: int = 1
+
+
+S3_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+PREFECT_SECRETS = ("PREFECT_API_AUTH_STRING",)
+
+
+def services(place: Place) -> tuple[Service, ...]:
+    """Every service, those that others need first."""
+    return (_s3(place), _postgres(place), *_prefect(place), *_dask(place), _prometheus(place))
+
+
+def shared_environment(place: Place) -> dict[str, str]:
+    """Environment of every process of ours: where the services are, TLS for Dask, no telemetry."""
+    node, key = f"{place.secrets}/node.pem", f"{place.secrets}/node.key"
+    roles = {f"{TLS}{role}__{what}": value for role in ("SCHEDULER", "WORKER", "CLIENT")
+             for what, value in (("CERT", node), ("KEY", key))}  # fmt: skip
+    return {
+        "AWS_ENDPOINT_URL": place.url("s3"),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+        "PREFECT_API_URL": f"{place.url('prefect-server')}/api",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "OMP_NUM_THREADS": "1",
+        "SOMO_CLUSTER_ADDRESS": place.url("dask-scheduler", "tls"),
+        "SOMO_DASHBOARD": place.url("dask-scheduler", port="dashboard"),
+        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
+        "DASK_DISTRIBUTED__DASHBOARD__LINK": f"{place.url('dask-scheduler', port='dashboard')}/status",
+        f"{TLS}CA_FILE": f"{place.secrets}/ca.pem",
+        **roles,
+    }
+
+
+def _s3(place: Place) -> Service:
+    ports = {"master": 9333, "volume": 9340, "filer": 8888, "admin": 23646} | {
+        name: port for name, port in place.ports.items() if name in ("master", "volume", "filer", "admin")
+    }
+    listening = [f"-{name}.port={port}" for name, port in ports.items()]
+    command = (
+        place.program("weed"), "-logtostderr", "mini", f"-dir={place.data}/s3", f"-ip={place.host('s3')}",
+        f"-ip.bind={place.bind}", "-master.telemetry=false", "-webdav=false", "-admin.ui=false", *listening,
+        f"-s3.port={place.ports['s3']}", f"-s3.config={place.secrets}/s3.json", "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+    )  # fmt: skip
+    return Service("s3", command, health=f"{place.url('s3')}/healthz")
+
+
+def _postgres(place: Place) -> Service:
+    command = (
+        place.program("postgres"), "-D", f"{place.data}/postgres", "-p", str(place.ports["postgres"]),
+        "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={place.data}/postgres",
+        "-c", "max_connections=100",
+    )  # fmt: skip
+    return Service("postgres", command, {"POSTGRES_USER": "prefect", "POSTGRES_DB": "prefect"},
+                   ("POSTGRES_PASSWORD",), health="tcp", image=POSTGRES_IMAGE)  # fmt: skip
+
+
+def _prefect(place: Place) -> tuple[Service, Service, Service]:
+    """Server, the command that lays down pool, deployments and automations, and the worker that runs flows."""
+    port = str(place.ports["prefect-server"])
+    server = Service(
+        "prefect-server", (place.program("prefect"), "server", "start", "--host", place.bind, "--port", port),
+        {"PREFECT_UI_API_URL": "/api"}, ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
+        ("postgres",), f"{place.url('prefect-server')}/api/health",
+    )  # fmt: skip
+    setup = Service("setup", (place.program("python"), "-m", "flows.setup"), {}, PREFECT_SECRETS, ("prefect-server",))
+    worker = Service(
+        "prefect-worker",
+        (place.program("prefect"), "worker", "start", "--pool", POOL, "--type", "process", "--with-healthcheck"),
+        {"PREFECT_WORKER_WEBSERVER_HOST": place.bind,
+         "PREFECT_WORKER_WEBSERVER_PORT": str(place.ports["prefect-worker"])},
+        (*S3_SECRETS, *PREFECT_SECRETS), ("setup", "s3", "dask-scheduler"), f"{place.url('prefect-worker')}/health",
+    )  # fmt: skip
+    return server, setup, worker
+
+
+def _dask(place: Place) -> tuple[Service, Service]:
+    port, dashboard = str(place.ports["dask-scheduler"]), f"{place.bind}:{place.ports['dashboard']}"
+    scheduler = Service(
+        "dask-scheduler",
+        (place.program("dask"), "scheduler", "--protocol", "tls", "--host", place.bind, "--port", port,
+         "--dashboard-address", dashboard),
+        health=f"{place.url('dask-scheduler', port='dashboard')}/health",
+    )  # fmt: skip
+    worker = Service(
+        "dask-worker",
+        (place.program("dask"), "worker", place.url("dask-scheduler", "tls"), "--nthreads", "1",
+         "--nworkers", str(place.workers), "--memory-limit", f"{place.memory_gb:g}GB", "--no-dashboard"),
+        {}, S3_SECRETS, ("dask-scheduler", "s3"),
+    )  # fmt: skip
+    return scheduler, worker
+
+
+def _prometheus(place: Place) -> Service:
+    command = (
+        place.program("prometheus"), f"--config.file={place.secrets}/prometheus.yml",
+        f"--storage.tsdb.path={place.data}/prometheus",
+        f"--web.listen-address={place.bind}:{place.ports['prometheus']}", "--storage.tsdb.retention.time=30d",
+    )  # fmt: skip
+    return Service("prometheus", command, needs=("dask-scheduler",), health=f"{place.url('prometheus')}/-/ready",
+                   image=PROMETHEUS_IMAGE)  # fmt: skip

@@ -1,0 +1,62 @@
+"""A tiny invented world, and the `somo` command run inside this process."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from distributed import Client
+from prefect.testing.utilities import prefect_test_harness
+
+from flows import cli, runtime
+from somo.synthetic.europe import write_europe
+
+TINY = Path(__file__).with_name("tiny.toml")
+
+
+@pytest.fixture(scope="session")
+def tiny_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two years of an invented Europe of 8 x 10 cells and a smaller US."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_europe(str(folder), size=(8, 10), years=(2003, 2004), stations=12)
+    return folder
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One ephemeral Prefect server for all commands of the session."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def somo(
+    client: Client, prefect_server: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Said]:
+    """Run the command as from a shell, on the session's Dask client and Prefect server."""
+
+    @contextmanager
+    def cluster(product: object) -> Iterator[Client]:
+        yield client
+
+    monkeypatch.setattr("flows.pipeline.cluster", cluster)
+    monkeypatch.setattr(runtime.console, "quiet", False)
+
+    def run(*arguments: object) -> Said:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main([str(a) for a in arguments])
+        out, err = capfd.readouterr()
+        return Said(int(ended.value.code or 0), out, err)
+
+    return run

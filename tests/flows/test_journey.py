@@ -1,0 +1,90 @@
+"""The whole journey of a tiny product, as a user takes it from the shell."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.flows.conftest import TINY
+
+STAGES = ["ingest", "targets", "train", "produce", "publish", "validate"]
+
+
+def somo(*arguments: object, sources: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("somo")
+    environment = {**os.environ, "SOMO_TINY": str(sources), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [program, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, timeout=500
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tiny_sources: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Root of the product after one run, and what the run said."""
+    root = tmp_path_factory.mktemp("journey") / "root"
+    done = somo("run", TINY, "--root", root, sources=tiny_sources)
+    assert done.returncode == 0, done.stderr
+    return root, done.stdout
+
+
+def test_run_ends_with_skill_and_places(made: tuple[Path, str]) -> None:
+    root, said = made
+    assert all(f"layer{n}: median r" in said for n in (1, 2, 3))
+    for place in ("soil_moisture.zarr", "netcdf", "report/index.html"):
+        assert f"{root}/v1.0.0/{place}" in said
+        assert (root / "v1.0.0" / place).exists()
+
+
+def test_published_maps_cover_land_and_days(made: tuple[Path, str]) -> None:
+    with xr.open_zarr(made[0] / "v1.0.0" / "soil_moisture.zarr", chunks=None) as store:
+        mean = store["soil_moisture"].transpose("depth", "time", "lat", "lon").values
+    land = np.isfinite(mean).any((0, 1))
+    assert mean.shape == (3, 366, 8, 10)
+    assert 0 < land.sum() < land.size
+    assert np.isfinite(mean[:, :, land]).all()
+
+
+def test_yearly_file_equals_the_store(made: tuple[Path, str]) -> None:
+    version = made[0] / "v1.0.0"
+    with (
+        xr.open_zarr(version / "soil_moisture.zarr", chunks=None) as store,
+        xr.open_dataset(version / "netcdf" / "Tiny_layer2_2004.nc", engine="h5netcdf") as file,
+    ):
+        expected = store["soil_moisture"].isel(depth=1).transpose("time", "lat", "lon").values
+        np.testing.assert_allclose(file["layer2"].values, expected, atol=1e-6)
+
+
+def test_status_knows_that_all_is_done(made: tuple[Path, str], tiny_sources: Path) -> None:
+    stages = json.loads(somo("status", TINY, "--root", made[0], "--json", sources=tiny_sources).stdout)
+    assert [stage["name"] for stage in stages] == STAGES
+    assert {stage["state"] for stage in stages} == {"done"}
+    assert all(stage["bytes"] > 0 for stage in stages)
+
+
+def test_second_run_does_nothing(made: tuple[Path, str], tiny_sources: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in made[0].rglob("*") if p.is_file()}
+    started = time.monotonic()
+    again = somo("run", TINY, "--root", made[0], sources=tiny_sources)
+    assert again.returncode == 0
+    assert "all done" in again.stderr
+    assert again.stdout == made[1]
+    assert time.monotonic() - started < 60
+    assert {p: p.stat().st_mtime_ns for p in made[0].rglob("*") if p.is_file()} == before
+
+
+def test_from_requires_the_stages_before(tiny_sources: Path, tmp_path: Path) -> None:
+    refused = somo("run", TINY, "--root", tmp_path, "--from", "produce", sources=tiny_sources)
+    assert refused.returncode == 1
+    assert "ingest" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status_of_nothing(tiny_sources: Path, tmp_path: Path) -> None:
+    stages = json.loads(somo("status", TINY, "--root", tmp_path, "--json", sources=tiny_sources).stdout)
+    assert [stage["state"] for stage in stages] == ["missing"] + 5 * ["waiting"]
