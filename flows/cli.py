@@ -13,7 +13,6 @@ from flows.runtime import console
 from flows.status import STAGES, read_status, summary
 from somo.core.product import Product, ProductError
 
-
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
