@@ -70,7 +70,7 @@ def run(
     Example: `somo run flows/products/demo.toml --root /data/demo --until train`
     """
     declared = runtime.load(product)
-    where = _root(declared, root)
+    where = runtime.root_of(declared, root)
     make(product, declared, where, start, until)
 
 
@@ -81,7 +81,7 @@ def status(
     """Say, per stage, what is done, what is missing and what is next; changes nothing."""
 
     declared = runtime.load(product)
-    stages = read_status(declared, _root(declared, root))
+    stages = read_status(declared, runtime.root_of(declared, root))
     if as_json:
         typer.echo(json.dumps([stage.as_dict() for stage in stages], indent=1))
         return
@@ -127,13 +127,6 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
         flow(str(path), root, until)
     if until == STAGES[-1]:
         runtime.output.print(summary(product, root))
-
-
-def _root(product: Product, given: str) -> str:
-    root = given or product.root
-    if not root:
-        raise ProductError(f"{product.name}: no place for the results; give --root or root = in the declaration")
-    return root if "://" in root else str(Path(root).resolve())
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -42,6 +42,7 @@ COMPARED_PACKAGES = (
     "torch",
 )
 CONNECT_SECONDS = 30
+DAILY = "0 6 * * *"
 PREFECT_SETTINGS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -126,6 +127,14 @@ def _environment(path: Path) -> dict[str, str]:
     return values
 
 
+def root_of(product: Product, root: str) -> str:
+    """Root of a product's results: the one given, else the declared one; a folder becomes absolute."""
+    chosen = root or product.root
+    if not chosen:
+        raise ProductError(f"{product.name}: no place for the results; give --root or root = in the declaration")
+    return chosen if "://" in chosen else str(Path(chosen).resolve())
+
+
 def require_writable(root: str) -> None:
     """Fail before any work if results cannot be written.
 
@@ -146,6 +155,25 @@ def prepare_prefect() -> None:
         os.environ.setdefault(name, value)
     if not show_traceback:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+
+def deployment_settings(home: Path) -> dict[str, str]:
+    """The environment with the values that `infra/prefect.yaml` asks for.
+
+    Raises
+    ------
+    ProductError
+        if the product to deploy is not named
+    """
+    if not (path := os.environ.get("SOMO_PRODUCT")):
+        raise ProductError("SOMO_PRODUCT is not set; export the path of the product's TOML file")
+    product = load(path)
+    own = {
+        "SOMO_NAME": product.name,
+        "SOMO_HOME": str(home),
+        "SOMO_ROOT": root_of(product, os.environ.get("SOMO_ROOT", "")),
+    }
+    return {"SOMO_UPDATE_CRON": DAILY, **os.environ, **own}
 
 
 def export(values: Mapping[str, str]) -> None:

@@ -140,15 +140,17 @@ def _prefect(place: Place) -> tuple[Service, Service, Service]:
         {"PREFECT_UI_API_URL": "/api"}, ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
         ("postgres",), f"{place.url('prefect-server')}/api/health",
     )  # fmt: skip
-    setup = Service("setup", (place.program("python"), "-m", "flows.setup"), {}, PREFECT_SECRETS, ("prefect-server",))
+    deploy = Service(
+        "deploy", (place.program("python"), "-m", "flows.deploy"), {}, PREFECT_SECRETS, ("prefect-server",)
+    )
     worker = Service(
         "prefect-worker",
         (place.program("prefect"), "worker", "start", "--pool", POOL, "--type", "process", "--with-healthcheck"),
         {"PREFECT_WORKER_WEBSERVER_HOST": place.bind,
          "PREFECT_WORKER_WEBSERVER_PORT": str(place.ports["prefect-worker"])},
-        (*S3_SECRETS, *PREFECT_SECRETS), ("setup", "s3", "dask-scheduler"), f"{place.url('prefect-worker')}/health",
+        (*S3_SECRETS, *PREFECT_SECRETS), ("deploy", "s3", "dask-scheduler"), f"{place.url('prefect-worker')}/health",
     )  # fmt: skip
-    return server, setup, worker
+    return server, deploy, worker
 
 
 def _dask(place: Place) -> tuple[Service, Service]:

@@ -1,0 +1,81 @@
+"""What the operated service runs on a schedule or on demand; `infra/prefect.yaml` says when."""
+
+from typing import Annotated
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from prefect.logging import get_run_logger
+from pydantic import AfterValidator, Field
+
+from flows import runtime
+from flows.pipeline import take
+from flows.status import summary
+from somo.core.product import Network, ProductError, Training
+
+HOUR_S = 3600
+
+
+def _declared(path: str) -> str:
+    """A path whose declaration is valid; a run with any other does not start."""
+    runtime.load(path)
+    return path
+
+
+ProductFile = Annotated[str, AfterValidator(_declared), Field(description="Path of the product's TOML file")]
+Root = Annotated[str, Field(description="Where results go; empty: the declaration's own root")]
+Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", description="Version to make, such as 1.1.0")]
+
+
+@flow(name="update", timeout_seconds=12 * HOUR_S, retries=1, retry_delay_seconds=30, persist_result=False)
+def update(product: ProductFile, root: Root = "") -> str:
+    """Take in what is new: forcing, days, files, validation. Ends in seconds if nothing is."""
+    declared = runtime.load(product)
+    where = runtime.root_of(declared, root)
+    worked = take(declared, where)
+    get_run_logger().info("%s %s: %s", declared.name, declared.version, "updated" if worked else "nothing to do")
+    return "updated" if worked else "nothing to do"
+
+
+@flow(name="retrain", timeout_seconds=72 * HOUR_S, retries=1, retry_delay_seconds=60, persist_result=False)
+def retrain(
+    product: ProductFile,
+    version: Version,
+    root: Root = "",
+    training: Training | None = None,
+    network: Network | None = None,
+) -> str:
+    """Train anew under a new version and produce it; the version in use is not touched. `release` makes it current."""
+    declared = runtime.load(product)
+    if version == declared.version:
+        raise ProductError(f"version {version} is the declared one, and its models never change; give a higher version")
+    changes = {"version": version, "training": training or declared.training, "network": network or declared.network}
+    changed = declared.model_copy(update=changes)
+    worked = take(changed, runtime.root_of(declared, root))
+    return "trained" if worked else "nothing to do"
+
+
+@flow(name="release", timeout_seconds=HOUR_S, persist_result=False)
+def release(product: ProductFile, root: Root = "", version: Version | None = None) -> str:
+    """Make a validated version the one that readers get as the latest."""
+    from flows.release import release as make_current
+
+    declared = runtime.load(product)
+    chosen = declared.model_copy(update={"version": version or declared.version})
+    where = runtime.root_of(declared, root)
+    with runtime.cluster(chosen) as client:
+        make_current(chosen, where, client)
+    create_markdown_artifact(summary(chosen, where), key="release", description=f"Released {chosen.version}")
+    return chosen.version
+
+
+@flow(name="validate", timeout_seconds=12 * HOUR_S, persist_result=False)
+def validate(product: ProductFile, root: Root = "") -> str:
+    """Judge the version again from what is published."""
+    from flows.validate import validate as judge
+
+    declared = runtime.load(product)
+    where = runtime.root_of(declared, root)
+    with runtime.cluster(declared) as client:
+        report = judge(declared, where, f"{where.rstrip('/')}/v{declared.version}", client)
+    create_markdown_artifact(summary(declared, where), key="validation", description=f"Report: {report}")
+    return report
