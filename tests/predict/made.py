@@ -1,6 +1,5 @@
 """A tiny product with invented forcing files and an untrained ensemble, for tests of production."""
 
-import datetime as dt
 from pathlib import Path
 
 import numpy as np
@@ -82,23 +81,25 @@ def _put(ds: xr.Dataset, encoding: dict, local: Path, sources: str) -> None:
 
 def write_ensemble_of(declared: Product, url: str, seed: int = 0, members: int | None = None) -> str:
     """Members with random weights; returns the URL of the ensemble."""
-    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _write_members(declared, url, members)
+
+
+def _write_members(declared: Product, url: str, members: int | None) -> str:
     count = members or declared.training.members
     dynamic = declared.inputs
     for layer in declared.layers:
         for k in range(count):
-            write_checkpoint(join(url, layer.name, f"member{k}"), _member(declared, layer.name, k, dynamic, generator))
+            write_checkpoint(join(url, layer.name, f"member{k}"), _member(declared, layer.name, k, dynamic))
         dynamic = (*dynamic, upper_input(layer.name))
     write_ensemble(url, tuple(layer.name for layer in declared.layers), count, {})
     return url
 
 
-def _member(declared: Product, layer: str, k: int, dynamic: tuple[str, ...], generator: torch.Generator) -> Checkpoint:
+def _member(declared: Product, layer: str, k: int, dynamic: tuple[str, ...]) -> Checkpoint:
     network = EALSTM(len(dynamic), len(declared.static), declared.network.hidden, forget_bias=1.0)
-    weights = {
-        name: w + 0.3 * torch.randn(w.shape, generator=generator) / w.shape[-1] ** 0.5
-        for name, w in network.state_dict().items()
-    }
+    weights = {name: w + 0.3 * torch.randn(w.shape) / w.shape[-1] ** 0.5 for name, w in network.state_dict().items()}
     means = {"air_temperature": 280.0, "precipitation": 0.7, "net_radiation": 60.0, "skin_temperature": 280.0}
     stds = {"air_temperature": 5.0, "precipitation": 0.7, "net_radiation": 60.0, "skin_temperature": 6.0}
     scaling = Scaling(
@@ -117,8 +118,3 @@ def _member(declared: Product, layer: str, k: int, dynamic: tuple[str, ...], gen
         Scaler((layer,), ("",), (0.25,), (0.08,)),
     )
     return Checkpoint(layer, k, weights, scaling, declared.sequence, declared.network)
-
-
-def last_day(declared: Product) -> dt.date:
-    assert declared.period.end is not None
-    return declared.period.end
