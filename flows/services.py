@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flows.s3server import weed
+
 PORTS = {
-    "s3": 8333, "postgres": 5432, "prefect-server": 4200, "prefect-worker": 8080,
-    "dask-scheduler": 8786, "dask-worker": 8790, "dashboard": 8787, "prometheus": 9090,
+    "s3": 8333, "master": 9333, "volume": 9340, "filer": 8888, "admin": 23646, "postgres": 5432,
+    "prefect-server": 4200, "prefect-worker": 8080, "dask-scheduler": 8786, "dashboard": 8787, "prometheus": 9090,
 }  # fmt: skip
 POOL = "somo"
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
@@ -60,9 +62,9 @@ class Service:
     environment : beyond what all services share
     secret : names of the variables it needs of the secrets file
     needs : services that must be healthy before it starts
-    health : URL that answers 200, "tcp" for a port that opens, "" for a command that ends
+    health : URL that answers 200, "tcp" for a port that opens, "" for a process that runs
     image : container image
-    replicas : processes or containers
+    once : a command that ends, and must end well before others start
     """
 
     name: str
@@ -72,7 +74,7 @@ class Service:
     needs: tuple[str, ...] = ()
     health: str = ""
     image: str = IMAGE
-    replicas: int = 1
+    once: bool = False
 
 
 S3_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -109,17 +111,9 @@ def shared_environment(place: Place) -> dict[str, str]:
 
 
 def _s3(place: Place) -> Service:
-    ports = {"master": 9333, "volume": 9340, "filer": 8888, "admin": 23646} | {
-        name: port for name, port in place.ports.items() if name in ("master", "volume", "filer", "admin")
-    }
-    listening = [f"-{name}.port={port}" for name, port in ports.items()]
-    command = (
-        place.program("weed"), "-logtostderr", "mini", f"-dir={place.data}/s3", f"-ip={place.host('s3')}",
-        f"-ip.bind={place.bind}", "-master.telemetry=false", "-webdav=false", "-admin.ui=false", *listening,
-        f"-s3.port={place.ports['s3']}", f"-s3.config={place.secrets}/s3.json", "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-    )  # fmt: skip
-    return Service("s3", command, health=f"{place.url('s3')}/healthz")
+    data, identities = f"{place.data}/s3", f"{place.secrets}/s3.json"
+    command = weed(place.program("weed"), data, identities, place.host("s3"), place.bind, place.ports)
+    return Service("s3", tuple(command), health=f"{place.url('s3')}/healthz")
 
 
 def _postgres(place: Place) -> Service:
@@ -141,7 +135,7 @@ def _prefect(place: Place) -> tuple[Service, Service, Service]:
         ("postgres",), f"{place.url('prefect-server')}/api/health",
     )  # fmt: skip
     deploy = Service(
-        "deploy", (place.program("python"), "-m", "flows.deploy"), {}, PREFECT_SECRETS, ("prefect-server",)
+        "deploy", (place.program("python"), "-m", "flows.deploy"), {}, PREFECT_SECRETS, ("prefect-server",), once=True
     )
     worker = Service(
         "prefect-worker",
@@ -178,3 +172,15 @@ def _prometheus(place: Place) -> Service:
     )  # fmt: skip
     return Service("prometheus", command, needs=("dask-scheduler",), health=f"{place.url('prometheus')}/-/ready",
                    image=PROMETHEUS_IMAGE)  # fmt: skip
+
+
+def prometheus_settings(place: Place) -> str:
+    """Prometheus scrapes the scheduler, which counts tasks by state, workers and memory."""
+    target = f"{place.host('dask-scheduler')}:{place.ports['dashboard']}"
+    return f"""global:
+  scrape_interval: 15s
+scrape_configs:
+  - job_name: dask
+    static_configs:
+      - targets: ["{target}"]
+"""

@@ -1,0 +1,246 @@
+"""The services of `flows/services.py` as processes on this machine: what compose and Kubernetes run in containers."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from flows import runtime
+from flows.certificates import write_certificates
+from flows.runtime import console
+from flows.s3server import S3Server, free_ports
+from flows.services import PORTS, Place, Service, prometheus_settings, services, shared_environment
+
+READY_SECONDS = 120
+STOP_SECONDS = 20
+POSTGRES_USER = "postgres"
+PUBLIC = ("v*", "catalog.json", "latest.json", "viewer/*")
+
+
+class StackError(OSError):
+    """A service that cannot be started or does not become healthy; the text names its log."""
+
+
+class Stack:
+    """All services, started in order and stopped in reverse.
+
+    Parameters
+    ----------
+    folder : data, logs, secrets and certificates; kept between starts
+    product : TOML file of the product that is deployed
+    root : s3://bucket/prefix of its results; the service may write nothing else
+    environment : further variables for the flows, such as those the declaration uses in URLs
+    ports : of the services; the usual ones if not given
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        product: Path,
+        root: str,
+        environment: Mapping[str, str] | None = None,
+        ports: Mapping[str, int] | None = None,
+        workers: int = 2,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.bucket, _, self.prefix = root.removeprefix("s3://").partition("/")
+        programs = {"": str(Path(sys.executable).parent), "postgres": _postgres_programs(), "prometheus": ""}
+        self.place = Place(
+            hosts="127.0.0.1", bind="127.0.0.1", data=str(self.folder / "data"), secrets=str(self.folder / "secrets"),
+            programs=programs, ports=ports or PORTS, workers=workers,
+        )  # fmt: skip
+        deployed = {"SOMO_PRODUCT": str(product.resolve()), "SOMO_ROOT": root}
+        self.environment = {**shared_environment(self.place), **deployed, **(environment or {})}
+        self.services = {s.name: s for s in services(self.place) if shutil.which(s.command[0])}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> Self:
+        """Start every service once those it needs are healthy."""
+        self._prepare()
+        try:
+            for name in self.services:
+                self.start_service(name)
+            for name in self.services:
+                self.wait(name)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start_service(self, name: str) -> None:
+        """Start one service; a command that ends is waited for."""
+        service = self.services[name]
+        for needed in service.needs:
+            self.wait(needed)
+        command = list(service.command)
+        if name == "postgres" and os.geteuid() == 0:
+            command = ["runuser", "-u", POSTGRES_USER, "--", *command]
+        with (self.folder / "logs" / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                cwd=self.folder, env=self.environment_of(service),
+            )  # fmt: skip
+
+    def environment_of(self, service: Service) -> dict[str, str]:
+        """What a service finds in its environment: no secret that it does not need."""
+        inherited = runtime.inherited("PATH", "LANG", "TZ")
+        if service.name == "s3":
+            return {**inherited, "HOME": str(self.folder)}
+        held = self.secrets()
+        own = {name: held[name] for name in service.secret}
+        return {**inherited, "HOME": str(self.folder), **self.environment, **service.environment, **own}
+
+    def wait(self, name: str, seconds: float = READY_SECONDS) -> None:
+        """Wait until a service is healthy, or its command has ended well.
+
+        Raises
+        ------
+        StackError
+            naming the service and its log
+        """
+        deadline = time.monotonic() + seconds
+        while not self.healthy(name):
+            ended = self.processes[name].poll()
+            if ended is not None or time.monotonic() > deadline:
+                how = f"ended with status {ended}" if ended is not None else f"is not healthy after {seconds:.0f} s"
+                raise StackError(f"{name} {how}; see {self.folder / 'logs' / name}.log")
+            time.sleep(0.2)
+
+    def healthy(self, name: str) -> bool:
+        """Whether a service answers now."""
+        service = self.services[name]
+        if not service.health:
+            return self.processes[name].poll() == 0 if service.once else self.processes[name].poll() is None
+        if service.health == "tcp":
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.place.ports[name])) == 0
+        try:
+            with urllib.request.urlopen(service.health, timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self, name: str, with_signal: int = signal.SIGKILL) -> None:
+        """Signal a service and everything it started, and wait for its end."""
+        process = self.processes.pop(name)
+        try:
+            os.killpg(process.pid, with_signal)
+            process.wait(STOP_SECONDS)
+        except ProcessLookupError:
+            process.wait()
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def stop(self) -> None:
+        """Stop all services, the last started first."""
+        for name in reversed(list(self.processes)):
+            self.kill(name, signal.SIGINT if name in ("s3", "postgres") else signal.SIGTERM)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def secrets(self) -> dict[str, str]:
+        """Every secret of the stack, made once."""
+        path = self.folder / "secrets" / "secrets.json"
+        if not path.exists():
+            user = f"somo:{secrets.token_urlsafe(18)}"
+            password = secrets.token_urlsafe(18)
+            port = self.place.ports["postgres"]
+            url = f"postgresql+asyncpg://prefect:{password}@127.0.0.1:{port}/postgres"
+            made = {
+                "POSTGRES_PASSWORD": password, "PREFECT_API_DATABASE_CONNECTION_URL": url,
+                "PREFECT_SERVER_API_AUTH_STRING": user, "PREFECT_API_AUTH_STRING": user, **self._service_keys(),
+            }  # fmt: skip
+            path.touch(mode=0o600)
+            path.write_text(json.dumps(made, indent=1))
+        return dict(json.loads(path.read_text()))
+
+    def s3(self) -> S3Server:
+        """The S3 server's identities: an administrator, the service, and everybody for what is published."""
+        under = f"{self.bucket}/{self.prefix}"
+        service = ("Read", "List", *(f"{action}:{under}/*" for action in ("Write", "Tagging")))
+        public = [f"{under}/{name}" for name in PUBLIC]
+        server = S3Server(self.folder / "secrets", self.bucket, public, {"service": service}, self.place.ports["s3"])
+        server.configure()
+        return server
+
+    def _service_keys(self) -> dict[str, str]:
+        given = self.s3().environment("service")
+        return {name: given[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+
+    def _prepare(self) -> None:
+        for name in ("data/s3", "data/prometheus", "logs", "secrets"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        (self.folder / "secrets").chmod(0o700)
+        write_certificates(self.folder / "secrets")
+        (self.folder / "secrets" / "prometheus.yml").write_text(prometheus_settings(self.place))
+        self._initialise_postgres(self.secrets()["POSTGRES_PASSWORD"])
+
+    def _initialise_postgres(self, password: str) -> None:
+        data = self.folder / "data" / "postgres"
+        if (data / "PG_VERSION").exists():
+            return
+        data.mkdir(parents=True, exist_ok=True)
+        given = self.folder / "data" / "password"
+        given.touch(mode=0o600)
+        given.write_text(password)
+        command = [
+            f"{_postgres_programs()}/initdb", "-D", str(data), "-U", "prefect", "-A", "scram-sha-256",
+            f"--pwfile={given}", "-E", "UTF8", "--no-locale",
+        ]  # fmt: skip
+        if os.geteuid() == 0:
+            for path in (data, given):
+                shutil.chown(path, POSTGRES_USER)
+            command = ["runuser", "-u", POSTGRES_USER, "--", *command]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+        given.unlink()
+        if done.returncode:
+            raise StackError(f"PostgreSQL in {data}: {done.stderr.strip()}")
+
+
+def _postgres_programs() -> str:
+    """Folder of the newest PostgreSQL programs; Debian keeps them off the PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    if not found:
+        raise StackError("PostgreSQL is not installed; apt-get install postgresql")
+    return str(found[-1])
+
+
+def free_place() -> dict[str, int]:
+    """Ports for a stack beside others."""
+    names = (*PORTS, "master", "volume", "filer", "admin")
+    return dict(zip(names, free_ports(len(names), beside=10_000), strict=True))
+
+
+def serve(stack: Stack) -> None:
+    """Run a stack until it is interrupted."""
+    started = time.monotonic()
+    with stack:
+        place = stack.place
+        console.print(f"all {len(stack.services)} services are healthy after {time.monotonic() - started:.0f} s")
+        console.print(f"Prefect     {place.url('prefect-server')}  (user and password in {place.secrets}/secrets.json)")
+        console.print(f"Dask        {place.url('dask-scheduler', port='dashboard')}/status")
+        console.print(f"S3          {place.url('s3')}  s3://{stack.bucket}/{stack.prefix}")
+        console.print(f"Prometheus  {place.url('prometheus')}\nlogs in {stack.folder / 'logs'}; Ctrl+C stops all")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            signal.pause()
+        except KeyboardInterrupt:
+            console.print("stopping")
