@@ -147,7 +147,8 @@ class Static(_Declared):
     """One static feature per cell: a variable of a file, or computed from the forcing's climatology.
 
     `gaps = "mean"` fills missing land cells with the mean over cells; `categories` turns class numbers into
-    one 0/1 feature each. `within_cell` takes a file finer than the grid and keeps that statistic of what lies in a cell.
+    one 0/1 feature each. `within_cell` takes a file finer than the grid and keeps that statistic of what lies in a
+    cell.
     """
 
     url: str | None = None
@@ -511,7 +512,7 @@ def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
 
 def _explain(path: Path, error: pydantic.ValidationError) -> Iterator[str]:
     for e in error.errors():
-        location = [str(p) for p in e["loc"] if p not in ("regular", "source")]
+        location = _toml_location(e["loc"])
         key = ".".join(location) or "product"
         if e["type"] == "extra_forbidden":
             allowed = ", ".join(_allowed(e["loc"][:-1]))
@@ -523,31 +524,33 @@ def _explain(path: Path, error: pydantic.ValidationError) -> Iterator[str]:
             yield f"{path}: {key}{got}: {e['msg'].removeprefix('Value error, ')}"
 
 
+def _toml_location(location: tuple[int | str, ...]) -> list[str]:
+    """Where a value stands in the file: without the tag of a grid and the table that holds a variable's source."""
+    parts = [str(p) for p in location]
+    return [
+        p
+        for before, p in zip(["", *parts], parts, strict=False)
+        if not (before == "grid" and p in ("regular", "forcing")) and not (parts[0] == "forcing" and p == "source")
+    ]
+
+
 def _allowed(location: tuple[int | str, ...]) -> list[str]:
     """Keys that may stand at a location of the TOML, from the models themselves."""
-    model: Any = Product
+    models: list[type[BaseModel]] = [Product]
     for part in location:
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            field = model.model_fields.get(str(part))
-            model = field.annotation if field else model
-        model = _member(model, part)
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return []
-    fields = [f for f in model.model_fields if f != "source"]
-    return sorted(fields + (list(Source.model_fields) if model is Forcing else []))
+        if len(models) > 1:
+            models = [m for m in models if part in get_args(m.model_fields["kind"].annotation)]
+        elif str(part) in models[0].model_fields:
+            models = _models_in(models[0].model_fields[str(part)].annotation)
+    keys = {key for model in models for key in model.model_fields}
+    if location[:1] == ("forcing",):  # a source's keys stand beside those of the variable
+        keys |= set(Forcing.model_fields) | set(Source.model_fields)
+        keys -= {"source"}
+    return sorted(keys)
 
 
-def _member(annotation: Any, part: int | str) -> Any:
-    """The model behind a dict, tuple, optional or union annotation."""
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Declarations behind a plain, optional, dict, tuple or union annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    models = []
-    pending = [annotation]
-    while pending:
-        a = pending.pop()
-        if isinstance(a, type) and issubclass(a, BaseModel):
-            models.append(a)
-        pending.extend(get_args(a))
-    if str(part) == "forcing" and ForcingGrid in models:
-        return ForcingGrid
-    return next((m for m in models if m is RegularGrid), models[0] if models else annotation)
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]
