@@ -15,7 +15,8 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from somo.core.product import Source, content_hash
@@ -142,21 +143,19 @@ def _write_table(url: str, n: int, rows: Sequence[Row]) -> None:
         path[flat], offset[flat], size[flat], raw[flat] = values
     for record in range(math.ceil(n / RECORDS)):
         part = slice(record * RECORDS, (record + 1) * RECORDS)
-        frame = pd.DataFrame({"path": path[part], "offset": offset[part], "size": size[part], "raw": raw[part]})
-        put(join(url, f"refs.{record}.parq"), _parquet(frame))
+        columns = {"path": path[part], "offset": offset[part], "size": size[part], "raw": raw[part]}
+        put(join(url, f"refs.{record}.parq"), _parquet(columns))
 
 
-class _Kept(io.BytesIO):
-    """A buffer that outlives the writer that closes it."""
-
-    def close(self) -> None:
-        """Keep the bytes."""
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    buffer = _Kept()
-    frame.to_parquet(
-        buffer, engine="fastparquet", compression="zstd", index=False, stats=False,
-        object_encoding={"raw": "bytes", "path": "utf8"}, has_nulls=["path", "raw"],
-    )  # fmt: skip
+def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:
+    types = {"path": pa.string(), "offset": pa.int64(), "size": pa.int64(), "raw": pa.binary()}
+    table = pa.table({name: pa.array(values, types[name], from_pandas=True) for name, values in columns.items()})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_statistics=False)
     return buffer.getvalue()
+
+
+def read_table(url: str) -> dict[str, NDArray[Any]]:
+    """Columns path, offset, size and raw of one table of chunk positions."""
+    table = pq.read_table(io.BytesIO(read_bytes(url)))
+    return {name: table[name].to_numpy() for name in table.column_names}

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -14,14 +14,14 @@ from kerchunk.hdf import SingleHdf5ToZarr
 from numpy.typing import NDArray
 
 from somo.core.product import Source
-from somo.core.storage import filesystem, fingerprint
+from somo.core.storage import fingerprint
+from somo.forcing.ranges import open_file
 from somo.forcing.sources import ForcingError, SourceFile
 from somo.forcing.units import require_declared_units
 
 DAY_SECONDS = 86_400
 COORDINATE_TOLERANCE_DEG = 1e-4
 INLINE_BYTES = 65_536
-READ_AHEAD_BYTES = 2**20
 DECODING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "units")
 FINAL_EXPVER = 1
 
@@ -64,9 +64,8 @@ def scan_file(file: SourceFile, name: str, source: Source) -> Scan:
     ForcingError
         naming the file: not readable, no such variable, other units than declared, not (time, lat, lon), uneven times
     """
-    fs, path = filesystem(file.url)
     try:
-        with fs.open(path, "rb", block_size=READ_AHEAD_BYTES) as handle:
+        with open_file(file.url, file.fingerprint) as handle:
             scan = _scan(handle, file, name, source)
     except ForcingError:
         raise
@@ -81,10 +80,8 @@ def scan_file(file: SourceFile, name: str, source: Source) -> Scan:
 
 
 def _scan(handle: Any, file: SourceFile, name: str, source: Source) -> Scan:
-    found = SingleHdf5ToZarr(
-        handle, file.url, inline_threshold=0, unsupported_inline_threshold=INLINE_BYTES, error="ignore"
-    ).translate()["refs"]
-    with h5py.File(handle, "r") as h5:
+    with _OneVariable(handle, source.variable) as h5:
+        found = _positions(h5, file.url)
         variable = _require_variable(file.url, name, source, h5)
         if f"{source.variable}/.zarray" not in found:
             raise ForcingError(
@@ -107,6 +104,33 @@ def _scan(handle: Any, file: SourceFile, name: str, source: Source) -> Scan:
             dims=[axis.name.lstrip("/") for axis in axes],
             provisional=_provisional(file.url, name, source, h5),
         )
+
+
+class _OneVariable(h5py.File):
+    """A file that shows kerchunk one variable.
+
+    h5py's own `visititems` holds h5py's lock while kerchunk waits for Zarr's thread; a garbage collection there that
+    meets an h5py object would wait for that lock for ever.
+    """
+
+    def __init__(self, handle: Any, variable: str) -> None:
+        super().__init__(handle, "r")
+        self.variable = variable
+
+    def visititems(self, func: Callable[[str, Any], None]) -> None:
+        if self.variable in self:
+            func(self.variable, self[self.variable])
+
+
+def _positions(h5: _OneVariable, url: str) -> dict[str, Any]:
+    """kerchunk's references of the variable; nothing if kerchunk cannot translate it."""
+    translator = SingleHdf5ToZarr(
+        h5, url, inline_threshold=0, unsupported_inline_threshold=INLINE_BYTES, error="ignore"
+    )
+    try:
+        return translator.translate()["refs"]
+    finally:
+        translator.close()
 
 
 def _require_variable(url: str, name: str, source: Source, h5: h5py.File) -> h5py.Dataset:

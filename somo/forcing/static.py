@@ -17,6 +17,7 @@ from somo.core.storage import checksum, exists, fingerprint, join, local_copy, p
 from somo.forcing.cells import match_axis
 from somo.forcing.dataset import block_days, open_forcing, source_files
 from somo.forcing.features import aridity, static_features, within_cells
+from somo.forcing.reference_set import is_complete
 from somo.forcing.sources import ForcingError, needed_days
 
 FORMAT = 1
@@ -142,6 +143,8 @@ def static_url(root: str, product: Product, domain: str, references: Mapping[str
 
     The file is named by its content, so that a source file that only grew by new days changes no name.
     """
+    if not all(is_complete(url) for url in references.values()):
+        return join(root, "static", "not-computed.nc")
     key_url = static_key_url(root, product, domain, references)
     return join(root, "static", json.loads(read_bytes(key_url))["static"]) if exists(key_url) else key_url
 
@@ -172,8 +175,14 @@ def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str
     return xr.Dataset(
         {**arrays, "land": (("lat", "lon"), land.astype("int8"))},
         {"lat": grid.lat, "lon": grid.lon},
-        {"features": ",".join(features), "step_deg": grid.step_deg},
+        {"features": ",".join(features), "step_deg": grid.step_deg, "climatology": _digest(moments)},
     )
+
+
+def _digest(moments: Mapping[str, Moments]) -> str:
+    """Hash of the forcing's statistics: equal ones come from equal forcing of the climatology's days."""
+    parts = [array.tobytes() for name in sorted(moments) for array in (moments[name].total, moments[name].squares)]
+    return checksum(b"".join(parts))[:16]
 
 
 def _computed(static: Static, moments: Mapping[str, Moments]) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
 """A reference set opened once per process: chunk keys -> byte ranges of the source files, as a read-only Zarr store."""
 
-import io
 import json
 import math
 from collections.abc import AsyncIterator, Iterable
@@ -8,13 +7,13 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import zarr
 from zarr.abc.store import ByteRequest, OffsetByteRequest, RangeByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 
 from somo.core.storage import join, read_bytes
 from somo.forcing.ranges import read_range
+from somo.forcing.reference_set import read_table
 from somo.forcing.sources import ForcingError
 
 
@@ -91,9 +90,7 @@ class ReferenceStore(Store):
 
     def _table(self, field: str, record: int) -> dict[str, np.ndarray]:
         if (field, record) not in self._tables:
-            data = io.BytesIO(read_bytes(join(self.url, field, f"refs.{record}.parq")))
-            frame = pd.read_parquet(data, engine="fastparquet")
-            self._tables[field, record] = {column: frame[column].to_numpy() for column in frame.columns}
+            self._tables[field, record] = read_table(join(self.url, field, f"refs.{record}.parq"))
         return self._tables[field, record]
 
     def _fingerprint(self, key: str, path: str) -> str:
