@@ -1,53 +1,244 @@
 """Judge a published version: every section of the report that its product allows, each resumable."""
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from dask.distributed import Client
+import pandas as pd
+import xarray as xr
+from distributed import Client
 
 from somo.core.product import Product, content_hash
-from somo.core.storage import fingerprint, join
-from somo.validate.maps import overview_section
-from somo.validate.published import Published, open_published
+from somo.core.storage import exists, fingerprint, join, read_bytes
+from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report import write_report
 from somo.validate.section import Section, read_section, write_section
-from somo.validate.skill import series_section, split_section
 
-Make = Callable[[Published], Section]
+if TYPE_CHECKING:
+    from flows.experiments import Learnt
+
+SEEN = ("soil_moisture.zarr/zarr.json", *(f"validation/{name}.parquet" for name in ("crossval", "targets", "sensors")))
 
 
-def _crossval(published: Published) -> Section:
+@dataclass(frozen=True)
+class Case:
+    """What the sections of one version are made from; what only some of them need is opened when they ask."""
+
+    product: Product
+    root: str
+    published: Published
+    client: Client
+
+    @cached_property
+    def inputs(self) -> Mapping:
+        """Forcing and statics of every domain, which earlier stages have made."""
+        from flows.ingest import ingest
+
+        return ingest(self.product, self.root, self.client)
+
+    @cached_property
+    def learnt(self) -> "Learnt":
+        """Models and training set."""
+        from flows.experiments import Learnt
+        from flows.targets import targets_url
+        from flows.train import models_url, samples_url
+
+        targets = targets_url(self.product, self.root, self.inputs)
+        models = models_url(self.product, self.root, self.inputs, targets)
+        return Learnt(models, samples_url(self.product, self.root, self.inputs, targets))
+
+    @cached_property
+    def climate(self) -> pd.DataFrame:
+        from flows.climate import climate_table
+
+        return climate_table(self.product, self.inputs, self.published)
+
+    @cached_property
+    def compared(self) -> dict[str, xr.Dataset]:
+        """Other products on the grid of this one."""
+        from somo.validate.datasets import open_compared
+
+        layers = self.product.layers
+        days = pd.DatetimeIndex(self.published.soil["time"].values)
+        return {c.name: open_compared(c, layers, self.published.grid, days) for c in self.product.compare}
+
+
+def _overview(case: Case) -> Section:
+    from somo.validate.maps import overview_section
+
+    return overview_section(case.published)
+
+
+def _training(case: Case) -> Section:
+    from somo.validate.training_space import training_section
+
+    return training_section(case.published, case.climate)
+
+
+def _memory(case: Case) -> Section:
+    from flows.experiments import memory
+    from somo.validate.model import memory_section
+
+    return memory_section(memory(case.learnt, case.client), case.product.sequence.lookback)
+
+
+def _importance(case: Case) -> Section:
+    from flows.experiments import importance
+    from somo.validate.model import importance_section
+
+    return importance_section(importance(case.learnt, case.client))
+
+
+def _crossval(case: Case) -> Section:
+    from somo.validate.skill import split_section
+
     how = (
         "Out-of-fold predictions of a spatial cross-validation: whole cells are held back, their neighbours with them."
     )
-    return split_section(published.crossval, "figS3", "Spatial cross-validation (Fig S3)", how)
+    return split_section(case.published.crossval, "figS3", "Spatial cross-validation (Fig S3)", how)
 
 
-SECTIONS: dict[str, Make] = {
-    "overview": overview_section,
+def _transfer(case: Case) -> Section:
+    from flows.experiments import transfer
+    from somo.validate.skill import split_section
+
+    pairs, told = transfer(case.product, case.learnt, case.client)
+    return split_section(pairs, "fig4", "Transfer to another region (Fig 4)", f"Predictions in another region: {told}.")
+
+
+def _later(case: Case) -> Section:
+    from flows.experiments import LATER_SHARE, later
+    from somo.validate.skill import split_section
+
+    how = f"Predictions for the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before."
+    return split_section(later(case.product, case.learnt, case.client), "figS4", "Later days (Fig S4)", how)
+
+
+def _groups(case: Case) -> Section:
+    from somo.validate.groups import groups_section
+
+    return groups_section(case.published, case.climate)
+
+
+def _series(case: Case) -> Section:
+    from somo.validate.series import series_section
+
+    return series_section(case.published.crossval)
+
+
+def _weather(case: Case) -> Section:
+    from flows.climate import weather_at
+    from somo.validate.series import typical_cells, weather_section
+
+    home = case.published.crossval[case.published.crossval["domain"] == case.product.home]
+    cells = [cell for _, cell in typical_cells(home.dropna(subset=["y", "y_hat"]), 3)]
+    return weather_section(case.published, weather_at(case.product, case.inputs, case.published, cells))
+
+
+def _maps(case: Case) -> Section:
+    from somo.validate.seasons import maps_section
+
+    layer = case.published.layers[0]
+    products = {case.product.name: case.published.soil["soil_moisture"].isel(depth=0, drop=True)}
+    products |= {name: ds[layer] for name, ds in case.compared.items() if layer in ds}
+    return maps_section(products, case.published.grid, layer)
+
+
+def _regions(case: Case) -> Section:
+    from somo.validate.seasons import regions_section, seasonal_means
+
+    seasons = seasonal_means(case.published.soil["soil_moisture"]).compute()
+    return regions_section(seasons, case.published.grid, case.published.layers)
+
+
+def _independent(case: Case) -> Section:
+    from somo.validate.intercomparison import independent_section
+
+    from flows.targets import build_targets, sensors_url
+
+    url = build_targets(case.product, case.root, case.inputs, case.client, role="independent")
+    targets, sensors = (pd.read_parquet(io.BytesIO(read_bytes(u))) for u in (url, sensors_url(url)))
+    return independent_section(case.published, case.product.name, case.compared, targets, sensors)
+
+
+def _everywhere(case: Case) -> Section:
+    from somo.validate.intercomparison import everywhere_section
+
+    return everywhere_section(case.published, case.product.name, case.compared)
+
+
+def _collocation(case: Case) -> Section:
+    from somo.validate.intercomparison import collocation_section
+
+    return collocation_section(case.published, case.product.name, case.compared)
+
+
+SECTIONS: dict[str, Callable[[Case], Section]] = {
+    "overview": _overview,
     "figS3": _crossval,
-    "series": lambda published: series_section(published.crossval),
+    "groups": _groups,
+    "series": _series,
+    "fig2": _training,
+    "fig3": _memory,
+    "figS2": _importance,
+    "fig4": _transfer,
+    "figS4": _later,
+    "fig5a": _independent,
+    "fig5b": _everywhere,
+    "collocation": _collocation,
+    "fig6": _maps,
+    "figS6": _regions,
+    "fig7": _weather,
 }
 
 
+def sections_of(product: Product) -> list[str]:
+    """Names of the sections that a product's declaration allows, in the order of the report."""
+    others, independent = len(product.compare), any(a.role == "independent" for a in product.insitu)
+    impossible = {"fig5a": not independent, "fig5b": others < 1, "collocation": others < 2}
+    impossible["fig7"] = "precipitation" not in product.forcing
+    return [name for name in SECTIONS if not impossible.get(name, False)]
+
+
 def validate(product: Product, root: str, version_url: str, client: Client, only: str | None = None) -> str:
-    """Make the missing sections (or remake `only`) and the report; returns the URL of its page."""
+    """Make the missing sections (or remake `only`) and the report of what there is; returns the URL of its page.
+
+    Raises
+    ------
+    ValidationError
+        if `only` is no section of this product
+    """
+    names = sections_of(product)
+    if only is not None and only not in names:
+        raise ValidationError(f"--only {only}: no section of {product.name}; allowed are {', '.join(names)}")
     published = open_published(version_url, tuple(layer.name for layer in product.layers))
-    folder = join(version_url, "report")
-    inputs = _inputs(product, version_url)
+    case = Case(product, root, published, client)
+    folder, key = join(version_url, "report"), inputs_key(product, version_url)
     sections = []
-    for name, make in SECTIONS.items():
-        section = None if name == only else read_section(folder, name, inputs)
+    for name in names:
+        section = None if name == only else read_section(folder, name, key)
         if section is None and only in (None, name):
-            section = make(published)
-            write_section(section, folder, inputs)
+            section = SECTIONS[name](case)
+            write_section(section, folder, key)
         if section is not None:
             sections.append(section)
     return write_report(sections, folder, _about(product, published))
 
 
-def _inputs(product: Product, version_url: str) -> str:
-    seen = ["soil_moisture.zarr/zarr.json", *(f"validation/{t}.parquet" for t in ("crossval", "targets", "sensors"))]
-    return content_hash(product, *(fingerprint(join(version_url, name)) for name in seen))
+def pending_sections(product: Product, version_url: str) -> list[str]:
+    """Names of the sections that are still to be made of what is published now."""
+    if not all(exists(join(version_url, name)) for name in SEEN):
+        return sections_of(product)
+    folder, key = join(version_url, "report"), inputs_key(product, version_url)
+    missing = [name for name in sections_of(product) if read_section(folder, name, key) is None]
+    return missing if missing or exists(join(folder, "index.html")) else sections_of(product)
+
+
+def inputs_key(product: Product, version_url: str) -> str:
+    """Hash of what the sections are made of; a version that grew by new days has another."""
+    return content_hash(product, *(fingerprint(join(version_url, name)) for name in SEEN))
 
 
 def _about(product: Product, published: Published) -> dict[str, str]:

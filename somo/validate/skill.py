@@ -1,21 +1,15 @@
 """Skill on data that was held back: spatial folds (Fig S3), later years (Fig S4), another region (Fig 4)."""
 
-import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from somo.validate.figures import (
     COLOURS,
-    MEASURED,
     UNITS,
     canvas,
     colour_bar,
     draw_density,
     draw_identity,
-    draw_points,
-    draw_series,
-    legend_below,
     svg,
 )
 from somo.validate.matching import KEYS, anomalies, cell_means, cell_scores, summarise, wide_to_models
@@ -116,42 +110,3 @@ def _numbers(points: pd.DataFrame) -> str:
 
 def _layers(pairs: pd.DataFrame) -> list[str]:
     return [layer for layer in pairs["layer"].cat.categories if (pairs["layer"] == layer).any()]
-
-
-def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
-    """Held-back daily series of three cells, measured against predicted: low, middling and high skill."""
-    pairs = pairs.dropna(subset=["y", "y_hat"])
-    chosen = _typical_cells(pairs, columns)
-    layers = _layers(pairs)
-    with canvas(len(layers), len(chosen), 4.2 * len(chosen), 2.1 * len(layers), sharex="col") as (figure, axes):
-        for column, (domain, cell) in enumerate(chosen):
-            here = pairs[(pairs["domain"] == domain) & (pairs["cell"] == cell)]
-            for row, layer in enumerate(layers):
-                _series_panel(axes[row, column], here[here["layer"] == layer], f"{domain} cell {cell}, {layer}")
-        legend_below(figure, axes[0, 0])
-    table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
-    caption = (
-        "Daily soil moisture at three cells at the quarter, half and three quarters of skill (pearson_r, mean over "
-        f"layers) of those with most layers; predicted by networks that never saw the cell. n = {len(table)} cell-days."
-    )
-    return Section("series", "Series at three held-back cells", caption, svg(figure), table)
-
-
-def _typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:
-    skill = cell_scores(pairs).groupby(["domain", "cell"], observed=True)["pearson_r"].agg(["mean", "size"])
-    most = skill[skill["size"] == skill["size"].max()].sort_values("mean")
-    places = np.unique(np.linspace(0, len(most) - 1, count + 2).round().astype(int)[1:-1])
-    return [(str(domain), int(cell)) for domain, cell in most.index[places]]
-
-
-def _series_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:
-    if here.empty:
-        ax.set(title=f"{title}: no data")
-        return
-    series = here.set_index("time").sort_index()
-    draw_series(ax, series["y_hat"], COLOURS[1], "predicted")
-    draw_points(ax, series["y"], MEASURED, "measured")
-    numbers = scores(series["y"].to_numpy(), series["y_hat"].to_numpy(), ("pearson_r", "ubrmsd"))
-    text = f"r {numbers['pearson_r']:.2f}, ubRMSD {numbers['ubrmsd']:.3f}, n {numbers['n']}"
-    ax.set(ylabel=UNITS)
-    ax.set_title(f"{title}\n{text}", fontsize=8.5)

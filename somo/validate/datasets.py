@@ -1,0 +1,178 @@
+"""Other soil-moisture products, brought to the cells, layers, days and units of the one that is judged.
+
+====================  =================================================================================================
+somo-v1               SoMo.ml v1 (O & Orth 2021), 0.25 deg: `layer1`, `layer2`, `layer3` at 0-10, 10-30, 30-50 cm
+era5-land             ERA5-Land (Munoz-Sabater et al. 2021), 0.1 deg: `swvl1`-`swvl4` at 0-7, 7-28, 28-100, 100-289 cm
+gleam                 GLEAM v3.5b (Martens et al. 2017), 0.25 deg: `SMsurf` at 0-10 cm, `SMroot` at 10-100 cm
+clm-da                ESA CCI soil moisture assimilated into CLM over Europe (Naz et al. 2020): 0-10 cm
+esa-cci               ESA CCI soil moisture COMBINED (Dorigo et al. 2017), 0.25 deg: `sm`, seen from space, 0-5 cm
+====================  =================================================================================================
+
+A product stands for one of our layers by the mean of its layers weighted with their overlap, where they cover at least
+a quarter of it. A URL holds `{year}` and, where variables are in files of their own, `{variable}`; `*` is a wildcard.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+import dask.array as da
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from somo.core.grid import Grid
+from somo.core.product import Compared, Layer
+from somo.core.storage import filesystem
+from somo.validate.published import ValidationError
+from somo.validate.regrid import Axis, bilinear
+
+Interval = tuple[str, float, float]
+FORMATS: dict[str, tuple[Interval, ...]] = {
+    "somo-v1": (("layer1", 0.0, 0.1), ("layer2", 0.1, 0.3), ("layer3", 0.3, 0.5)),
+    "era5-land": (("swvl1", 0.0, 0.07), ("swvl2", 0.07, 0.28), ("swvl3", 0.28, 1.0), ("swvl4", 1.0, 2.89)),
+    "gleam": (("SMsurf", 0.0, 0.1), ("SMroot", 0.1, 1.0)),
+    "clm-da": (("sm", 0.0, 0.1),),
+    "esa-cci": (("sm", 0.0, 0.05),),
+}
+FRACTION = {"m3 m-3", "m3/m3", "m^3/m^3", "m^3 m^-3", "m**3 m**-3", "m3m-3", "1", "-", ""}
+SHARE = 0.25
+BLOCK_DAYS = 61
+
+
+def open_compared(compared: Compared, layers: Sequence[Layer], grid: Grid, days: pd.DatetimeIndex) -> xr.Dataset:
+    """A product as lazy daily fields [time, lat, lon] in m3 m-3, one variable per layer that it stands for.
+
+    Parameters
+    ----------
+    days : days to bring it to; those it does not have are NaN
+
+    Raises
+    ------
+    ValidationError
+        naming product, file and what was found: no file, variable or axis missing, other units, a calendar without
+        dates, no day or no place in common
+    """
+    weights = {layer.name: layer_weights(compared.format, layer) for layer in layers}
+    needed = dict.fromkeys(name for w in weights.values() for name in w)
+    fields = {name: _open_variable(compared, _own_name(compared, name), grid, days) for name in needed}
+    mixed = {layer: sum(share * fields[name] for name, share in w.items()) for layer, w in weights.items() if w}
+    return xr.Dataset(mixed)
+
+
+def layer_weights(product_format: str, layer: Layer) -> dict[str, float]:
+    """Weights of a product's variables for one of our layers, adding up to 1; empty where it does not stand for it."""
+    overlaps = {
+        name: max(0.0, min(bottom, layer.bottom_m) - max(top, layer.top_m))
+        for name, top, bottom in FORMATS[product_format]
+    }
+    covered = sum(overlaps.values())
+    if covered < SHARE * (layer.bottom_m - layer.top_m):
+        return {}
+    return {name: overlap / covered for name, overlap in overlaps.items() if overlap > 1e-9}
+
+
+def _own_name(compared: Compared, name: str) -> str:
+    """The name in the files: as declared, where the format has one variable."""
+    return compared.variable or name if len(FORMATS[compared.format]) == 1 else name
+
+
+def _open_variable(compared: Compared, variable: str, grid: Grid, days: pd.DatetimeIndex) -> xr.DataArray:
+    parts = [_open_file(compared.name, url, variable, grid) for url in _files(compared, variable, days)]
+    parts = [part for part in parts if part is not None]
+    joined = xr.concat(parts, "time").sortby("time") if len(parts) > 1 else parts[0]
+    own = joined.indexes["time"]
+    if not own.intersection(days).size:
+        raise ValidationError(
+            f"{compared.name}: {variable} has {own[0]:%Y-%m-%d} to {own[-1]:%Y-%m-%d}, none of the published days "
+            f"{days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; give files of those years or take it out of [[compare]]"
+        )
+    if own.has_duplicates:
+        joined = joined.resample(time="1D").mean()
+    return joined.reindex(time=days).chunk(time=BLOCK_DAYS).rename(variable)
+
+
+def _files(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[str]:
+    """Existing files of the years of the published days."""
+    years = range(days[0].year, days[-1].year + 1)
+    found: list[str] = []
+    for url in dict.fromkeys(compared.url.format(year=year, variable=variable) for year in years):
+        fs, path = filesystem(url)
+        found += [
+            fs.unstrip_protocol(name) for name in (sorted(fs.glob(path)) if "*" in path else [path]) if fs.exists(name)
+        ]
+    if not found:
+        raise ValidationError(
+            f"{compared.name}: no file {compared.url} for {variable} in {years[0]}..{years[-1]}; "
+            "check the URL in [[compare]]"
+        )
+    return found
+
+
+def _open_file(name: str, url: str, variable: str, grid: Grid) -> xr.DataArray:
+    fs, path = filesystem(url)
+    try:
+        ds = xr.open_dataset(fs.open(path), engine="h5netcdf", chunks={})
+    except (OSError, ValueError) as error:
+        raise ValidationError(f"{name}: {url} cannot be read as NetCDF-4 ({error}); convert or replace it") from error
+    if variable not in ds:
+        raise ValidationError(f"{name}: {url} has no {variable}, found {sorted(map(str, ds.data_vars))}; set variable")
+    field = ds[variable]
+    axes = {_axis(name, url, field, word): word for word in ("time", "lat", "lon")}
+    field = field.rename({own: word for own, word in axes.items() if own != word}).transpose("time", "lat", "lon")
+    field = _dated(name, url, field)
+    return _on_grid(name, url, _in_fractions(name, url, field), grid)
+
+
+def _axis(name: str, url: str, field: xr.DataArray, word: str) -> str:
+    found = [str(d) for d in field.dims if str(d).lower().startswith(word)]
+    if len(found) == 1 and field.ndim == 3 and found[0] in field.coords and field[found[0]].ndim == 1:
+        return found[0]
+    raise ValidationError(
+        f"{name}: {url}: {field.name} has dimensions {field.dims}, expected time, latitude and longitude with "
+        "coordinates of their own; regrid it to latitude and longitude"
+    )
+
+
+def _dated(name: str, url: str, field: xr.DataArray) -> xr.DataArray:
+    """Days as dates of the common calendar; a calendar without 29 February has no such day."""
+    time = field.indexes["time"]
+    if not isinstance(time, pd.DatetimeIndex):
+        calendar = field["time"].dt.calendar
+        if calendar == "360_day":
+            raise ValidationError(f"{name}: {url} counts years of 360 days, which have no dates; use daily dates")
+        time = pd.DatetimeIndex([dt.datetime(t.year, t.month, t.day) for t in time])
+    return field.assign_coords(time=time.normalize().astype("datetime64[ns]"))
+
+
+def _in_fractions(name: str, url: str, field: xr.DataArray) -> xr.DataArray:
+    units = str(field.attrs.get("units", "")).strip()
+    if units in FRACTION:
+        return field
+    if units in ("%", "percent"):
+        return field / 100
+    raise ValidationError(f"{name}: {url}: {field.name} is in {units!r}, expected m3 m-3 or %; convert it")
+
+
+def _on_grid(name: str, url: str, field: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """The field at the cells of a grid; only the rows and columns around it are read."""
+    lon = (field["lon"].values.astype(np.float64) + 180) % 360 - 180
+    field = field.assign_coords(lon=np.round(lon, 6), lat=field["lat"].values.astype(np.float64)).sortby(["lat", "lon"])
+    near = [_near(field[axis].values, target) for axis, target in (("lat", grid.lat), ("lon", grid.lon))]
+    field = field.isel(lat=near[0], lon=near[1])
+    if 0 in field.shape:
+        raise ValidationError(f"{name}: {url} lies nowhere near the product's cells; check the file's coordinates")
+    rows, columns = Axis.between(field["lat"].values, grid.lat), Axis.between(field["lon"].values, grid.lon)
+    data = field.chunk(time=BLOCK_DAYS, lat=-1, lon=-1).data
+    shape = (data.chunks[0], (len(grid.lat),), (len(grid.lon),))
+    values = da.map_blocks(
+        bilinear, data, rows, columns, chunks=shape, dtype=np.float32, meta=np.empty((0, 0, 0), "f4")
+    )
+    coords = {"time": field["time"].values, "lat": grid.lat, "lon": grid.lon}
+    return xr.DataArray(values, coords, ("time", "lat", "lon"), attrs={"units": "m3 m-3"})
+
+
+def _near(source: np.ndarray, target: np.ndarray) -> slice:
+    """Ascending source centres that have a target within one source cell."""
+    step = np.abs(np.diff(source)).max() if len(source) > 1 else 1.0
+    inside = np.flatnonzero((source >= target.min() - step) & (source <= target.max() + step))
+    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
