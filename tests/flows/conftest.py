@@ -19,7 +19,7 @@ TINY = Path(__file__).with_name("tiny.toml")
 def tiny_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two years of an invented Europe of 8 x 10 cells and a smaller US."""
     folder = tmp_path_factory.mktemp("tiny")
-    write_europe(str(folder), size=(8, 10), years=(2003, 2004), stations=12)
+    write_europe(str(folder), size=(8, 10), years=(2003, 2004), stations=12, hourly=())
     return folder
 
 
