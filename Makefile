@@ -39,10 +39,7 @@ $(READY): requirements.lock
 	$(BIN)/pip check
 	touch $(READY)
 
-# New versions: a fresh environment from the ranges of pyproject.toml, then what it holds.
-lock:
-	rm -rf .venv-lock && $(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/pip install -q "$$(grep '^torch==' requirements.lock)"
-	.venv-lock/bin/pip install -q -e '.[s3,kubernetes,slurm,dev,bench]'
-	.venv-lock/bin/pip freeze --exclude-editable | sed 's/+cpu$$//' > requirements.lock
-	rm -rf .venv-lock
+# Write down what .venv holds, after trying a new version in it: .venv/bin/pip install PACKAGE==VERSION
+lock: $(READY)
+	$(BIN)/pip check
+	$(BIN)/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > requirements.lock
