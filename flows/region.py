@@ -123,7 +123,13 @@ def predict(
     opened: Opened, x_d: NDArray[np.float32], x_s: NDArray[np.float32], land: NDArray[np.bool_], days: int
 ) -> dict[str, NDArray[np.int16]]:
     """Packed mean and standard deviation [layer, day, row, column], filled over the sea."""
-    results = infer(opened.runner, x_d, x_s, days, opened.product.sequence)
+    return pack_fields(infer(opened.runner, x_d, x_s, days, opened.product.sequence), land)
+
+
+def pack_fields(
+    results: tuple[NDArray[np.float32], NDArray[np.float32]], land: NDArray[np.bool_]
+) -> dict[str, NDArray[np.int16]]:
+    """Mean and standard deviation [layer, day, land cell] -> packed [layer, day, row, column] by name."""
     fields = {}
     for name, values in zip(store.FIELDS, results, strict=True):
         fields[name] = np.full((*values.shape[:2], *land.shape), store.FILL, np.int16)

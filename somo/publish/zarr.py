@@ -6,13 +6,17 @@ Objects that readers see are not written over (`somo.core.layout`), save one kin
 `time_bnds`, `status`) are one chunk of fixed length of which the root's shape shows the beginning, and days are only
 added to it.
 
-Packing: int16 in steps of 1e-4 m3 m-3 (`scale_factor`, `_FillValue`), which errs by at most 5e-5. See `pack`.
+Packing: int16 in steps of 1e-4 m3 m-3 with CF's `scale_factor` and `_FillValue`, which errs by at most 5e-5 and which
+every client unpacks. Measured on three layers of a year of one tile (60 x 96 cells, 25.2 MB as float32), chunks of 5
+days, zstd level 3: float32 17.2 MB, rounded to four decimals 12.7, to ten bits 9.1 (errs by 2.4e-4 at 0.5), int16 in
+steps of 1e-4 7.8, of 5e-5 8.4. Level 9 gains 1 %, chunks of 73 days 1 %. Blosc's byte shuffle would make it 6.4 MB, but
+has no checksum; zstd's turns a flipped bit into an error for every reader at 4 bytes a chunk.
 """
 
 import datetime as dt
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import dask.array
@@ -28,7 +32,7 @@ from zarr.storage import MemoryStore
 from somo.core.grid import Grid
 from somo.core.layout import SEPARATORS, Layout, Tile, shard_key
 from somo.core.product import Product
-from somo.core.storage import exists, join, patiently, put, read_bytes, zarr_store
+from somo.core.storage import exists, filesystem, join, patiently, put, read_bytes, zarr_store
 from somo.core.variables import SOIL_MOISTURE
 from somo.publish import attributes
 
@@ -94,6 +98,33 @@ def encode_shard(layout: Layout, packed: NDArray[np.int16]) -> bytes | None:
     array[tuple(slice(0, n) for n in packed.shape)] = packed
     encoded = memory._store_dict.get("c/0/0/0/0")
     return None if encoded is None else encoded.to_bytes()
+
+
+def empty_shard(layout: Layout) -> bytes:
+    """Bytes of a shard in which every value is missing."""
+    memory = MemoryStore()
+    shape = (layout.layers, layout.days, *layout.tile)
+    array = zarr.create_array(memory, shape=shape, **_storage(layout), config={"write_empty_chunks": True})
+    array[:] = FILL
+    return memory._store_dict["c/0/0/0/0"].to_bytes()
+
+
+def fill_empty(url: str, layout: Layout, fields: Iterable[str], days: int, side: int) -> None:
+    """Put an empty shard wherever there is none: a store that may not be listed answers 403 for what is missing."""
+    fs, path = filesystem(url)
+    fs.invalidate_cache()
+    start = len(path.rstrip("/")) + 1
+    there = {name[start:] for name in fs.find(path)}
+    wanted = {
+        shard_key(field, side, block, tile)
+        for field in fields
+        for block in range(layout.blocks(days))
+        for tile in layout.tiles()
+    }
+    if missing := sorted(wanted - there):
+        empty = empty_shard(layout)
+        for key in missing:
+            put(join(url, key), empty)
 
 
 def write_region(
