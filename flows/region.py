@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flows.runtime import console
 from somo.core.layout import Layout
 from somo.core.product import Product
+from somo.core.storage import patiently
 from somo.forcing.dataset import open_forcing, read_forcing
 from somo.forcing.static import open_static
 from somo.learn.checkpoint import read_ensemble
@@ -94,8 +95,8 @@ def open_job(job: Job) -> Opened:
 
 def produce_region(job: Job, work: Work) -> int:
     """Predict and write one region; returns the number of cells times days it holds."""
-    opened, region = open_job(job), work.region
-    x_d, x_s, land = read_inputs(opened, region)
+    opened, region = patiently(job.store, lambda: open_job(job)), work.region
+    x_d, x_s, land = patiently(job.store, lambda: read_inputs(opened, region))
     fields = predict(opened, x_d, x_s, land, region.days.stop - region.days.start)
     if work.kept.any():
         keep_visible(job.store, work, fields, land)
