@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows import runtime
+from flows import commands, runtime
+from flows.options import Debug, ProductFile, Quiet, Root
 from flows.runtime import console
 from flows.status import STAGES, read_status, summary
 from somo.core.product import Product, ProductError
@@ -29,22 +30,6 @@ Every stage keeps what an earlier run has finished, so running again resumes. Re
 )
 
 
-def _quiet(value: bool) -> bool:
-    console.quiet = console.quiet or value
-    return value
-
-
-def _debug(value: bool) -> bool:
-    runtime.show_traceback = runtime.show_traceback or value
-    return value
-
-
-ProductFile = Annotated[Path, typer.Argument(metavar="PRODUCT.toml", help="The product's declaration.")]
-Root = Annotated[
-    str, typer.Option(help="Where results go: a folder or s3://bucket/prefix. Default: the file's `root`.")
-]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", callback=_quiet, help="No progress bars.")]
-Debug = Annotated[bool, typer.Option("--debug", callback=_debug, help="Show the traceback of an error.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 
@@ -106,6 +91,10 @@ def demo(
     path = prepare(root.resolve())
     with storage(root.resolve(), s3) as where:
         make(path, runtime.load(path), where, STAGES[0], STAGES[-1])
+
+
+for command in (commands.validate, commands.release, commands.verify, commands.point, commands.stack):
+    app.command()(command)
 
 
 def make(path: Path, product: Product, root: str, start: str, until: str) -> None:

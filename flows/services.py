@@ -83,7 +83,7 @@ PREFECT_SECRETS = ("PREFECT_API_AUTH_STRING",)
 
 def services(place: Place) -> tuple[Service, ...]:
     """Every service, those that others need first."""
-    return (_s3(place), _postgres(place), *_prefect(place), *_dask(place), _prometheus(place))
+    return (_s3(place), _postgres(place), *_dask(place), *_prefect(place), _prometheus(place))
 
 
 def shared_environment(place: Place) -> dict[str, str]:

@@ -17,10 +17,11 @@ from somo.forcing.dataset import Inputs
 from somo.forcing.reference_set import reference_url
 from somo.forcing.sources import find_files, needed_days
 from somo.forcing.static import static_url
-from somo.publish import netcdf
+from somo.publish import netcdf, series, zarr
 from somo.publish.attributes import FINAL
 
 STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
+COMPLETED = (*(f"validation/{name}.parquet" for name in ("targets", "sensors", "crossval")), "manifest.json")
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -129,16 +130,22 @@ def _produce(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
 
 def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
     version = known["version"]
-    with xr.open_zarr(zarr_store(join(version, "soil_moisture.zarr")), consolidated=True, chunks=None) as store:
+    with xr.open_zarr(zarr_store(join(version, zarr.STORE)), consolidated=True, chunks=None) as store:
         years = netcdf.complete_years(store["time"].to_index(), store["status"].values == FINAL, product.period)
     wanted = [netcdf.file_url(version, product.name, layer.name, year) for year in years for layer in product.layers]
-    wanted += [join(version, "validation", f"{name}.parquet") for name in ("targets", "sensors", "crossval")]
-    return [url for url in wanted if not exists(url)], f"{len(wanted) - 3} yearly files", join(version, "netcdf")
+    missing = [url for url in (*wanted, *(join(version, name) for name in COMPLETED)) if not exists(url)]
+    there, here = (zarr.read_visible(join(version, name)) for name in (zarr.STORE, series.STORE))
+    if there is not None and (here is None or here.days != there.days or (here.status != there.status).any()):
+        missing.append("days of the store for series")
+    return missing, f"{len(wanted)} yearly files", join(version, "netcdf")
 
 
 def _validate(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
+    from flows.validate import pending_sections, sections_of
+
+    missing = [f"section {name}" for name in pending_sections(product, known["version"])]
     page = join(known["version"], "report", "index.html")
-    return ([] if exists(page) else ["report"]), "report", page
+    return missing, f"{len(sections_of(product))} sections", page
 
 
 def _short(missing: list[str]) -> str:

@@ -20,7 +20,7 @@ def somo(*arguments: object, sources: Path) -> subprocess.CompletedProcess[str]:
     program = Path(sys.executable).with_name("somo")
     environment = {**os.environ, "SOMO_TINY": str(sources), "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [program, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, timeout=500
+        [program, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, timeout=900
     )
 
 

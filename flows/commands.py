@@ -1,0 +1,131 @@
+"""Commands about a published version: judge it, release it, check its bytes, read one place."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import runtime
+from flows.options import Debug, ProductFile, Quiet, Root
+from somo.core.storage import StorageError, join
+
+
+def validate(
+    product: ProductFile,
+    root: Root = "",
+    only: Annotated[str | None, typer.Option(help="Remake one section of the report, such as fig3.")] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Judge the published version and write its report.
+
+    Example: `somo validate flows/products/demo.toml --root /data/demo --only fig3`
+    """
+    from flows.validate import validate as judge
+
+    declared = runtime.load(product)
+    where = runtime.root_of(declared, root)
+    with runtime.cluster(declared) as client:
+        typer.echo(judge(declared, where, join(where, f"v{declared.version}"), client, only))
+
+
+def release(
+    product: ProductFile,
+    root: Root = "",
+    withdraw: Annotated[str | None, typer.Option(help="Take this released version back instead, as v1.0.1.")] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make the product's version the one readers get as the latest, once every checksum and check holds.
+
+    Example: `somo release flows/products/demo.toml --root /data/demo`
+    """
+    from flows.release import release as make_current
+    from flows.release import withdraw as take_back
+
+    declared = runtime.load(product)
+    where = runtime.root_of(declared, root)
+    if withdraw is not None:
+        typer.echo(f"latest is now {take_back(declared, where, withdraw.removeprefix('v'))}")
+        return
+    with runtime.cluster(declared) as client:
+        make_current(declared, where, client)
+    typer.echo(f"released {declared.version}")
+
+
+def verify(
+    url: Annotated[str, typer.Argument(help="Root of a bucket: s3://, https:// or a folder.")],
+    anon: Annotated[bool, typer.Option(help="Read without credentials.")] = True,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Read every published object again and compare it with its checksum.
+
+    Example: `somo verify s3://bucket/prefix`
+    """
+    from somo.publish.manifest import Damage
+    from somo.publish.manifest import verify as compare
+
+    total, damage = 0, list[Damage]()
+    for done, total, damage in compare(url, anon):  # noqa: B007
+        if done % 100 == 0 or done == total:
+            runtime.console.print(f"{done} of {total} objects", end="\r")
+    if damage:
+        listed = "; ".join(f"{found.key}: {found.reason}" for found in damage[:5])
+        raise StorageError(f"{url}: {len(damage)} of {total} objects are damaged: {listed}; publish them again")
+    typer.echo(f"{total} objects are what was published")
+
+
+def point(
+    lat: Annotated[float, typer.Argument(help="Degrees north.")],
+    lon: Annotated[float, typer.Argument(help="Degrees east.")],
+    url: Annotated[str, typer.Option(help="Root of a bucket: s3://, https:// or a folder.")],
+    start: Annotated[str | None, typer.Option(help="First day, as 2016-01-01.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", help="CSV file; default: standard output.")] = None,
+    version: Annotated[str, typer.Option(help="Version, or latest.")] = "latest",
+    anon: Annotated[bool, typer.Option(help="Read without credentials.")] = True,
+    debug: Debug = False,
+) -> None:
+    """Series of the cell nearest to a place, as CSV: one row a day, one column a layer and field.
+
+    Example: `somo point 50.95 11.55 --url s3://bucket/prefix --start 2016-01-01 -o jena.csv`
+    """
+    import numpy as np
+    import pandas as pd
+
+    from somo.publish.reader import open_version
+
+    ds = open_version(url, version, anon, "series")
+    cell = ds[["soil_moisture", "soil_moisture_std"]].sel(lat=lat, lon=lon, method="nearest")
+    step = max(abs(float(np.diff(ds["lat"][:2])[0])), 1e-6)
+    if abs(float(cell["lat"]) - lat) > step or abs(float(cell["lon"]) - lon) > step:
+        raise StorageError(f"{lat} N {lon} E lies outside the grid of {url}; choose a place inside it")
+    chosen = cell.sel(time=slice(start, end))
+    columns = {
+        f"{name}_{float(depth):g}m": chosen[name].sel(depth=depth).to_series()
+        for name in chosen.data_vars
+        for depth in chosen["depth"].values
+    }
+    table = pd.DataFrame(columns)
+    text = table.to_csv(float_format="%.4f")
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text)
+
+
+def stack(
+    folder: Annotated[Path, typer.Option(help="Data, logs, certificates and secrets of the services.")] = Path("stack"),
+    product: Annotated[Path | None, typer.Option(help="TOML of the product to deploy; default: the demo.")] = None,
+    root: Annotated[str, typer.Option(help="s3://bucket/prefix of its results.")] = "s3://somo/demo",
+    debug: Debug = False,
+) -> None:
+    """Start the whole service as processes of this machine: S3, PostgreSQL, Prefect, Dask, Prometheus.
+
+    Example: `somo stack --folder /data/stack`
+    """
+    from flows.demo import prepare
+    from flows.stack import Stack, serve
+
+    serve(Stack(folder, product or prepare(folder.resolve() / "demo"), root))
