@@ -9,12 +9,13 @@ import xarray as xr
 from distributed import Client
 from numpy.typing import NDArray
 
+from flows.applicability import APPLICABILITY
 from flows.region import Job, Work, produce_region
 from flows.runtime import completed, console
 from somo.core.grid import Grid
 from somo.core.layout import Layout
 from somo.core.product import Product, content_hash
-from somo.core.storage import checksum, filesystem, join, patiently
+from somo.core.storage import checksum, exists, filesystem, join, local_copy, patiently
 from somo.forcing.dataset import Inputs, open_forcing, provisional_days, source_files
 from somo.forcing.static import open_static
 from somo.learn.checkpoint import Ensemble, read_ensemble
@@ -266,6 +267,14 @@ def show(wanted: Production) -> None:
     """Put the metadata that makes all days visible."""
     product, static = wanted.product, wanted.static
     grid = Grid(static["lat"].values, static["lon"].values, product.grid.step_deg)
-    inside = np.repeat(static["land"].values.astype(np.int8)[None], len(product.layers), axis=0)
-    template = store.template(product, grid, wanted.status, inside, wanted.method)
+    template = store.template(product, grid, wanted.status, area_of_applicability(wanted), wanted.method)
     store.publish(wanted.job.store, template, wanted.layout, wanted.job.side)
+
+
+def area_of_applicability(wanted: Production) -> NDArray[np.int8]:
+    """[layer, row, column] 1 where the models apply, as the train stage found; 0 of models without such a map."""
+    url = join(wanted.job.models, APPLICABILITY)
+    if not exists(url):
+        return np.zeros((wanted.layout.layers, *wanted.layout.shape), np.int8)
+    with local_copy(url) as path, xr.open_dataset(path, engine="h5netcdf") as area:
+        return area["inside"].sel(layer=[layer.name for layer in wanted.product.layers]).values.astype(np.int8)
