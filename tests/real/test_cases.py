@@ -1,0 +1,123 @@
+"""The three real cases, trained briefly: skill at cells held back from training, and a map without holes.
+
+The full declarations beside this file train longer and with five members; what is asserted here lies below their skill.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Case:
+    """A real case and what even a short training must reach.
+
+    Attributes
+    ----------
+    name : of the declaration and of the folder of the case
+    cells : that have forcing, all of which are predicted
+    pearson_r : per layer, least median over held-back cells
+    ubrmsd : per layer, largest median over held-back cells, m3 m-3
+    brief : keys of the declaration that make the training short
+    """
+
+    name: str
+    cells: int
+    pearson_r: dict[str, float]
+    ubrmsd: dict[str, float] = field(default_factory=dict)
+    brief: dict[str, float] = field(default_factory=dict)
+
+
+CASES = (
+    Case("us-grid", 412, {"layer1": 0.77}, {"layer1": 0.037}, {"epochs": 16, "hidden": 32, "learning_rate": 2e-2}),
+    Case("us-stations", 133, {"layer1": 0.78, "layer2": 0.67, "layer3": 0.62}, brief={"epochs": 35}),
+    Case("eu-basins", 6, {"layer1": 0.88, "layer2": 0.86, "layer3": 0.85}, brief={"epochs": 30}),
+)
+
+
+@pytest.fixture(scope="session")
+def cases_folder(request: pytest.FixtureRequest) -> Path:
+    """Folder of the real cases; without it nothing here can be told, so its absence is a failure."""
+    folder = Path(os.environ.get("SOMO_REAL", request.config.rootpath.parent / "shared" / "real"))
+    missing = [case.name for case in CASES if not (folder / case.name / "static.nc").is_file()]
+    if missing:
+        pytest.fail(f"{folder} lacks the real cases {', '.join(missing)}; export SOMO_REAL=the folder that holds them")
+    return folder
+
+
+@dataclass(frozen=True)
+class Made:
+    """A case after `somo run`: out-of-fold predictions and the published store."""
+
+    case: Case
+    crossval: pd.DataFrame
+    store: Path
+
+
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
+def made(request: pytest.FixtureRequest, cases_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """One case, run in its short form up to the store."""
+    case: Case = request.param
+    folder = tmp_path_factory.mktemp(case.name)
+    declaration = folder / f"{case.name}.toml"
+    text = (HERE / declaration.name).read_text()
+    declaration.write_text(shortened(text, {"members": 1, "fold_members": 1, **case.brief}))
+    somo = Path(sys.executable).with_name("somo")
+    done = subprocess.run(
+        [somo, "run", declaration, "--root", folder / "root", "--until", "produce", "-q"],
+        env={**os.environ, "SOMO_REAL": str(cases_folder), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [table] = (folder / "root" / "models").glob("*/crossval.parquet")
+    return Made(case, pd.read_parquet(table), folder / "root" / "v1.0.0" / "soil_moisture.zarr")
+
+
+def shortened(text: str, values: dict[str, float]) -> str:
+    """The declaration with other values of some keys."""
+    for key, value in values.items():
+        text, count = re.subn(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
+        assert count == 1, f"{key} stands {count} times in the declaration"
+    return text
+
+
+def medians(table: pd.DataFrame, column: str) -> dict[str, dict[str, float]]:
+    """Per layer, median over cells of pearson_r and ubrmsd of a column of predictions."""
+    scores = [
+        (layer, part["y"].corr(part[column]), (part[column] - part["y"]).std(ddof=0))
+        for (layer, _), part in table.groupby(["layer", "cell"])
+    ]
+    by_layer = pd.DataFrame(scores, columns=["layer", "pearson_r", "ubrmsd"]).groupby("layer")
+    return by_layer.median().to_dict("index")
+
+
+def test_network_predicts_cells_it_has_not_seen(made: Made) -> None:
+    network, ridge = medians(made.crossval, "y_hat"), medians(made.crossval, "y_ridge")
+    print(f"{made.case.name}: network {network}, ridge {ridge}")
+    for layer, least in made.case.pearson_r.items():
+        assert network[layer]["pearson_r"] >= least, f"{layer}: {network[layer]}"
+        assert network[layer]["pearson_r"] > ridge[layer]["pearson_r"], f"{layer}: ridge {ridge[layer]}"
+    for layer, most in made.case.ubrmsd.items():
+        assert network[layer]["ubrmsd"] <= most, f"{layer}: {network[layer]}"
+
+
+def test_every_cell_with_forcing_is_predicted(made: Made) -> None:
+    with xr.open_zarr(made.store, chunks=None) as store:
+        mean = store["soil_moisture"].transpose("depth", "time", "lat", "lon").values
+    filled = np.isfinite(mean)
+    land = filled.any(axis=(0, 1))
+    assert land.sum() == made.case.cells
+    assert filled[..., land].all()
+    assert len(made.case.pearson_r) == mean.shape[0]
