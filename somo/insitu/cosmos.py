@@ -51,8 +51,10 @@ def read_stations(url: str, stations: Mapping[str, tuple[str, ...]], archive: st
         places = _read_places(fs, base, url)
         for station, (path,) in stations.items():
             try:
+                if station not in places:
+                    raise ValueError(f"no place in General_ information*.csv for {station}")
                 yield _read_station(fs.cat_file(path), station, places[station], archive)
-            except (ValueError, KeyError, OSError) as error:
+            except (ValueError, OSError) as error:
                 name = PurePosixPath(path).name
                 yield Sensor.unreadable(archive, NETWORK, station, "CRNS", f"{name} cannot be read: {error}")
 

@@ -8,7 +8,6 @@ from functools import lru_cache
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from somo.core.grid import Grid
 from somo.synthetic.fields import Array, Waves, generator
@@ -148,25 +147,17 @@ def _draw(
 
 
 def rain_of(storms: Storms, grid: Grid, day: int) -> Array:
-    """[lat, lon] rain in mm that storms leave on a day: Gaussian footprints at a few moments of it."""
-    rain = np.zeros(grid.shape)
-    for moment in day + (np.arange(STEPS_PER_DAY) + 0.5) / STEPS_PER_DAY:
-        age = moment - storms.start_day
-        for i in np.flatnonzero((age >= 0) & (age < storms.life_days)):
-            lat = storms.lat[i] + storms.northward[i] * age[i]
-            lon = storms.lon[i] + storms.eastward[i] * age[i]
-            rows, columns = _reach(grid.lat, lat, storms.radius_deg[i]), _reach(grid.lon, lon, storms.radius_deg[i])
-            if not (len(rows) and len(columns)):
-                continue
-            north = np.exp(-0.5 * ((grid.lat[rows] - lat) / storms.radius_deg[i]) ** 2)
-            east = np.exp(-0.5 * ((grid.lon[columns] - lon) / storms.radius_deg[i]) ** 2)
-            strength = storms.rate_mm_d[i] * np.sin(np.pi * age[i] / storms.life_days[i]) / STEPS_PER_DAY
-            rain[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += strength * np.outer(north, east)
-    return rain
-
-
-def _reach(centres: Array, at: float, radius_deg: float) -> NDArray[np.int64]:
-    return np.flatnonzero(np.abs(centres - at) < 3 * radius_deg)
+    """[lat, lon] rain in mm that storms leave on a day: the Gaussian footprints they have at a few moments of it."""
+    moment = day + (np.arange(STEPS_PER_DAY) + 0.5)[:, None] / STEPS_PER_DAY
+    age = moment - storms.start_day
+    when, which = np.nonzero((age >= 0) & (age < storms.life_days))
+    age, radius = age[when, which], storms.radius_deg[which, None]
+    lat = storms.lat[which] + storms.northward[which] * age
+    lon = storms.lon[which] + storms.eastward[which] * age
+    strength = storms.rate_mm_d[which] * np.sin(np.pi * age / storms.life_days[which]) / STEPS_PER_DAY
+    north = np.exp(-0.5 * ((grid.lat - lat[:, None]) / radius) ** 2)
+    east = np.exp(-0.5 * ((grid.lon - lon[:, None]) / radius) ** 2)
+    return (strength[:, None] * north).T @ east
 
 
 def top_of_atmosphere(lat: Array, day: int) -> Array:
