@@ -4,18 +4,19 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 BIN := .venv/bin
 READY := .venv/.ready
+VIEWER := somo/publish/viewer
 
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test lint bench stack lock
+.PHONY: viewer page demo test lint bench stack lock
 .DEFAULT_GOAL := demo
 
-demo: $(READY)
+demo: $(READY) page
 	$(BIN)/somo demo
 
-test: $(READY)
+test: $(READY) page
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
@@ -29,6 +30,16 @@ bench: $(READY)
 
 stack: $(READY)
 	$(BIN)/somo stack
+
+# The web page beside the data; built where there is Node.js, and carried by the wheel.
+viewer: $(VIEWER)/dist/index.html
+
+$(VIEWER)/dist/index.html: $(wildcard $(VIEWER)/*.json $(VIEWER)/*.js $(VIEWER)/index.html $(VIEWER)/src/*)
+	cd $(VIEWER) && npm ci --no-audit --no-fund --loglevel=error && npm run build
+
+page:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory viewer; \
+	else echo "no Node.js here: the web page is left out; install Node.js 20 and run make viewer"; fi
 
 # torch alone and by exact version first: together with ranges pip fetches gigabytes of CUDA packages.
 $(READY): requirements.lock

@@ -21,6 +21,8 @@ from somo.publish import attributes, drought, series, zarr
 STORE = "drought.zarr"
 BLOCK_WINDOWS = 360
 CHUNK_WINDOWS = 4
+BY_WINDOW = ("anomaly", "percentile", "drought_class")
+BY_SEASON = ("climatology_mean", "climatology_std")
 CLIMATOLOGY = ("depth", "season", "lat", "lon")
 STEPS = {
     "anomaly": 1e-3,
@@ -167,9 +169,9 @@ def write_tile(
     url = join(version_url, STORE)
     for block in range(fields.blocks(len(windows.ends))):
         part = fields.block_days(block, len(windows.ends))
-        by_window = {name: whole[name][:, part] for name in ("anomaly", "percentile", "drought_class")}
+        by_window = {name: whole[name][:, part] for name in BY_WINDOW}
         zarr.write_region(url, fields, block, tile, by_window, side)
-    by_season = {name: whole[name] for name in ("climatology_mean", "climatology_std")}
+    by_season = {name: whole[name] for name in BY_SEASON}
     zarr.write_region(url, points, 0, tile, by_season, side)
 
 
@@ -212,7 +214,10 @@ def publish(version_url: str, product: Product, windows: Windows, side: int) -> 
     ds = template(product, grid, windows, fields, points)
     keys = {"name": "default", "separator": SEPARATORS[side]}
     encoding = {str(n): {"_FillValue": None, "chunk_key_encoding": keys, **own.get(str(n), {})} for n in ds.variables}
-    zarr.publish_group(join(version_url, STORE), ds, encoding)
+    url = join(version_url, STORE)
+    zarr.fill_empty(url, fields, BY_WINDOW, len(windows.ends), side)
+    zarr.fill_empty(url, points, BY_SEASON, windows.seasons, side)
+    zarr.publish_group(url, ds, encoding)
 
 
 def template(product: Product, grid: Grid, windows: Windows, fields: Layout, points: Layout) -> xr.Dataset:

@@ -12,7 +12,7 @@ import xarray as xr
 from somo.core.grid import Grid
 from somo.core.layout import Layout, Tile, shard_key
 from somo.core.product import Product
-from somo.core.storage import StorageError, exists, filesystem, join, zarr_store
+from somo.core.storage import StorageError, filesystem, join, zarr_store
 from somo.publish import zarr
 from somo.publish.attributes import FINAL
 
@@ -82,8 +82,7 @@ def publish(product: Product, version_url: str, side: int) -> None:
     """Make the days of the first store visible in this one, in one put."""
     ds, layout = template(product, join(version_url, zarr.STORE))
     url = join(version_url, STORE)
-    empty = [t for t in layout.tiles() if not exists(join(url, shard_key(zarr.FIELDS[0], side, 0, t)))]
-    ds.attrs["tiles_without_land"] = " ".join(f"{row},{column}" for row, column in empty)
+    zarr.fill_empty(url, layout, zarr.FIELDS, ds.sizes["time"], side)
     zarr.publish(url, ds, layout, side)
 
 

@@ -59,11 +59,10 @@ export class Version {
     const url = new URL(`v${name}/`, root);
     const collection = await json<Collection>(new URL("collection.json", url));
     const at = (key: string) => new URL(collection.assets[key]!.href + "/", url);
-    const sea = new Set<string>();
     const [maps, series, drought] = await Promise.all([
-      openStore(at("zarr"), sea),
-      openStore(at("zarr-series"), sea),
-      collection.assets["drought"] ? openStore(at("drought"), sea) : null,
+      openStore(at("zarr")),
+      openStore(at("zarr-series")),
+      collection.assets["drought"] ? openStore(at("drought")) : null,
     ]);
     const axes = await readAxes(maps);
     const bounds = await read1d<Float64Array>(maps, "depth_bnds");
@@ -157,18 +156,10 @@ async function json<T>(url: URL): Promise<T> {
   return (await response.json()) as T;
 }
 
-/** Opens a store with its consolidated metadata; the store for series names the tiles without land, never asked for. */
-async function openStore(url: URL, sea: Set<string>) {
-  const fetching = async (request: Request): Promise<Response> => {
-    const shard = /\/c[/.]\d+[/.]\d+[/.](\d+)[/.](\d+)$/.exec(new URL(request.url).pathname);
-    if (shard && sea.has(`${shard[1]},${shard[2]}`)) return new Response(null, { status: 404 });
-    return sliced(request, await fetch(request));
-  };
+async function openStore(url: URL) {
+  const fetching = async (request: Request) => sliced(request, await fetch(request));
   const remote = new zarr.FetchStore(url, { fetch: fetching, useSuffixRequest: true });
-  const store = zarr.withByteCaching(await zarr.withConsolidatedMetadata(remote, { format: "v3" }), { cache: lru() });
-  const group = await zarr.open.v3(store, { kind: "group" });
-  for (const tile of String(group.attrs["tiles_without_land"] ?? "").split(" ")) sea.add(tile);
-  return store;
+  return zarr.withByteCaching(await zarr.withConsolidatedMetadata(remote, { format: "v3" }), { cache: lru() });
 }
 
 /** Servers that know no ranges answer with the whole object: take the part that was asked for. */

@@ -1,0 +1,128 @@
+"""What a stranger can do with the bucket: read what is published, and nothing else."""
+
+import json
+from uuid import uuid4
+
+import pytest
+import xarray as xr
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from botocore.session import get_session
+
+import somo
+from flows.access import open_bucket, policy, split
+from somo.core.storage import StorageError, join, put
+from somo.publish.catalog import catalog_document
+from somo.publish.manifest import describe, encode, list_objects, pointer, verify, write_manifest
+from tests.publish import made
+
+pytestmark = pytest.mark.s3
+
+
+@pytest.fixture(scope="module")
+def root(s3):
+    """A small released version, and private objects beside it."""
+    root = f"s3://{s3.bucket}/{uuid4().hex[:8]}"
+    declared = made.product()
+    version_url = made.write_store(declared, root)
+    digest = write_manifest(version_url, describe(version_url, list_objects(version_url)))
+    catalog = encode(catalog_document(declared, ["1.0.0"]))
+    put(join(root, "catalog.json"), catalog)
+    put(join(root, "latest.json"), pointer("1.0.0", {"v1.0.0": digest}, {"1.0.0": "2026-11-22"}, catalog))
+    put(join(root, "viewer/index.html"), b"<p>page</p>")
+    for private in ("models/ab/ensemble.json", "targets/ab.parquet", "references/t/ab.parquet", "vault.txt"):
+        put(join(root, private), b"private")
+    open_bucket(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def stranger(s3):
+    config = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"}, retries={"max_attempts": 1})
+    return get_session().create_client("s3", "us-east-1", endpoint_url=s3.endpoint, config=config)
+
+
+def refused(call, **arguments):
+    with pytest.raises(ClientError) as error:
+        call(**arguments)
+    return error.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["latest.json", "catalog.json", "viewer/index.html", "v1.0.0/manifest.json", "v1.0.0/soil_moisture.zarr/zarr.json"],
+)
+def test_what_is_published_can_be_read(root, stranger, key):
+    bucket, prefix = split(root)
+    assert stranger.get_object(Bucket=bucket, Key=prefix + key)["Body"].read()
+
+
+@pytest.mark.parametrize(
+    "key", ["models/ab/ensemble.json", "targets/ab.parquet", "references/t/ab.parquet", "vault.txt"]
+)
+def test_what_is_not_published_is_refused(root, stranger, key):
+    bucket, prefix = split(root)
+    assert refused(stranger.get_object, Bucket=bucket, Key=prefix + key)
+    assert refused(stranger.head_object, Bucket=bucket, Key=prefix + key)
+
+
+def test_listing_is_refused(root, stranger):
+    bucket, prefix = split(root)
+    assert refused(stranger.list_objects_v2, Bucket=bucket)
+    assert refused(stranger.list_objects_v2, Bucket=bucket, Prefix=prefix + "models/")
+    assert refused(stranger.list_buckets)
+
+
+@pytest.mark.parametrize("key", ["v1.0.0/new.nc", "latest.json", "models/new", "new.txt"])
+def test_writing_and_deleting_is_refused(root, stranger, key):
+    bucket, prefix = split(root)
+    where = {"Bucket": bucket, "Key": prefix + key}
+    assert refused(stranger.put_object, Body=b"x", **where)
+    assert refused(stranger.delete_object, **where)
+    assert refused(stranger.create_multipart_upload, **where)
+    assert refused(stranger.put_bucket_policy, Bucket=bucket, Policy=json.dumps(policy(bucket, prefix)))
+
+
+def test_a_page_of_another_origin_may_read(root, stranger, s3):
+    bucket, prefix = split(root)
+    seen = stranger.meta.events
+
+    def ask(request, **_):
+        request.headers["Origin"] = "https://elsewhere.example"
+
+    seen.register("before-send.s3.GetObject", ask)
+    try:
+        headers = stranger.get_object(Bucket=bucket, Key=f"{prefix}latest.json")["ResponseMetadata"]["HTTPHeaders"]
+    finally:
+        seen.unregister("before-send.s3.GetObject", ask)
+    assert headers["access-control-allow-origin"] in ("*", "https://elsewhere.example")
+
+
+@pytest.mark.parametrize("chunks", [None, {}], ids=["plain", "dask"])
+@pytest.mark.parametrize("kind", ["s3", "http", "somo"])
+def test_zarr_opens_anonymously(root, s3, kind, chunks):
+    expected = made.values(made.product(), 388)[0][1, 59, 4, 5]
+    path = f"{root}/v1.0.0/soil_moisture.zarr"
+    if kind == "somo":
+        ds = somo.open(root)
+        ds = ds if chunks is None else ds.chunk(chunks)
+    elif kind == "http":
+        ds = xr.open_zarr(path.replace("s3://", f"{s3.endpoint}/"), consolidated=True, chunks=chunks)
+    else:
+        options = {"anon": True, "endpoint_url": s3.endpoint}
+        ds = xr.open_zarr(path, consolidated=True, chunks=chunks, storage_options=options)
+    value = ds["soil_moisture"].isel(depth=1, time=59, lat=4, lon=5)
+    assert abs(float(value) - expected) <= 5e-5
+    assert ds["soil_moisture"].isel(depth=0, time=0).isnull().sum() == 4
+
+
+def test_anonymous_verification_holds(root):
+    *_, (done, total, damage) = verify(root)
+    assert done == total > 10
+    assert damage == []
+
+
+def test_only_buckets_have_access():
+    with pytest.raises(StorageError, match="S3 buckets only"):
+        open_bucket("/data/bucket")
