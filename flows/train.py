@@ -172,11 +172,12 @@ def cross_validate(
         table = pd.concat([_read_table(join(g.url, CROSSVAL)) for g in groups], ignore_index=True)
         put(join(url, CROSSVAL), _parquet(table))
         for layer, part in table.groupby("layer", sort=False):
-            console.print(f"{layer}: median r {_median_r(part, 'y_hat'):.3f}, ridge {_median_r(part, 'y_ridge'):.3f}")
+            console.print(f"{layer}: median r {median_r(part, 'y_hat'):.3f}, ridge {median_r(part, 'y_ridge'):.3f}")
     return np.mean([json.loads(read_bytes(join(g.url, IMPORTANCE))) for g in groups], axis=0)
 
 
-def _median_r(table: pd.DataFrame, column: str) -> float:
+def median_r(table: pd.DataFrame, column: str) -> float:
+    """Median over cells of the correlation between targets and a column of predictions."""
     by_cell = table.groupby(["domain", "cell"])[["y", column]]
     return float(np.nanmedian([part["y"].corr(part[column]) for _, part in by_cell if len(part) > 2] or [np.nan]))
 
@@ -190,9 +191,15 @@ def judge_fold(product: Product, samples: str, folds: NDArray[np.int64], group: 
     put(join(group.url, IMPORTANCE), json.dumps(importance.tolist()).encode())
 
 
-def score_fold(product: Product, samples: str, folds: NDArray[np.int64], group: Group) -> pd.DataFrame:
-    """Targets beside out-of-fold predictions of network and ridge regression, one row a cell, layer and day."""
+def score_fold(
+    product: Product, samples: str, folds: NDArray[np.int64], group: Group, earliest: int = 0
+) -> pd.DataFrame:
+    """Targets beside out-of-fold predictions of network and ridge regression, one row a cell, layer and day.
+
+    Days of the forcing before `earliest` are left out.
+    """
     data, networks, test, first = _left_out(product, samples, folds, group)
+    first = max(first, earliest)
     y_hat = predict_blocks(networks, data, test, product.sequence, first).numpy()
     tables = []
     for i, layer in enumerate(data.layers):

@@ -254,6 +254,41 @@ class Training(_Declared):
     patience: int = Field(default=5, ge=1)
 
 
+class Range(_Declared):
+    """Values between two bounds that a search may try; whole numbers where both bounds are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"low {self.low} and high {self.high} are no range{' of logarithms' if self.log else ''}")
+        return self
+
+
+class Search(_Declared):
+    """Hyperparameters to try: `space` names keys as `network.hidden` and gives a list of values or a `Range`."""
+
+    trials: int = Field(default=20, ge=1)
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["median", "none"] = "median"
+    seed: int = 0
+    space: dict[str, tuple[int | float | str, ...] | Range] = {}
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        allowed = {
+            f"{table}.{key}"
+            for table, model in (("network", Network), ("sequence", Sequence), ("training", Training))
+            for key in model.model_fields
+        }
+        if unknown := self.space.keys() - allowed:
+            raise ValueError(f"space names {sorted(unknown)[0]!r}; allowed are {', '.join(sorted(allowed))}")
+        return self
+
+
 class Chunks(_Declared):
     """Zarr layout: a region (a shard) of `days` x `tile_lat` x `tile_lon` cells, in chunks of `time` x `lat` x `lon`.
 
@@ -370,6 +405,7 @@ class Product(_Declared):
     network: Network = Network()
     sequence: Sequence = Sequence()
     training: Training = Training()
+    search: Search = Search()
     chunks: Chunks = Chunks()
     prediction: Prediction = Prediction()
     cluster: Cluster = Cluster()

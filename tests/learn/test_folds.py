@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from somo.core.grid import distance_km
+from somo.learn import LearnError
+from somo.learn.folds import hold_back, neighbour_groups, require_apart, spatial_folds, temporal_split
+
+LAYOUTS = st.lists(st.tuples(st.floats(36, 72), st.floats(-12, 45)), min_size=2, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LAYOUTS, st.integers(2, 6), st.sampled_from([0.0, 5.0, 50.0, 300.0]), st.integers(0, 9))
+def test_no_two_cells_closer_than_the_distance_are_split(places, n_folds, distance, seed):
+    lat, lon = np.array(places).T
+    if neighbour_groups(lat, lon, distance).max() + 1 < n_folds:
+        with pytest.raises(LearnError, match="too few for"):
+            spatial_folds(lat, lon, n_folds, distance, seed)
+        return
+    folds = spatial_folds(lat, lon, n_folds, distance, seed)
+    assert set(folds) == set(range(n_folds))
+    apart = distance_km(lat[:, None], lon[:, None], lat, lon)
+    split = folds[:, None] != folds
+    assert not (split & (apart < distance)).any()
+    assert not (split & (apart == 0)).any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(LAYOUTS, st.sampled_from([0.0, 40.0]), st.floats(0.05, 0.9), st.integers(0, 9))
+def test_cells_held_back_keep_the_distance_too(places, distance, share, seed):
+    lat, lon = np.array(places).T
+    held = hold_back(lat, lon, share, distance, seed)
+    require_apart(lat, lon, held.astype(int), distance)
+    assert not held.all()
+
+
+def test_folds_are_even_and_repeat():
+    lat, lon = np.linspace(40, 60, 23), np.zeros(23)
+    folds = spatial_folds(lat, lon, 5, seed=3)
+    assert sorted(np.bincount(folds)) == [4, 4, 5, 5, 5]
+    assert np.array_equal(folds, spatial_folds(lat, lon, 5, seed=3))
+    assert not np.array_equal(folds, spatial_folds(lat, lon, 5, seed=4))
+
+
+def test_neighbours_are_joined_through_others():
+    """Three cells in a row 11 km apart are one group at 12 km, three at 11."""
+    lat, lon = np.array([50.0, 50.1, 50.2]), np.zeros(3)
+    assert neighbour_groups(lat, lon, 12.0).tolist() == [0, 0, 0]
+    assert len(set(neighbour_groups(lat, lon, 11.0))) == 3
+
+
+def test_a_leak_is_named():
+    with pytest.raises(LearnError, match=r"50 N 0 E \(fold 0\) and 50.1 N 0 E \(fold 1\) are 11.1 km apart"):
+        require_apart(np.array([50.0, 50.1]), np.zeros(2), np.array([0, 1]), 20.0)
+
+
+def test_one_cell_holds_nothing_back():
+    assert not hold_back(np.array([50.0]), np.array([5.0]), 0.5, 0.0, 0).any()
+
+
+def test_temporal_split_holds_back_the_end():
+    assert np.flatnonzero(temporal_split(10, 2, 0.25)).tolist() == [8, 9]
