@@ -55,7 +55,11 @@ def search(product: Product, root: str, inputs: Mapping[str, Inputs], targets: s
         if nothing is declared to search, or a lookback asks for more forcing than the product declares
     """
     require_searchable(product)
-    samples = prepare(product, root, inputs, targets, client)
+    return search_samples(product, root, prepare(product, root, inputs, targets, client), client)
+
+
+def search_samples(product: Product, root: str, samples: str, client: Client) -> str:
+    """Search the declared space over a training set that is there; returns as `search`."""
     url = search_url(product, root, samples)
     study, asked = restore(product, url)
     if len(_finished(study)) < product.search.trials:
@@ -133,13 +137,13 @@ def restore(product: Product, url: str) -> tuple[optuna.Study, list[Trial]]:
         known = json.loads(read_bytes(ended if exists(ended) else join(url, "asked", f"{number}.json")))
         trial = Trial(**{**known, "scores": tuple(known["scores"])})
         if exists(ended):
-            study.add_trial(_ended(product, trial))
+            study.add_trial(ended_trial(product, trial))
         else:
             open_trials.append(trial)
     return study, open_trials
 
 
-def _ended(product: Product, trial: Trial) -> optuna.trial.FrozenTrial:
+def ended_trial(product: Product, trial: Trial) -> optuna.trial.FrozenTrial:
     return create_trial(
         state=TrialState.PRUNED if trial.pruned else TrialState.COMPLETE,
         value=float(np.mean(trial.scores)),
@@ -182,12 +186,12 @@ def _run(product: Product, samples: str, url: str, study: optuna.Study, left: li
     for future, score in pool:
         trial = running.pop(future)
         trial = Trial(trial.number, trial.values, (*trial.scores, score), False)
-        if len(trial.scores) < n_folds and not _should_prune(product, study, trial):
+        if len(trial.scores) < n_folds and not should_prune(product, study, trial):
             start(trial)
             continue
         trial = Trial(trial.number, trial.values, trial.scores, len(trial.scores) < n_folds)
         put(join(url, "ended", f"{trial.number}.json"), _json(trial))
-        study.add_trial(_ended(product, trial))
+        study.add_trial(ended_trial(product, trial))
         console.print(f"trial {trial.number}: r {np.mean(trial.scores):.3f}{' (pruned)' if trial.pruned else ''}")
         refill()
 
@@ -201,7 +205,7 @@ def _ask(product: Product, study: optuna.Study, url: str, number: int) -> Trial:
     return trial
 
 
-def _should_prune(product: Product, study: optuna.Study, trial: Trial) -> bool:
+def should_prune(product: Product, study: optuna.Study, trial: Trial) -> bool:
     """Whether the pruner gives up a trial after the folds it has."""
     steps = dict(enumerate(np.cumsum(trial.scores) / np.arange(1, len(trial.scores) + 1)))
     known = create_trial(

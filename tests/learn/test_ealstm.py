@@ -113,10 +113,18 @@ def test_equals_neuralhydrology(shape, tmp_path):
 
 def neuralhydrology_settings(n_dynamic: int, n_static: int, hidden: int) -> dict:
     return {
-        "model": "ealstm", "head": "regression", "hidden_size": hidden, "output_dropout": 0.0, "target_variables": ["y"],
-        "dynamic_inputs": [f"d{i}" for i in range(n_dynamic)], "static_attributes": [f"s{i}" for i in range(n_static)],
-        "initial_forget_bias": 1.0, "use_basin_id_encoding": False, "predict_last_n": 1, "seq_length": 5,
-    }  # fmt: skip
+        "model": "ealstm",
+        "head": "regression",
+        "hidden_size": hidden,
+        "output_dropout": 0.0,
+        "target_variables": ["y"],
+        "dynamic_inputs": [f"d{i}" for i in range(n_dynamic)],
+        "static_attributes": [f"s{i}" for i in range(n_static)],
+        "initial_forget_bias": 1.0,
+        "use_basin_id_encoding": False,
+        "predict_last_n": 1,
+        "seq_length": 5,
+    }
 
 
 def their_weights(net: EALSTM) -> dict[str, torch.Tensor]:
