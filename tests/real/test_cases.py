@@ -43,7 +43,7 @@ class Case:
 CASES = (
     Case("us-grid", 412, {"layer1": 0.77}, {"layer1": 0.037}, {"epochs": 16, "hidden": 32, "learning_rate": 2e-2}),
     Case("us-stations", 133, {"layer1": 0.78, "layer2": 0.67, "layer3": 0.62}, brief={"epochs": 35}),
-    Case("eu-basins", 6, {"layer1": 0.88, "layer2": 0.86, "layer3": 0.85}, brief={"epochs": 30}),
+    Case("eu-basins", 6, {"layer1": 0.88, "layer2": 0.86, "layer3": 0.85}, brief={"epochs": 15}),
 )
 
 
