@@ -152,7 +152,7 @@ def layouts(product: Product, shape: tuple[int, int]) -> tuple[Layout, Layout]:
     maps, points = Layout.of(product, shape), series.layout_of(product, shape)
     n = 365 // product.drought.every_days
     fields = Layout(maps.layers, shape, BLOCK_WINDOWS, (CHUNK_WINDOWS, *maps.chunk[1:]), maps.tile)
-    return fields, Layout(maps.layers, shape, n, (n, *points.chunk[1:]), maps.tile)
+    return fields, Layout(maps.layers, shape, n, (n, *points.chunk[1:]), points.tile)
 
 
 def write_tile(

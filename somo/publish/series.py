@@ -4,6 +4,7 @@ No single chunking answers both a map and a series of 18 years fast enough, so t
 whole blocks of days and tiles of cells. Values are copied packed; the two stores agree bit for bit.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +26,8 @@ def layout_of(product: Product, shape: tuple[int, int]) -> Layout:
     """Blocks of a whole number of the first store's blocks, about six years; tiles as there."""
     maps = Layout.of(product, shape)
     days = maps.days * max(1, round(BLOCK_DAYS / maps.days))
-    chunk = (days, _near(maps.tile[0], CHUNK_CELLS), _near(maps.tile[1], CHUNK_CELLS))
-    return Layout(maps.layers, shape, days, chunk, maps.tile)
+    (rows, high), (columns, wide) = (_cut(tile, cells) for tile, cells in zip(maps.tile, shape, strict=True))
+    return Layout(maps.layers, shape, days, (days, rows, columns), (high, wide))
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,10 @@ def visible(source: str) -> zarr.Visible:
     return seen
 
 
-def _near(n: int, wanted: int) -> int:
-    """Divisor of n nearest to `wanted`."""
-    return min((d for d in range(1, n + 1) if n % d == 0), key=lambda d: (abs(d - wanted), d))
+def _cut(tile: int, cells: int) -> tuple[int, int]:
+    """Cells of one chunk and one tile along an axis; a tile that spans the axis may reach beyond it to be divisible."""
+    if tile >= cells:
+        chunk = min(CHUNK_CELLS, cells)
+        return chunk, math.ceil(cells / chunk) * chunk
+    divisors = (d for d in range(1, tile + 1) if tile % d == 0)
+    return min(divisors, key=lambda d: (abs(d - CHUNK_CELLS), d)), tile

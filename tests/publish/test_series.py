@@ -65,6 +65,12 @@ def test_chunks_divide_the_tile_of_the_real_grid():
     assert layout.blocks(6575) == 4
 
 
+def test_one_tile_of_a_prime_number_of_cells_is_cut_too():
+    declared = made.product(chunks={"time": 8})
+    layout = series.layout_of(declared, (71, 113))
+    assert (layout.chunk[1:], layout.tile) == ((8, 8), (72, 120))
+
+
 def test_without_the_first_store_the_remedy_is_named(tmp_path):
     layout = Layout(2, (6, 8), 4, (4, 3, 4), (6, 8))
     with pytest.raises(StorageError, match="run the stage produce first"):
