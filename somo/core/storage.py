@@ -86,7 +86,10 @@ def exists(url: str) -> bool:
         fs.invalidate_cache()
         return bool(fs.exists(path))
 
-    return patiently(url, ask)
+    try:
+        return patiently(url, ask)
+    except PermissionError as error:
+        raise StorageError(f"{url}: may not be looked at ({error}); check the credentials and their rights") from error
 
 
 def read_bytes(url: str) -> bytes:

@@ -5,7 +5,6 @@ array and `.zmetadata`, written last. Files that share one encoding form one Zar
 the root attributes (`somo`) holds files, fingerprints, times, coordinates and decoding, so opening costs one read.
 """
 
-import base64
 import io
 import json
 import math
@@ -26,6 +25,14 @@ from somo.forcing.sources import SourceFile
 
 FORMAT = 2
 RECORDS = 50_000
+TABLE = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("raw", pa.binary()),
+    ]
+)
 Row = tuple[int, str | None, int, int, bytes | None]
 
 
@@ -117,10 +124,7 @@ def _rows(group: Sequence[Scan], shape: Sequence[int]) -> list[Row]:
         for place, value in scan.chunks.items():
             i, *rest = (int(v) for v in place.split("."))
             flat = int(np.ravel_multi_index((i + before, *rest), shape))
-            if isinstance(value, str):
-                rows.append((flat, None, 0, 0, base64.b64decode(value)))
-            else:
-                rows.append((flat, scan.url, value[0], value[1], None))
+            rows.append((flat, scan.url, value[0], value[1], None))
         before += math.ceil(scan.count / scan.array["chunks"][0])
     return rows
 
@@ -148,10 +152,9 @@ def _write_table(url: str, n: int, rows: Sequence[Row]) -> None:
 
 
 def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:
-    types = {"path": pa.string(), "offset": pa.int64(), "size": pa.int64(), "raw": pa.binary()}
-    table = pa.table({name: pa.array(values, types[name], from_pandas=True) for name, values in columns.items()})
+    arrays = [pa.array(columns[field.name], field.type, from_pandas=True) for field in TABLE]
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_statistics=False)
+    pq.write_table(pa.table(arrays, schema=TABLE), buffer, compression="zstd", write_statistics=["offset", "size"])
     return buffer.getvalue()
 
 

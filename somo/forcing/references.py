@@ -1,6 +1,5 @@
 """Source file -> positions of its chunks (kerchunk); many files -> groups of one array each, strictly checked."""
 
-import base64
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from somo.forcing.units import require_declared_units
 
 DAY_SECONDS = 86_400
 COORDINATE_TOLERANCE_DEG = 1e-4
-INLINE_BYTES = 65_536
 DECODING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "units")
 FINAL_EXPVER = 1
 
@@ -34,7 +32,7 @@ class Scan:
     ----------
     array : Zarr version 2 metadata of the variable
     attrs : its CF decoding attributes as {name: [value, dtype]}
-    chunks : {"i.j.k": [offset, size]} in the file, or {"i.j.k": base64 text} where HDF5 left a filter out
+    chunks : {"i.j.k": [offset, size]} in the file
     start, step, count : times in seconds since 1970-01-01; `step` is 0 for a single time
     lat, lon : coordinates as stored, degrees
     dims : names of the variable's dimensions
@@ -46,7 +44,7 @@ class Scan:
     variable: str
     array: dict[str, Any]
     attrs: dict[str, list[Any]]
-    chunks: dict[str, list[int] | str]
+    chunks: dict[str, list[int]]
     start: int
     step: int
     count: int
@@ -124,9 +122,7 @@ class _OneVariable(h5py.File):
 
 def _positions(h5: _OneVariable, url: str) -> dict[str, Any]:
     """kerchunk's references of the variable; nothing if kerchunk cannot translate it."""
-    translator = SingleHdf5ToZarr(
-        h5, url, inline_threshold=0, unsupported_inline_threshold=INLINE_BYTES, error="ignore"
-    )
+    translator = SingleHdf5ToZarr(h5, url, inline_threshold=0, unsupported_inline_threshold=0, error="ignore")
     try:
         return translator.translate()["refs"]
     finally:
@@ -200,20 +196,16 @@ def _decoding(url: str, name: str, source: Source, variable: h5py.Dataset) -> di
     return attrs
 
 
-def _chunks(file: SourceFile, variable: str, found: dict[str, Any]) -> dict[str, list[int] | str]:
+def _chunks(file: SourceFile, variable: str, found: dict[str, Any]) -> dict[str, list[int]]:
     size = int(file.fingerprint.split("-", 1)[0])
-    chunks: dict[str, list[int] | str] = {}
+    chunks = {}
     for key, value in found.items():
         field, _, place = key.rpartition("/")
         if field != variable or place.startswith(".z"):
             continue
-        if isinstance(value, str):
-            raw = base64.b64decode(value[7:]) if value.startswith("base64:") else value.encode()
-            chunks[place] = base64.b64encode(raw).decode()
-        elif value[1] + value[2] > size:
+        if value[1] + value[2] > size:
             raise ForcingError(f"{file.url}: chunk {place} of {variable} lies beyond the file's end; replace it")
-        else:
-            chunks[place] = [int(value[1]), int(value[2])]
+        chunks[place] = [int(value[1]), int(value[2])]
     return chunks
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fsspec import AbstractFileSystem
 
 from somo.core.product import Product, Source
-from somo.core.storage import filesystem, version_of
+from somo.core.storage import filesystem, fingerprint, version_of
 
 ONE_DAY = dt.timedelta(days=1)
 
@@ -102,7 +102,7 @@ def _list(urls: Iterable[str]) -> dict[str, SourceFile]:
         if folder not in folders:
             folders[folder] = _listing(fs, folder)
         if (info := folders[folder].get(path)) is not None:
-            found[url] = SourceFile(url, version_of(info))
+            found[url] = SourceFile(url, version_of(info) if {"ETag", "mtime"} & info.keys() else fingerprint(url))
     return found
 
 

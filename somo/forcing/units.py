@@ -84,14 +84,14 @@ def to_canonical(name: str, source: Source) -> tuple[float, float]:
 
 
 def require_declared_units(url: str, name: str, source: Source, units: str) -> None:
-    """A file's own units must mean what is declared; units that nobody knows count as absent.
+    """A file's own units must mean what is declared; none, or units that nobody knows, contradict nothing.
 
     Raises
     ------
     ForcingError
         naming the file and both units
     """
-    if parse_units(units) is None or conversion(units, source.units) == (1.0, 0.0):
+    if not units.strip() or parse_units(units) is None or conversion(units, source.units) == (1.0, 0.0):
         return
     raise ForcingError(
         f"{url}: {source.variable} has units {units!r}, but forcing.{name} declares {source.units!r}; "

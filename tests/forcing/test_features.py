@@ -1,0 +1,101 @@
+"""Daily values, dryness, static features: hand-computed numbers and properties."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from somo.core.product import Source, Static
+from somo.forcing.features import DailySteps, aridity, daily_steps, fill_gaps, static_features, to_daily, within_cells
+from somo.forcing.sources import ForcingError
+from somo.forcing.static import Moments
+
+
+def _source(**changes):
+    return Source.model_validate({"url": "x", "variable": "v", "units": "m", **changes})
+
+
+@pytest.mark.parametrize(
+    ("declared", "steps"),
+    [
+        ({}, DailySteps(0, 1, 1, False)),
+        ({"frequency": "sub-daily"}, DailySteps(0, 1, 8, False)),
+        ({"frequency": "sub-daily", "kind": "accumulated"}, DailySteps(8, 8, 1, False)),
+        ({"frequency": "sub-daily", "kind": "accumulated", "accumulation": "step"}, DailySteps(1, 1, 8, True)),
+    ],
+)
+def test_steps_of_a_day(declared, steps):
+    assert daily_steps(_source(**declared), 10_800) == steps
+
+
+@given(st.integers(1, 5), st.integers(1, 24), st.booleans(), st.integers(0, 99))
+def test_daily_values_equal_a_plain_loop(days, count, total, seed):
+    values = np.random.default_rng(seed).normal(size=(days * count, 2, 3)).astype("float32")
+    got = to_daily(values, DailySteps(0, 1, count, total))
+    for day in range(days):
+        part = values[day * count : (day + 1) * count].astype("float64")
+        want = part.sum(0) if total else part.mean(0)
+        np.testing.assert_allclose(got[day], want, rtol=1e-5, atol=1e-6)
+
+
+def test_a_missing_step_makes_the_day_missing():
+    values = np.array([1.0, np.nan, 3.0, 5.0]).reshape(4, 1, 1)
+    assert np.isnan(to_daily(values, DailySteps(0, 1, 2, False))[:, 0, 0]).tolist() == [True, False]
+
+
+def test_aridity_by_hand():
+    """86.4 W m-2 evaporate 86.4 * 86400 / 2.45e6 = 3.046922 mm d-1; over 2 mm d-1 of rain: 1.523461."""
+    assert aridity(np.array([86.4]), np.array([2.0]))[0] == pytest.approx(1.523461, abs=1e-6)
+    assert np.isfinite(aridity(np.array([100.0]), np.array([0.0]))[0])
+
+
+def test_gaps_take_the_mean_of_land():
+    values = np.array([[1.0, np.nan, 3.0, 100.0]])
+    land = np.array([[True, True, True, False]])
+    assert fill_gaps(values, land).tolist() == [[1.0, 2.0, 3.0, 100.0]]
+
+
+def test_a_missing_class_gets_the_shares_of_the_others():
+    static = Static(url="x", variable="v", categories=(1, 2), gaps="mean")
+    got = static_features("k", static, np.array([[1.0, 2.0, 2.0, np.nan]]), np.ones((1, 4), bool))
+    assert got["k_1"][0, 3] == pytest.approx(1 / 3)
+    assert got["k_2"][0, 3] == pytest.approx(2 / 3)
+
+
+def test_an_undeclared_class_on_land_is_refused():
+    static = Static(url="file.nc", variable="v", categories=(1,))
+    with pytest.raises(ForcingError, match=r"static\.k: class 5 occurs in file\.nc"):
+        static_features("k", static, np.array([[1.0, 5.0]]), np.ones((1, 2), bool))
+
+
+def test_statistics_within_cells_by_hand():
+    fine = np.array([[1.0, 3.0, 9.0, np.nan], [5.0, 7.0, 9.0, 2.0]])
+    row, column = np.array([0, 0]), np.array([0, 0, 1, -1])
+    assert within_cells(fine, row, column, (1, 3), "mean")[0].tolist()[:2] == [4.0, 9.0]
+    assert within_cells(fine, row, column, (1, 3), "std")[0, 0] == pytest.approx(np.sqrt(5))
+    assert np.isnan(within_cells(fine, row, column, (1, 3), "mean")[0, 2])
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(0, 99))
+def test_moments_of_parts_add_up_to_those_of_the_whole(lengths, seed):
+    rng = np.random.default_rng(seed)
+    values = rng.normal(280, 5, (sum(lengths), 2, 2)).astype("float32")
+    values[rng.random(values.shape) < 0.2] = np.nan
+    edges = np.concatenate([[0], np.cumsum(lengths)])
+    parts = [Moments.of(values[a:b], 100 + a) for a, b in pairwise(edges)]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    known = np.isfinite(values)
+    assert total.count.tolist() == known.sum(0).tolist()
+    mean = np.where(known.any(0), np.nansum(values, 0, dtype="f8") / np.maximum(known.sum(0), 1), np.nan)
+    np.testing.assert_allclose(total.mean, mean, rtol=1e-6)
+    for row, column in np.ndindex(2, 2):
+        series = values[:, row, column].astype("f8")
+        series = series[np.isfinite(series)]
+        if len(series) > 1:
+            np.testing.assert_allclose(total.std[row, column], series.std(ddof=1), rtol=1e-3, atol=1e-2)
+        gaps = np.flatnonzero(~known[:, row, column])
+        assert total.gap[row, column] == (100 + gaps[0] if len(gaps) else np.iinfo("int32").max)
