@@ -14,8 +14,6 @@ from somo.forcing.static import open_static
 from somo.validate.groups import climate_class
 from somo.validate.published import Published
 
-EVERY_DAYS = 7
-"""Every so many days of the forcing make the climate of a map; it is for figures and classes, not for learning."""
 FREEZING_K = 273.15
 
 
@@ -46,7 +44,7 @@ def _means(product: Product, domain: str, inputs: Inputs) -> dict[str, np.ndarra
     """Long-term mean of temperature (degC), precipitation and net radiation, where declared: [lat, lon]."""
     ds = open_forcing(product, domain, inputs.references)
     wanted = [n for n in ("air_temperature", "precipitation", "net_radiation") if n in ds]
-    mean = ds[wanted].isel(time=slice(None, None, EVERY_DAYS)).mean("time").compute()
+    mean = ds[wanted].mean("time").compute()
     found = {name: mean[name].values.astype(np.float64) for name in wanted}
     if "air_temperature" in found:
         found["air_temperature"] -= FREEZING_K

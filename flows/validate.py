@@ -154,9 +154,8 @@ def _regions(case: Case) -> Section:
 
 
 def _independent(case: Case) -> Section:
-    from somo.validate.intercomparison import independent_section
-
     from flows.targets import build_targets, sensors_url
+    from somo.validate.intercomparison import independent_section
 
     url = build_targets(case.product, case.root, case.inputs, case.client, role="independent")
     targets, sensors = (pd.read_parquet(io.BytesIO(read_bytes(u))) for u in (url, sensors_url(url)))
@@ -243,4 +242,5 @@ def inputs_key(product: Product, version_url: str) -> str:
 
 def _about(product: Product, published: Published) -> dict[str, str]:
     title = product.publication.title or product.name
-    return {"title": title, "version": product.version, "period": published.period, "url": published.url}
+    where = {"period": published.period, "url": published.url}
+    return {"title": title, "version": product.version, **where, "note": product.publication.summary}

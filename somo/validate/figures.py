@@ -148,7 +148,10 @@ def draw_boxes(ax: Axes, groups: Mapping[str, NDArray], colours: Mapping[str, st
         ax.bar(position, high - low, 0.6, low, color=colours[name], alpha=0.55, edgecolor="#222222", linewidth=0.7)
         ax.plot([position - 0.3, position + 0.3], [middle, middle], color="#222222", linewidth=1.2)
         ax.plot(position, finite.mean(), marker="^", color="#222222", markersize=6)
-    ax.set_xticks(range(len(groups)), [f"{k}\nn={np.isfinite(v).sum()}" for k, v in groups.items()], fontsize=7.5)
+    names = [f"{name}\nn={np.isfinite(values).sum()}" for name, values in groups.items()]
+    ax.set_xticks(range(len(groups)), names, fontsize=7.5 if len(groups) < 6 else 6.5)
+    ax.use_sticky_edges = False
+    ax.margins(y=0.08)
     ax.grid(axis="x", visible=False)
 
 
@@ -165,10 +168,10 @@ def draw_points(ax: Axes, series: pd.Series, colour: str, label: str) -> None:
     _name_days(ax)
 
 
-def legend_below(figure: Figure, ax: Axes) -> None:
+def legend_below(figure: Figure, ax: Axes, markerscale: float = 1.0) -> None:
     """One legend for the whole figure, of what is drawn in `ax`."""
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), markerscale=3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), markerscale=markerscale)
 
 
 def _name_days(ax: Axes) -> None:

@@ -43,7 +43,7 @@ def independent_section(
             f"{published.url}: all {len(left_out)} cells of the independent stations were used in training; "
             'declare other archives with role = "independent"'
         )
-    cells = np.sort(kept["cell"].unique())
+    cells, names = np.sort(kept["cell"].unique()), (name, *compared)
     estimates = estimates_at(published, name, compared, cells)
     pairs = estimates.merge(kept[["cell", "layer", "time", "y"]], on=["cell", "layer", "time"])
     scores = cell_scores(pairs, BY, min_days=LEAST_DAYS)
@@ -54,7 +54,7 @@ def independent_section(
         f"All products interpolated bilinearly. n = {len(kept)} measured cell-days, "
         f"{kept['time'].min():%Y-%m-%d} to {kept['time'].max():%Y-%m-%d}."
     )
-    return _section("fig5a", "At independent stations (Fig 5a)", caption, scores, {"left_out": left_out})
+    return _section("fig5a", "At independent stations (Fig 5a)", caption, scores, names, {"left_out": left_out})
 
 
 def everywhere_section(published: Published, name: str, compared: Mapping[str, xr.Dataset], seed: int = 0) -> Section:
@@ -68,7 +68,8 @@ def everywhere_section(published: Published, name: str, compared: Mapping[str, x
         f"segment of {side} x {side} cells, on days that all have. {_BOX} n = {len(cells)} cells, "
         f"{len(pairs)} product-cell-days, {published.period}."
     )
-    return _section("fig5b", "Everywhere, against the average (Fig 5b)", caption, scores, {"cells": len(cells)})
+    title, names = "Everywhere, against the average (Fig 5b)", (name, *compared)
+    return _section("fig5b", title, caption, scores, names, {"cells": len(cells)})
 
 
 def collocation_section(published: Published, name: str, compared: Mapping[str, xr.Dataset], seed: int = 0) -> Section:
@@ -82,7 +83,9 @@ def collocation_section(published: Published, name: str, compared: Mapping[str, 
         for column, layer in enumerate(layers):
             here = table[table["layer"] == layer]
             for row, (metric, label) in enumerate({"r": "r with the truth", "error_std": f"error ({UNITS})"}.items()):
-                groups = {str(t): g[metric].to_numpy() for t, g in here.groupby("triplet", sort=True)}
+                groups = {
+                    str(t).replace(" and ", "\n"): g[metric].to_numpy() for t, g in here.groupby("triplet", sort=True)
+                }
                 draw_boxes(axes[row, column], groups, dict(zip(groups, COLOURS * 4, strict=False)))
                 axes[row, column].set(title=layer, ylabel=label)
     caption = (
@@ -150,17 +153,18 @@ def collocation_table(estimates: pd.DataFrame, name: str) -> pd.DataFrame:
 _BOX = "Box: 0.2 to 0.8 quantile over cells, line: median, triangle: mean; n = cells."
 
 
-def _section(name: str, title: str, caption: str, scores: pd.DataFrame, found: dict[str, object]) -> Section:
+def _section(
+    name: str, title: str, caption: str, scores: pd.DataFrame, models: tuple[str, ...], found: dict[str, object]
+) -> Section:
     table = summarise(scores, ("layer", "model"), ("pearson_r", "ubrmsd", "bias"))
     wide = table.pivot_table(index=["layer", "model"], columns="metric", values="value").round(3)
     counts = table.groupby(["layer", "model"])[["cells", "days"]].max()
     shown = counts.join(wide).reset_index()
     medians = {f"{r['layer']} {r['model']}": float(r["pearson_r"]) for r in shown.to_dict("records")}
-    return Section(name, title, caption, svg(_boxes(scores)), scores, shown, {"pearson_r": medians, **found})
+    return Section(name, title, caption, svg(_boxes(scores, models)), scores, shown, {"pearson_r": medians, **found})
 
 
-def _boxes(scores: pd.DataFrame) -> Figure:
-    models = list(dict.fromkeys(scores["model"]))
+def _boxes(scores: pd.DataFrame, models: tuple[str, ...]) -> Figure:
     colours = {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(models)}
     layers = sorted(scores["layer"].unique())
     with canvas(2, len(layers), max(0.85 * len(models) * len(layers), 4.5), 5.6) as (figure, axes):

@@ -23,6 +23,9 @@ def memory_section(table: pd.DataFrame, lookback: int) -> Section:
                     ax.axvline(days[str(layer)], color=COLOURS[k], linewidth=0.8, linestyle=":")
             ax.axhline(1, color="#888888", linewidth=0.8)
             ax.set(xscale="log", xlabel="days of forcing left intact", ylabel=label)
+            ticks = [day for day in (1, 3, 10, 30, 100, 365) if day <= lookback]
+            ax.set_xticks(ticks, [str(day) for day in ticks])
+            ax.minorticks_off()
             low = np.nanquantile(table[column], 0.05) if table[column].notna().any() else 0.0
             ax.set_ylim(max(low, -0.5) - 0.05, 1.08)
         legend_below(figure, axes[0, 0])
@@ -32,7 +35,7 @@ def memory_section(table: pd.DataFrame, lookback: int) -> Section:
         f"stay intact. Line: median over {members} members of the ensemble; band: 0.2 to 0.8 quantile. Scores are "
         f"medians over {int(table['cells'].max())} cells of {n} sampled days. Dotted: days for {KEPT:.0%} of r."
     )
-    shown = pd.DataFrame({"layer": list(days), f"days for {KEPT:.0%} of r": [round(v, 1) for v in days.values()]})
+    shown = pd.DataFrame({"layer": list(days), f"days for {KEPT:.0%} of r": [f"{v:.0f}" for v in days.values()]})
     whole = table[table["intact_days"] == table["intact_days"].max()].groupby("layer")[["pearson_r", "nse"]].median()
     shown = shown.join(whole.rename(columns={"pearson_r": "r intact", "nse": "NSE intact"}), on="layer")
     return Section("fig3", "Memory of the model (Fig 3)", caption, svg(figure), table, shown, {"memory_days": days})

@@ -78,7 +78,7 @@ def maps_section(products: Mapping[str, xr.DataArray], grid: Grid, layer: str, s
     means = {name: field.mean("year").values for name, field in seasons.items()}
     nowhere = np.full(grid.shape, np.nan)
     scores = {n: z_scores(f, year).values if year in f["year"] else nowhere for n, f in seasons.items()}
-    level = _limits(means[judged])
+    level = _limits(np.stack(list(means.values())))
     with canvas(2, len(seasons), max(4.2 * len(seasons), 5.0), 7.4) as (figure, axes):
         for column, name in enumerate(seasons):
             shown = draw_map(axes[0, column], means[name], grid, SOIL_MAP, level, f"{name}: mean {season}")

@@ -48,7 +48,7 @@ def weather_section(published: Published, weather: pd.DataFrame) -> Section:
     table = pd.concat(parts, ignore_index=True)
     caption = (
         "Soil moisture of the final ensemble at three cells with targets in most layers as 7-day means, the "
-        "targets that it learnt from, and above them precipitation (bars) and skin temperature (line) as 7-day means. "
+        "targets that it learnt from, and above them precipitation (area) and skin temperature (line) as 7-day means. "
         f"n = {int(table['target'].notna().sum())} cell-days with a target, {published.period}."
     )
     return Section("fig7", "Three cells and their weather (Fig 7)", caption, svg(figure), table)
@@ -70,7 +70,7 @@ def _weekly_panel(ax: Axes, table: pd.DataFrame, layer: str) -> None:
 
 def _weather_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:
     rain = weekly(here["precipitation"])
-    ax.bar(rain.index, rain.to_numpy(), width=1.0, color=COLOURS[0], rasterized=True)
+    ax.fill_between(rain.index, rain.to_numpy(), color=COLOURS[0], linewidth=0, rasterized=True)
     ax.set(title=title)
     ax.set_ylabel("rain (mm d⁻¹)", color=COLOURS[0])
     if "skin_temperature" in here:
@@ -90,7 +90,7 @@ def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
             here = pairs[(pairs["domain"] == domain) & (pairs["cell"] == cell)]
             for row, layer in enumerate(layers):
                 _series_panel(axes[row, column], here[here["layer"] == layer], f"{domain} cell {cell}, {layer}")
-        legend_below(figure, axes[0, 0])
+        legend_below(figure, axes[0, 0], markerscale=3)
     table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
     caption = (
         "Daily soil moisture at three cells at the quarter, half and three quarters of skill (pearson_r, mean over "

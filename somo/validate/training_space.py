@@ -86,7 +86,7 @@ def _bars(ax: Axes, counts: pd.DataFrame) -> None:
     ax.margins(y=0.18)
     ax.set(ylabel="cells", title="cells and cell-days with a target")
     ax.grid(axis="x", visible=False)
-    ax.legend(fontsize=7.5, title="domain", title_fontsize=7.5)
+    _legend_under(ax, len(domains))
 
 
 def _days_by_year(ax: Axes, targets: pd.DataFrame) -> None:
@@ -95,8 +95,12 @@ def _days_by_year(ax: Axes, targets: pd.DataFrame) -> None:
     )
     bottom = np.zeros(len(years))
     for k, layer in enumerate(years.columns):
-        ax.bar(years.index.astype(str), years[layer], bottom=bottom, color=COLOURS[k], label=str(layer))
+        ax.bar(years.index, years[layer], bottom=bottom, color=COLOURS[k], label=str(layer))
         bottom += years[layer].to_numpy()
     ax.set(ylabel="cell-days", title="targets by year")
-    ax.tick_params(axis="x", labelrotation=45)
-    ax.legend(fontsize=7.5)
+    ax.locator_params(axis="x", nbins=8)
+    _legend_under(ax, len(years.columns))
+
+
+def _legend_under(ax: Axes, entries: int) -> None:
+    ax.legend(fontsize=7.5, loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=entries)
