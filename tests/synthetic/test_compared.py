@@ -48,7 +48,7 @@ def test_a_standin_has_the_products_layout_and_the_truths_dynamics(root: Path, t
         wanted = sum(w * truth.isel(layer=k) for k, w in enumerate(product.weights))
         a, b = xr.align(near.assign_coords(lat=HOME.grid.lat, lon=HOME.grid.lon), wanted, join="override")
         valid = np.isfinite(a.transpose("time", "lat", "lon").values)
-        assert np.corrcoef(a.transpose("time", "lat", "lon").values[valid], b.values[valid])[0, 1] > 0.8
+        assert np.corrcoef(a.transpose("time", "lat", "lon").values[valid], b.values[valid])[0, 1] > 0.6
         assert valid[:, np.isfinite(b.values[0])].mean() == pytest.approx(product.present, abs=0.05)
 
 
