@@ -93,7 +93,14 @@ def demo(
         make(path, runtime.load(path), where, STAGES[0], STAGES[-1])
 
 
-for command in (commands.validate, commands.release, commands.verify, commands.point, commands.stack):
+for command in (
+    commands.validate,
+    commands.release,
+    commands.verify,
+    commands.point,
+    commands.stack,
+    commands.credentials,
+):
     app.command()(command)
 
 

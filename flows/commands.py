@@ -129,3 +129,19 @@ def stack(
     from flows.stack import Stack, serve
 
     serve(Stack(folder, product or prepare(folder.resolve() / "demo"), root))
+
+
+def credentials(
+    folder: Annotated[Path, typer.Option(help="Where they are written; keep it from others.")] = Path("infra/secrets"),
+    root: Annotated[str, typer.Option(help="s3://bucket/prefix that the service may write.")] = "s3://somo/product",
+    debug: Debug = False,
+) -> None:
+    """Make certificates, S3 identities and passwords for the service in containers; what is there stays.
+
+    Example: `somo credentials --folder infra/secrets --root s3://somo/product`
+    """
+    from flows.containers import PLACE
+    from flows.credentials import write_credentials
+
+    write_credentials(folder, PLACE, root)
+    typer.echo(f"written to {folder}: ca.pem node.pem node.key s3.json secrets.env prometheus.yml")

@@ -122,8 +122,8 @@ def _postgres(place: Place) -> Service:
         "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={place.data}/postgres",
         "-c", "max_connections=100",
     )  # fmt: skip
-    return Service("postgres", command, {"POSTGRES_USER": "prefect", "POSTGRES_DB": "prefect"},
-                   ("POSTGRES_PASSWORD",), health="tcp", image=POSTGRES_IMAGE)  # fmt: skip
+    settings = {"POSTGRES_USER": "prefect", "POSTGRES_DB": "postgres", "PGDATA": f"{place.data}/postgres"}
+    return Service("postgres", command, settings, ("POSTGRES_PASSWORD",), health="tcp", image=POSTGRES_IMAGE)
 
 
 def _prefect(place: Place) -> tuple[Service, Service, Service]:

@@ -1,8 +1,6 @@
 """The services of `flows/services.py` as processes on this machine: what compose and Kubernetes run in containers."""
 
-import json
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -17,15 +15,14 @@ from types import TracebackType
 from typing import Self
 
 from flows import runtime
-from flows.certificates import write_certificates
+from flows.credentials import identities, write_credentials
 from flows.runtime import console
 from flows.s3server import S3Server, free_ports
-from flows.services import PORTS, Place, Service, prometheus_settings, services, shared_environment
+from flows.services import PORTS, Place, Service, services, shared_environment
 
 READY_SECONDS = 120
 STOP_SECONDS = 20
 POSTGRES_USER = "postgres"
-PUBLIC = ("v*", "catalog.json", "latest.json", "viewer/*")
 
 
 class StackError(OSError):
@@ -54,7 +51,7 @@ class Stack:
         workers: int = 2,
     ) -> None:
         self.folder = folder.resolve()
-        self.bucket, _, self.prefix = root.removeprefix("s3://").partition("/")
+        self.root = root
         programs = {"": str(Path(sys.executable).parent), "postgres": _postgres_programs(), "prometheus": ""}
         self.place = Place(
             hosts="127.0.0.1", bind="127.0.0.1", data=str(self.folder / "data"), secrets=str(self.folder / "secrets"),
@@ -157,40 +154,16 @@ class Stack:
         self.stop()
 
     def secrets(self) -> dict[str, str]:
-        """Every secret of the stack, made once."""
-        path = self.folder / "secrets" / "secrets.json"
-        if not path.exists():
-            user = f"somo:{secrets.token_urlsafe(18)}"
-            password = secrets.token_urlsafe(18)
-            port = self.place.ports["postgres"]
-            url = f"postgresql+asyncpg://prefect:{password}@127.0.0.1:{port}/postgres"
-            made = {
-                "POSTGRES_PASSWORD": password, "PREFECT_API_DATABASE_CONNECTION_URL": url,
-                "PREFECT_SERVER_API_AUTH_STRING": user, "PREFECT_API_AUTH_STRING": user, **self._service_keys(),
-            }  # fmt: skip
-            path.touch(mode=0o600)
-            path.write_text(json.dumps(made, indent=1))
-        return dict(json.loads(path.read_text()))
+        """Every secret variable of the stack, made once."""
+        return write_credentials(self.folder / "secrets", self.place, self.root)
 
     def s3(self) -> S3Server:
-        """The S3 server's identities: an administrator, the service, and everybody for what is published."""
-        under = f"{self.bucket}/{self.prefix}"
-        service = ("Read", "List", *(f"{action}:{under}/*" for action in ("Write", "Tagging")))
-        public = [f"{under}/{name}" for name in PUBLIC]
-        server = S3Server(self.folder / "secrets", self.bucket, public, {"service": service}, self.place.ports["s3"])
-        server.configure()
-        return server
-
-    def _service_keys(self) -> dict[str, str]:
-        given = self.s3().environment("service")
-        return {name: given[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+        """The S3 server's identities, for clients."""
+        return identities(self.folder / "secrets", self.place, self.root)
 
     def _prepare(self) -> None:
-        for name in ("data/s3", "data/prometheus", "logs", "secrets"):
+        for name in ("data/s3", "data/prometheus", "logs"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        (self.folder / "secrets").chmod(0o700)
-        write_certificates(self.folder / "secrets")
-        (self.folder / "secrets" / "prometheus.yml").write_text(prometheus_settings(self.place))
         self._initialise_postgres(self.secrets()["POSTGRES_PASSWORD"])
 
     def _initialise_postgres(self, password: str) -> None:
@@ -235,9 +208,9 @@ def serve(stack: Stack) -> None:
     with stack:
         place = stack.place
         console.print(f"all {len(stack.services)} services are healthy after {time.monotonic() - started:.0f} s")
-        console.print(f"Prefect     {place.url('prefect-server')}  (user and password in {place.secrets}/secrets.json)")
+        console.print(f"Prefect     {place.url('prefect-server')}  (user and password in {place.secrets}/secrets.env)")
         console.print(f"Dask        {place.url('dask-scheduler', port='dashboard')}/status")
-        console.print(f"S3          {place.url('s3')}  s3://{stack.bucket}/{stack.prefix}")
+        console.print(f"S3          {place.url('s3')}  {stack.root}")
         console.print(f"Prometheus  {place.url('prometheus')}\nlogs in {stack.folder / 'logs'}; Ctrl+C stops all")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:

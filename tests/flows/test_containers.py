@@ -1,0 +1,75 @@
+"""Compose and Kubernetes run what the local stack runs."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.containers import PLACE, documents, kubernetes
+from flows.services import IMAGE, services
+
+INFRA = Path(__file__).parents[2] / "infra"
+SECRETS = {name for service in services(PLACE) for name in service.secret}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict:
+    return yaml.safe_load((INFRA / "compose.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[tuple[str, str], dict]:
+    found = yaml.safe_load_all((INFRA / "k8s" / "services.yaml").read_text())
+    return {(r["kind"], r["metadata"]["name"]): r for r in found}
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
+def test_checked_in_files_are_what_the_services_make(path: Path) -> None:
+    assert path.read_text() == documents()[path], "run python -m flows.containers"
+
+
+def test_compose_runs_every_service_with_its_command(compose: dict) -> None:
+    assert set(compose["services"]) == {service.name for service in services(PLACE)}
+    for service in services(PLACE):
+        described = compose["services"][service.name]
+        skipped = 1 if service.name == "prometheus" else 0
+        assert tuple(described["command"]) == service.command[skipped:]
+        assert set(described.get("depends_on", {})) == set(service.needs)
+
+
+def test_kubernetes_runs_every_service_with_its_command(resources: dict) -> None:
+    for service in services(PLACE):
+        described = resources["Job" if service.once else "Deployment", service.name]
+        (container,) = described["spec"]["template"]["spec"]["containers"]
+        assert tuple(container.get("command") or container["args"]) == service.command
+        assert container["image"] == service.image
+
+
+def test_ports_are_published_on_loopback_alone(compose: dict) -> None:
+    published = [port for service in compose["services"].values() for port in service.get("ports", [])]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_no_secret_is_written_down(compose: dict, resources: dict) -> None:
+    for service in compose["services"].values():
+        assert all(service["environment"].get(n, "${").startswith("${") for n in SECRETS)
+    for resource in kubernetes():
+        spec = resource.get("spec", {}).get("template", {}).get("spec", {})
+        for container in spec.get("containers", []):
+            assert all("valueFrom" in entry for entry in container["env"] if entry["name"] in SECRETS)
+
+
+def test_containers_of_ours_have_no_rights(compose: dict, resources: dict) -> None:
+    for service in services(PLACE):
+        pod = resources["Job" if service.once else "Deployment", service.name]["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        if service.image == IMAGE:
+            assert compose["services"][service.name]["cap_drop"] == ["ALL"]
+
+
+def test_the_image_is_pinned_and_runs_as_nobody() -> None:
+    text = (INFRA.parent / "docker" / "Dockerfile").read_text()
+    assert "requirements.lock" in text
+    assert text.count("USER somo") == text.count("HEALTHCHECK") == 2
+    assert ":latest" not in text
