@@ -1,0 +1,129 @@
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy.stats import pearsonr
+
+from somo.validate.intercomparison import (
+    against_average,
+    collocation_section,
+    estimates_at,
+    everywhere_section,
+    independent_section,
+    segment_cells,
+)
+from somo.validate.published import ValidationError, open_published
+from somo.validate.seasons import maps_section, regions_section, seasonal_means
+
+LAYERS = ("layer1", "layer2", "layer3")
+
+
+@pytest.fixture(scope="module")
+def published(version):
+    return open_published(version, LAYERS)
+
+
+@pytest.fixture(scope="module")
+def compared(published):
+    generator = np.random.default_rng(0)
+
+    def other(gain, noise, layers):
+        fields = {}
+        for k in layers:
+            field = published.soil["soil_moisture"].isel(depth=k, drop=True).compute()
+            fields[LAYERS[k]] = field * gain + generator.normal(0, noise, field.shape)
+        return xr.Dataset(fields)
+
+    return {"Near": other(1.0, 0.01, (0, 1, 2)), "Far": other(0.7, 0.05, (0, 1, 2)), "Surface": other(1.1, 0.02, (0,))}
+
+
+@pytest.fixture(scope="module")
+def stations(published):
+    """Independent stations at two training cells and two others, measuring the published truth exactly."""
+    used = sorted(published.targets["cell"].unique())[:2]
+    land = published.soil["soil_moisture"][0, 0].notnull().values.ravel()
+    free = np.setdiff1d(np.flatnonzero(land), published.targets["cell"])[:2]
+    cells = np.array([*used, *free])
+    parts = [published.at_cells(cells, layer).assign(layer=layer) for layer in LAYERS]
+    targets = pd.concat(parts).rename(columns={"soil_moisture": "value"}).assign(domain="home", count=1)
+    sensors = pd.DataFrame({"network": "N", "station": [f"S{c}" for c in cells], "kept": True, "cell": cells})
+    return targets, sensors, [int(c) for c in used], free
+
+
+def test_cells_used_in_training_are_left_out_and_listed(published, compared, stations):
+    targets, sensors, used, free = stations
+    section = independent_section(published, "SoMo", compared, targets, sensors)
+    assert section.findings["left_out"] == used
+    assert set(section.table["cell"]) == set(free)
+    found = section.findings["pearson_r"]
+    assert found["layer1 SoMo"] == pytest.approx(1.0, abs=1e-6)
+    assert found["layer1 SoMo"] > found["layer1 Near"] > found["layer1 Far"]
+    assert "layer2 Surface" not in found
+
+
+def test_scores_equal_a_direct_computation(published, compared, stations):
+    targets, sensors, _, free = stations
+    table = independent_section(published, "SoMo", compared, targets, sensors).table
+    row, column = divmod(int(free[0]), published.grid.shape[1])
+    truth = published.soil["soil_moisture"][1, :, row, column].values
+    direct = pearsonr(truth, compared["Far"]["layer2"][:, row, column].values).statistic
+    got = table[(table["layer"] == "layer2") & (table["model"] == "Far") & (table["cell"] == free[0])]
+    assert got["pearson_r"].item() == pytest.approx(direct, abs=1e-10)
+
+
+def test_all_stations_used_in_training_are_refused(published, compared, stations):
+    targets, sensors, used, _ = stations
+    with pytest.raises(ValidationError, match="all 2 cells of the independent stations were used in training"):
+        independent_section(published, "SoMo", compared, targets[targets["cell"].isin(used)], sensors)
+
+
+def test_one_land_cell_of_every_segment(published):
+    cells, side = segment_cells(published, seed=0)
+    land = published.soil["soil_moisture"][0, 0].notnull().values.ravel()
+    assert side == 1
+    assert sorted(cells) == np.flatnonzero(land).tolist()
+    again, _ = segment_cells(published, seed=0)
+    assert (cells == again).all()
+
+
+def test_average_is_over_days_that_all_have():
+    days = pd.date_range("2014-01-01", periods=3)
+    rows = [("layer1", m, 1, d, v) for m, v in (("A", 0.1), ("B", 0.3)) for d in days]
+    estimates = pd.DataFrame(rows[:-1], columns=["layer", "model", "cell", "time", "y_hat"])
+    pairs = against_average(estimates)
+    assert len(pairs) == 4
+    assert pairs["y"].to_numpy() == pytest.approx(0.2)
+
+
+def test_everywhere_ranks_by_error(published, compared):
+    section = everywhere_section(published, "SoMo", compared)
+    found = section.findings["pearson_r"]
+    assert found["layer3 SoMo"] > found["layer3 Far"]
+    assert section.findings["cells"] == 74
+
+
+def test_triplets_of_this_product_and_two_others(published, compared):
+    table = collocation_section(published, "SoMo", compared).table
+    assert set(table[table["layer"] == "layer1"]["triplet"]) == {"Far and Near", "Far and Surface", "Near and Surface"}
+    assert set(table[table["layer"] == "layer2"]["triplet"]) == {"Far and Near"}
+    with pytest.raises(ValidationError, match="no layer for which two other products stand"):
+        collocation_section(published, "SoMo", {"Near": compared["Near"]})
+
+
+def test_series_of_other_products_are_those_of_the_cell(published, compared):
+    table = estimates_at(published, "SoMo", compared, np.array([45]))
+    near = table[(table["model"] == "Near") & (table["layer"] == "layer3")]
+    row, column = divmod(45, published.grid.shape[1])
+    assert near["y_hat"].to_numpy() == pytest.approx(compared["Near"]["layer3"][:, row, column].values)
+
+
+def test_maps_and_regions_of_the_season(published, compared):
+    products = {"SoMo": published.soil["soil_moisture"].isel(depth=0, drop=True), "Near": compared["Near"]["layer1"]}
+    section = maps_section(products, published.grid, "layer1")
+    by_product = {(r["product"], r["of"]): r["r"] for r in section.findings["pattern_r"]}
+    assert by_product["SoMo", "mean"] == pytest.approx(1)
+    assert by_product["Near", "z-score"] > 0.9
+    seasons = seasonal_means(published.soil["soil_moisture"]).compute()
+    table = regions_section(seasons, published.grid, LAYERS).table
+    assert {"France", "Alps", "Mid-Europe"} <= set(table["region"])
+    assert table.groupby(["region", "layer"])["anomaly"].mean().abs().max() < 1e-6
