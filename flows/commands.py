@@ -115,6 +115,19 @@ def point(
         output.write_text(text)
 
 
+def access(
+    root: Annotated[str, typer.Argument(help="Where the product is: s3://bucket/prefix.")], debug: Debug = False
+) -> None:
+    """Let anyone read what is published in a bucket, and nothing else.
+
+    Example: `somo access s3://bucket/prefix`
+    """
+    from flows.access import open_bucket
+
+    open_bucket(root)
+    typer.echo(f"{root}: anyone may now read the versions, latest.json, catalog.json and viewer/")
+
+
 def stack(
     folder: Annotated[Path, typer.Option(help="Data, logs, certificates and secrets of the services.")] = Path("stack"),
     product: Annotated[Path | None, typer.Option(help="TOML of the product to deploy; default: the demo.")] = None,

@@ -67,11 +67,18 @@ def test_what_is_not_published_is_refused(root, stranger, key):
     assert refused(stranger.head_object, Bucket=bucket, Key=prefix + key)
 
 
-def test_listing_is_refused(root, stranger):
+@pytest.mark.parametrize("inside", ["models/", "targets/", "", "v", "va", "references/t"])
+def test_listing_what_is_not_published_is_refused(root, stranger, inside):
     bucket, prefix = split(root)
+    assert refused(stranger.list_objects_v2, Bucket=bucket, Prefix=prefix + inside)
     assert refused(stranger.list_objects_v2, Bucket=bucket)
-    assert refused(stranger.list_objects_v2, Bucket=bucket, Prefix=prefix + "models/")
     assert refused(stranger.list_buckets)
+
+
+def test_a_version_can_be_listed(root, stranger):
+    bucket, prefix = split(root)
+    found = stranger.list_objects_v2(Bucket=bucket, Prefix=f"{prefix}v1.0.0/", Delimiter="/")
+    assert [p["Prefix"] for p in found["CommonPrefixes"]] == [f"{prefix}v1.0.0/soil_moisture.zarr/"]
 
 
 @pytest.mark.parametrize("key", ["v1.0.0/new.nc", "latest.json", "models/new", "new.txt"])
