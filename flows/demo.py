@@ -15,10 +15,12 @@ def prepare(folder: Path) -> Path:
     """Write the invented sources, unless they are there, and the declaration beside them; returns the latter's path."""
     sources = str(folder / "sources")
     if not exists(join(sources, "complete")):
+        from somo.synthetic.compared import write_compared
         from somo.synthetic.europe import write_europe
 
         console.print("inventing a small Europe: weather, soil water, station archives (nothing in it is measured)")
         write_europe(sources)
+        write_compared(sources)
         put(join(sources, "complete"), b"")
     declared = (files("flows") / "products" / "demo.toml").read_text().replace("${SOMO_DEMO}", sources)
     path = folder / "demo.toml"
