@@ -343,7 +343,7 @@ class Drought(_Declared):
 
 
 class Compared(_Declared):
-    """Another soil-moisture product to compare with; `layers` names, per layer of ours, the variables it stands for."""
+    """Another soil-moisture product to compare with; `format` says which of its variables stand for which layer."""
 
     name: Name
     url: str
