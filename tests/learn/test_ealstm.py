@@ -178,11 +178,14 @@ def test_physical_units_in_and_out():
 
 
 def test_clips_at_its_limit_only():
-    free = load(checkpoint("layer1", ("precipitation",), 3, clip=None))
-    held = load(checkpoint("layer1", ("precipitation",), 3, clip=0.0))
+    """A head bias of -1 puts most predictions below 0: 0.5 (-1 + w h) + 0.2."""
+    loaded = [checkpoint("layer1", ("precipitation",), 3, clip) for clip in (None, 0.0)]
+    for each in loaded:
+        each.weights["head.0.bias"].fill_(-1.0)
+    free, held = (load(each) for each in loaded)
     x_d, x_s = torch.rand(20, 5, 1) * 30, torch.randn(5, 2) * 3
     assert free(x_d, x_s).min() < 0
-    assert torch.equal(held(x_d, x_s), free(x_d, x_s).clamp(min=0))
+    torch.testing.assert_close(held(x_d, x_s), free(x_d, x_s).clamp(min=0))
 
 
 def test_cascade_feeds_the_members_mean_downward():
