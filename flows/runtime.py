@@ -4,6 +4,7 @@ Storage credentials (`AWS_*`) and TLS certificates of Dask (`DASK_DISTRIBUTED__C
 by the libraries themselves and never pass through here.
 """
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -245,6 +246,7 @@ def _local(declared: Cluster) -> LocalCluster:
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
         memory_limit=memory,
+        silence_logs=logging.WARNING if show_traceback else logging.CRITICAL,
     )
     gpus = min(declared.gpu_workers or len(list(Path("/dev").glob("nvidia[0-9]"))), workers)
     plain, spec = local.new_spec, local.new_spec["options"]
