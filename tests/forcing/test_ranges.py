@@ -30,7 +30,7 @@ def _product(sources, url, **changes):
 def test_remote_files_read_as_local_ones(sources, references, request, where):
     url = "memory://forcing" if where == "memory" else request.getfixturevalue("s3_root")
     sources.write(2003, {"dtype": "float32", "zlib": True, "chunksizes": (61, 4, 5)})
-    sources.write(2004)
+    sources.write(2004, {"dtype": "float32", "chunksizes": (30, 4, 5)})
     _upload(sources, url, 2003, 2004)
     product = _product(sources, url)
     ds = open_forcing(product, "home", references(product, f"{url}/root"))
