@@ -63,7 +63,7 @@ class DailyArray:
     def __getitem__(self, key: tuple[slice, slice, slice]) -> NDArray[np.float32]:
         (start, stop), rows, columns = (_bounds(k, n) for k, n in zip(key, self.shape, strict=True))
         if start >= stop or rows[0] >= rows[1] or columns[0] >= columns[1]:
-            return np.empty([max(b - a, 0) for a, b in ((start, stop), rows, columns)], "float32")
+            return np.empty([len(range(*k.indices(n))) for k, n in zip(key, self.shape, strict=True)], "float32")
         cube = open_cube(self.cube_url)
         if cube is not None and cube.covers(self.first_day + start, self.first_day + stop):
             values = self._from_cube(cube, start, stop, (slice(*rows), slice(*columns)))
@@ -71,7 +71,7 @@ class DailyArray:
             values = self._from_references(start, stop, rows, columns)
         values = self.convert(values)
         self._require_valid(values, start, rows[0], columns[0])
-        return values
+        return values[tuple(slice(None, None, k.step) for k in key)]
 
     def _from_cube(self, cube: Cube, start: int, stop: int, window: Window) -> NDArray[np.float32]:
         parts = cube.read(self.first_day + start, self.first_day + stop, window)
@@ -132,8 +132,8 @@ class DailyArray:
 
 def _bounds(key: slice, n: int) -> tuple[int, int]:
     start, stop, step = key.indices(n)
-    if step != 1:
-        raise IndexError(f"step {step}: only contiguous slices can be read")
+    if step < 1:
+        raise IndexError(f"step {step}: a backward slice cannot be read")
     return start, stop
 
 
