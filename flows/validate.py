@@ -237,7 +237,8 @@ def pending_sections(product: Product, version_url: str) -> list[str]:
 
 def inputs_key(product: Product, version_url: str) -> str:
     """Hash of what the sections are made of; a version that grew by new days has another."""
-    return content_hash(product, *(fingerprint(join(version_url, name)) for name in SEEN))
+    declared = product.model_dump_json(exclude={"cluster", "root"})
+    return content_hash(declared, *(fingerprint(join(version_url, name)) for name in SEEN))
 
 
 def _about(product: Product, published: Published) -> dict[str, str]:

@@ -76,7 +76,7 @@ def draw_map(
         )
     else:
         row, column = np.nonzero(np.isfinite(field))
-        size = np.clip(40_000 / max(len(row), 1) ** 1.0, 6, 60)
+        size = np.clip(40_000 / max(len(row), 1), 6, 60)
         drawn = ax.scatter(
             grid.lon[column],
             grid.lat[row],

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from somo.core.grid import Grid
 from somo.validate.collocation import triple_collocation
 from somo.validate.figures import COLOURS, UNITS, canvas, draw_boxes, svg
-from somo.validate.matching import cell_scores, summarise
-from somo.validate.published import Published, ValidationError, series_at
+from somo.validate.matching import summarise
+from somo.validate.metrics import METRICS, scores
+from somo.validate.published import Published, ValidationError, at_cells
 from somo.validate.section import Section
 
 SEGMENT = 20
 """Cells along the side of a segment of the map, of which one land cell is drawn."""
 LEAST_SEGMENTS = 5
 LEAST_DAYS = 30
-BY = ("layer", "model", "cell")
 
 
 def independent_section(
@@ -45,8 +45,7 @@ def independent_section(
         )
     cells, names = np.sort(kept["cell"].unique()), (name, *compared)
     estimates = estimates_at(published, name, compared, cells)
-    pairs = estimates.merge(kept[["cell", "layer", "time", "y"]], on=["cell", "layer", "time"])
-    scores = cell_scores(pairs, BY, min_days=LEAST_DAYS)
+    skill = score_cells(estimates, {layer: measured_at(kept, layer, e) for layer, e in estimates.items()})
     stations = sensors[sensors["kept"]].drop_duplicates(["network", "station"])
     caption = (
         f"Correlation and ubRMSD ({UNITS}) against stations that no network has seen ({len(stations)} stations, "
@@ -54,28 +53,27 @@ def independent_section(
         f"All products interpolated bilinearly. n = {len(kept)} measured cell-days, "
         f"{kept['time'].min():%Y-%m-%d} to {kept['time'].max():%Y-%m-%d}."
     )
-    return _section("fig5a", "At independent stations (Fig 5a)", caption, scores, names, {"left_out": left_out})
+    return _section("fig5a", "At independent stations (Fig 5a)", caption, skill, names, {"left_out": left_out})
 
 
 def everywhere_section(published: Published, name: str, compared: Mapping[str, xr.Dataset], seed: int = 0) -> Section:
     """Every product against the average of all, at one random land cell of every segment of the map."""
     cells, side = segment_cells(published, seed)
     estimates = estimates_at(published, name, compared, cells)
-    pairs = against_average(estimates)
-    scores = cell_scores(pairs, BY, min_days=LEAST_DAYS)
+    skill = score_cells(estimates, {layer: average(e) for layer, e in estimates.items() if e.sizes["model"] > 1})
     caption = (
         f"Correlation and ubRMSD ({UNITS}) against the average of all products at one random land cell of every "
         f"segment of {side} x {side} cells, on days that all have. {_BOX} n = {len(cells)} cells, "
-        f"{len(pairs)} product-cell-days, {published.period}."
+        f"{int(skill['n'].sum())} product-cell-days, {published.period}."
     )
     title, names = "Everywhere, against the average (Fig 5b)", (name, *compared)
-    return _section("fig5b", title, caption, scores, names, {"cells": len(cells)})
+    return _section("fig5b", title, caption, skill, names, {"cells": len(cells)})
 
 
 def collocation_section(published: Published, name: str, compared: Mapping[str, xr.Dataset], seed: int = 0) -> Section:
     """Random error and correlation with the truth of this product, from all triplets with two others."""
     cells, side = segment_cells(published, seed)
-    table = collocation_table(estimates_at(published, name, compared, cells), name)
+    table = collocation_table(estimates_at(published, name, compared, cells))
     layers = [layer for layer in published.layers if (table["layer"] == layer).any()]
     if not layers:
         raise ValidationError(f"{published.url}: no layer for which two other products stand; declare more [[compare]]")
@@ -100,17 +98,39 @@ def collocation_section(published: Published, name: str, compared: Mapping[str, 
 
 def estimates_at(
     published: Published, name: str, compared: Mapping[str, xr.Dataset], cells: NDArray[np.int64]
-) -> pd.DataFrame:
-    """Series of every product: cell, time, layer, model, y_hat."""
-    parts = []
+) -> dict[str, xr.DataArray]:
+    """[model, cell, time] series of every product that stands for a layer, by layer; this product first."""
+    found = {}
     for layer in published.layers:
-        own = published.at_cells(cells, layer).rename(columns={"soil_moisture": "y_hat"})
-        parts.append(own.assign(layer=layer, model=name))
-        for other, ds in compared.items():
-            if layer in ds:
-                field = ds[layer].rename("y_hat")
-                parts.append(series_at(field, published.grid, cells).assign(layer=layer, model=other))
-    return pd.concat(parts, ignore_index=True)
+        own = published.at_cells(cells, layer)
+        others = {m: at_cells(ds[layer], published.grid, cells) for m, ds in compared.items() if layer in ds}
+        values = np.stack([own.values, *(other.values for other in others.values())])
+        coords = {"model": [name, *others], "cell": cells, "time": own["time"].values}
+        found[layer] = xr.DataArray(values, coords, ("model", "cell", "time"))
+    return found
+
+
+def measured_at(targets: pd.DataFrame, layer: str, like: xr.DataArray) -> NDArray[np.float64]:
+    """[cell, time] targets of a layer at the cells and days of an array, NaN where there is none."""
+    wide = targets[targets["layer"] == layer].pivot(index="cell", columns="time", values="y")
+    return wide.reindex(index=like["cell"].values, columns=pd.DatetimeIndex(like["time"].values)).to_numpy(np.float64)
+
+
+def average(estimates: xr.DataArray) -> NDArray[np.float64]:
+    """[cell, time] mean over products, NaN on days that one of them lacks."""
+    return estimates.mean("model", skipna=False).values.astype(np.float64)
+
+
+def score_cells(estimates: Mapping[str, xr.DataArray], y: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
+    """Metrics of every product at every cell with at least 30 pairs: layer, model, cell, `METRICS`, n."""
+    rows = []
+    for layer, measured in y.items():
+        for model in estimates[layer]["model"].values:
+            for k, cell in enumerate(estimates[layer]["cell"].values):
+                found = scores(measured[k], estimates[layer].sel(model=model).values[k])
+                if found["n"] >= LEAST_DAYS:
+                    rows.append({"layer": layer, "model": str(model), "cell": int(cell), **found})
+    return pd.DataFrame(rows, columns=["layer", "model", "cell", *METRICS, "n"])
 
 
 def segment_cells(published: Published, seed: int) -> tuple[NDArray[np.int64], int]:
@@ -128,25 +148,16 @@ def segment_cells(published: Published, seed: int) -> tuple[NDArray[np.int64], i
     return np.array(chosen, np.int64), side
 
 
-def against_average(estimates: pd.DataFrame) -> pd.DataFrame:
-    """Each product beside `y`, the mean of all products of its layer, on the days and cells where all have a value."""
-    counts = estimates.groupby(["layer", "cell", "time"])["y_hat"].agg(["mean", "size"])
-    models = estimates.groupby("layer")["model"].nunique()
-    needed = models.reindex(counts.index.get_level_values("layer")).to_numpy()
-    common = counts[(counts["size"].to_numpy() == needed) & (needed > 1)]
-    return estimates.merge(common["mean"].rename("y").reset_index(), on=["layer", "cell", "time"])
-
-
-def collocation_table(estimates: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Triple collocation of the product `name` with every two others: layer, cell, triplet, r, error_std, n."""
+def collocation_table(estimates: Mapping[str, xr.DataArray]) -> pd.DataFrame:
+    """Triple collocation of the first product with every two others: layer, cell, triplet, r, error_std, n."""
     rows = []
-    for key, group in estimates.groupby(["layer", "cell"]):
-        layer, cell = np.array(key, object)
-        wide = group.pivot(index="time", columns="model", values="y_hat")
-        others = [m for m in wide.columns if m != name]
-        for a, b in combinations(others, 2):
-            c = triple_collocation(wide[name], wide[a], wide[b], LEAST_DAYS)
-            rows.append((layer, int(cell), f"{a} and {b}", c.r[0], c.error_std[0], c.n))
+    for layer, series in estimates.items():
+        for a, b in combinations(range(1, series.sizes["model"]), 2):
+            names = f"{series['model'].values[a]} and {series['model'].values[b]}"
+            for k, cell in enumerate(series["cell"].values):
+                x, y, z = (series.values[model, k] for model in (0, a, b))
+                c = triple_collocation(x, y, z, LEAST_DAYS)
+                rows.append((layer, int(cell), names, c.r[0], c.error_std[0], c.n))
     return pd.DataFrame(rows, columns=["layer", "cell", "triplet", "r", "error_std", "n"])
 
 
@@ -154,22 +165,22 @@ _BOX = "Box: 0.2 to 0.8 quantile over cells, line: median, triangle: mean; n = c
 
 
 def _section(
-    name: str, title: str, caption: str, scores: pd.DataFrame, models: tuple[str, ...], found: dict[str, object]
+    name: str, title: str, caption: str, skill: pd.DataFrame, models: tuple[str, ...], found: dict[str, object]
 ) -> Section:
-    table = summarise(scores, ("layer", "model"), ("pearson_r", "ubrmsd", "bias"))
+    table = summarise(skill, ("layer", "model"), ("pearson_r", "ubrmsd", "bias"))
     wide = table.pivot_table(index=["layer", "model"], columns="metric", values="value").round(3)
     counts = table.groupby(["layer", "model"])[["cells", "days"]].max()
     shown = counts.join(wide).reset_index()
     medians = {f"{r['layer']} {r['model']}": float(r["pearson_r"]) for r in shown.to_dict("records")}
-    return Section(name, title, caption, svg(_boxes(scores, models)), scores, shown, {"pearson_r": medians, **found})
+    return Section(name, title, caption, svg(_boxes(skill, models)), skill, shown, {"pearson_r": medians, **found})
 
 
-def _boxes(scores: pd.DataFrame, models: tuple[str, ...]) -> Figure:
+def _boxes(skill: pd.DataFrame, models: tuple[str, ...]) -> Figure:
     colours = {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(models)}
-    layers = sorted(scores["layer"].unique())
+    layers = sorted(skill["layer"].unique())
     with canvas(2, len(layers), max(0.85 * len(models) * len(layers), 4.5), 5.6) as (figure, axes):
         for column, layer in enumerate(layers):
-            here = scores[scores["layer"] == layer]
+            here = skill[skill["layer"] == layer]
             present = [m for m in models if (here["model"] == m).any()]
             for row, (metric, label) in enumerate({"pearson_r": "r", "ubrmsd": f"ubRMSD ({UNITS})"}.items()):
                 groups = {m: here[here["model"] == m][metric].to_numpy() for m in present}

@@ -59,24 +59,17 @@ class Published:
         days = pd.DatetimeIndex(self.soil["time"].values)
         return f"{days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}"
 
-    def at_cells(self, cells: np.ndarray, layer: str) -> pd.DataFrame:
-        """Published series of flat cell ids in one layer, [cell, time, soil_moisture], without missing days."""
-        return series_at(self.soil["soil_moisture"].isel(depth=self.layers.index(layer)), self.grid, cells)
+    def at_cells(self, cells: np.ndarray, layer: str) -> xr.DataArray:
+        """[cell, time] published soil moisture of flat cell ids in one layer, m3 m-3."""
+        return at_cells(self.soil["soil_moisture"].isel(depth=self.layers.index(layer)), self.grid, cells)
 
 
-def series_at(field: xr.DataArray, grid: Grid, cells: np.ndarray) -> pd.DataFrame:
-    """Series of a field [time, lat, lon] on `grid` at flat cell ids: long table [cell, time, <name of the field>]."""
+def at_cells(field: xr.DataArray, grid: Grid, cells: np.ndarray) -> xr.DataArray:
+    """[cell, time] values of a field [time, lat, lon] on `grid` at flat cell ids, computed."""
     rows, columns = np.divmod(np.asarray(cells, np.int64), len(grid.lon))
     picked = field.isel(lat=xr.DataArray(rows, dims="cell"), lon=xr.DataArray(columns, dims="cell"))
-    values = picked.transpose("cell", "time").values
-    table = pd.DataFrame(
-        {
-            "cell": np.repeat(np.asarray(cells, np.int64), values.shape[1]),
-            "time": np.tile(field["time"].values, values.shape[0]),
-            str(field.name): values.ravel().astype(np.float64),
-        }
-    )
-    return table.dropna(ignore_index=True)
+    picked = picked.drop_vars(["lat", "lon", "depth"], errors="ignore").assign_coords(cell=cells)
+    return picked.transpose("cell", "time").compute()
 
 
 def open_published(version_url: str, layers: tuple[str, ...]) -> Published:

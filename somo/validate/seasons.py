@@ -1,5 +1,6 @@
 """Seasons: their mean maps, z-scores of one season against all years (Fig 6), regional anomalies by year (Fig S6)."""
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -131,7 +132,9 @@ def regions_section(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...], 
 
 def regional_anomalies(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...]) -> pd.DataFrame:
     """Area-weighted seasonal anomaly: region, layer, year, anomaly (m3 m-3), cells."""
-    inside = regionmask.defined_regions.prudence.mask_3D(grid.lon, grid.lat, drop=True, wrap_lon=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No gridpoint belongs to any region")
+        inside = regionmask.defined_regions.prudence.mask_3D(grid.lon, grid.lat, drop=True, wrap_lon=False)
     anomaly = (seasons - seasons.mean("year")).transpose("year", "depth", "lat", "lon")
     weights = grid.area_weights()[:, None] * np.ones(grid.shape)
     rows = []

@@ -55,7 +55,8 @@ def weather_section(published: Published, weather: pd.DataFrame) -> Section:
 
 
 def _published_and_measured(published: Published, cell: int, layer: str) -> pd.DataFrame:
-    shown = published.at_cells(np.array([cell]), layer)[["time", "soil_moisture"]]
+    series = published.at_cells(np.array([cell]), layer)
+    shown = pd.DataFrame({"time": series["time"].values, "soil_moisture": series.values[0].astype(np.float64)})
     t = published.targets
     measured = t[(t["domain"] == "home") & (t["cell"] == cell) & (t["layer"] == layer)][["time", "value"]]
     return shown.merge(measured.rename(columns={"value": "target"}), on="time", how="outer").sort_values("time")

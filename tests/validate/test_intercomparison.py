@@ -5,7 +5,7 @@ import xarray as xr
 from scipy.stats import pearsonr
 
 from somo.validate.intercomparison import (
-    against_average,
+    average,
     collocation_section,
     estimates_at,
     everywhere_section,
@@ -44,8 +44,8 @@ def stations(published):
     land = published.soil["soil_moisture"][0, 0].notnull().values.ravel()
     free = np.setdiff1d(np.flatnonzero(land), published.targets["cell"])[:2]
     cells = np.array([*used, *free])
-    parts = [published.at_cells(cells, layer).assign(layer=layer) for layer in LAYERS]
-    targets = pd.concat(parts).rename(columns={"soil_moisture": "value"}).assign(domain="home", count=1)
+    parts = [published.at_cells(cells, k).to_dataframe("value").reset_index().assign(layer=k) for k in LAYERS]
+    targets = pd.concat(parts).assign(domain="home", count=1)
     sensors = pd.DataFrame({"network": "N", "station": [f"S{c}" for c in cells], "kept": True, "cell": cells})
     return targets, sensors, [int(c) for c in used], free
 
@@ -87,12 +87,8 @@ def test_one_land_cell_of_every_segment(published):
 
 
 def test_average_is_over_days_that_all_have():
-    days = pd.date_range("2014-01-01", periods=3)
-    rows = [("layer1", m, 1, d, v) for m, v in (("A", 0.1), ("B", 0.3)) for d in days]
-    estimates = pd.DataFrame(rows[:-1], columns=["layer", "model", "cell", "time", "y_hat"])
-    pairs = against_average(estimates)
-    assert len(pairs) == 4
-    assert pairs["y"].to_numpy() == pytest.approx(0.2)
+    estimates = xr.DataArray([[[0.1, 0.1, 0.1]], [[0.3, 0.3, np.nan]]], dims=("model", "cell", "time"))
+    assert average(estimates)[0] == pytest.approx([0.2, 0.2, np.nan], nan_ok=True)
 
 
 def test_everywhere_ranks_by_error(published, compared):
@@ -104,17 +100,17 @@ def test_everywhere_ranks_by_error(published, compared):
 
 def test_triplets_of_this_product_and_two_others(published, compared):
     table = collocation_section(published, "SoMo", compared).table
-    assert set(table[table["layer"] == "layer1"]["triplet"]) == {"Far and Near", "Far and Surface", "Near and Surface"}
-    assert set(table[table["layer"] == "layer2"]["triplet"]) == {"Far and Near"}
+    assert set(table[table["layer"] == "layer1"]["triplet"]) == {"Near and Far", "Near and Surface", "Far and Surface"}
+    assert set(table[table["layer"] == "layer2"]["triplet"]) == {"Near and Far"}
     with pytest.raises(ValidationError, match="no layer for which two other products stand"):
         collocation_section(published, "SoMo", {"Near": compared["Near"]})
 
 
 def test_series_of_other_products_are_those_of_the_cell(published, compared):
-    table = estimates_at(published, "SoMo", compared, np.array([45]))
-    near = table[(table["model"] == "Near") & (table["layer"] == "layer3")]
+    found = estimates_at(published, "SoMo", compared, np.array([45]))["layer3"]
     row, column = divmod(45, published.grid.shape[1])
-    assert near["y_hat"].to_numpy() == pytest.approx(compared["Near"]["layer3"][:, row, column].values)
+    assert found["model"].values.tolist() == ["SoMo", "Near", "Far"]
+    assert found.sel(model="Near")[0].values == pytest.approx(compared["Near"]["layer3"][:, row, column].values)
 
 
 def test_maps_and_regions_of_the_season(published, compared):
