@@ -97,13 +97,14 @@ def declare(root: str, size: tuple[int, int], tile: int) -> Product:
     europe = domains_of(size, 1)[0].grid
     static = join(root, "static/home.nc")
     (south, north), (west, east) = ((float(b.min()), float(b.max())) for b in europe.bounds())
+    edges = {"west": west, "east": east, "south": south, "north": north}
     names = {"air_temperature": AIR, "skin_temperature": SKIN, "precipitation": RAIN, "net_radiation": LONGWAVE}
     url = join(root, "forcing/home")
     return Product.model_validate(
         {
             "name": "bench",
             "period": {"start": f"{YEARS[1]}-01-01", "end": f"{YEARS[1]}-12-30"},
-            "grid": {"west": west, "east": east, "south": south, "north": north, "step_deg": europe.step_deg},
+            "grid": {"kind": "regular", **edges, "step_deg": europe.step_deg},
             "forcing": {
                 name: {"url": f"{url}/{v.name}_{{year}}.nc", "variable": v.name, "units": v.units, **_kind(v)}
                 for name, v in names.items()

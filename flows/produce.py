@@ -72,10 +72,22 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
         futures = [client.submit(produce_region, wanted.job, work, pure=False) for work in wanted.work]
         for _ in completed(futures, "regions"):
             pass
+        wanted = prepare(product, root, inputs, models)
+        require_written(wanted)
     copy_objects(wanted.job.store, wanted.copies)
     if not wanted.complete:
         show(wanted)
     return join(root, f"v{product.version}")
+
+
+def require_written(wanted: Production) -> None:
+    """Show nothing to readers unless every region is where it should be, with the bytes that its entry names."""
+    if wanted.work:
+        names = ", ".join(work.region.name for work in wanted.work[:3])
+        raise ProductionError(
+            f"{wanted.job.store}: {len(wanted.work)} regions are not as they were written ({names}, ...); run again, "
+            "and look for another process that writes there"
+        )
 
 
 def pending(product: Product, root: str, inputs: Mapping[str, Inputs], models: str) -> tuple[list[str], int]:

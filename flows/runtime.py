@@ -375,13 +375,15 @@ def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
         task = bar.add_task(description, total=len(pending), rate="")
         try:
             for _, result in as_completed(pending, loop=pending[0].client.loop, with_results=True):
+                if isinstance(result, BaseException):
+                    raise result
                 done += 1
                 now = Progressed(description, done, len(pending), time.monotonic() - started)
                 bar.update(task, completed=done, rate=now.rate)
                 for watcher in _watchers.get():
                     watcher(now)
                 yield result
-        except (distributed.KilledWorker, distributed.client.FutureCancelledError) as error:
+        except (distributed.KilledWorker, distributed.client.CancelledError) as error:
             raise ClusterError(
                 f"{description}: the cluster was lost after {done} of {len(pending)} ({error}); run again, finished "
                 "work is kept. If a worker ran out of memory, raise [cluster] memory_gb or choose smaller tiles"
