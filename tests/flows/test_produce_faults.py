@@ -143,7 +143,7 @@ def test_killed_scheduler(s3, case, undisturbed, processes, marks):
         with Client(scheduler_file=str(file), set_as_default=False, timeout=30) as client:
             client.wait_for_workers(1, timeout=30)
             threading.Timer(2.0, scheduler.kill).start()
-            with pytest.raises(ClusterError, match=r"the cluster was lost after \d+ of 15.*run again"):
+            with pytest.raises(ClusterError, match=r"(?s)the cluster was lost after \d+ of 15.*run again"):
                 case.produce(root, client)
     finally:
         for process in (helper, scheduler):
