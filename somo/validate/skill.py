@@ -31,6 +31,7 @@ def split_section(pairs: pd.DataFrame, name: str, title: str, how: str) -> Secti
     pairs = pairs.dropna(subset=["y", "y_hat"])
     models = {label: column for label, column in MODELS.items() if column in pairs}
     table = skill_table(pairs, models)
+    pairs = pairs.astype({"layer": "category"})
     figure = _figure(pairs)
     counts = pairs.groupby(["domain", "cell"], observed=True).ngroups
     days = pd.DatetimeIndex(pairs["time"])
