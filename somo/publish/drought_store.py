@@ -226,7 +226,7 @@ def template(product: Product, grid: Grid, windows: Windows, fields: Layout, poi
     small = base.drop_vars([*zarr.FIELDS, "applicability", "time", "time_bnds"])
     starts = windows.ends - pd.Timedelta(days=windows.window_days - 1)
     bounds = np.stack([starts.values, (windows.ends + pd.Timedelta(days=1)).values], 1)
-    season = (np.arange(windows.seasons) + 1) * windows.every_days
+    season = (np.arange(windows.seasons, dtype=np.int32) + 1) * windows.every_days
     ds = small.assign_coords(
         time=("time", windows.ends, attributes.TIME),
         season=("season", season, {"long_name": "day of the year on which the window ends", "units": "1"}),

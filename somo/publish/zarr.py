@@ -224,7 +224,7 @@ def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, 
     memory = MemoryStore()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
-        ds.to_zarr(memory, zarr_format=3, consolidated=True, compute=False, encoding=encoding)
+        ds.to_zarr(memory, zarr_format=3, consolidated=True, compute=False, encoding=encoding, write_empty_chunks=True)
     objects = {key: buffer.to_bytes() for key, buffer in memory._store_dict.items()}
     for key in sorted(objects, key=lambda key: (key == ROOT, key.endswith(ROOT), key)):
         put(join(url, key), objects[key])
