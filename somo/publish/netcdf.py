@@ -94,6 +94,8 @@ def write_netcdf(ds: xr.Dataset, path: Path, layer: str) -> None:
             file.variables[f"{name}_bnds"].attrs["units"] = ds[name].attrs["units"]
         for name in fields:
             _create_field(file, ds[name])
+        for holder in (file, *file.variables.values()):
+            _write_text(holder.attrs)
         for start in range(0, ds.sizes["time"], SLAB_DAYS):
             days = slice(start, start + SLAB_DAYS)
             for name in fields:
@@ -135,6 +137,13 @@ def _create_field(file: h5netcdf.File, field: xr.DataArray) -> None:
     )  # fmt: skip
     for key, value in {**field.attrs, "coordinates": "depth"}.items():
         variable.attrs[key] = value
+
+
+def _write_text(attrs: h5netcdf.attrs.Attributes) -> None:
+    """Write text as characters (NC_CHAR), which older tools and CF before 1.8 expect, instead of NC_STRING."""
+    for key, value in list(attrs.items()):
+        if isinstance(value, str):
+            attrs[key] = np.bytes_(value.encode())
 
 
 def _encoding(small: xr.Dataset) -> dict[str, dict[str, object]]:

@@ -1,3 +1,7 @@
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +72,44 @@ def test_rewriting_gives_the_same_bytes(declared, version_url, leap_year, tmp_pa
         ds = netcdf.year_dataset(store.chunk({"time": 50}), declared, declared.layers[1], 2016)
         netcdf.write_netcdf(ds, tmp_path / "again.nc", "layer2")
     assert (tmp_path / "again.nc").read_bytes() == Path(leap_year).read_bytes()
+
+
+def test_compliance_checker_finds_no_error(leap_year, tmp_path):
+    report = tmp_path / "report.json"
+    checker = Path(sys.executable).with_name("compliance-checker")
+    command = [checker, "-t", "cf:1.11", "-t", "acdd:1.3", "-f", "json_new", "-o", report, leap_year]
+    subprocess.run(command, check=False, capture_output=True, cwd=tmp_path)
+    found = next(iter(json.loads(report.read_text()).values()))
+    assert [r["msgs"] for r in found["cf:1.11"]["high_priorities"] if r["value"][0] < r["value"][1]] == []
+    acdd = found["acdd:1.3"] if "acdd:1.3" in found else found["acdd"]
+    assert acdd["scored_points"] / acdd["possible_points"] >= 0.95
+
+
+@pytest.mark.skipif(shutil.which("cdo") is None, reason="no CDO; apt-get install cdo")
+def test_cdo_reads_grid_and_days(leap_year):
+    told = subprocess.run(["cdo", "-s", "griddes", leap_year], check=True, capture_output=True, text=True).stdout
+    assert "gridtype  = lonlat" in told
+    assert "xfirst    = 5.05" in told
+    days = subprocess.run(["cdo", "-s", "showdate", leap_year], check=True, capture_output=True, text=True).stdout
+    assert (len(days.split()), days.split()[59]) == (366, "2016-02-29")
+
+
+@pytest.mark.skipif(shutil.which("ncks") is None, reason="no NCO; apt-get install nco")
+def test_nco_cuts_and_joins(leap_year, tmp_path):
+    parts, whole = [tmp_path / "a.nc", tmp_path / "b.nc"], tmp_path / "whole.nc"
+    for part, days in zip(parts, ("time,0,9", "time,10,19"), strict=True):
+        done = subprocess.run(["ncks", "-d", days, leap_year, part], check=True, capture_output=True, text=True)
+        assert "WARNING" not in done.stderr
+    done = subprocess.run(["ncrcat", *parts, whole], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with xr.open_dataset(whole) as ds:
+        assert ds.sizes["time"] == 20
+
+
+def test_gdal_places_the_cells(leap_year):
+    rasterio = pytest.importorskip("rasterio")
+    with rasterio.open(f"netcdf:{leap_year}:layer2") as raster:
+        assert raster.count == 366
+        assert tuple(round(v, 6) for v in raster.bounds) == (5.0, 45.0, 5.8, 45.6)
+        assert raster.nodata == netcdf.FILL
+        assert raster.crs.is_geographic
