@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from somo.validate.figures import COLOURS, canvas, draw_boxes, svg
-from somo.validate.matching import KEYS, anomalies, cell_scores, summarise
+from somo.validate.matching import KEYS, anomalies, cell_scores, layer_names, summarise
 from somo.validate.published import Published
 from somo.validate.section import Section
 
@@ -49,7 +49,7 @@ def groups_section(published: Published, classes: pd.DataFrame) -> Section:
         "31-day mean). Box: 0.2 to 0.8 quantile over cells, line: median, triangle: mean; n = cells. Table: medians by "
         f"network. {len(pairs)} cell-days, {_period(pairs)}."
     )
-    figure = _figure(labelled[labelled["by"] != "network"], [str(k) for k in pairs["layer"].cat.categories])
+    figure = _figure(labelled[labelled["by"] != "network"], layer_names(pairs))
     title = "By network, climate and layer; 31-day anomalies"
     return Section("groups", title, caption, svg(figure), table, _by_network(table), _found(table))
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from somo.validate.figures import COLOURS, MEASURED, UNITS, canvas, draw_points, draw_series, legend_below, svg
-from somo.validate.matching import cell_scores
+from somo.validate.matching import cell_scores, layer_names
 from somo.validate.metrics import scores
 from somo.validate.published import Published
 from somo.validate.section import Section
@@ -85,7 +85,7 @@ def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
     """Held-back daily series of three cells, measured against predicted: low, middling and high skill."""
     pairs = pairs.dropna(subset=["y", "y_hat"])
     chosen = typical_cells(pairs, columns)
-    layers = [str(k) for k in pairs["layer"].cat.categories if (pairs["layer"] == k).any()]
+    layers = layer_names(pairs)
     with canvas(len(layers), len(chosen), 4.2 * len(chosen), 2.1 * len(layers), sharex="col") as (figure, axes):
         for column, (domain, cell) in enumerate(chosen):
             here = pairs[(pairs["domain"] == domain) & (pairs["cell"] == cell)]

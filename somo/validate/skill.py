@@ -12,7 +12,7 @@ from somo.validate.figures import (
     draw_identity,
     svg,
 )
-from somo.validate.matching import KEYS, anomalies, cell_means, cell_scores, summarise, wide_to_models
+from somo.validate.matching import KEYS, anomalies, cell_means, cell_scores, layer_names, summarise, wide_to_models
 from somo.validate.metrics import scores
 from somo.validate.section import Section
 
@@ -87,7 +87,7 @@ def findings(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
 
 
 def _figure(pairs: pd.DataFrame) -> Figure:
-    layers = _layers(pairs)
+    layers = layer_names(pairs)
     means = cell_means(pairs, ["y", "y_hat"])
     with canvas(2, len(layers), 3.4 * len(layers), 6.9) as (figure, axes):
         for column, layer in enumerate(layers):
@@ -107,7 +107,3 @@ def _figure(pairs: pd.DataFrame) -> Figure:
 def _numbers(points: pd.DataFrame) -> str:
     s = scores(points["y"].to_numpy(), points["y_hat"].to_numpy(), ("pearson_r", "nse", "rmsd"))
     return f"r {s['pearson_r']:.2f}\nNSE {s['nse']:.2f}\nRMSD {s['rmsd']:.3f}\nn {s['n']}"
-
-
-def _layers(pairs: pd.DataFrame) -> list[str]:
-    return [layer for layer in pairs["layer"].cat.categories if (pairs["layer"] == layer).any()]

@@ -36,7 +36,7 @@ def drawn(section):
 
 
 def test_skill_of_held_back_cells_against_a_direct_computation(published):
-    section = drawn(split_section(published.crossval, "figS3", "Held back", "How."))
+    section = drawn(split_section(published.crossval.astype({"layer": str}), "figS3", "Held back", "How."))
     pairs = published.crossval
     direct = [g["y"].corr(g["y_hat"]) for _, g in pairs[pairs["layer"] == "layer2"].groupby("cell")]
     assert section.findings["network"]["layer2"]["pearson_r"] == pytest.approx(np.median(direct), abs=1e-10)
