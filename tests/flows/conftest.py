@@ -1,5 +1,6 @@
 """A tiny invented world, and the `somo` command run inside this process."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,13 +44,17 @@ def prefect_server() -> Iterator[None]:
 def somo(
     client: Client, prefect_server: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Said]:
-    """Run the command as from a shell, on the session's Dask client and Prefect server."""
+    """Run the command as from a shell, on the session's Dask client and Prefect server.
+
+    A shell's Prefect logs nothing below critical; this process has imported Prefect before it could be told so.
+    """
 
     @contextmanager
     def cluster(product: object) -> Iterator[Client]:
         yield client
 
     monkeypatch.setattr("flows.pipeline.cluster", cluster)
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
     monkeypatch.setattr(runtime.console, "quiet", False)
 
     def run(*arguments: object) -> Said:

@@ -140,7 +140,7 @@ def test_no_root(somo: Somo, sources: Path, declare: Callable[..., Path]) -> Non
     assert "--root" in said.err
 
 
-def test_debug_shows_the_traceback(declare: Callable[..., Path], tmp_path: Path) -> None:
+def test_debug_shows_the_traceback(sources: Path, declare: Callable[..., Path]) -> None:
     from flows import cli, runtime
 
     try:
