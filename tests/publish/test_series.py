@@ -66,7 +66,7 @@ def test_chunks_divide_the_tile_of_the_real_grid():
 
 
 def test_one_tile_of_a_prime_number_of_cells_is_cut_too():
-    declared = made.product(chunks={"time": 8})
+    declared = made.product(chunks={"time": 8, "lat": 71, "lon": 113, "tile_lat": 71, "tile_lon": 113})
     layout = series.layout_of(declared, (71, 113))
     assert (layout.chunk[1:], layout.tile) == ((8, 8), (72, 120))
 
