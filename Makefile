@@ -26,7 +26,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m flows.bench
+	$(BIN)/python -m flows.bench $(PART)
 
 stack: $(READY)
 	$(BIN)/somo stack
