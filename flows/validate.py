@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from flows.experiments import Learnt
 
 SEEN = ("soil_moisture.zarr/zarr.json", *(f"validation/{name}.parquet" for name in ("crossval", "targets", "sensors")))
+HELD_BYTES = 200_000_000
+"""Size up to which a compared product is held in memory; a larger one is read by the workers when it is looked at."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,13 @@ class Case:
 
     @cached_property
     def compared(self) -> dict[str, xr.Dataset]:
-        """Other products on the grid of this one."""
+        """Other products on the grid of this one; small ones are read once and held."""
         from somo.validate.datasets import open_compared
 
         layers = self.product.layers
         days = pd.DatetimeIndex(self.published.soil["time"].values)
-        return {c.name: open_compared(c, layers, self.published.grid, days) for c in self.product.compare}
+        opened = {c.name: open_compared(c, layers, self.published.grid, days) for c in self.product.compare}
+        return {name: ds.compute() if ds.nbytes < HELD_BYTES else ds for name, ds in opened.items()}
 
 
 def _overview(case: Case) -> Section:

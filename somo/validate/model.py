@@ -33,7 +33,7 @@ def memory_section(table: pd.DataFrame, lookback: int) -> Section:
     caption = (
         f"Skill left when the forcing of days t-{lookback - 1} to t-n is put in random order and the last n days "
         f"stay intact. Line: median over {members} members of the ensemble; band: 0.2 to 0.8 quantile. Scores are "
-        f"medians over {int(table['cells'].max())} cells of {n} sampled days. Dotted: days for {KEPT:.0%} of r."
+        f"medians over {int(table['cells'].max())} cells, n = {n} sampled days. Dotted: days for {KEPT:.0%} of r."
     )
     shown = pd.DataFrame({"layer": list(days), f"days for {KEPT:.0%} of r": [f"{v:.0f}" for v in days.values()]})
     whole = table[table["intact_days"] == table["intact_days"].max()].groupby("layer")[["pearson_r", "nse"]].median()

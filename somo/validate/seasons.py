@@ -30,7 +30,7 @@ def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
     kept = kept[counts >= LEAST_DAYS]
     part = field.isel(time=np.flatnonzero(inside)[np.isin(years, kept)])
     labelled = part.assign_coords(year=("time", years[np.isin(years, kept)]))
-    return labelled.groupby("year").mean() if len(kept) else labelled.rename(time="year").isel(year=slice(0, 0))
+    return labelled.groupby("year").mean() if len(kept) else labelled.swap_dims(time="year").drop_vars("time")
 
 
 def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:
@@ -134,6 +134,7 @@ def regional_anomalies(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...
     """Area-weighted seasonal anomaly: region, layer, year, anomaly (m3 m-3), cells."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No gridpoint belongs to any region")
+        warnings.filterwarnings("ignore", "Use `@` matmul", PendingDeprecationWarning)
         inside = regionmask.defined_regions.prudence.mask_3D(grid.lon, grid.lat, drop=True, wrap_lon=False)
     anomaly = (seasons - seasons.mean("year")).transpose("year", "depth", "lat", "lon")
     weights = grid.area_weights()[:, None] * np.ones(grid.shape)

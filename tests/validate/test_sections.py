@@ -98,7 +98,7 @@ def test_memory_and_importance_are_drawn_for_all_layers():
         for n in (1, 5, 20, 90)
     ]
     section = drawn(memory_section(pd.DataFrame(rows), 90))
-    assert section.findings["memory_days"]["layer1"] == pytest.approx(9, abs=2)
+    assert section.findings["memory_days"]["layer1"] == pytest.approx(5 * 4 ** (2 / 3))
     rows = [
         {"layer": layer, "member": 0, "input": name, "seed": s, "r_drop": d, "rmsd_rise": d, "n": 10}
         for layer in LAYERS
