@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows import commands, runtime
+from flows import commands, models, runtime
 from flows.options import Debug, ProductFile, Quiet, Root
 from flows.runtime import console
 from flows.status import STAGES, read_status, summary
 from somo.core.product import Product, ProductError
+from somo.publish import viewer
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -91,6 +92,8 @@ def demo(
     path = prepare(root.resolve())
     with storage(root.resolve(), s3) as where:
         make(path, runtime.load(path), where, STAGES[0], STAGES[-1])
+    if not viewer.is_built():
+        console.print(viewer.LEFT_OUT)
 
 
 for command in (
@@ -99,9 +102,11 @@ for command in (
     commands.verify,
     commands.point,
     commands.stack,
+    commands.access,
     commands.credentials,
 ):
     app.command()(command)
+app.add_typer(models.app, name="model")
 
 
 def make(path: Path, product: Product, root: str, start: str, until: str) -> None:
