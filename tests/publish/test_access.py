@@ -12,6 +12,7 @@ from botocore.session import get_session
 
 import somo
 from flows.access import open_bucket, policy, split
+from flows.s3server import S3Server
 from somo.core.storage import StorageError, join, put
 from somo.publish.catalog import catalog_document
 from somo.publish.manifest import describe, encode, list_objects, pointer, verify, write_manifest
@@ -37,10 +38,14 @@ def root(s3):
     return root
 
 
+def anonymous(endpoint):
+    config = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"}, retries={"max_attempts": 1})
+    return get_session().create_client("s3", "us-east-1", endpoint_url=endpoint, config=config)
+
+
 @pytest.fixture(scope="module")
 def stranger(s3):
-    config = Config(signature_version=UNSIGNED, s3={"addressing_style": "path"}, retries={"max_attempts": 1})
-    return get_session().create_client("s3", "us-east-1", endpoint_url=s3.endpoint, config=config)
+    return anonymous(s3.endpoint)
 
 
 def refused(call, **arguments):
@@ -72,7 +77,22 @@ def test_listing_what_is_not_published_is_refused(root, stranger, inside):
     bucket, prefix = split(root)
     assert refused(stranger.list_objects_v2, Bucket=bucket, Prefix=prefix + inside)
     assert refused(stranger.list_objects_v2, Bucket=bucket)
-    assert refused(stranger.list_buckets)
+
+
+def test_the_bucket_itself_is_not_told(root, stranger):
+    """Beside it stands a bucket that the server was started to show to anyone; only that one is listed."""
+    assert [b["Name"] for b in stranger.list_buckets()["Buckets"]] == ["public"]
+
+
+def test_the_policy_alone_opens_a_server_that_knows_no_strangers(tmp_path):
+    with S3Server(tmp_path) as server:
+        owner, stranger = server.client(), anonymous(server.endpoint)
+        owner.put_bucket_policy(Bucket=server.bucket, Policy=json.dumps(policy(server.bucket, "made/")))
+        for key in ("made/latest.json", "made/targets/a.parquet"):
+            owner.put_object(Bucket=server.bucket, Key=key, Body=b"{}")
+        assert stranger.get_object(Bucket=server.bucket, Key="made/latest.json")["Body"].read() == b"{}"
+        assert refused(stranger.get_object, Bucket=server.bucket, Key="made/targets/a.parquet")
+        assert refused(stranger.list_buckets)
 
 
 def test_a_version_can_be_listed(root, stranger):
