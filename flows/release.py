@@ -90,8 +90,8 @@ def require_checksums(version_url: str, client: Client) -> None:
     damaged = sorted(key for found in completed(futures, "verify") for key in found)
     if damaged:
         raise ReleaseError(
-            f"{version_url}: {len(damaged)} of {len(entries)} objects are not what was published, first {damaged[0]}; "
-            "delete them and run the stages that make them again"
+            f"{version_url}: {len(damaged)} of {len(entries)} objects are not what was published: "
+            f"{', '.join(damaged)}; delete them and run the stages that make them again"
         )
 
 

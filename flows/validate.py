@@ -12,6 +12,7 @@ from distributed import Client
 
 from somo.core.product import Product, content_hash
 from somo.core.storage import exists, fingerprint, join, read_bytes
+from somo.publish.manifest import renew
 from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report import write_report
 from somo.validate.section import Section, read_section, write_section
@@ -226,7 +227,9 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
             write_section(section, folder, key)
         if section is not None:
             sections.append(section)
-    return write_report(sections, folder, _about(product, published))
+    page = write_report(sections, folder, _about(product, published))
+    renew(version_url, "report")
+    return page
 
 
 def pending_sections(product: Product, version_url: str) -> list[str]:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from somo.core.storage import checksum, filesystem, join, put
+from somo.core.storage import checksum, exists, filesystem, join, put, read_bytes
 from somo.publish.reader import Bucket, bucket
 
 NAME = "manifest.json"
@@ -103,10 +103,27 @@ def read_manifest(folder_url: str) -> dict[str, Entry]:
 
 
 def write_manifest(folder_url: str, entries: Mapping[str, Entry]) -> str:
-    """Write a folder's manifest; returns its own checksum."""
+    """Write a folder's manifest unless it stands already; returns its own checksum."""
     data = encode({"algorithm": "sha256", "objects": {key: asdict(entry) for key, entry in entries.items()}})
-    put(join(folder_url, NAME), data)
+    url = join(folder_url, NAME)
+    if not exists(url) or read_bytes(url) != data:
+        put(url, data)
     return checksum(data)
+
+
+def renew(folder_url: str, below: str) -> None:
+    """Take the checksums of one part of a folder anew, as a stage does whose results may be made again.
+
+    Nothing is done where there is no manifest yet.
+    """
+    former = read_manifest(folder_url)
+    if not former:
+        return
+    inside = f"{below}/"
+    rest = {key: entry for key, entry in former.items() if not key.startswith(inside)}
+    part = describe(folder_url, (key for key in list_objects(folder_url) if key.startswith(inside)))
+    if former != {**rest, **part}:
+        write_manifest(folder_url, {**rest, **part})
 
 
 def read_pointer(root: str) -> dict[str, Any]:
