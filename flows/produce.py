@@ -178,9 +178,10 @@ def wanted_status(product: Product, references: Mapping[str, str], visible: stor
             "published days are not withdrawn: restore the forcing or period.end, or declare a new version"
         )
     status = np.full(days, FINAL, np.int8)
+    before = int((start - np.timedelta64(sequence.spinup_days, "D") - times[0]).astype(int))
     for first in range(0, days, sequence.predict_last_n):
         stop = min(first + sequence.predict_last_n, days)
-        seen_open = np.logical_or.accumulate(open_days[first : stop + sequence.lookback - 1])
+        seen_open = np.logical_or.accumulate(open_days[before + first : before + stop + sequence.lookback - 1])
         status[first:stop][seen_open[sequence.lookback - 1 :]] = PROVISIONAL
     status[: visible.days][visible.status == FINAL] = FINAL
     return status
@@ -280,6 +281,7 @@ def show(wanted: Production) -> None:
     product, static = wanted.product, wanted.static
     grid = Grid(static["lat"].values, static["lon"].values, product.grid.step_deg)
     template = store.template(product, grid, wanted.status, area_of_applicability(wanted), wanted.method)
+    store.fill_empty(wanted.job.store, wanted.layout, store.FIELDS, len(wanted.status), wanted.job.side)
     store.publish(wanted.job.store, template, wanted.layout, wanted.job.side)
 
 

@@ -10,7 +10,6 @@ from distributed import Client
 
 from flows.runtime import completed
 from somo.core.grid import Grid
-from somo.core.layout import Layout
 from somo.core.product import Product
 from somo.core.storage import exists, join, put, read_bytes, zarr_store
 from somo.forcing.dataset import Inputs
@@ -42,22 +41,12 @@ def publish(
     client: Client,
 ) -> None:
     """Complete a version whose Zarr store is written; what exists is kept."""
-    fill_sea(product, version_url)
     copy_validation(version_url, targets, models)
     write_netcdf(product, version_url, client)
     write_series(product, version_url, client)
     write_drought(product, version_url, client)
     write_papers(product, root, version_url, inputs, targets, models)
     write_catalog(product, version_url, client)
-
-
-def fill_sea(product: Product, version_url: str) -> None:
-    """Put empty shards where the first store has no land."""
-    url = join(version_url, zarr.STORE)
-    seen = series.visible(url)
-    with _open(version_url) as store:
-        layout = Layout.of(product, (store.sizes["lat"], store.sizes["lon"]))
-    zarr.fill_empty(url, layout, zarr.FIELDS, seen.days, seen.side)
 
 
 def copy_validation(version_url: str, targets: str, models: str) -> None:

@@ -18,8 +18,6 @@ from uuid import uuid4
 
 import distributed
 import pydantic
-from aiohttp import ClientConnectionError
-from botocore.exceptions import HTTPClientError
 from dask.system import CPU_COUNT
 from distributed import Client, Future, LocalCluster, as_completed
 from distributed.deploy.cluster import Cluster as DaskCluster
@@ -28,7 +26,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from somo.core.product import Cluster, Product, ProductError, read_product
-from somo.core.storage import filesystem, join, put
+from somo.core.storage import NETWORK_ERRORS, filesystem, join, put
 
 COMPARED_PACKAGES = (
     "somo",
@@ -191,7 +189,7 @@ def is_transient(_task: object, _run: object, state: Any) -> bool:
     """Whether a failed Prefect state comes from the network, which may have recovered."""
     error = state.result(raise_on_failure=False)
     while isinstance(error, BaseException):
-        if isinstance(error, ConnectionError | TimeoutError | HTTPClientError | ClientConnectionError):
+        if isinstance(error, NETWORK_ERRORS):
             return True
         error = error.__cause__
     return False

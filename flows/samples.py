@@ -45,10 +45,9 @@ def samples_url(product: Product, root: str, inputs: Mapping[str, Inputs], targe
 def learnt_days(product: Product) -> tuple[dt.date, dt.date]:
     """First day of forcing and last day of target that are learnt from."""
     first, last = climate_period(product)
-    earliest = product.period.start - dt.timedelta(product.sequence.spinup_days)
     if product.training.period is not None:
         first = first - dt.timedelta(product.sequence.spinup_days)
-    return max(first, earliest), last
+    return first, last
 
 
 def _collect(product: Product, inputs: Mapping[str, Inputs], targets: pd.DataFrame, client: Client) -> TrainingSet:

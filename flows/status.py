@@ -17,7 +17,7 @@ from somo.forcing.dataset import Inputs
 from somo.forcing.reference_set import reference_url
 from somo.forcing.sources import find_files, needed_days
 from somo.forcing.static import static_url
-from somo.publish import netcdf, series, zarr
+from somo.publish import manifest, netcdf, series, zarr
 from somo.publish.attributes import FINAL
 
 STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
@@ -137,6 +137,10 @@ def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
     there, here = (zarr.read_visible(join(version, name)) for name in (zarr.STORE, series.STORE))
     if there is not None and (here is None or here.days != there.days or (here.status != there.status).any()):
         missing.append("days of the store for series")
+    entries = manifest.read_manifest(version) if not missing else {}
+    shown = f"{zarr.STORE}/zarr.json"
+    if not missing and (shown not in entries or manifest.changed_objects(version, {shown: entries[shown]})):
+        missing.append("drought, catalogue and checksums of the days shown")
     return missing, f"{len(wanted)} yearly files", join(version, "netcdf")
 
 

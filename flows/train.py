@@ -217,8 +217,14 @@ def _left_out(
     data = read_training_set(samples)
     stems = [member_stem(group.url, layer, k) for layer in data.layers for k in range(group.members)]
     networks = list(load_layers(list(data.layers), stems, pick_device()).values())
+    return data, networks, np.flatnonzero(folds == group.fold), first_block(product, data)
+
+
+def first_block(product: Product, data: TrainingSet) -> int:
+    """Index of the first day that can be judged, such that blocks from there on meet those of the product."""
     begin = int((np.datetime64(product.period.start) - data.first_day).astype(int))
-    return data, networks, np.flatnonzero(folds == group.fold), max(product.sequence.spinup_days, begin)
+    spinup, n = product.sequence.spinup_days, product.sequence.predict_last_n
+    return spinup + (begin - spinup) % n
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

@@ -27,7 +27,7 @@ from zarr.abc.store import Store
 
 T = TypeVar("T")
 PATIENCE_S = 90.0
-_NETWORK_ERRORS = (
+NETWORK_ERRORS = (
     TimeoutError,
     ConnectionError,
     aiohttp.ClientError,
@@ -68,7 +68,7 @@ def patiently(url: str, action: Callable[[], T], patience_s: float = PATIENCE_S)
         try:
             return action()
         except (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError) as error:
-            passing = isinstance(error, _NETWORK_ERRORS) or getattr(error, "errno", None) in _SERVER_ERRNOS
+            passing = isinstance(error, NETWORK_ERRORS) or getattr(error, "errno", None) in _SERVER_ERRNOS
             if not passing and isinstance(error, OSError):
                 raise
             if not passing or time.monotonic() + pause > give_up:

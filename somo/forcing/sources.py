@@ -30,10 +30,10 @@ def needed_days(product: Product) -> tuple[dt.date, dt.date | None]:
 
     The last day is None when the period is open: then as far as the files reach.
     """
-    first = product.period.start - product.sequence.spinup_days * ONE_DAY
-    last = product.period.end
+    spinup = product.sequence.spinup_days * ONE_DAY
+    first, last = product.period.start - spinup, product.period.end
     if (training := product.training.period) is not None:
-        first = min(first, training.start)
+        first = min(first, training.start - spinup)
         last = max(last, training.end) if last is not None and training.end is not None else last
     return first, last
 

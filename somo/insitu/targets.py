@@ -36,6 +36,7 @@ NOTHING_LEFT = "no value is left after scaling"
 UNREADABLE = "file cannot be read"
 
 TOLERANCE_M = 1e-6
+LEAST_STD = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,12 +194,13 @@ def scale_pooled(group: Sequence[Series]) -> list[Series]:
     The spread between sensors' levels takes no part in the common standard deviation, so typical dynamics are kept.
     """
     own = [(float(s.daily.mean()), float(s.daily.std(ddof=1))) for s in group]
-    target = (float(np.mean([m for m, _ in own])), float(np.mean([s for _, s in own])))
-    return [_rescaled(s, moments, target) for s, moments in zip(group, own, strict=True)]
+    varying = np.array([moments for moments in own if moments[1] > LEAST_STD]).reshape(-1, 2)
+    mean, std = varying.mean(axis=0) if len(varying) else (0.0, 0.0)
+    return [_rescaled(s, moments, (mean, std)) for s, moments in zip(group, own, strict=True)]
 
 
 def _rescaled(series: Series, own: tuple[float, float], target: tuple[float, float]) -> Series:
-    if not own[1] > 1e-9:
+    if not own[1] > LEAST_STD:
         return replace(series, reason=CONSTANT)
     daily = target[0] + (series.daily - own[0]) * target[1] / own[1]
     daily = daily[daily >= 0]

@@ -6,6 +6,7 @@ whole blocks of days and tiles of cells. Values are copied packed; the two store
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -13,7 +14,7 @@ import xarray as xr
 from somo.core.grid import Grid
 from somo.core.layout import Layout, Tile, shard_key
 from somo.core.product import Product
-from somo.core.storage import StorageError, filesystem, join, zarr_store
+from somo.core.storage import StorageError, filesystem, join, patiently, zarr_store
 from somo.publish import zarr
 from somo.publish.attributes import FINAL
 
@@ -75,8 +76,7 @@ def copy_block(version_url: str, layout: Layout, block: int, side: int) -> None:
     for tile in layout.tiles():
         for name in zarr.FIELDS:
             former, now = (f"{path}/{shard_key(name, s, block, tile)}" for s in (1 - side, side))
-            if fs.exists(former):
-                fs.copy(former, now)
+            patiently(f"{url}: {former}", partial(fs.copy, former, now))
 
 
 def publish(product: Product, version_url: str, side: int) -> None:

@@ -76,5 +76,5 @@ def test_needed_days_include_spin_up_and_training(sources):
     product = sources.product(
         "2003-02-01", "2003-12-31", training={"period": {"start": "2002-06-01", "end": "2004-03-01"}}
     )
-    assert needed_days(product) == (dt.date(2002, 6, 1), dt.date(2004, 3, 1))
+    assert needed_days(product) == (dt.date(2002, 5, 1), dt.date(2004, 3, 1))
     assert needed_days(sources.product("2003-02-01", None)) == (dt.date(2003, 1, 1), None)

@@ -175,6 +175,13 @@ def test_pooled_scaling_gives_every_series_of_a_layer_the_same_moments() -> None
     assert deep.daily.to_numpy() == pytest.approx([0.1, 0.5])
 
 
+def test_a_stuck_sensor_takes_no_part_in_pooled_scaling() -> None:
+    group = [series([0.1, 0.2, 0.3]), series([0.9, 0.9, 0.9], "T")]
+    first, stuck = t.scale(group, "pooled", {}, 3)
+    assert first.daily.to_numpy() == pytest.approx([0.1, 0.2, 0.3])
+    assert stuck.reason == t.CONSTANT
+
+
 def test_series_that_share_a_cell_are_averaged_and_counted() -> None:
     table = t.target_table([series([0.1, 0.2]), series([0.3, 0.4, 0.5], "T"), series([0.7], "U", cell=4)])
     assert table.columns.tolist() == list(t.TARGET_COLUMNS)

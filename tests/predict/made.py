@@ -40,7 +40,7 @@ def product(sources: str, **changes) -> Product:
             "targets": {"scaling": "none"},
             "network": {"hidden": 8, "dropout": 0.0},
             "sequence": {"lookback": 11, "predict_last_n": 20},
-            "training": {"period": {"start": "2020-01-05", "end": "2020-01-31"}, "members": 2},
+            "training": {"period": {"start": "2020-01-12", "end": "2020-01-31"}, "members": 2},
             "chunks": {"days": 20, "time": 5, "lat": 4, "lon": 4, "tile_lat": 4, "tile_lon": 4},
             "cluster": {"workers": 2, "memory_gb": 2},
             **changes,
