@@ -6,8 +6,12 @@ from uuid import uuid4
 
 import pytest
 from distributed import Client, LocalCluster
+from hypothesis import settings
 
 from flows.s3server import S3Server
+
+settings.register_profile("somo", deadline=None, derandomize=True)
+settings.load_profile("somo")
 
 
 @pytest.fixture(scope="session")
