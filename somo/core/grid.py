@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 EARTH_RADIUS_KM = 6371.0
+ROUNDING_DEG = 2e-6
+"""How far apart two rounded coordinates of one border may lie."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +19,8 @@ class Grid:
     ----------
     lat : [n_lat] latitude of centres, degrees north, in stored order
     lon : [n_lon] longitude of centres, degrees east in -180..180, in stored order
-    step_deg : width of one cell in degrees; centres may lie further apart than that
+    step_deg : width of one cell in degrees; where centres lie closer than that, cells end halfway between them, and
+        where they lie further apart there is a gap
 
     A cell's flat id is `row * n_lon + column`.
     """
@@ -33,6 +36,13 @@ class Grid:
         lat = np.round(north - step_deg * (np.arange(n_lat) + 0.5), 6)
         return cls(lat, np.round(west + step_deg * (np.arange(n_lon) + 0.5), 6), step_deg)
 
+    @classmethod
+    def bounded(cls, lat: ArrayLike, lon: ArrayLike, lat_bnds: ArrayLike, lon_bnds: ArrayLike) -> Self:
+        """Grid of published coordinates and their bounds in degrees; `bounds` gives those again."""
+        axes = [np.asarray(axis, np.float64) for axis in (lat, lon)]
+        halves = [np.abs(np.asarray(b) - axis[:, None]) for b, axis in zip((lat_bnds, lon_bnds), axes, strict=True)]
+        return cls(axes[0], axes[1], round(2 * max(float(half.max()) for half in halves), 6))
+
     @property
     def shape(self) -> tuple[int, int]:
         return len(self.lat), len(self.lon)
@@ -46,19 +56,23 @@ class Grid:
         row, column = np.divmod(np.asarray(cell), len(self.lon))
         return self.lat[row], self.lon[column]
 
-    def nearest(self, lat: ArrayLike, lon: ArrayLike) -> NDArray[np.int64]:
+    def nearest(self, lat: ArrayLike, lon: ArrayLike, prefer: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
         """Flat id of the cell that holds each point; -1 for points outside every cell.
 
-        A point on the border of two cells belongs to the one stored first.
+        A point on the border of two cells, or the corner of four, belongs to the one stored first (the northern and
+        western one of a map stored from north to south) of those that `prefer` ([row, column]) marks, and where it
+        marks none, to the one stored first of all.
         """
-        lat, lon = np.atleast_1d(np.asarray(lat, float)), np.atleast_1d(np.asarray(lon, float))
-        d_lat = np.abs(lat[:, None] - self.lat)
-        d_lon = np.abs((lon[:, None] - self.lon + 180) % 360 - 180)
-        row, column = np.round(d_lat, 9).argmin(1), np.round(d_lon, 9).argmin(1)
-        n = np.arange(len(lat))
-        reach = self.step_deg / 2 + 1e-9
-        inside = (d_lat[n, row] <= reach) & (d_lon[n, column] <= reach)
-        return np.where(inside, row * len(self.lon) + column, -1)
+        (first_row, last_row), (first_column, last_column) = (
+            _closest(np.atleast_1d(np.asarray(points, float)), axis, self.step_deg)
+            for points, axis in ((lat, self.lat), (lon, self.lon))
+        )
+        pairs = [(r, c) for r in (first_row, last_row) for c in (first_column, last_column)]
+        touched = np.stack([np.where((r < 0) | (c < 0), -1, r * len(self.lon) + c) for r, c in pairs])
+        if prefer is None:
+            return touched[0]
+        marked = prefer.reshape(-1)[touched] & (touched >= 0)
+        return np.take_along_axis(touched, marked.argmax(axis=0)[None], axis=0)[0]
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`lat_bnds` [n_lat, 2] and `lon_bnds` [n_lon, 2] in degrees, in the direction of the axis."""
@@ -70,9 +84,24 @@ class Grid:
         return np.abs(np.sin(edges[:, 1]) - np.sin(edges[:, 0]))
 
 
+def _closest(
+    points: NDArray[np.float64], centres: NDArray[np.float64], step_deg: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and last index of the centres closest to each point, two on a border; -1 further than half a step."""
+    apart = np.round(np.abs((points[:, None] - centres + 180) % 360 - 180), 9)
+    first, last = apart.argmin(1), len(centres) - 1 - apart[:, ::-1].argmin(1)
+    inside = apart[np.arange(len(points)), first] <= step_deg / 2 + 1e-9
+    return np.where(inside, first, -1), np.where(inside, last, -1)
+
+
 def _edges(centres: NDArray[np.float64], step_deg: float) -> NDArray[np.float64]:
+    """[n, 2] half a step to either side of each centre, or halfway to a neighbour that is no further than a step."""
     half = step_deg / 2 * (-1 if len(centres) > 1 and centres[1] < centres[0] else 1)
-    return np.stack([centres - half, centres + half], axis=1).round(6)
+    edges = np.stack([centres - half, centres + half], axis=1)
+    meet = np.abs(np.diff(centres)) <= step_deg + ROUNDING_DEG
+    middle = (centres[1:] + centres[:-1]) / 2
+    edges[1:, 0], edges[:-1, 1] = np.where(meet, middle, edges[1:, 0]), np.where(meet, middle, edges[:-1, 1])
+    return edges.round(6)
 
 
 def distance_km(lat_a: ArrayLike, lon_a: ArrayLike, lat_b: ArrayLike, lon_b: ArrayLike) -> NDArray[np.float64]:

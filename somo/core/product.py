@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from somo.core.variables import FORCING
+from somo.core.variables import FORCING, SOIL_MOISTURE
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 Statistic = Literal["mean", "std", "aridity"]
@@ -60,7 +60,10 @@ class RegularGrid(_Declared):
 
 
 class ForcingGrid(_Declared):
-    """Cells at the forcing's own coordinates, which may be irregular; `step_deg` is the width of one cell."""
+    """Cells at the forcing's own coordinates, which may be irregular.
+
+    `step_deg` is the width of one cell; it ends halfway to a neighbour that is closer.
+    """
 
     kind: Literal["forcing"]
     step_deg: float = Field(gt=0)
@@ -352,10 +355,13 @@ class Compared(_Declared):
 
 
 class Checks(_Declared):
-    """The gate: a version that breaks one of these is not released."""
+    """The gate: a version that breaks one of these is not released.
 
-    valid_min: float = 0.0
-    valid_max: float = 1.0
+    `valid_min` and `valid_max` (m3 m-3) lie within the `valid_range` that published files declare.
+    """
+
+    valid_min: float = Field(default=SOIL_MOISTURE.valid_min, ge=SOIL_MOISTURE.valid_min)
+    valid_max: float = Field(default=SOIL_MOISTURE.valid_max, le=SOIL_MOISTURE.valid_max)
     max_nan_fraction: float = Field(default=0.0, ge=0, le=1)
     max_seam: float = Field(default=0.01, gt=0)
     max_block_jump: float = Field(default=0.01, gt=0)

@@ -110,9 +110,12 @@ def layer_of(depth_from_m: float, depth_to_m: float, layers: Iterable[Layer]) ->
 
 
 def locate(latitude: float, longitude: float, places: Mapping[str, Place]) -> tuple[str, int]:
-    """First domain that has the point in a cell, and that cell's flat id; ("", -1) outside of all."""
+    """First domain that has the point in a cell, and that cell's flat id; ("", -1) outside of all.
+
+    On the border of cells, one with forcing and static features is taken.
+    """
     for domain, place in places.items():
-        cell = int(place.grid.nearest(latitude, longitude)[0])
+        cell = int(place.grid.nearest(latitude, longitude, place.land)[0])
         if cell >= 0:
             return domain, cell
     return "", -1

@@ -29,6 +29,17 @@ def test_points_outside_and_on_borders() -> None:
     assert grid.nearest([50.5, 51.0], [0.5, 0.0]).tolist() == [0, 0]
 
 
+def test_of_cells_that_share_a_border_the_preferred_one_holds_a_point_on_it() -> None:
+    grid = Grid(np.array([45.55, 45.45]), np.array([-103.35, -103.25]), 0.1)
+    land = np.array([[False, True], [True, True]])
+    side, top, corner = (45.52, -103.30), (45.50, -103.32), (45.50, -103.30)
+    assert [int(grid.nearest(*place)[0]) for place in (side, top, corner)] == [0, 0, 0]
+    assert [int(grid.nearest(*place, land)[0]) for place in (side, top, corner)] == [1, 2, 1]
+    assert [int(grid.nearest(*place, ~land | land)[0]) for place in (side, top, corner)] == [0, 0, 0]
+    assert [int(grid.nearest(*place, land & False)[0]) for place in (side, top, corner)] == [0, 0, 0]
+    assert grid.nearest([45.52, 45.52, 40.0], [-103.3001, -103.2999, -103.3], land).tolist() == [0, 1, -1]
+
+
 def test_gaps_of_an_irregular_grid_belong_to_no_cell() -> None:
     grid = Grid(np.array([40.0, 41.4]), np.array([-100.0, -98.6]), 0.1)
     assert grid.nearest([40.04, 40.7, 41.38], [-100.0, -100.0, -98.62]).tolist() == [0, -1, 3]
@@ -38,6 +49,21 @@ def test_bounds_follow_the_axis() -> None:
     lat, lon = Grid.regular(0, 1, 50, 51, 0.5).bounds()
     assert lat.tolist() == [[51.0, 50.5], [50.5, 50.0]] and lon.tolist() == [[0.0, 0.5], [0.5, 1.0]]
     assert Grid(np.array([40.0]), np.array([3.0]), 0.5).bounds()[0].tolist() == [[39.75, 40.25]]
+
+
+def test_cells_end_halfway_to_a_neighbour_that_is_closer_than_their_width() -> None:
+    grid = Grid(np.array([40.0, 38.6, 37.3, 35.0]), np.array([-100.0, -98.5]), 1.4)
+    lat, lon = grid.bounds()
+    assert lat.tolist() == [[40.7, 39.3], [39.3, 37.95], [37.95, 36.6], [35.7, 34.3]]
+    assert lon.tolist() == [[-100.7, -99.3], [-99.2, -97.8]]
+    assert grid.nearest([37.96, 37.94, 36.5, 40.69], [-100.0] * 4).tolist() == [2, 4, -1, 0]
+    again = Grid.bounded(grid.lat, grid.lon, lat, lon)
+    assert again.step_deg == 1.4 and again.bounds()[0].tolist() == lat.tolist()
+
+
+def test_coordinates_that_are_rounded_leave_no_gap() -> None:
+    lat = Grid.regular(0, 1, 50, 51, 1 / 12).bounds()[0]
+    assert (lat[1:, 0] == lat[:-1, 1]).all() and lat[0, 0] == pytest.approx(51, abs=1e-6)
 
 
 def test_area_weights_of_the_whole_globe_add_up_to_a_sphere() -> None:

@@ -91,6 +91,14 @@ def test_a_sensor_lies_in_the_nearest_cell_of_the_first_domain_that_has_it() -> 
     assert t.locate(np.nan, np.nan, PLACES) == ("", -1)
 
 
+def test_a_sensor_on_a_border_lies_in_the_cell_that_has_forcing() -> None:
+    """As USCRN's station 94081 does, at 45.52 N, 103.30 W."""
+    grid = Grid(np.array([45.55]), np.array([-103.35, -103.25]), 0.1)
+    assert t.locate(45.52, -103.30, {"us": t.Place(grid, np.array([[False, True]]))}) == ("us", 1)
+    assert t.locate(45.52, -103.30, {"us": t.Place(grid, np.array([[True, True]]))}) == ("us", 0)
+    assert t.locate(45.52, -103.31, {"us": t.Place(grid, np.array([[False, True]]))}) == ("us", 0)
+
+
 def test_a_good_sensor_breaks_no_rule() -> None:
     found = t.apply_rules(sensor(), RULES, PLACES)
     assert (found.reason, found.key, len(found.daily)) == ("", ("home", 6, "layer1"), 10)
