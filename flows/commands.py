@@ -87,21 +87,18 @@ def point(
     anon: Annotated[bool, typer.Option(help="Read without credentials.")] = True,
     debug: Debug = False,
 ) -> None:
-    """Series of the cell nearest to a place, as CSV: one row a day, one column a layer and field.
+    """Series of the cell that holds a place, as CSV: one row a day, one column a layer and field.
 
     Example: `somo point 50.95 11.55 --url s3://bucket/prefix --start 2016-01-01 -o jena.csv`
     """
-    import numpy as np
     import pandas as pd
 
-    from somo.publish.reader import open_version
+    from somo.publish.reader import cell_at, latest, open_version
 
-    ds = open_version(url, version, anon, "series")
-    cell = ds[["soil_moisture", "soil_moisture_std"]].sel(lat=lat, lon=lon, method="nearest")
-    step = max(abs(float(np.diff(ds["lat"][:2])[0])), 1e-6)
-    if abs(float(cell["lat"]) - lat) > step or abs(float(cell["lon"]) - lon) > step:
-        raise StorageError(f"{lat} N {lon} E lies outside the grid of {url}; choose a place inside it")
-    chosen = cell.sel(time=slice(start, end))
+    chosen_version = latest(url, anon) if version == "latest" else version
+    row, column = cell_at(open_version(url, chosen_version, anon), lat, lon)
+    ds = open_version(url, chosen_version, anon, "series").isel(lat=row, lon=column)
+    chosen = ds[["soil_moisture", "soil_moisture_std"]].sel(time=slice(start, end))
     columns = {
         f"{name}_{float(depth):g}m": chosen[name].sel(depth=depth).to_series()
         for name in chosen.data_vars

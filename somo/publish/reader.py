@@ -3,10 +3,12 @@
 import json
 from typing import Literal
 
+import numpy as np
 import xarray as xr
 from obstore.store import HTTPStore, LocalStore, S3Store
 from zarr.storage import ObjectStore
 
+from somo.core.grid import Grid, distance_km
 from somo.core.storage import StorageError, join
 
 STORES = {"maps": "soil_moisture.zarr", "series": "soil_moisture_series.zarr"}
@@ -19,6 +21,36 @@ def open_version(
     """`somo.open`."""
     name = version.removeprefix("v") if version != "latest" else latest(url, anon)
     return open_zarr(join(url, f"v{name}", STORES[layout]), anon)
+
+
+def cell_at(maps: xr.Dataset, lat: float, lon: float) -> tuple[int, int]:
+    """Row and column of the cell with values that holds a place, as far as its bounds reach.
+
+    Parameters
+    ----------
+    maps : an open version, laid out for maps: its first day tells which cells have values
+    lat, lon : degrees north and east
+
+    Raises
+    ------
+    StorageError
+        if the place lies in no cell, or in one without values; names the nearest cell that has some
+    """
+    grid = Grid.bounded(*(maps[name].values for name in ("lat", "lon", "lat_bnds", "lon_bnds")))
+    filled = maps["soil_moisture"].isel(time=0).notnull().any("depth").values
+    cell = int(grid.nearest(lat, lon, filled)[0])
+    if cell >= 0 and filled.flat[cell]:
+        return cell // len(grid.lon), cell % len(grid.lon)
+    known = np.flatnonzero(filled)
+    where = "lies outside the grid" if cell < 0 else "lies in a cell without values (sea, or no forcing)"
+    if not len(known) or not np.isfinite([lat, lon]).all():
+        raise StorageError(f"{lat:g} N {lon:g} E {where}; choose a place inside it")
+    apart = distance_km(lat, lon, *grid.centres(known))
+    near_lat, near_lon = (float(axis) for axis in grid.centres(known[apart.argmin()]))
+    raise StorageError(
+        f"{lat:g} N {lon:g} E {where}; the nearest cell with values is {near_lat:g} {near_lon:g}, "
+        f"{apart.min():.0f} km away"
+    )
 
 
 def latest(url: str, anon: bool = True) -> str:

@@ -326,6 +326,12 @@ def test_point_outside_the_grid_is_refused(root):
     assert "outside the grid" in str(ended.exception)
 
 
+def test_point_in_the_sea_is_refused(root):
+    ended = point(45.55, 5.05, "--url", root)
+    assert ended.exit_code == 1
+    assert "the nearest cell with values is 45.55 5.25, 16 km away" in str(ended.exception)
+
+
 def test_point_without_output_goes_to_the_terminal(root):
     ended = point(45.44, 5.57, "--url", root, "--version", "1.1.0", "--end", "2016-01-02")
     assert ended.output.splitlines()[0].startswith("time,soil_moisture_0.05m")
