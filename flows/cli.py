@@ -100,12 +100,12 @@ for command in (
     commands.validate,
     commands.release,
     commands.verify,
-    commands.point,
     commands.stack,
     commands.access,
     commands.credentials,
 ):
     app.command()(command)
+app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude
 app.add_typer(models.app, name="model")
 
 

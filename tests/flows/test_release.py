@@ -326,6 +326,12 @@ def test_point_outside_the_grid_is_refused(root):
     assert "outside the grid" in str(ended.exception)
 
 
+def test_point_takes_southern_and_western_places(root):
+    ended = point(-45.5, -5.5, "--url", root)
+    assert ended.exit_code == 1
+    assert "-45.5 N -5.5 E lies outside the grid" in str(ended.exception)
+
+
 def test_point_in_the_sea_is_refused(root):
     ended = point(45.55, 5.05, "--url", root)
     assert ended.exit_code == 1
