@@ -1,6 +1,7 @@
 """Read a published version, without credentials and with few requests."""
 
 import json
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -81,8 +82,10 @@ def open_zarr(url: str, anon: bool = True) -> xr.Dataset:
 
 def bucket(url: str, anon: bool = True) -> Bucket:
     """Object store of a URL; endpoint and region of S3 come from the usual `AWS_*` variables."""
-    if "://" not in url:
-        return LocalStore(url)
+    if (folder := url.removeprefix("file://")) != url or "://" not in url:
+        if not Path(folder).is_dir():
+            raise StorageError(f"{url}: there is no such folder; check the path, or give s3://bucket or https://host")
+        return LocalStore(folder)
     if url.startswith("s3://"):
         return S3Store.from_url(url, skip_signature=anon, client_options={"allow_http": True})
     return HTTPStore.from_url(url, client_options={"allow_http": True})

@@ -6,7 +6,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.core.storage import StorageError
-from somo.publish.reader import cell_at
+from somo.publish.reader import bucket, cell_at
 
 
 @pytest.fixture
@@ -61,3 +61,9 @@ def test_a_place_without_values_is_refused_and_the_nearest_with_values_named(
 ) -> None:
     with pytest.raises(StorageError, match=told):
         cell_at(maps, *place)
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path) -> None:
+    assert bucket(str(tmp_path)) == bucket(f"file://{tmp_path}")
+    with pytest.raises(StorageError, match="absent: there is no such folder"):
+        bucket(str(tmp_path / "absent"))
