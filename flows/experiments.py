@@ -2,23 +2,22 @@
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 import torch
-from distributed import Client, Future
+from distributed import Client
 from numpy.typing import NDArray
 
 from flows.runtime import completed, gpu_resources
-from flows.train import Group, load_layers, member_of, score_fold, train_network
+from flows.train import Group, beside_targets, group_networks, later_days, score_fold, submit_group
 from somo.core.product import Product
 from somo.core.storage import exists, join, put, read_bytes
 from somo.learn.baseline import ridge_predict
-from somo.learn.checkpoint import member_stem, read_ensemble, write_checkpoint
+from somo.learn.checkpoint import read_ensemble
 from somo.learn.ealstm import cascade, load, pick_device
-from somo.learn.fit import Run, fit, predict_blocks
-from somo.learn.folds import hold_back, temporal_split
+from somo.learn.fit import predict_blocks
 from somo.learn.samples import TrainingSet, Window, read_training_set
 from somo.validate.experiments import (
     Array,
@@ -32,7 +31,7 @@ from somo.validate.experiments import (
     predict_with_history,
     predict_without,
 )
-from somo.validate.section import parquet
+from somo.validate.section import Impossible, parquet
 
 MOST_CELLS, MOST_SAMPLES = 60, 1200
 SEEDS = (0, 1)
@@ -87,34 +86,51 @@ def transfer(product: Product, learnt: Learnt, client: Client) -> tuple[pd.DataF
     its cells is learnt from and the eastern half is judged.
     """
     data = read_training_set(learnt.samples)
-    at_home = np.array([d == product.home for d in data.domain])
-    if at_home.any() and not at_home.all():
-        judged, told = at_home, f"learnt from {', '.join(product.domains)} alone, judged at home"
-    else:
-        middle = float(np.median(data.lon))
-        judged, told = data.lon > middle, f"learnt west of {middle:.1f}°, judged east of it"
+    judged, told = judged_region(product, data)
     folds = np.where(judged, 0, 1)
     url = learnt.url("transfer.parquet")
     if not exists(url):
+        require_sides(data, ~judged[None, :], judged[None, :], told)
         group = Group(learnt.url("transfer"), 0, 1000, product.training.fold_members)
-        _train_group(product, learnt, folds, group, client)
+        _train(product, learnt, folds, group, client)
         resources = gpu_resources(client)
         table = client.submit(score_fold, product, learnt.samples, folds, group, pure=False, resources=resources)
         put(url, parquet(table.result()))
     return pd.read_parquet(io.BytesIO(read_bytes(url))), told
 
 
-def _train_group(product: Product, learnt: Learnt, folds: NDArray[np.int64], group: Group, client: Client) -> None:
-    above: list[Future] = []
-    for layer in product.layers:
-        above += [
-            client.submit(
-                train_network, product, learnt.samples, folds, group, layer.name, member, list(above),
-                pure=False, resources=gpu_resources(client),
-            )
-            for member in range(group.members)
-        ]  # fmt: skip
-    for _ in completed(above, "train for transfer"):
+def judged_region(product: Product, data: TrainingSet) -> tuple[NDArray[np.bool_], str]:
+    """[cell] True where the transfer is judged, and in words what it is learnt from."""
+    at_home = np.array([d == product.home for d in data.domain])
+    if at_home.any() and not at_home.all():
+        return at_home, f"learnt from {', '.join(product.domains)} alone, judged at home"
+    middle = float(np.median(data.lon))
+    return data.lon > middle, f"learnt west of {middle:.1f}°, judged east of it"
+
+
+def require_sides(data: TrainingSet, learnt: NDArray[np.bool_], judged: NDArray[np.bool_], told: str) -> None:
+    """Require targets of every layer on the side that is learnt from, and of some layer on the other.
+
+    Parameters
+    ----------
+    learnt, judged : [day, cell] the two sides, or what can be broadcast to it
+
+    Raises
+    ------
+    Impossible
+        naming the layer and the side
+    """
+    known = np.isfinite(data.y.numpy())
+    for k, layer in enumerate(data.layers):
+        if not (known[k] & learnt).any():
+            raise Impossible(f"{told}: the side to learn from has no target of {layer}")
+    if not (known & judged).any():
+        raise Impossible(f"{told}: the side to judge has no target")
+
+
+def _train(product: Product, learnt: Learnt, folds: NDArray[np.int64], group: Group, client: Client) -> None:
+    """Train the networks of a group that do not exist yet."""
+    for _ in completed(list(submit_group(product, learnt.samples, folds, group, client)), "train for an experiment"):
         pass
 
 
@@ -122,78 +138,32 @@ def later(product: Product, learnt: Learnt, client: Client) -> pd.DataFrame:
     """Predictions for the last days, learnt from the days before them at the same cells."""
     url = learnt.url("later.parquet")
     if not exists(url):
-        above: list[Future] = []
-        for layer in product.layers:
-            above += [
-                client.submit(
-                    train_earlier, product, learnt, layer.name, member, list(above),
-                    pure=False, resources=gpu_resources(client),
-                )
-                for member in range(product.training.fold_members)
-            ]  # fmt: skip
-        for _ in completed(above, "train on earlier days"):
-            pass
+        data = read_training_set(learnt.samples)
+        judged = later_days(product, data, LATER_SHARE)[:, None]
+        require_sides(data, ~judged, judged, f"learnt from all but the last {LATER_SHARE:.0%} of the days")
+        group = Group(learnt.url("later"), None, 2000, product.training.fold_members, later_share=LATER_SHARE)
+        _train(product, learnt, np.zeros(len(data.cell), np.int64), group, client)
         resources = gpu_resources(client)
-        stems = client.gather(above)
-        table = client.submit(score_later, product, learnt, stems, pure=False, resources=resources)
+        table = client.submit(score_later, product, learnt.samples, group, pure=False, resources=resources)
         put(url, parquet(table.result()))
     return pd.read_parquet(io.BytesIO(read_bytes(url)))
 
 
-def train_earlier(product: Product, learnt: Learnt, layer: str, member: int, above: list[str]) -> str:
-    """Train one network on the earlier days of all cells unless its checkpoint exists; returns its stem."""
-    stem = member_stem(learnt.url("later"), layer, member)
-    if exists(f"{stem}.json"):
-        return stem
-    torch.set_num_threads(1)
-    device, training = pick_device(), product.training
-    data = read_training_set(learnt.samples)
-    cells = np.flatnonzero(data.cells_with(layer))
-    seed = training.seed * 10_007 + 2000 * 101 + member
-    held = hold_back(data.lat[cells], data.lon[cells], training.held_back, training.fold_distance_km, seed)
-    upper = load_layers([name for name in data.layers if member_of(above, name)], above, device)
-    days = ~later_days(product, data)
-    run = Run(layer, member, seed, cells[~held], cells[held], days=days, upper=upper)
-    checkpoint = fit(
-        data, run, product.network, product.sequence, training, device,
-        resume=f"{stem}.progress", provenance={"samples": learnt.samples, "earlier": True},
-    )  # fmt: skip
-    write_checkpoint(stem, checkpoint)
-    return stem
-
-
-def later_days(product: Product, data: TrainingSet) -> NDArray[np.bool_]:
-    """[day] True on the days that the temporal split is scored on."""
-    return temporal_split(data.n_days, Window.of(product.sequence, data.n_days).first, LATER_SHARE)
-
-
-def score_later(product: Product, learnt: Learnt, stems: list[str]) -> pd.DataFrame:
+def score_later(product: Product, samples: str, group: Group) -> pd.DataFrame:
     """Targets on the later days beside the predictions of networks and of a ridge regression on earlier days."""
-    torch.set_num_threads(1)
-    data = read_training_set(learnt.samples)
-    networks = load_layers(list(data.layers), stems, pick_device())
+    data = read_training_set(samples)
+    networks = group_networks(data, group)
     cells = np.arange(len(data.cell))
     first = Window.of(product.sequence, data.n_days).first
-    y_hat = predict_blocks(list(networks.values()), data, cells, product.sequence, first).numpy()
-    judged = later_days(product, data)
-    earlier = _with_targets(data, ~judged)
+    y_hat = predict_blocks(networks, data, cells, product.sequence, first).numpy()
+    judged = torch.as_tensor(later_days(product, data, group.later_share))[None, :, None]
+    earlier = replace(data, y=torch.where(judged, torch.nan, data.y))
+    late = replace(data, y=torch.where(judged, data.y, torch.nan))
     tables = []
     for k, layer in enumerate(data.layers):
         ridge = ridge_predict(earlier, layer, np.flatnonzero(earlier.cells_with(layer)), cells, first)
-        y = np.where(judged[:, None], data.y[k].numpy(), np.nan)
-        day, cell = np.nonzero(np.isfinite(y) & np.isfinite(y_hat[k]))
-        known = {"domain": np.array(data.domain, object)[cell], "cell": data.cell[cell], "layer": layer}
-        time = (data.first_day + day).astype("datetime64[ns]")
-        found = {"y": y[day, cell], "y_hat": y_hat[k, day, cell], "y_ridge": ridge[day, cell], "fold": 0}
-        tables.append(pd.DataFrame({**known, "time": time, **found}))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _with_targets(data: TrainingSet, days: NDArray[np.bool_]) -> TrainingSet:
-    """The training set with the targets of some days only."""
-    values = {name: getattr(data, name) for name in data.__dataclass_fields__}
-    values["y"] = torch.where(torch.as_tensor(days)[None, :, None], data.y, torch.nan)
-    return TrainingSet(**values)
+        tables.append(beside_targets(late, layer, cells, y_hat[k], ridge))
+    return pd.concat(tables, ignore_index=True).assign(fold=0)
 
 
 def predictor(models: str) -> Predict:
@@ -220,6 +190,10 @@ def _samples(learnt: Learnt) -> Samples:
     y = data.y.numpy()
     known = np.isfinite(y).any(0)
     known[: sequence.spinup_days] = False
+    if not known.any():
+        raise Impossible(
+            f"no measured day has the {sequence.lookback} days of forcing before it that the networks need"
+        )
     day, cell = choose(known, MOST_CELLS, MOST_SAMPLES, seed=0).T
     steps = day - sequence.spinup_days + np.arange(sequence.lookback)[:, None]
     x_d, x_s = data.x_d.numpy()[steps, cell], data.x_s.numpy()[cell]

@@ -17,11 +17,12 @@ from optuna.trial import TrialState, create_trial
 
 from flows.runtime import console, gpu_resources
 from flows.samples import prepare
-from flows.train import Group, folds_of, median_r, score_fold, train_network
+from flows.train import Group, folds_of, score_fold, train_network
 from somo.core.product import Product, ProductError, Range, content_hash
 from somo.core.storage import exists, filesystem, join, put, read_bytes
 from somo.forcing.dataset import Inputs
 from somo.learn.samples import read_training_set
+from somo.validate.matching import layer_skill
 
 TABLE, PLOT = "trials.parquet", "trials.png"
 
@@ -232,7 +233,7 @@ def score_trial(product: Product, samples: str, folds: NDArray[np.int64], url: s
             for member in range(group.members)
         ]
     table = score_fold(changed, samples, folds, group, product.sequence.spinup_days)
-    return float(np.mean([median_r(part, "y_hat") for _, part in table.groupby("layer")]))
+    return float(np.mean(layer_skill(table)["pearson_r"].to_numpy()))
 
 
 def _json(trial: Trial) -> bytes:

@@ -14,11 +14,12 @@ from flows.targets import sensors_url, targets_url
 from somo.core.product import Product
 from somo.core.storage import exists, filesystem, join, read_bytes, zarr_store
 from somo.forcing.dataset import Inputs
-from somo.forcing.reference_set import reference_url
+from somo.forcing.reference_set import is_complete, reference_url
 from somo.forcing.sources import find_files, needed_days
 from somo.forcing.static import static_url
 from somo.publish import manifest, netcdf, series, zarr
 from somo.publish.attributes import FINAL
+from somo.validate.matching import layer_skill
 
 STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
 COMPLETED = (*(f"validation/{name}.parquet" for name in ("targets", "sensors", "crossval")), "manifest.json")
@@ -97,7 +98,7 @@ def _ingest(product: Product, root: str, known: dict[str, Any]) -> tuple[list[st
             files = find_files(name, source, domain, first, last, today)
             references[name] = reference_url(root, name, domain, source, files)
             count += len(files)
-            if not exists(join(references[name], ".zmetadata")):
+            if not is_complete(references[name]):
                 missing.append(f"references of {name} ({domain})")
         inputs[domain] = Inputs(references, static_url(root, product, domain, references))
         if not exists(inputs[domain].static):
@@ -167,7 +168,8 @@ def summary(product: Product, root: str) -> str:
     """Skill per layer on held-back stations, and where everything is; what a run ends with."""
     version = join(root, f"v{product.version}")
     pairs = pd.read_parquet(io.BytesIO(read_bytes(join(version, "validation", "crossval.parquet"))))
-    skill = "\n".join(f"  {layer.name}: {_skill(pairs[pairs['layer'] == layer.name])}" for layer in product.layers)
+    found = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
+    skill = "\n".join(f"  {layer.name}: {_skill(found.get(layer.name))}" for layer in product.layers)
     netcdf_folder, report = join(version, "netcdf"), join(version, "report", "index.html")
     return (
         f"{product.name} {product.version}: skill on held-back stations (cross-validation)\n{skill}\n"
@@ -175,15 +177,8 @@ def summary(product: Product, root: str) -> str:
     )
 
 
-def _skill(pairs: pd.DataFrame) -> str:
-    """Medians over cells."""
-    scores = [
-        (np.corrcoef(y, y_hat)[0, 1], np.std((y_hat - y_hat.mean()) - (y - y.mean())))
-        for _, cell in pairs.groupby(["domain", "cell"])
-        for y, y_hat in [(cell["y"].to_numpy(), cell["y_hat"].to_numpy())]
-        if len(cell) > 2 and np.ptp(y) > 0 and np.ptp(y_hat) > 0
-    ]
-    if not scores:
+def _skill(found: dict[str, float] | None) -> str:
+    """Medians over cells of one layer."""
+    if not found or not found["cells"]:
         return "no cell with enough days"
-    r, ubrmsd = np.median(np.array(scores), axis=0)
-    return f"median r {r:.3f}, ubRMSD {ubrmsd:.3f} m3 m-3 over {len(scores)} cells"
+    return f"median r {found['pearson_r']:.3f}, ubRMSD {found['ubrmsd']:.3f} m3 m-3 over {found['cells']:.0f} cells"

@@ -51,7 +51,8 @@ def build_targets(
     reference = read_reference(product, root, keys, places, client) if scaling == "reference" else {}
     scaled = scale(series, scaling, reference, product.targets.min_days)
     sensors = sensor_table(scaled)
-    require_kept(sensors, {a.name: a.url for a in archives})
+    if role == "training":
+        require_kept(sensors, {a.name: a.url for a in archives})
     put(sensors_url(url), _parquet(sensors))
     put(url, _parquet(target_table(scaled)))
     console.print(f"{role} sensors: {', '.join(f'{count} {name}' for name, count in drop_totals(sensors).items())}")

@@ -21,9 +21,10 @@ from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import ENSEMBLE, member_stem, read_checkpoint, write_checkpoint, write_ensemble
 from somo.learn.ealstm import Forward, load, pick_device
 from somo.learn.fit import Run, fit, predict_blocks
-from somo.learn.folds import hold_back, spatial_folds
+from somo.learn.folds import hold_back, spatial_folds, temporal_split
 from somo.learn.importance import permutation_importance
-from somo.learn.samples import TrainingSet, read_training_set
+from somo.learn.samples import TrainingSet, Window, read_training_set
+from somo.validate.matching import layer_skill
 
 FORMAT = 1
 CROSSVAL = "crossval.parquet"
@@ -44,7 +45,7 @@ def train(product: Product, root: str, inputs: Mapping[str, Inputs], targets: st
     folds = folds_of(product, data)
     groups = [Group(join(url, "folds", str(k)), k, k, product.training.fold_members) for k in range(folds.max() + 1)]
     groups.append(Group(url, None, len(groups), product.training.members))
-    futures = [f for group in groups for f in _submit(product, samples, folds, group, client)]
+    futures = [f for group in groups for f in submit_group(product, samples, folds, group, client)]
     for _ in completed(futures, "train networks"):
         pass
     importance = cross_validate(product, samples, folds, groups[:-1], url, client)
@@ -71,15 +72,19 @@ class Group:
     fold : fold that is left out; None for the final ensemble
     number : distinguishes the seeds of groups
     members : networks per layer
+    later_share : share of the days, at their end, whose targets are left out
     """
 
     url: str
     fold: int | None
     number: int
     members: int
+    later_share: float = 0.0
 
 
-def _submit(product: Product, samples: str, folds: NDArray[np.int64], group: Group, client: Client) -> Iterator[Future]:
+def submit_group(
+    product: Product, samples: str, folds: NDArray[np.int64], group: Group, client: Client
+) -> Iterator[Future]:
     """One task a network; a deeper layer's tasks wait for the layers above, whose prediction they take as input."""
     above: list[Future] = []
     for depth, layer in enumerate(product.layers):
@@ -116,10 +121,12 @@ def train_network(
     seed = product.training.seed * 10_007 + group.number * 101 + member
     cells, held = split_cells(product, data, folds, group.fold, layer, seed)
     upper = load_layers([name for name in data.layers if member_of(above, name)], above, device)
-    run = Run(layer, member, seed, cells, held, upper=upper)
+    days = ~later_days(product, data, group.later_share)
+    run = Run(layer, member, seed, cells, held, days, upper)
+    provenance = {"samples": samples, "fold": group.fold, "later_share": group.later_share}
     checkpoint = fit(
         data, run, product.network, product.sequence, product.training, device,
-        resume=f"{stem}.progress", provenance={"samples": samples, "fold": group.fold},
+        resume=f"{stem}.progress", provenance=provenance,
     )  # fmt: skip
     write_checkpoint(stem, checkpoint)
     return stem
@@ -143,6 +150,11 @@ def split_cells(
     training = product.training
     held = hold_back(data.lat[inside], data.lon[inside], training.held_back, training.fold_distance_km, seed)
     return inside[~held], inside[held]
+
+
+def later_days(product: Product, data: TrainingSet, share: float) -> NDArray[np.bool_]:
+    """[day] True on the last `share` of the days that can be predicted."""
+    return temporal_split(data.n_days, Window.of(product.sequence, data.n_days).first, share)
 
 
 def folds_of(product: Product, data: TrainingSet) -> NDArray[np.int64]:
@@ -171,15 +183,10 @@ def cross_validate(
     if not exists(join(url, CROSSVAL)):
         table = pd.concat([_read_table(join(g.url, CROSSVAL)) for g in groups], ignore_index=True)
         put(join(url, CROSSVAL), _parquet(table))
-        for layer, part in table.groupby("layer", sort=False):
-            console.print(f"{layer}: median r {median_r(part, 'y_hat'):.3f}, ridge {median_r(part, 'y_ridge'):.3f}")
+        network, ridge = (layer_skill(table, column)["pearson_r"] for column in ("y_hat", "y_ridge"))
+        for layer in network.index:
+            console.print(f"{layer}: median r {network[layer]:.3f}, ridge {ridge[layer]:.3f}")
     return np.mean([json.loads(read_bytes(join(g.url, IMPORTANCE))) for g in groups], axis=0)
-
-
-def median_r(table: pd.DataFrame, column: str) -> float:
-    """Median over cells of the correlation between targets and a column of predictions."""
-    by_cell = table.groupby(["domain", "cell"])[["y", column]]
-    return float(np.nanmedian([part["y"].corr(part[column]) for _, part in by_cell if len(part) > 2] or [np.nan]))
 
 
 def judge_fold(product: Product, samples: str, folds: NDArray[np.int64], group: Group) -> None:
@@ -205,7 +212,7 @@ def score_fold(
     for i, layer in enumerate(data.layers):
         train_cells = np.flatnonzero(data.cells_with(layer) & (folds != group.fold))
         ridge = ridge_predict(data, layer, train_cells, test, first)
-        tables.append(_rows(data, layer, test, y_hat[i], ridge))
+        tables.append(beside_targets(data, layer, test, y_hat[i], ridge))
     return pd.concat(tables, ignore_index=True).assign(fold=group.fold)
 
 
@@ -213,11 +220,15 @@ def _left_out(
     product: Product, samples: str, folds: NDArray[np.int64], group: Group
 ) -> tuple[TrainingSet, list[list[Forward]], NDArray[np.int64], int]:
     """The samples, a fold's networks, the cells they have not seen and the first day they can be judged on."""
-    torch.set_num_threads(1)
     data = read_training_set(samples)
+    return data, group_networks(data, group), np.flatnonzero(folds == group.fold), first_block(product, data)
+
+
+def group_networks(data: TrainingSet, group: Group) -> list[list[Forward]]:
+    """The trained networks of a group by layer, ready to run in a worker."""
+    torch.set_num_threads(1)
     stems = [member_stem(group.url, layer, k) for layer in data.layers for k in range(group.members)]
-    networks = list(load_layers(list(data.layers), stems, pick_device()).values())
-    return data, networks, np.flatnonzero(folds == group.fold), first_block(product, data)
+    return list(load_layers(list(data.layers), stems, pick_device()).values())
 
 
 def first_block(product: Product, data: TrainingSet) -> int:
@@ -237,9 +248,16 @@ def _read_table(url: str) -> pd.DataFrame:
     return pd.read_parquet(io.BytesIO(read_bytes(url)))
 
 
-def _rows(
+def beside_targets(
     data: TrainingSet, layer: str, test: NDArray[np.int64], y_hat: NDArray[np.float32], ridge: NDArray[np.float64]
 ) -> pd.DataFrame:
+    """One row a target of some cells that has a prediction: domain, cell, layer, time, y, y_hat, y_ridge.
+
+    Parameters
+    ----------
+    test : indices of the cells
+    y_hat, ridge : [day, test] predictions of the networks and of the baseline
+    """
     y = data.y[data.layers.index(layer)][:, test].numpy()
     day, cell = np.nonzero(np.isfinite(y) & np.isfinite(y_hat))
     return pd.DataFrame(

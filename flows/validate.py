@@ -15,7 +15,7 @@ from somo.core.storage import exists, fingerprint, join, read_bytes
 from somo.publish.manifest import renew
 from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report import write_report
-from somo.validate.section import Section, read_section, write_section
+from somo.validate.section import Impossible, Section, read_section, text_section, write_section
 
 if TYPE_CHECKING:
     from flows.experiments import Learnt
@@ -101,7 +101,7 @@ def _crossval(case: Case) -> Section:
     how = (
         "Out-of-fold predictions of a spatial cross-validation: whole cells are held back, their neighbours with them."
     )
-    return split_section(case.published.crossval, "figS3", "Spatial cross-validation (Fig S3)", how)
+    return split_section(case.published.crossval, "figS3", how)
 
 
 def _transfer(case: Case) -> Section:
@@ -109,7 +109,7 @@ def _transfer(case: Case) -> Section:
     from somo.validate.skill import split_section
 
     pairs, told = transfer(case.product, case.learnt, case.client)
-    return split_section(pairs, "fig4", "Transfer to another region (Fig 4)", f"Predictions in another region: {told}.")
+    return split_section(pairs, "fig4", f"Predictions in another region: {told}.")
 
 
 def _later(case: Case) -> Section:
@@ -117,7 +117,7 @@ def _later(case: Case) -> Section:
     from somo.validate.skill import split_section
 
     how = f"Predictions for the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before."
-    return split_section(later(case.product, case.learnt, case.client), "figS4", "Later days (Fig S4)", how)
+    return split_section(later(case.product, case.learnt, case.client), "figS4", how)
 
 
 def _groups(case: Case) -> Section:
@@ -137,6 +137,8 @@ def _weather(case: Case) -> Section:
     from somo.validate.series import typical_cells, weather_section
 
     home = case.published.crossval[case.published.crossval["domain"] == case.product.home]
+    if home.empty:
+        raise Impossible("no cell of the predicted domain was learnt from")
     cells = [cell for _, cell in typical_cells(home.dropna(subset=["y", "y_hat"]), 3)]
     return weather_section(case.published, weather_at(case.product, case.inputs, case.published, cells))
 
@@ -223,13 +225,21 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
     for name in names:
         section = None if name == only else read_section(folder, name, key)
         if section is None and only in (None, name):
-            section = SECTIONS[name](case)
+            section = make_section(name, case)
             write_section(section, folder, key)
         if section is not None:
             sections.append(section)
     page = write_report(sections, folder, _about(product, published))
     renew(version_url, "report")
     return page
+
+
+def make_section(name: str, case: Case) -> Section:
+    """One section; in words where the data hold too little for it."""
+    try:
+        return SECTIONS[name](case)
+    except Impossible as why:
+        return text_section(name, why)
 
 
 def pending_sections(product: Product, version_url: str) -> list[str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from somo.core.product import Product
 from somo.validate.continuity import SHARED, common_jumps, nan_mean, tile_steps
-from somo.validate.matching import cell_scores
+from somo.validate.matching import layer_skill
 from somo.validate.published import Published, ValidationError, open_published
 
 
@@ -165,11 +165,11 @@ class Skill:
     previous: pd.DataFrame | None
 
     def run(self, published: Published) -> Result:
-        now = layer_skill(published.crossval)
+        now = _median_r(published.crossval)
         if self.previous is None:
             told = ", ".join(f"{layer} {r:.3f}" for layer, r in now.items())
             return Result("skill", True, f"median r {told}; no version before to compare with")
-        before = layer_skill(self.previous)
+        before = _median_r(self.previous)
         told = ", ".join(f"{layer} {before[layer]:.3f} -> {now.get(layer, np.nan):.3f}" for layer in before)
         lost = [layer for layer in before if not now.get(layer, np.nan) >= before[layer] - self.most_drop]
         text = f"median r over held-back cells {told}, allowed drop {self.most_drop}"
@@ -225,10 +225,8 @@ def require_passed(results: Sequence[Result], version_url: str) -> None:
         raise ValidationError("\n".join([f"{version_url}: {len(failed)} of {len(results)} checks failed", *failed]))
 
 
-def layer_skill(crossval: pd.DataFrame) -> dict[str, float]:
-    """Median pearson_r over cells of the out-of-fold predictions, by layer."""
-    cells = cell_scores(crossval, metrics=("pearson_r",))
-    return {str(layer): float(r) for layer, r in cells.groupby("layer", observed=True)["pearson_r"].median().items()}
+def _median_r(crossval: pd.DataFrame) -> dict[str, float]:
+    return {str(layer): float(r) for layer, r in layer_skill(crossval)["pearson_r"].items()}
 
 
 def _jump_result(name: str, published: Published, days: NDArray[np.int64], most: float, border_days: int) -> Result:

@@ -16,6 +16,9 @@ Predict = Callable[[Array, Array], Array]
 KEPT = 0.95
 """Share of the skill at which a model is said to have looked back far enough."""
 
+LEAST_SAMPLES = 10
+"""Sampled days of a cell, below which it has no score of its own."""
+
 
 @dataclass(frozen=True, eq=False)
 class Samples:
@@ -116,7 +119,7 @@ def _cell_median(samples: Samples, layer: int, y_hat: Array) -> dict[str, float]
     by_cell = [
         scores(y[chosen], y_hat[chosen], ("pearson_r", "nse"))
         for cell in np.unique(samples.cell[known])
-        if (chosen := known & (samples.cell == cell)).sum() >= 10
+        if (chosen := known & (samples.cell == cell)).sum() >= LEAST_SAMPLES
     ]
     frame = pd.DataFrame(by_cell, columns=["pearson_r", "nse", "n"])
     return {

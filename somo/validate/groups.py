@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from somo.validate.figures import COLOURS, canvas, draw_boxes, svg
 from somo.validate.matching import KEYS, anomalies, cell_scores, layer_names, summarise
 from somo.validate.published import Published
-from somo.validate.section import Section
+from somo.validate.section import Impossible, Section
 
 CLIMATES = ("cold", "humid", "transitional", "dry")
 COLD_BELOW_C = 5.0
@@ -32,6 +32,8 @@ def groups_section(published: Published, classes: pd.DataFrame) -> Section:
     classes : domain, cell, climate
     """
     pairs = published.crossval.dropna(subset=["y", "y_hat"])
+    if pairs.empty:
+        raise Impossible("no measured day of a held-back cell has a prediction")
     cells = pd.concat(
         [cell_scores(pairs).assign(of="value"), cell_scores(anomalies(pairs, ["y", "y_hat"])).assign(of="anomaly")]
     )
@@ -50,8 +52,7 @@ def groups_section(published: Published, classes: pd.DataFrame) -> Section:
         f"network. {len(pairs)} cell-days, {_period(pairs)}."
     )
     figure = _figure(labelled[labelled["by"] != "network"], layer_names(pairs))
-    title = "By network, climate and layer; 31-day anomalies"
-    return Section("groups", title, caption, svg(figure), table, _by_network(table), _found(table))
+    return Section("groups", caption, svg(figure), table, _by_network(table), _found(table))
 
 
 def _networks(sensors: pd.DataFrame) -> pd.DataFrame:

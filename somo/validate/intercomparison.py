@@ -14,8 +14,8 @@ from somo.validate.collocation import triple_collocation
 from somo.validate.figures import COLOURS, UNITS, canvas, draw_boxes, svg
 from somo.validate.matching import summarise
 from somo.validate.metrics import METRICS, scores
-from somo.validate.published import Published, ValidationError, at_cells
-from somo.validate.section import Section
+from somo.validate.published import Published, at_cells
+from somo.validate.section import Impossible, Section
 
 SEGMENT = 20
 """Cells along the side of a segment of the map, of which one land cell is drawn."""
@@ -33,19 +33,27 @@ def independent_section(
     name : of the product that is judged
     compared : fields [time, lat, lon] by layer of every other product
     targets, sensors : of the independent archives
+
+    Raises
+    ------
+    Impossible
+        if no sensor can be used, all cells were used in training, or none has enough days
     """
     used = set(published.targets["cell"][published.targets["domain"] == "home"])
     home = targets[targets["domain"] == "home"]
+    if home.empty:
+        dropped = sensors[~sensors["kept"]]["reason"].value_counts()
+        told = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        raise Impossible(f"no independent sensor measures in the predicted domain ({told or 'all are elsewhere'})")
     left_out = sorted({int(c) for c in home["cell"]} & used)
     kept = home[~home["cell"].isin(left_out)].rename(columns={"value": "y"})
     if kept.empty:
-        raise ValidationError(
-            f"{published.url}: all {len(left_out)} cells of the independent stations were used in training; "
-            'declare other archives with role = "independent"'
-        )
+        raise Impossible(f"all {len(left_out)} cells of the independent stations were used in training")
     cells, names = np.sort(kept["cell"].unique()), (name, *compared)
     estimates = estimates_at(published, name, compared, cells)
     skill = score_cells(estimates, {layer: measured_at(kept, layer, e) for layer, e in estimates.items()})
+    if skill.empty:
+        raise Impossible(f"no cell of the independent stations has {LEAST_DAYS} measured days among the published ones")
     stations = sensors[sensors["kept"]].drop_duplicates(["network", "station"])
     caption = (
         f"Correlation and ubRMSD ({UNITS}) against stations that no network has seen ({len(stations)} stations, "
@@ -53,7 +61,7 @@ def independent_section(
         f"All products interpolated bilinearly. n = {len(kept)} measured cell-days, "
         f"{kept['time'].min():%Y-%m-%d} to {kept['time'].max():%Y-%m-%d}."
     )
-    return _section("fig5a", "At independent stations (Fig 5a)", caption, skill, names, {"left_out": left_out})
+    return _section("fig5a", caption, skill, names, {"left_out": left_out})
 
 
 def everywhere_section(published: Published, name: str, compared: Mapping[str, xr.Dataset], seed: int = 0) -> Section:
@@ -61,13 +69,14 @@ def everywhere_section(published: Published, name: str, compared: Mapping[str, x
     cells, side = segment_cells(published, seed)
     estimates = estimates_at(published, name, compared, cells)
     skill = score_cells(estimates, {layer: average(e) for layer, e in estimates.items() if e.sizes["model"] > 1})
+    if skill.empty:
+        raise Impossible(f"no land cell has {LEAST_DAYS} days on which this product and all others have a value")
     caption = (
         f"Correlation and ubRMSD ({UNITS}) against the average of all products at one random land cell of every "
         f"segment of {side} x {side} cells, on days that all have. {_BOX} n = {len(cells)} cells, "
         f"{int(skill['n'].sum())} product-cell-days, {published.period}."
     )
-    title, names = "Everywhere, against the average (Fig 5b)", (name, *compared)
-    return _section("fig5b", title, caption, skill, names, {"cells": len(cells)})
+    return _section("fig5b", caption, skill, (name, *compared), {"cells": len(cells)})
 
 
 def collocation_section(published: Published, name: str, compared: Mapping[str, xr.Dataset], seed: int = 0) -> Section:
@@ -76,7 +85,9 @@ def collocation_section(published: Published, name: str, compared: Mapping[str, 
     table = collocation_table(estimates_at(published, name, compared, cells))
     layers = [layer for layer in published.layers if (table["layer"] == layer).any()]
     if not layers:
-        raise ValidationError(f"{published.url}: no layer for which two other products stand; declare more [[compare]]")
+        raise Impossible("no layer for which two other products stand")
+    if table["r"].isna().all():
+        raise Impossible(f"no cell has {LEAST_DAYS} days on which this product and two others have a value")
     with canvas(2, len(layers), 3.6 * len(layers) + 0.6, 5.6) as (figure, axes):
         for column, layer in enumerate(layers):
             here = table[table["layer"] == layer]
@@ -93,7 +104,7 @@ def collocation_section(published: Published, name: str, compared: Mapping[str, 
     )
     median = table.groupby(["layer", "triplet"])[["r", "error_std"]].median().round(4).reset_index()
     found = {f"{r['layer']} {r['triplet']}": float(r["r"]) for r in median.to_dict("records")}
-    return Section("collocation", "Triple collocation", caption, svg(figure), table, median, {"r": found})
+    return Section("collocation", caption, svg(figure), table, median, {"r": found})
 
 
 def estimates_at(
@@ -165,14 +176,14 @@ _BOX = "Box: 0.2 to 0.8 quantile over cells, line: median, triangle: mean; n = c
 
 
 def _section(
-    name: str, title: str, caption: str, skill: pd.DataFrame, models: tuple[str, ...], found: dict[str, object]
+    name: str, caption: str, skill: pd.DataFrame, models: tuple[str, ...], found: dict[str, object]
 ) -> Section:
     table = summarise(skill, ("layer", "model"), ("pearson_r", "ubrmsd", "bias"))
     wide = table.pivot_table(index=["layer", "model"], columns="metric", values="value").round(3)
     counts = table.groupby(["layer", "model"])[["cells", "days"]].max()
     shown = counts.join(wide).reset_index()
     medians = {f"{r['layer']} {r['model']}": float(r["pearson_r"]) for r in shown.to_dict("records")}
-    return Section(name, title, caption, svg(_boxes(skill, models)), skill, shown, {"pearson_r": medians, **found})
+    return Section(name, caption, svg(_boxes(skill, models)), skill, shown, {"pearson_r": medians, **found})
 
 
 def _boxes(skill: pd.DataFrame, models: tuple[str, ...]) -> Figure:

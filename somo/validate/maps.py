@@ -30,7 +30,7 @@ def overview_section(published: Published) -> Section:
         f"n = {cells} land cells, {published.soil.sizes['time']} days, {published.period}. Coast: Natural Earth."
     )
     table = _tidy(soil, published.layers)
-    return Section("overview", "What was published", caption, svg(figure), table)
+    return Section("overview", caption, svg(figure), table)
 
 
 def _limits(field: xr.DataArray) -> tuple[float, float]:

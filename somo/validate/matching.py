@@ -29,6 +29,15 @@ def cell_scores(
     return pd.DataFrame(rows, columns=[*by, *metrics, "n"])
 
 
+def layer_skill(
+    pairs: pd.DataFrame, prediction: str = "y_hat", metrics: Sequence[str] = ("pearson_r",)
+) -> pd.DataFrame:
+    """Median over cells of the metrics of their series, by layer: columns `metrics`; `cells` have the first."""
+    cells = cell_scores(pairs, prediction=prediction, metrics=metrics)
+    layers = cells.groupby("layer", observed=True)
+    return layers[list(metrics)].median().assign(cells=layers[metrics[0]].count())
+
+
 def summarise(table: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = tuple(METRICS)) -> pd.DataFrame:
     """Median over cells with its interval: columns `by`, metric, value, low, high, cells, days."""
     rows = []

@@ -3,15 +3,25 @@
 import numpy as np
 import pandas as pd
 
-from somo.validate.experiments import KEPT, memory_days
+from somo.validate.experiments import KEPT, LEAST_SAMPLES, memory_days
 from somo.validate.figures import COLOURS, canvas, legend_below, svg
-from somo.validate.section import Section
+from somo.validate.section import Impossible, Section
 
 RELATIVE = {"pearson_r_relative": "r relative to the intact run", "nse_relative": "NSE relative to the intact run"}
 
 
 def memory_section(table: pd.DataFrame, lookback: int) -> Section:
-    """Skill by the number of days left intact, all layers; `table` as `experiments.memory_table` gives it."""
+    """Skill by the number of days left intact, all layers; `table` as `experiments.memory_table` gives it.
+
+    Raises
+    ------
+    Impossible
+        if no layer has enough sampled days, or skill, to be compared
+    """
+    if table["pearson_r_relative"].isna().all():
+        raise Impossible(
+            f"no layer has {LEAST_SAMPLES} sampled days in a cell and skill in the run with all days intact"
+        )
     days = memory_days(table)
     with canvas(1, 2, 9.5, 3.9) as (figure, axes):
         for ax, (column, label) in zip(axes[0], RELATIVE.items(), strict=True):
@@ -35,14 +45,24 @@ def memory_section(table: pd.DataFrame, lookback: int) -> Section:
         f"stay intact. Line: median over {members} members of the ensemble; band: 0.2 to 0.8 quantile. Scores are "
         f"medians over {int(table['cells'].max())} cells, n = {n} sampled days. Dotted: days for {KEPT:.0%} of r."
     )
-    shown = pd.DataFrame({"layer": list(days), f"days for {KEPT:.0%} of r": [f"{v:.0f}" for v in days.values()]})
+    shown = pd.DataFrame(
+        {"layer": list(days), f"days for {KEPT:.0%} of r": [f"{v:.0f}" if v == v else "–" for v in days.values()]}
+    )
     whole = table[table["intact_days"] == table["intact_days"].max()].groupby("layer")[["pearson_r", "nse"]].median()
     shown = shown.join(whole.rename(columns={"pearson_r": "r intact", "nse": "NSE intact"}), on="layer")
-    return Section("fig3", "Memory of the model (Fig 3)", caption, svg(figure), table, shown, {"memory_days": days})
+    return Section("fig3", caption, svg(figure), table, shown, {"memory_days": days})
 
 
 def importance_section(table: pd.DataFrame) -> Section:
-    """Skill lost with each input, all layers; `table` as `experiments.importance_table` gives it."""
+    """Skill lost with each input, all layers; `table` as `experiments.importance_table` gives it.
+
+    Raises
+    ------
+    Impossible
+        if no layer has samples that vary
+    """
+    if table["r_drop"].isna().all():
+        raise Impossible("no layer has two sampled days that differ")
     layers = sorted(table["layer"].unique())
     order = table.groupby("input")["rmsd_rise"].mean().sort_values().index
     with canvas(1, len(layers), 3.6 * len(layers), 0.9 + 0.26 * len(order)) as (figure, axes):
@@ -65,7 +85,7 @@ def importance_section(table: pd.DataFrame) -> Section:
     )
     median = table.groupby(["layer", "input"])["r_drop"].median()
     found = {layer: {str(k): float(v) for k, v in median[layer].items()} for layer in layers}
-    return Section("figS2", "Importance of inputs (Fig S2)", caption, svg(figure), table, findings={"r_drop": found})
+    return Section("figS2", caption, svg(figure), table, findings={"r_drop": found})
 
 
 def _band(table: pd.DataFrame, by: str, column: str) -> pd.DataFrame:

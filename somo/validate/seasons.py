@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from somo.core.grid import Grid
 from somo.validate.figures import ANOMALY_MAP, COLOURS, SOIL_MAP, UNITS, canvas, colour_bar, draw_map, legend_below, svg
-from somo.validate.section import Section
+from somo.validate.section import Impossible, Section
 
 SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
 LEAST_DAYS = 60
@@ -74,7 +74,7 @@ def maps_section(products: Mapping[str, xr.DataArray], grid: Grid, layer: str, s
     seasons = {name: field for name, field in seasons.items() if field.sizes["year"]}
     judged = next(iter(products))
     if judged not in seasons:
-        return Section("fig6", _title(season), f"No whole {season} in the published days.", _empty(), pd.DataFrame())
+        raise Impossible(f"the published days hold no whole {season}")
     year = default_year(seasons[judged]["year"].values)
     means = {name: field.mean("year").values for name, field in seasons.items()}
     nowhere = np.full(grid.shape, np.nan)
@@ -96,7 +96,7 @@ def maps_section(products: Mapping[str, xr.DataArray], grid: Grid, layer: str, s
     )
     fields = _tidy(means, scores, grid)
     shown_table = table.round(3) if len(seasons) > 1 else pd.DataFrame()
-    return Section("fig6", _title(season), caption, svg(figure), fields, shown_table, {"pattern_r": _records(table)})
+    return Section("fig6", caption, svg(figure), fields, shown_table, {"pattern_r": _records(table)})
 
 
 def regions_section(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...], season: str = "JJA") -> Section:
@@ -109,8 +109,7 @@ def regions_section(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...], 
     table = regional_anomalies(seasons, grid, layers)
     names = list(dict.fromkeys(table["region"]))
     if not names or table["year"].nunique() < 2:
-        text = f"No PRUDENCE region holds a cell of this product with two or more whole {season} seasons."
-        return Section("figS6", f"Regional {season} anomalies (Fig S6)", text, _empty(), table)
+        raise Impossible(f"no PRUDENCE region holds a cell of this product with two or more whole seasons {season}")
     rows = -(-len(names) // 4)
     with canvas(rows, min(len(names), 4), 2.9 * min(len(names), 4), 2.3 * rows) as (figure, axes):
         for ax in axes.ravel()[len(names) :]:
@@ -127,7 +126,7 @@ def regions_section(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...], 
         f"{season} soil moisture of each year less the mean of all years, area-weighted over the land cells of the "
         f"PRUDENCE regions; n = cells of this product in the region, {table['year'].min()} to {table['year'].max()}."
     )
-    return Section("figS6", f"Regional {season} anomalies (Fig S6)", caption, svg(figure), table)
+    return Section("figS6", caption, svg(figure), table)
 
 
 def regional_anomalies(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...]) -> pd.DataFrame:
@@ -189,11 +188,3 @@ def _limits(field: NDArray) -> tuple[float, float]:
 
 def _few(years: NDArray[np.int64]) -> str:
     return "z-scores need three years. " if len(years) < 3 else ""
-
-
-def _title(season: str) -> str:
-    return f"Maps and anomalies of {season} (Fig 6)"
-
-
-def _empty() -> bytes:
-    return b'<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>'

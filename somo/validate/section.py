@@ -9,6 +9,30 @@ from typing import Any
 import pandas as pd
 
 from somo.core.storage import exists, join, put, read_bytes
+from somo.validate.published import ValidationError
+
+TITLES = {
+    "overview": "What was published",
+    "figS3": "Spatial cross-validation (Fig S3)",
+    "groups": "By network, climate and layer; 31-day anomalies",
+    "series": "Series at three held-back cells",
+    "fig2": "Where the measurements are (Fig 2)",
+    "fig3": "Memory of the model (Fig 3)",
+    "figS2": "Importance of inputs (Fig S2)",
+    "fig4": "Transfer to another region (Fig 4)",
+    "figS4": "Later days (Fig S4)",
+    "fig5a": "At independent stations (Fig 5a)",
+    "fig5b": "Everywhere, against the average (Fig 5b)",
+    "collocation": "Triple collocation",
+    "fig6": "Seasonal maps and anomalies (Fig 6)",
+    "figS6": "Regional seasonal anomalies (Fig S6)",
+    "fig7": "Three cells and their weather (Fig 7)",
+}
+"""Heading of every section, in the order of the report."""
+
+
+class Impossible(ValidationError):
+    """Data that hold too little for a section, which then says so in words; the text names what is missing."""
 
 
 @dataclass(frozen=True)
@@ -17,22 +41,30 @@ class Section:
 
     Attributes
     ----------
-    name : short name, as in `somo validate --only NAME`
-    title : heading in the report
+    name : short name, as in `somo validate --only NAME`, one of `TITLES`
     caption : what is drawn, of which data, n and period
-    figure : SVG
+    figure : SVG; empty where the data allow none
     table : the numbers behind the figure, tidy
     shown : the few numbers to read beside the figure; may be empty
     findings : the numbers a machine should compare between versions
     """
 
     name: str
-    title: str
     caption: str
     figure: bytes
     table: pd.DataFrame
     shown: pd.DataFrame = field(default_factory=pd.DataFrame)
     findings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Heading in the report."""
+        return TITLES[self.name]
+
+
+def text_section(name: str, why: Impossible) -> Section:
+    """A section of words alone, where the data allow no figure."""
+    return Section(name, f"Not drawn: {why}.", b"", pd.DataFrame(), findings={"not_drawn": str(why)})
 
 
 def write_section(section: Section, folder: str, inputs: str) -> None:
@@ -41,7 +73,6 @@ def write_section(section: Section, folder: str, inputs: str) -> None:
     put(join(folder, f"{section.name}.parquet"), parquet(section.table))
     described = {
         "name": section.name,
-        "title": section.title,
         "caption": section.caption,
         "inputs": inputs,
         "shown": json.loads(section.shown.to_json(orient="split", double_precision=6)),
@@ -61,7 +92,6 @@ def read_section(folder: str, name: str, inputs: str | None = None) -> Section |
     shown = described["shown"]
     return Section(
         name,
-        described["title"],
         described["caption"],
         read_bytes(join(folder, f"{name}.svg")),
         pd.read_parquet(io.BytesIO(read_bytes(join(folder, f"{name}.parquet")))),

@@ -8,13 +8,21 @@ from somo.validate.figures import COLOURS, MEASURED, UNITS, canvas, draw_points,
 from somo.validate.matching import cell_scores, layer_names
 from somo.validate.metrics import scores
 from somo.validate.published import Published
-from somo.validate.section import Section
+from somo.validate.section import Impossible, Section
 
 
 def typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:
-    """Cells with targets in most layers, spread from low to high skill (mean pearson_r over their layers)."""
+    """Cells with targets in most layers, spread from low to high skill (mean pearson_r over their layers).
+
+    Raises
+    ------
+    Impossible
+        if no cell has two pairs
+    """
     skill = cell_scores(pairs, metrics=("pearson_r",)).groupby(["domain", "cell"], observed=True)["pearson_r"]
     found = skill.agg(["mean", "size"])
+    if found.empty:
+        raise Impossible("no cell has two days with a measurement and a held-back prediction")
     most = found[found["size"] == found["size"].max()].sort_values("mean")
     places = np.unique(np.linspace(0, len(most) - 1, count + 2).round().astype(int)[1:-1])
     return [(str(domain), int(cell)) for domain, cell in most.index[places]]
@@ -51,7 +59,7 @@ def weather_section(published: Published, weather: pd.DataFrame) -> Section:
         "targets that it learnt from, and above them precipitation (area) and skin temperature (line) as 7-day means. "
         f"n = {int(table['target'].notna().sum())} cell-days with a target, {published.period}."
     )
-    return Section("fig7", "Three cells and their weather (Fig 7)", caption, svg(figure), table)
+    return Section("fig7", caption, svg(figure), table)
 
 
 def _published_and_measured(published: Published, cell: int, layer: str) -> pd.DataFrame:
@@ -97,7 +105,7 @@ def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
         "Daily soil moisture at three cells at the quarter, half and three quarters of skill (pearson_r, mean over "
         f"layers) of those with most layers; predicted by networks that never saw the cell. n = {len(table)} cell-days."
     )
-    return Section("series", "Series at three held-back cells", caption, svg(figure), table)
+    return Section("series", caption, svg(figure), table)
 
 
 def _series_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:

@@ -14,21 +14,28 @@ from somo.validate.figures import (
 )
 from somo.validate.matching import KEYS, anomalies, cell_means, cell_scores, layer_names, summarise, wide_to_models
 from somo.validate.metrics import scores
-from somo.validate.section import Section
+from somo.validate.section import Impossible, Section
 
 MODELS = {"network": "y_hat", "ridge baseline": "y_ridge"}
 SHOWN = ("pearson_r", "ubrmsd", "bias", "nse")
 
 
-def split_section(pairs: pd.DataFrame, name: str, title: str, how: str) -> Section:
+def split_section(pairs: pd.DataFrame, name: str, how: str) -> Section:
     """Figure and table of one way to hold data back.
 
     Parameters
     ----------
     pairs : domain, cell, layer, time, y, y_hat, fold and, where a baseline was fitted, y_ridge
     how : how the data were held back, for the caption
+
+    Raises
+    ------
+    Impossible
+        if no measurement has a prediction
     """
     pairs = pairs.dropna(subset=["y", "y_hat"])
+    if pairs.empty:
+        raise Impossible("no measured day of a held-back cell has a prediction")
     models = {label: column for label, column in MODELS.items() if column in pairs}
     table = skill_table(pairs, models)
     pairs = pairs.astype({"layer": "category"})
@@ -40,7 +47,7 @@ def split_section(pairs: pd.DataFrame, name: str, title: str, how: str) -> Secti
         f"r, NSE and RMSD ({UNITS}) of the points drawn. n = {counts} cells and {len(pairs)} cell-days of all layers, "
         f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. Table: median over cells, with its 95 % bootstrap interval."
     )
-    return Section(name, title, caption, svg(figure), table, readable(table), findings(table))
+    return Section(name, caption, svg(figure), table, readable(table), findings(table))
 
 
 def skill_table(pairs: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:

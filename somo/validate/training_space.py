@@ -40,7 +40,7 @@ def training_section(published: Published, climate: pd.DataFrame) -> Section:
     )
     found = {str(r["layer"]): {"cells": int(r["cells"]), "days": int(r["days"])} for r in total.to_dict("records")}
     table = climate.merge(cells, on=["domain", "cell"], how="left").assign(training=lambda t: t["latitude"].notna())
-    return Section("fig2", "Where the measurements are (Fig 2)", caption, svg(figure), table, counts, found)
+    return Section("fig2", caption, svg(figure), table, counts, found)
 
 
 def training_counts(targets: pd.DataFrame) -> pd.DataFrame:

@@ -12,8 +12,9 @@ from somo.validate.intercomparison import (
     independent_section,
     segment_cells,
 )
-from somo.validate.published import ValidationError, open_published
+from somo.validate.published import open_published
 from somo.validate.seasons import maps_section, regions_section, seasonal_means
+from somo.validate.section import Impossible
 
 LAYERS = ("layer1", "layer2", "layer3")
 
@@ -71,10 +72,26 @@ def test_scores_equal_a_direct_computation(published, compared, stations):
     assert got["pearson_r"].item() == pytest.approx(direct, abs=1e-10)
 
 
-def test_all_stations_used_in_training_are_refused(published, compared, stations):
+def test_stations_that_cannot_judge_are_told(published, compared, stations):
     targets, sensors, used, _ = stations
-    with pytest.raises(ValidationError, match="all 2 cells of the independent stations were used in training"):
-        independent_section(published, "SoMo", compared, targets[targets["cell"].isin(used)], sensors)
+    few = targets[targets["time"] < targets["time"].min() + pd.Timedelta(days=29)]
+    dropped = sensors.assign(kept=False, reason="too few valid days")
+    for chosen, listed, told in (
+        (targets[targets["cell"].isin(used)], sensors, "all 2 cells of the independent stations were used in training"),
+        (few, sensors, "no cell of the independent stations has 30 measured days"),
+        (targets.iloc[:0], dropped, r"no independent sensor measures in the predicted domain \(4 too few valid days\)"),
+    ):
+        with pytest.raises(Impossible, match=told):
+            independent_section(published, "SoMo", compared, chosen, listed)
+
+
+def test_products_without_common_days_are_told(published, compared):
+    days = published.soil["time"].values
+    early = {name: ds.where(ds["time"] < days[29]) for name, ds in compared.items()}
+    with pytest.raises(Impossible, match="no land cell has 30 days on which this product and all others"):
+        everywhere_section(published, "SoMo", {"Near": early["Near"]})
+    with pytest.raises(Impossible, match="no cell has 30 days on which this product and two others"):
+        collocation_section(published, "SoMo", early)
 
 
 def test_one_land_cell_of_every_segment(published):
@@ -102,7 +119,7 @@ def test_triplets_of_this_product_and_two_others(published, compared):
     table = collocation_section(published, "SoMo", compared).table
     assert set(table[table["layer"] == "layer1"]["triplet"]) == {"Near and Far", "Near and Surface", "Far and Surface"}
     assert set(table[table["layer"] == "layer2"]["triplet"]) == {"Near and Far"}
-    with pytest.raises(ValidationError, match="no layer for which two other products stand"):
+    with pytest.raises(Impossible, match="no layer for which two other products stand"):
         collocation_section(published, "SoMo", {"Near": compared["Near"]})
 
 
@@ -123,3 +140,11 @@ def test_maps_and_regions_of_the_season(published, compared):
     table = regions_section(seasons, published.grid, LAYERS).table
     assert {"France", "Alps", "Mid-Europe"} <= set(table["region"])
     assert table.groupby(["region", "layer"])["anomaly"].mean().abs().max() < 1e-6
+
+
+def test_too_short_a_version_has_no_seasons(published):
+    winter = published.soil["soil_moisture"].isel(time=slice(0, 50))
+    with pytest.raises(Impossible, match="the published days hold no whole JJA"):
+        maps_section({"SoMo": winter.isel(depth=0, drop=True)}, published.grid, "layer1")
+    with pytest.raises(Impossible, match="no PRUDENCE region holds a cell"):
+        regions_section(seasonal_means(winter).compute(), published.grid, LAYERS)

@@ -7,13 +7,12 @@ import pandas as pd
 import pytest
 
 from somo.validate.report import render, write_report
-from somo.validate.section import Section, read_section, write_section
+from somo.validate.section import Impossible, Section, read_section, text_section, write_section
 
 ABOUT = {"title": "A & B", "version": "1.0.0", "period": "2014-01-01 to 2014-12-31", "url": "s3://somo/v1.0.0"}
 SECTION = Section(
-    "figX",
-    "Skill <held back>",
-    "n = 2.",
+    "figS3",
+    "Skill <held back>, n = 2.",
     b"<svg xmlns='http://www.w3.org/2000/svg'/>",
     pd.DataFrame({"layer": ["layer1", "layer2"], "value": [0.5, float("nan")]}),
     pd.DataFrame({"layer": ["layer1"], "pearson_r": [0.5]}),
@@ -37,15 +36,26 @@ def test_report_is_valid_json_without_nan(tmp_path):
 
 def test_section_is_found_again_only_for_the_same_inputs(tmp_path):
     write_section(SECTION, str(tmp_path), inputs="a")
-    again = read_section(str(tmp_path), "figX", "a")
+    again = read_section(str(tmp_path), "figS3", "a")
     assert again.figure == SECTION.figure
     pd.testing.assert_frame_equal(again.table, SECTION.table)
     pd.testing.assert_frame_equal(again.shown, SECTION.shown)
-    assert read_section(str(tmp_path), "figX", "b") is None
-    assert read_section(str(tmp_path), "figY") is None
+    assert read_section(str(tmp_path), "figS3", "b") is None
+    assert read_section(str(tmp_path), "figS4") is None
 
 
 @pytest.mark.parametrize("shown", [pd.DataFrame(), pd.DataFrame({"a": ["x"]})])
 def test_section_without_numbers_has_no_table(shown):
-    section = Section("s", "t", "c", b"<svg/>", pd.DataFrame({"a": [1]}), shown)
+    section = Section("series", "c", b"<svg/>", pd.DataFrame({"a": [1]}), shown)
     assert ("<table>" in render([section], ABOUT)) == (not shown.empty)
+
+
+def test_section_in_words_says_why_and_is_found_again(tmp_path):
+    section = text_section("fig7", Impossible("no cell of the predicted domain was learnt from"))
+    write_section(section, str(tmp_path), "a")
+    again = read_section(str(tmp_path), "fig7", "a")
+    assert again.figure == b"" and again.table.empty
+    page = render([again], ABOUT)
+    assert "Not drawn: no cell of the predicted domain was learnt from." in page
+    assert "<img" not in page and "fig7.parquet" not in page
+    assert again.findings == {"not_drawn": "no cell of the predicted domain was learnt from"}

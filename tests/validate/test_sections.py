@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +9,7 @@ from somo.validate.maps import overview_section
 from somo.validate.matching import cell_scores
 from somo.validate.model import importance_section, memory_section
 from somo.validate.published import ValidationError, open_published
+from somo.validate.section import Impossible
 from somo.validate.series import series_section, typical_cells, weather_section, weekly
 from somo.validate.skill import split_section
 from somo.validate.training_space import training_section
@@ -36,7 +39,7 @@ def drawn(section):
 
 
 def test_skill_of_held_back_cells_against_a_direct_computation(published):
-    section = drawn(split_section(published.crossval.astype({"layer": str}), "figS3", "Held back", "How."))
+    section = drawn(split_section(published.crossval.astype({"layer": str}), "figS3", "How."))
     pairs = published.crossval
     direct = [g["y"].corr(g["y_hat"]) for _, g in pairs[pairs["layer"] == "layer2"].groupby("cell")]
     assert section.findings["network"]["layer2"]["pearson_r"] == pytest.approx(np.median(direct), abs=1e-10)
@@ -49,7 +52,7 @@ def test_skill_of_held_back_cells_against_a_direct_computation(published):
 
 
 def test_same_version_same_bytes(published):
-    first, again = (split_section(published.crossval, "figS3", "Held back", "How.") for _ in range(2))
+    first, again = (split_section(published.crossval, "figS3", "How.") for _ in range(2))
     assert first.figure == again.figure
 
 
@@ -106,6 +109,21 @@ def test_memory_and_importance_are_drawn_for_all_layers():
         for s in (0, 1)
     ]
     assert drawn(importance_section(pd.DataFrame(rows))).findings["r_drop"]["layer2"] == {"rain": 0.3, "sand": 0.1}
+
+
+def test_data_that_hold_too_little_are_told_in_words(published, climate):
+    none = published.crossval.iloc[:0]
+    empty = replace(published, crossval=none)
+    unknown = pd.DataFrame({"pearson_r_relative": [np.nan], "r_drop": [np.nan]})
+    for make, told in (
+        (lambda: split_section(none, "figS3", "How."), "no measured day of a held-back cell has a prediction"),
+        (lambda: groups_section(empty, climate), "no measured day of a held-back cell has a prediction"),
+        (lambda: series_section(none), "no cell has two days"),
+        (lambda: memory_section(unknown, 90), "no layer has 10 sampled days in a cell"),
+        (lambda: importance_section(unknown), "no layer has two sampled days that differ"),
+    ):
+        with pytest.raises(Impossible, match=told):
+            make()
 
 
 def test_unsound_versions_are_refused_by_name(write_version, version, tmp_path):
