@@ -174,7 +174,12 @@ def legend_below(figure: Figure, ax: Axes, markerscale: float = 1.0) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), markerscale=markerscale)
 
 
+def date_locator() -> AutoDateLocator:
+    """Places of dates on an axis; with room for eight there is an interval for every span of days."""
+    return AutoDateLocator(minticks=3, maxticks=8)
+
+
 def _name_days(ax: Axes) -> None:
-    locator = AutoDateLocator(minticks=3, maxticks=6)
+    locator = date_locator()
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
