@@ -23,6 +23,7 @@ from somo.validate.matching import layer_skill
 
 STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
 COMPLETED = (*(f"validation/{name}.parquet" for name in ("targets", "sensors", "crossval")), "manifest.json")
+POOLED = ", in pooled units: every series was given the mean and spread of its layer"
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -170,9 +171,10 @@ def summary(product: Product, root: str) -> str:
     pairs = pd.read_parquet(io.BytesIO(read_bytes(join(version, "validation", "crossval.parquet"))))
     found = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
     skill = "\n".join(f"  {layer.name}: {_skill(found.get(layer.name))}" for layer in product.layers)
+    units = POOLED if product.targets.scaling == "pooled" else ""
     netcdf_folder, report = join(version, "netcdf"), join(version, "report", "index.html")
     return (
-        f"{product.name} {product.version}: skill on held-back stations (cross-validation)\n{skill}\n"
+        f"{product.name} {product.version}: skill on held-back stations (cross-validation){units}\n{skill}\n"
         f"Zarr    {join(version, 'soil_moisture.zarr')}\nNetCDF  {netcdf_folder}\nReport  {report}"
     )
 

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from somo.core.storage import exists, fingerprint, join, read_bytes
 from somo.publish.manifest import renew
 from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report import write_report
+from somo.validate.scaling import units_note
 from somo.validate.section import Impossible, Section, read_section, text_section, write_section
 
 if TYPE_CHECKING:
@@ -235,11 +236,13 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
 
 
 def make_section(name: str, case: Case) -> Section:
-    """One section; in words where the data hold too little for it."""
+    """One section, its caption with the units; in words where the data hold too little for it."""
     try:
-        return SECTIONS[name](case)
+        section = SECTIONS[name](case)
     except Impossible as why:
         return text_section(name, why)
+    note = units_note(name, case.product.targets.scaling)
+    return replace(section, caption=f"{section.caption} {note}".strip())
 
 
 def pending_sections(product: Product, version_url: str) -> list[str]:
