@@ -10,6 +10,8 @@ from somo.core.variables import SOIL_MOISTURE
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table v93"
 FINAL, PROVISIONAL = 0, 1
+VALID = SOIL_MOISTURE.valid_min, SOIL_MOISTURE.valid_max
+"""Declared `valid_range` of soil moisture, m3 m-3; a version with a value outside it fails its checks."""
 
 TIME = {
     "standard_name": "time",
@@ -72,7 +74,7 @@ def mean_attrs(layer: Layer) -> dict[str, str | np.ndarray]:
         "grid_mapping": "crs",
         "ancillary_variables": f"{layer.name}_std status applicability",
         "coverage_content_type": "modelResult",
-        "valid_range": np.array([SOIL_MOISTURE.valid_min, SOIL_MOISTURE.valid_max], "float32"),
+        "valid_range": np.array(VALID, "float32"),
     }
 
 
@@ -155,6 +157,7 @@ def _extent(grid: Grid, layers: tuple[Layer, ...]) -> dict[str, str | float]:
     return {
         "geospatial_bounds": f"POLYGON (({', '.join(f'{a:g} {b:g}' for a, b in ring)}))",
         "geospatial_bounds_crs": "EPSG:4326",
+        "geospatial_bounds_vertical_crs": "depth below the land surface, which has no EPSG code",
         "geospatial_lat_min": south,
         "geospatial_lat_max": north,
         "geospatial_lat_units": "degrees_north",
@@ -172,10 +175,11 @@ def _extent(grid: Grid, layers: tuple[Layer, ...]) -> dict[str, str | float]:
 
 
 def _coverage(times: pd.DatetimeIndex) -> dict[str, str]:
+    """From the first bound of time to the last, so that start and duration add up to the end."""
     end = times[-1] + pd.Timedelta(days=1)
     return {
         "time_coverage_start": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
-        "time_coverage_end": f"{times[-1]:%Y-%m-%dT%H:%M:%SZ}",
+        "time_coverage_end": f"{end:%Y-%m-%dT%H:%M:%SZ}",
         "time_coverage_duration": f"P{(end - times[0]).days}D",
         "time_coverage_resolution": "P1D",
     }

@@ -62,8 +62,9 @@ def latest(url: str, anon: bool = True) -> str:
     StorageError
         if none was released
     """
+    store = bucket(url, anon)
     try:
-        pointer = bytes(bucket(url, anon).get("latest.json").bytes())
+        pointer = bytes(store.get("latest.json").bytes())
     except OSError as error:
         raise StorageError(
             f"{join(url, 'latest.json')}: cannot be read ({error}); name a version or check the URL"

@@ -7,10 +7,12 @@ Objects that readers see are not written over (`somo.core.layout`), save one kin
 added to it.
 
 Packing: int16 in steps of 1e-4 m3 m-3 with CF's `scale_factor` and `_FillValue`, which errs by at most 5e-5 and which
-every client unpacks. Measured on three layers of a year of one tile (60 x 96 cells, 25.2 MB as float32), chunks of 5
-days, zstd level 3: float32 17.2 MB, rounded to four decimals 12.7, to ten bits 9.1 (errs by 2.4e-4 at 0.5), int16 in
-steps of 1e-4 7.8, of 5e-5 8.4. Level 9 gains 1 %, chunks of 73 days 1 %. Blosc's byte shuffle would make it 6.4 MB, but
-has no checksum; zstd's turns a flipped bit into an error for every reader at 4 bytes a chunk.
+every client unpacks. It reaches further than `valid_range` (in packed units, as CF wants it beside a `scale_factor`):
+a value that must not be is seen by the checks, not hidden. Measured on three layers of a year of one tile (60 x 96
+cells, 25.2 MB as float32), chunks of 5 days, zstd level 3: float32 17.2 MB, rounded to four decimals 12.7, to ten bits
+9.1 (errs by 2.4e-4 at 0.5), int16 in steps of 1e-4 7.8, of 5e-5 8.4. Level 9 gains 1 %, chunks of 73 days 1 %. Blosc's
+byte shuffle would make it 6.4 MB, but has no checksum; zstd's turns a flipped bit into an error for every reader at 4
+bytes a chunk.
 """
 
 import datetime as dt
@@ -76,7 +78,7 @@ def store_url(root: str, version: str) -> str:
 
 
 def pack(values: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Soil moisture in m3 m-3 -> int16 in steps of 1e-4; NaN becomes the fill value."""
+    """Soil moisture in m3 m-3, cut to -3..3 -> int16 in steps of 1e-4; NaN becomes the fill value."""
     steps = np.rint(np.clip(values.astype(np.float64), -3.0, 3.0) / STEP)
     return np.where(np.isnan(values), FILL, steps).astype(np.int16)
 
@@ -265,6 +267,7 @@ def _mean_attrs() -> dict[str, object]:
         "cell_methods": "time: mean depth: mean area: mean",
         "grid_mapping": "crs",
         "ancillary_variables": "soil_moisture_std status applicability",
+        "valid_range": np.rint(np.array(attributes.VALID) / STEP).astype(FILL.dtype),
     }
 
 

@@ -96,6 +96,8 @@ MISTAKES = [
      "environment variable ELSEWHERE is not set; export ELSEWHERE="),
     ("targets", "layers = [{ name = 'a', top_m = 0.3, bottom_m = 0.1 }]\ntargets",
      r"bottom_m 0\.1 must lie below top_m 0\.3"),
+    ("targets", "checks = { valid_max = 1.5 }\ntargets",
+     r"checks\.valid_max = 1\.5: Input should be less than or equal to 1"),
     ("targets", "chunks = { lat = 7, tile_lat = 20 }\ntargets",
      "tile_lat 20 is not a multiple of the chunk"),
     ('name = "Test"', "name = Test",

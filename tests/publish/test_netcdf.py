@@ -67,6 +67,21 @@ def test_bounds_meet_at_leap_days_and_at_the_edges(leap_year):
         assert list(ds["depth_bnds"].values) == [0.1, 0.3]
 
 
+def test_the_coverage_ends_with_the_last_day(leap_year):
+    with xr.open_dataset(leap_year) as ds:
+        assert ds.attrs["time_coverage_start"] == "2016-01-01T00:00:00Z"
+        assert ds.attrs["time_coverage_end"] == "2017-01-01T00:00:00Z"
+        assert ds.attrs["time_coverage_duration"] == "P366D"
+        assert ds["time_bnds"].values[-1, 1] == np.datetime64("2017-01-01")
+
+
+def test_values_lie_in_the_declared_range(leap_year):
+    with xr.open_dataset(leap_year) as ds:
+        low, high = ds["layer2"].attrs["valid_range"]
+        assert (low, high, ds["layer2"].attrs["valid_range"].dtype) == (0, 1, np.float32)
+        assert low <= ds["layer2"].min() and ds["layer2"].max() <= high
+
+
 def test_rewriting_gives_the_same_bytes(declared, version_url, leap_year, tmp_path):
     with xr.open_zarr(f"{version_url}/soil_moisture.zarr", chunks=None) as store:
         ds = netcdf.year_dataset(store.chunk({"time": 50}), declared, declared.layers[1], 2016)
