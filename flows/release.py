@@ -1,19 +1,20 @@
-"""Release a version that holds, or take one back: `latest.json` changes in one put."""
-
-import datetime as dt
+"""Release a version that holds, follow it as it grows, or take it back: `latest.json` changes in one put."""
 
 from distributed import Client
 
 from flows.publish import BATCH, put_changed, write_catalog
 from flows.runtime import completed
+from flows.today import today
 from somo.core.product import Product
-from somo.core.storage import exists, join
+from somo.core.storage import checksum, exists, join, read_bytes
 from somo.publish.catalog import catalog_document, version_order
 from somo.publish.manifest import (
     CATALOG,
+    NAME,
     POINTER,
     changed_objects,
     encode,
+    is_followed,
     pointer,
     read_manifest,
     read_pointer,
@@ -43,9 +44,30 @@ def release(product: Product, root: str, client: Client) -> None:
     require_checks(product, root)
     digest = write_catalog(product, version_url, client)
     former = read_pointer(root)
-    released = {product.version: today(), **former.get("released", {})}
+    released = {product.version: today().isoformat(), **former.get("released", {})}
     manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **publish_viewer(root)}
     point(product, root, product.version, manifests, released)
+
+
+def follow(product: Product, root: str) -> None:
+    """Let `latest.json` name what a released version has become, as after an update, if its checks hold.
+
+    The version that is current, and the days of release, stay; a run that ends before the one put leaves the former
+    pointer, and the next one puts it.
+
+    Raises
+    ------
+    ValidationError
+        if a check fails; the pointer then stays as it was, and `somo verify` tells what it does not name
+    """
+    folder = f"v{product.version}"
+    if is_followed(root, folder):
+        return
+    version_url = join(root, folder)
+    require_passed(run_checks(product, version_url), version_url)
+    former = read_pointer(root)
+    manifests = {**former["manifests"], folder: checksum(read_bytes(join(version_url, NAME)))}
+    point(product, root, former["version"], manifests, former["released"])
 
 
 def withdraw(product: Product, root: str, version: str) -> str:
@@ -101,7 +123,3 @@ def require_checks(product: Product, root: str) -> None:
     current = read_pointer(root).get("version", product.version)
     previous = None if current == product.version else join(root, f"v{current}")
     require_passed(run_checks(product, version_url, previous), version_url)
-
-
-def today() -> str:
-    return dt.datetime.now(dt.UTC).date().isoformat()

@@ -1,6 +1,5 @@
 """What of a product exists, what is missing and what is next; reads only, and writes nothing."""
 
-import datetime as dt
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -11,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from flows.targets import sensors_url, targets_url
+from flows.today import today
 from somo.core.product import Product
 from somo.core.storage import exists, filesystem, join, read_bytes, zarr_store
 from somo.forcing.dataset import Inputs
@@ -91,12 +91,11 @@ def _stages(product: Product, root: str) -> Iterator[Stage]:
 
 def _ingest(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, dict[str, Inputs]]:
     first, last = needed_days(product)
-    today = dt.datetime.now(dt.UTC).date()
     missing, count, inputs = [], 0, {}
     for domain in product.grids():
         references = {}
         for name, source in product.sources.items():
-            files = find_files(name, source, domain, first, last, today)
+            files = find_files(name, source, domain, first, last, today())
             references[name] = reference_url(root, name, domain, source, files)
             count += len(files)
             if not is_complete(references[name]):
@@ -150,6 +149,8 @@ def _validate(product: Product, root: str, known: dict[str, Any]) -> tuple[list[
     from flows.validate import pending_sections, sections_of
 
     missing = [f"section {name}" for name in pending_sections(product, known["version"])]
+    if not missing and not manifest.is_followed(root, f"v{product.version}"):
+        missing.append("latest.json with the checksums of what was added")
     page = join(known["version"], "report", "index.html")
     return missing, f"{len(sections_of(product))} sections", page
 

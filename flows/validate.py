@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 from distributed import Client
 
+from flows.release import follow
 from somo.core.product import Product, content_hash
 from somo.core.storage import exists, fingerprint, join, read_bytes
 from somo.publish.manifest import renew
@@ -211,10 +212,12 @@ def sections_of(product: Product) -> list[str]:
 def validate(product: Product, root: str, version_url: str, client: Client, only: str | None = None) -> str:
     """Make the missing sections (or remake `only`) and the report of what there is; returns the URL of its page.
 
+    A version that is released already stays so, with what was added to it, if its checks hold.
+
     Raises
     ------
     ValidationError
-        if `only` is no section of this product
+        if `only` is no section of this product, or a check of a released version fails
     """
     names = sections_of(product)
     if only is not None and only not in names:
@@ -232,6 +235,7 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
             sections.append(section)
     page = write_report(sections, folder, _about(product, published))
     renew(version_url, "report")
+    follow(product, root)
     return page
 
 

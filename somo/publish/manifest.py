@@ -136,6 +136,19 @@ def read_pointer(root: str) -> dict[str, Any]:
     return found
 
 
+def is_followed(root: str, folder: str) -> bool:
+    """Whether `latest.json` names a folder's manifest and the catalog as they stand; so it does of what it never named.
+
+    Days that were added to a released version show at once, but can be verified only once the pointer follows.
+    """
+    known = read_pointer(root)
+    if folder not in known.get("manifests", {}):
+        return True
+    stands = {"manifest": join(root, folder, NAME), "catalog": join(root, CATALOG)}
+    found = {what: checksum(read_bytes(url)) if exists(url) else "" for what, url in stands.items()}
+    return found == {"manifest": known["manifests"][folder], "catalog": known["catalog_sha256"]}
+
+
 def pointer(version: str, folders: Mapping[str, str], released: Mapping[str, str], catalog: bytes) -> bytes:
     """Bytes of `latest.json`.
 

@@ -246,6 +246,68 @@ def test_a_release_killed_at_the_pointer_leaves_the_former_version_current(root,
     assert damage(root) == []
 
 
+GROWN = DAYS + 4
+
+
+def grow(root, client):
+    """What an update leaves behind when it has taken in four days, up to its last step."""
+    product = made.product("2016-01-01", None)
+    version_url = made.write_store(product, root, seed=SEEDS["1.0.0"], days=GROWN)
+    publish.write_series(product, version_url, client)
+    publish.write_catalog(product, version_url, client)
+    return product
+
+
+def test_a_released_version_that_grew_is_followed(root, client, monkeypatch):
+    before = current(root)
+    product = grow(root, client)
+    assert somo.open(root).sizes["time"] == GROWN
+    assert damage(root) == ["v1.0.0/manifest.json"]
+    puts = []
+    watch_puts(monkeypatch, puts.append)
+    release.follow(product, root)
+    assert puts == [join(root, "latest.json")]
+    assert damage(root) == []
+    assert somo.open(root).sizes["time"] == somo.open(root, layout="series").sizes["time"] == GROWN
+    now = current(root)
+    assert (now["version"], now["released"]) == (before["version"], before["released"])
+    release.follow(product, root)
+    assert puts == [join(root, "latest.json")]
+
+
+def test_growth_that_fails_its_checks_is_not_followed(root, client):
+    before = current(root)
+    product = grow(root, client).model_copy(update={"checks": declared("1.0.0", valid_max=0.2).checks})
+    with pytest.raises(ValidationError, match="range: values"):
+        release.follow(product, root)
+    assert current(root) == before
+
+
+def test_following_that_was_stopped_leaves_the_former_pointer_and_is_made_up_for(root, client, monkeypatch):
+    before = Path(root, "latest.json").read_bytes()
+    product = grow(root, client)
+
+    def stop(url):
+        raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        watch_puts(patch, stop)
+        release.follow(product, root)
+    assert Path(root, "latest.json").read_bytes() == before
+    assert somo.open(root).sizes["time"] == GROWN
+    assert not manifest.is_followed(root, "v1.0.0")
+    release.follow(product, root)
+    assert manifest.is_followed(root, "v1.0.0")
+    assert damage(root) == []
+
+
+def test_a_version_that_was_never_released_is_not_followed(root):
+    before = current(root)
+    put(join(root, "v1.1.0/manifest.json"), b"{}")
+    release.follow(declared("1.1.0"), root)
+    assert current(root) == before
+
+
 class Reader(threading.Thread):
     """Reads the latest version over and over; `mixed` is whatever did not fit together."""
 
