@@ -13,7 +13,7 @@ from flows.runtime import completed
 from somo.core.product import Product
 from somo.core.storage import exists, join, put_file
 from somo.forcing.dataset import Inputs
-from somo.forcing.static import Moments, block_moments, climate_blocks, open_static
+from somo.forcing.static import Moments, block_moments, climate_blocks, climate_period, open_static
 from somo.learn.applicability import Applicability, fit_applicability
 from somo.learn.importance import cell_features, spread_importance
 from somo.learn.samples import TrainingSet
@@ -42,7 +42,8 @@ def write_applicability(
     if exists(join(url, APPLICABILITY)):
         return
     weights = spread_importance(importance, len(data.dynamic))
-    areas = [area_of(data, layer, folds, weights[i]) for i, layer in enumerate(data.layers)]
+    days = climate_days(product, data)
+    areas = [area_of(data, days, layer, folds, weights[i]) for i, layer in enumerate(data.layers)]
     features, static = map_features(product, inputs[product.home], client)
     shape = static["land"].shape
     index = np.stack([area.dissimilarity(features).reshape(shape) for area in areas])
@@ -64,10 +65,18 @@ def write_applicability(
         put_file(path, join(url, APPLICABILITY))
 
 
-def area_of(data: TrainingSet, layer: str, folds: NDArray[np.int64], importance: NDArray[np.float64]) -> Applicability:
-    """Area of applicability of one layer's networks."""
+def climate_days(product: Product, data: TrainingSet) -> slice:
+    """The days of the climatology among those of the training set, which begin with spin-up."""
+    first, last = (int((np.datetime64(day) - data.first_day).astype(int)) for day in climate_period(product))
+    return slice(first, last + 1)
+
+
+def area_of(
+    data: TrainingSet, days: slice, layer: str, folds: NDArray[np.int64], importance: NDArray[np.float64]
+) -> Applicability:
+    """Area of applicability of one layer's networks; `days` are those of the climatology."""
     chosen = data.cells_with(layer)
-    names, features = cell_features(data)
+    names, features = cell_features(data, days)
     return fit_applicability(names, features[chosen], importance, folds[chosen])
 
 

@@ -194,7 +194,8 @@ def judge_fold(product: Product, samples: str, folds: NDArray[np.int64], group: 
     put(join(group.url, CROSSVAL), _parquet(score_fold(product, samples, folds, group)))
     data, networks, test, first = _left_out(product, samples, folds, group)
     latest = max(first, data.n_days - IMPORTANCE_DAYS)
-    importance = permutation_importance(networks, data, test, product.sequence, latest)
+    learnt = np.flatnonzero(folds != group.fold)
+    importance = permutation_importance(networks, data, test, learnt, product.sequence, latest)
     put(join(group.url, IMPORTANCE), json.dumps(importance.tolist()).encode())
 
 

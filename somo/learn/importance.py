@@ -1,6 +1,6 @@
-"""How much a model needs each feature: the error after the feature was exchanged between cells."""
+"""How much a model needs each feature: the error after the feature was taken from another cell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,50 +13,52 @@ from somo.learn.ealstm import Forward
 from somo.learn.fit import predict_blocks
 from somo.learn.samples import TrainingSet
 
+LEAST_EXCHANGES = 12
+"""Exchanges that an error is averaged over at least; few cells take each feature from several others."""
+
 
 def permutation_importance(
     layers: Sequence[list[Forward]],
     data: TrainingSet,
     cells: NDArray[np.int64],
+    donors: NDArray[np.int64],
     sequence: SequenceSettings,
     first: int,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """[layer, feature] increase of the mean squared error when a feature's values change places between cells.
+    """[layer, feature] increase of the mean squared error when a feature's values come from another cell.
 
-    Features are the forcing variables, whose whole series change places, followed by the static features. Layers that
-    lack targets at these cells get zeros. The permutation moves every cell.
+    Features are the forcing variables, whose whole series are taken, followed by the static features. Layers that
+    lack targets at these cells get zeros. Donors are drawn in random order, each as often as the others.
 
     Parameters
     ----------
     cells : indices of cells that the networks have not seen
+    donors : indices of other cells, those that the networks have learnt from
     first : first day of the product among the days of the forcing
     """
+    cells = np.tile(cells, -(-LEAST_EXCHANGES // len(cells)))
+    origin = np.resize(np.random.default_rng(seed).permutation(donors), len(cells))
     part = replace(data, x_d=data.x_d[:, cells], x_s=data.x_s[cells], y=data.y[:, :, cells])
     here = np.arange(len(cells))
     before = _errors(predict_blocks(layers, part, here, sequence, first), part.y)
-    moved = np.roll(np.random.default_rng(seed).permutation(here), 1)
-    origin = np.empty_like(here)
-    origin[np.roll(moved, -1)] = moved
     increases = [
         _errors(predict_blocks(layers, changed, here, sequence, first), part.y) - before
-        for changed in _exchanged(part, origin)
+        for changed in _exchanged(part, data, origin)
     ]
     return np.nan_to_num(np.clip(np.stack(increases, axis=1), 0, None))
 
 
-def _exchanged(part: TrainingSet, origin: NDArray[np.int64]) -> list[TrainingSet]:
-    """The data with one feature at a time taken from other cells."""
-    changed = []
+def _exchanged(part: TrainingSet, data: TrainingSet, origin: NDArray[np.int64]) -> Iterator[TrainingSet]:
+    """The part with one feature at a time taken from cells of all data."""
     for i in range(len(part.dynamic)):
         x_d = part.x_d.clone()
-        x_d[:, :, i] = part.x_d[:, origin, i]
-        changed.append(replace(part, x_d=x_d))
+        x_d[:, :, i] = data.x_d[:, origin, i]
+        yield replace(part, x_d=x_d)
     for i in range(len(part.static)):
         x_s = part.x_s.clone()
-        x_s[:, i] = part.x_s[origin, i]
-        changed.append(replace(part, x_s=x_s))
-    return changed
+        x_s[:, i] = data.x_s[origin, i]
+        yield replace(part, x_s=x_s)
 
 
 def _errors(y_hat: Tensor, y: Tensor) -> NDArray[np.float64]:
@@ -64,9 +66,14 @@ def _errors(y_hat: Tensor, y: Tensor) -> NDArray[np.float64]:
     return torch.nanmean((y_hat - y).double().square(), dim=(1, 2)).numpy()
 
 
-def cell_features(data: TrainingSet) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Names and [cell, feature] of what tells cells apart: mean and std of each forcing variable, static features."""
-    x_d = data.x_d.double()
+def cell_features(data: TrainingSet, days: slice) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Names and [cell, feature] of what tells cells apart: mean and std of each forcing variable, static features.
+
+    Parameters
+    ----------
+    days : of the climatology, as positions among the days of the forcing
+    """
+    x_d = data.x_d[days].double()
     columns = [x_d.mean(0), x_d.std(0), data.x_s.double()]
     return feature_names(data.dynamic, data.static), torch.cat(columns, dim=1).numpy()
 

@@ -3,7 +3,8 @@
 from typing import Literal
 
 SCALED = {
-    "pooled": 'every measured series was given the mean and standard deviation pooled over its layer (scaling = "pooled")',
+    "pooled": "every measured series was given the mean and standard deviation pooled over its layer "
+    '(scaling = "pooled")',
     "reference": "every measured series was given the mean and standard deviation of the reference model in its cell "
     '(scaling = "reference")',
 }
