@@ -1,5 +1,6 @@
 """What the operated service runs on a schedule or on demand; `infra/prefect.yaml` says when."""
 
+import datetime as dt
 from typing import Annotated
 
 from prefect import flow
@@ -23,15 +24,16 @@ def _declared(path: str) -> str:
 
 ProductFile = Annotated[str, AfterValidator(_declared), Field(description="Path of the product's TOML file")]
 Root = Annotated[str, Field(description="Where results go; empty: the declaration's own root")]
+Day = Annotated[dt.date | None, Field(description="Day as of which forcing is looked for; empty: the day of the run")]
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", description="Version to make, such as 1.1.0")]
 
 
 @flow(name="update", timeout_seconds=12 * HOUR_S, retries=1, retry_delay_seconds=30, persist_result=False)
-def update(product: ProductFile, root: Root = "") -> str:
+def update(product: ProductFile, root: Root = "", day: Day = None) -> str:
     """Take in what is new: forcing, days, files, validation. Ends in seconds if nothing is."""
     declared = runtime.load(product)
     where = runtime.root_of(declared, root)
-    worked = take(declared, where)
+    worked = take(declared, where, day=day)
     get_run_logger().info("%s %s: %s", declared.name, declared.version, "updated" if worked else "nothing to do")
     return "updated" if worked else "nothing to do"
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from distributed import Client
 
 from flows.runtime import completed, console
+from flows.today import today
 from somo.core.layout import Layout
 from somo.core.product import Product, Source
 from somo.core.storage import exists
@@ -44,9 +45,8 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
 def reference(product: Product, root: str, client: Client) -> dict[str, dict[str, str]]:
     """Reference sets of every domain and variable: files are scanned one task each, combined here, strictly."""
     first, last = needed_days(product)
-    today = dt.datetime.now(dt.UTC).date()
     files = {
-        (domain, name): find_files(name, source, domain, first, last, today)
+        (domain, name): find_files(name, source, domain, first, last, today())
         for domain in product.grids()
         for name, source in product.sources.items()
     }

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from uuid import UUID
 
+import httpx
 from distributed import Client
 from prefect.artifacts import (
     create_link_artifact,
@@ -30,19 +31,31 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
     log = get_run_logger()
     plan = [f"- **{stage.name}**: {stage.detail or stage.state}" for stage in before]
     title = f"{product.name} {product.version} → `{root}`"
-    create_markdown_artifact("\n".join([f"## Plan for {title}", *plan]), key="plan", description=f"To do for {title}")
+    with shown("the plan"):
+        text = "\n".join([f"## Plan for {title}", *plan])
+        create_markdown_artifact(text, key="plan", description=f"To do for {title}")
     if link := dashboard_link(client):
-        create_link_artifact(link, "Dask dashboard", key="dask-dashboard", description="What the workers do now")
+        with shown("the dashboard's link"):
+            create_link_artifact(link, "Dask dashboard", key="dask-dashboard", description="What the workers do now")
     log.info("%s %s: to do %s", product.name, product.version, ", ".join(s.name for s in before if not s.done))
     with watching(ProgressArtifacts()):
         yield
     after = read_status(product, root)
     write_status_page(root, product, after)
     if all(stage.done for stage in after):
-        create_markdown_artifact(
-            _summary(product, root, before, after), key="summary", description=f"Result of {title}"
-        )
+        with shown("the summary"):
+            text = _summary(product, root, before, after)
+            create_markdown_artifact(text, key="summary", description=f"Result of {title}")
     log.info("%s %s: %s", product.name, product.version, "; ".join(f"{s.name} {s.detail}" for s in after))
+
+
+@contextmanager
+def shown(what: str) -> Iterator[None]:
+    """Show something to the operator if Prefect's server answers; a run does not fail because nobody can watch it."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        get_run_logger().warning("%s cannot be shown now: %s", what, error)
 
 
 class ProgressArtifacts:
@@ -57,6 +70,10 @@ class ProgressArtifacts:
         if name in self._ids and time.monotonic() < self._next and now.done < now.total:
             return
         self._next = time.monotonic() + EVERY_SECONDS
+        with shown(f"progress of {name}"):
+            self._show(name, now)
+
+    def _show(self, name: str, now: Progressed) -> None:
         text = f"{name}: {now.done} of {now.total}, {now.rate}, {now.seconds_left:.0f} s left"
         percent = 100 * now.done / max(now.total, 1)
         if name in self._ids:

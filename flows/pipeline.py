@@ -1,5 +1,6 @@
 """START HERE: the whole journey, one call a stage. Each stage keeps what an earlier run has finished."""
 
+import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from flows.publish import publish
 from flows.runtime import cluster, is_transient, load
 from flows.status import STAGES, read_status
 from flows.targets import build_targets
+from flows.today import on_day
 from flows.train import train
 from flows.validate import validate
 from somo.core.product import Product
@@ -57,13 +59,14 @@ def run(path: str, root: str, until: str = STAGES[-1]) -> None:
     take(load(path), root, until)
 
 
-def take(product: Product, root: str, until: str = STAGES[-1]) -> bool:
-    """Do what is missing of a product; False if nothing is."""
-    before = read_status(product, root)
-    if all(stage.done for stage in before[: STAGES.index(until) + 1]):
-        return False
-    with cluster(product) as client, watched(product, root, before, client):
-        for stage in journey(product, root, client, as_task):
-            if stage == until:
-                break
+def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | None = None) -> bool:
+    """Do what is missing of a product as of a day, today if none is given; False if nothing is."""
+    with on_day(day):
+        before = read_status(product, root)
+        if all(stage.done for stage in before[: STAGES.index(until) + 1]):
+            return False
+        with cluster(product) as client, watched(product, root, before, client):
+            for stage in journey(product, root, client, as_task):
+                if stage == until:
+                    break
     return True

@@ -1,6 +1,5 @@
 """The reference model that sensors are scaled to: its layers read like forcing, where there are sensors."""
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from flows.ingest import reference
 from flows.runtime import completed
+from flows.today import today
 from somo.core.grid import Grid
 from somo.core.product import Forcing, Period, Product, ProductError, Source
 from somo.core.product import Sequence as Days
@@ -29,10 +29,9 @@ def scaling_days(product: Product) -> Period:
 
 def reference_files(product: Product) -> list[tuple[SourceFile, ...]]:
     """The files of every reference layer and domain, with their fingerprints."""
-    today = dt.datetime.now(dt.UTC).date()
     days = scaling_days(product)
     return [
-        find_files(SOIL_MOISTURE.name, layer.source, domain, days.start, days.end, today)
+        find_files(SOIL_MOISTURE.name, layer.source, domain, days.start, days.end, today())
         for layer in product.targets.reference
         for domain in product.grids()
     ]

@@ -83,7 +83,8 @@ PREFECT_SECRETS = ("PREFECT_API_AUTH_STRING",)
 
 def services(place: Place) -> tuple[Service, ...]:
     """Every service, those that others need first."""
-    return (_s3(place), _postgres(place), *_dask(place), *_prefect(place), _prometheus(place))
+    server, *prefect = _prefect(place)
+    return (_s3(place), _postgres(place), server, *_dask(place), *prefect, _prometheus(place))
 
 
 def shared_environment(place: Place) -> dict[str, str]:
@@ -98,6 +99,7 @@ def shared_environment(place: Place) -> dict[str, str]:
         "AWS_ALLOW_HTTP": "true",
         "PREFECT_API_URL": f"{place.url('prefect-server')}/api",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         "OMP_NUM_THREADS": "1",

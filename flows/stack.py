@@ -10,9 +10,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+import psutil
 
 from flows import runtime
 from flows.credentials import identities, write_credentials
@@ -62,13 +65,14 @@ class Stack:
         self.services = {s.name: s for s in services(self.place) if shutil.which(s.command[0])}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self) -> Self:
-        """Start every service once those it needs are healthy."""
+    def start(self, *names: str) -> Self:
+        """Start the named services, or all that do not run yet, once those they need are healthy."""
         self._prepare()
+        wanted = [name for name in names or self.services if name not in self.processes]
         try:
-            for name in self.services:
+            for name in wanted:
                 self.start_service(name)
-            for name in self.services:
+            for name in wanted:
                 self.wait(name)
         except BaseException:
             self.stop()
@@ -131,8 +135,9 @@ class Stack:
             return False
 
     def kill(self, name: str, with_signal: int = signal.SIGKILL) -> None:
-        """Signal a service and everything it started, and wait for its end."""
+        """Signal a service and wait for its end; what it started does not outlive it, as in a container."""
         process = self.processes.pop(name)
+        started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         try:
             os.killpg(process.pid, with_signal)
             process.wait(STOP_SECONDS)
@@ -141,6 +146,16 @@ class Stack:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        for child in started:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+
+    def revive(self) -> None:
+        """Start again what has ended by itself, as containers do."""
+        for name, service in self.services.items():
+            process = self.processes.get(name)
+            if process is not None and process.poll() is not None and not service.once:
+                self.start_service(name)
 
     def stop(self) -> None:
         """Stop all services, the last started first."""
@@ -216,6 +231,8 @@ def serve(stack: Stack) -> None:
         console.print(f"Prometheus  {place.url('prometheus')}\nlogs in {stack.folder / 'logs'}; Ctrl+C stops all")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
-            signal.pause()
+            while True:
+                stack.revive()
+                time.sleep(1)
         except KeyboardInterrupt:
             console.print("stopping")
