@@ -17,7 +17,9 @@ from rich.table import Table
 from torch import Tensor
 
 from flows.runtime import output
-from somo.learn.ealstm import EALSTM, pick_device
+from somo.learn.ealstm import EALSTM, Forward, pick_device
+from somo.learn.scaling import Scaler, Scaling
+from somo.predict.kernel import CpuForward
 
 HIDDEN, DYNAMIC, STATIC, DAYS = 128, 5, 10, 365
 REPEATS = 3
@@ -29,7 +31,7 @@ class Rate:
 
     Attributes
     ----------
-    road : what ran
+    road : what ran: the fused kernels, the recurrence that regions run on a CPU, the plain loop, the peer
     kind : "inference" (windows of `DAYS` days) or "training" (sequences, forward and backward)
     batch : sequences run together
     per_s : windows or sequences per second, the best of the repeats
@@ -66,12 +68,13 @@ def main(batches: tuple[int, ...] = (256, 1024), days: int = DAYS, hidden: int =
 
 
 def ratios(rates: list[Rate]) -> dict[str, float]:
-    """Speed of the fused road over the others, by kind and batch."""
+    """Speed of our roads over the plain loop and NeuralHydrology, by kind and batch."""
     by = {(r.road, r.kind, r.batch): r.per_s for r in rates}
     return {
-        f"{kind} {batch}: fused over {road}": round(by["fused", kind, batch] / per_s, 2)
-        for (road, kind, batch), per_s in by.items()
-        if road != "fused"
+        f"{kind} {batch}: {ours} over {other}": round(per_s / by[other, kind, batch], 2)
+        for (ours, kind, batch), per_s in by.items()
+        for other in ("plain loop", "NeuralHydrology")
+        if ours not in ("plain loop", "NeuralHydrology") and (other, kind, batch) in by
     }
 
 
@@ -89,7 +92,7 @@ def measure(batch: int, days: int, hidden: int, device: torch.device, product: f
         seconds = best_time(forward, device, torch.inference_mode)
         rates.append(Rate(road, "inference", batch, batch / seconds, work / seconds / product))
     for road, (model, forward) in forwards.items():
-        if "bfloat16" in road and device.type == "cpu":
+        if road == "production" or ("bfloat16" in road and device.type == "cpu"):
             continue
         seconds = best_time(partial(learn_step, model, forward, y), device, torch.enable_grad)
         rates.append(Rate(road, "training", batch, batch / seconds, 3 * work / seconds / product))
@@ -102,6 +105,9 @@ def roads(net: EALSTM, x_d: Tensor, x_s: Tensor) -> dict[str, tuple[torch.nn.Mod
         "fused": (net, lambda: net(x_d, x_s, 1)),
         "plain loop": (net, lambda: net(x_d, x_s, 1, fused=False)),
     }
+    if not x_d.is_cuda:
+        production = production_kernel(net)
+        found["production"] = (net, lambda: production(x_d, x_s, 1))
     if x_d.is_cuda or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         x_d16, x_s16 = x_d.bfloat16(), x_s.bfloat16()
         found["fused bfloat16"] = (net, lambda: net(x_d16, x_s16, 1))
@@ -110,6 +116,17 @@ def roads(net: EALSTM, x_d: Tensor, x_s: Tensor) -> dict[str, tuple[torch.nn.Mod
         data = {"x_d": {f"d{i}": x_d[..., i : i + 1].transpose(0, 1) for i in range(DYNAMIC)}, "x_s": x_s}
         found["NeuralHydrology"] = (theirs, lambda: theirs(data)["y_hat"][:, -1:, 0].t())
     return found
+
+
+def production_kernel(net: EALSTM) -> CpuForward:
+    """What regions run on a CPU, with inputs and output left as they are."""
+    dynamic, static, target = (
+        Scaler(names, ("",) * len(names), (0.0,) * len(names), (1.0,) * len(names))
+        for names in (tuple(f"d{i}" for i in range(DYNAMIC)), tuple(f"s{i}" for i in range(STATIC)), ("y",))
+    )
+    return CpuForward.of(
+        Forward(net.eval(), Scaling(dynamic, static, target), None, torch.device("cpu"), torch.float32)
+    )
 
 
 def neuralhydrology_model(net: EALSTM) -> torch.nn.Module | None:
