@@ -14,7 +14,7 @@ from flows.release import follow
 from somo.core.product import Product, content_hash
 from somo.core.storage import exists, fingerprint, join, read_bytes
 from somo.publish.manifest import renew
-from somo.validate.published import Published, ValidationError, open_published
+from somo.validate.published import Published, ValidationError, open_published, published_days
 from somo.validate.report import write_report
 from somo.validate.scaling import units_note
 from somo.validate.section import Impossible, Section, read_section, text_section, write_section
@@ -259,9 +259,21 @@ def pending_sections(product: Product, version_url: str) -> list[str]:
 
 
 def inputs_key(product: Product, version_url: str) -> str:
-    """Hash of what the sections are made of; a version that grew by new days has another."""
+    """Hash of what the sections are made of: a version that grew, or is judged by other data, has another."""
     declared = product.model_dump_json(exclude={"cluster", "root"})
-    return content_hash(declared, *(fingerprint(join(version_url, name)) for name in SEEN))
+    seen = [fingerprint(join(version_url, name)) for name in SEEN]
+    independent = [fingerprint(archive.url) for archive in product.insitu if archive.role == "independent"]
+    return content_hash(declared, *seen, *independent, *_compared_files(product, version_url))
+
+
+def _compared_files(product: Product, version_url: str) -> list[tuple[str, str]]:
+    """Files of the compared products for the published days, with their fingerprints."""
+    from somo.validate.datasets import compared_files
+
+    if not product.compare:
+        return []
+    days = published_days(version_url)
+    return [file for compared in product.compare for file in compared_files(compared, product.layers, days)]
 
 
 def _about(product: Product, published: Published) -> dict[str, str]:

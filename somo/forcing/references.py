@@ -13,8 +13,8 @@ from kerchunk.hdf import SingleHdf5ToZarr
 from numpy.typing import NDArray
 
 from somo.core.product import Source
+from somo.core.ranges import open_blocks
 from somo.core.storage import fingerprint
-from somo.forcing.ranges import open_file
 from somo.forcing.sources import ForcingError, SourceFile
 from somo.forcing.units import require_declared_units
 
@@ -63,7 +63,7 @@ def scan_file(file: SourceFile, name: str, source: Source) -> Scan:
         naming the file: not readable, no such variable, other units than declared, not (time, lat, lon), uneven times
     """
     try:
-        with open_file(file.url, file.fingerprint) as handle:
+        with open_blocks(file.url, file.fingerprint) as handle:
             scan = _scan(handle, file, name, source)
     except ForcingError:
         raise

@@ -22,7 +22,8 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.core.product import Compared, Layer
-from somo.core.storage import filesystem
+from somo.core.ranges import open_blocks
+from somo.core.storage import filesystem, fingerprint
 from somo.validate.published import ValidationError
 from somo.validate.regrid import Axis, bilinear
 
@@ -53,7 +54,7 @@ def open_compared(compared: Compared, layers: Sequence[Layer], grid: Grid, days:
         dates, no day or no place in common
     """
     weights = {layer.name: layer_weights(compared.format, layer) for layer in layers}
-    needed = dict.fromkeys(name for w in weights.values() for name in w)
+    needed = _needed(compared, layers)
     fields = {name: _open_variable(compared, _own_name(compared, name), grid, days) for name in needed}
     mixed = {layer: sum(share * fields[name] for name, share in w.items()) for layer, w in weights.items() if w}
     return xr.Dataset(mixed)
@@ -91,16 +92,36 @@ def _open_variable(compared: Compared, variable: str, grid: Grid, days: pd.Datet
     return joined.reindex(time=days).chunk(time=BLOCK_DAYS).rename(variable)
 
 
-def _files(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[str]:
-    """Existing files of the years of the published days."""
+def compared_files(compared: Compared, layers: Sequence[Layer], days: pd.DatetimeIndex) -> list[tuple[str, str]]:
+    """URL and fingerprint of every file that `open_compared` would read."""
+    return [
+        (url, fingerprint(url))
+        for name in _needed(compared, layers)
+        for url in _existing(compared, _own_name(compared, name), days)
+    ]
+
+
+def _needed(compared: Compared, layers: Sequence[Layer]) -> list[str]:
+    """Variables of a product, as its format names them, that stand for one of the layers."""
+    return list(dict.fromkeys(name for layer in layers for name in layer_weights(compared.format, layer)))
+
+
+def _existing(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[str]:
     years = range(days[0].year, days[-1].year + 1)
     found: list[str] = []
     for url in dict.fromkeys(compared.url.format(year=year, variable=variable) for year in years):
         fs, path = filesystem(url)
-        found += [
-            fs.unstrip_protocol(name) for name in (sorted(fs.glob(path)) if "*" in path else [path]) if fs.exists(name)
-        ]
+        fs.invalidate_cache()
+        names = sorted(fs.glob(path)) if "*" in path else [path]
+        found += [fs.unstrip_protocol(name) for name in names if fs.exists(name)]
+    return found
+
+
+def _files(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[str]:
+    """Existing files of the years of the published days."""
+    found = _existing(compared, variable, days)
     if not found:
+        years = range(days[0].year, days[-1].year + 1)
         raise ValidationError(
             f"{compared.name}: no file {compared.url} for {variable} in {years[0]}..{years[-1]}; "
             "check the URL in [[compare]]"
@@ -109,9 +130,8 @@ def _files(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[st
 
 
 def _open_file(name: str, url: str, variable: str, grid: Grid) -> xr.DataArray:
-    fs, path = filesystem(url)
     try:
-        ds = xr.open_dataset(fs.open(path), engine="h5netcdf", chunks={})
+        ds = xr.open_dataset(open_blocks(url), engine="h5netcdf", chunks={})
     except (OSError, ValueError) as error:
         raise ValidationError(f"{name}: {url} cannot be read as NetCDF-4 ({error}); convert or replace it") from error
     if variable not in ds:

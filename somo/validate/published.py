@@ -97,6 +97,12 @@ def open_published(version_url: str, layers: tuple[str, ...]) -> Published:
     return Published(version_url, layers, soil, *tables)
 
 
+def published_days(version_url: str) -> pd.DatetimeIndex:
+    """The days that readers see, from the store's metadata alone."""
+    with xr.open_zarr(zarr_store(join(version_url, "soil_moisture.zarr")), chunks=None, consolidated=True) as soil:
+        return pd.DatetimeIndex(soil["time"].values)
+
+
 def _in_blocks(ds: xr.Dataset) -> xr.Dataset:
     """Dask arrays of whole maps: as many stored blocks of days together as make a task worth its while."""
     field = ds["soil_moisture"]

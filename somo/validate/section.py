@@ -82,11 +82,10 @@ def write_section(section: Section, folder: str, inputs: str) -> None:
 
 
 def read_section(folder: str, name: str, inputs: str | None = None) -> Section | None:
-    """A section written before, or None if there is none or it was made of other inputs."""
-    url = join(folder, f"{name}.json")
-    if not exists(url):
+    """A section written before, or None if it is not there whole or was made of other inputs."""
+    if not all(exists(join(folder, f"{name}.{kind}")) for kind in ("json", "svg", "parquet")):
         return None
-    described = json.loads(read_bytes(url))
+    described = json.loads(read_bytes(join(folder, f"{name}.json")))
     if inputs is not None and described["inputs"] != inputs:
         return None
     shown = described["shown"]

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import s3fs
 
+from somo.core import ranges
 from somo.core.storage import StorageError
-from somo.forcing import ranges
 from somo.forcing.dataset import open_forcing
-from somo.forcing.ranges import open_file
 from somo.forcing.sources import ForcingError
 from somo.forcing.store import open_store
 
@@ -66,7 +65,7 @@ def _identity(environment):
 
 def _forget():
     s3fs.S3FileSystem.clear_instance_cache()
-    ranges._opened.cache_clear()
+    ranges.opened.cache_clear()
     ranges._bucket.cache_clear()
 
 
@@ -100,7 +99,7 @@ def test_blocks_of_an_object_are_its_bytes(s3, s3_root):
     data = np.random.default_rng(0).bytes(3 * ranges.BLOCK_BYTES + 17)
     fs, path = fsspec.url_to_fs(f"{s3_root}/blob")
     fs.pipe_file(path, data)
-    with open_file(f"{s3_root}/blob", ranges.fingerprint(f"{s3_root}/blob")) as file:
+    with ranges.open_blocks(f"{s3_root}/blob") as file:
         for at, n in ((0, 10), (ranges.BLOCK_BYTES - 5, 10), (len(data) - 7, 100), (5, 2 * ranges.BLOCK_BYTES)):
             file.seek(at)
             assert file.read(n) == data[at : at + n]

@@ -1,5 +1,11 @@
 """Products in the layouts their producers use, written small and by hand."""
 
+import os
+import pickle
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import cloudpickle
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +13,8 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.core.product import Compared, Layer
-from somo.validate.datasets import layer_weights, open_compared
+from somo.core.storage import put_file
+from somo.validate.datasets import compared_files, layer_weights, open_compared
 from somo.validate.published import ValidationError
 
 GRID = Grid.regular(-1, 2, 50, 52, 0.5)
@@ -128,3 +135,30 @@ def test_curvilinear_grids_are_refused(tmp_path):
     xr.Dataset(made, {"time": DAYS}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
     with pytest.raises(ValidationError, match="regrid it to latitude and longitude"):
         opened(str(tmp_path / "a.nc"))
+
+
+@pytest.mark.s3
+def test_files_on_s3_are_read_by_other_processes_too(tmp_path, s3_root):
+    """A lazy product is sent to workers: its file opens again there, and in this process through obstore."""
+    write(tmp_path / "a_2010.nc")
+    put_file(tmp_path / "a_2010.nc", f"{s3_root}/a_2010.nc")
+    lazy = opened(f"{s3_root}/a_{{year}}.nc")["layer1"]
+    sent = pickle.loads(cloudpickle.dumps(lazy))
+    np.testing.assert_allclose(sent.values[3], expected(), atol=1e-6)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        there = pool.submit(np.asarray, lazy).result()
+    np.testing.assert_allclose(there[3], expected(), atol=1e-6)
+
+
+def test_files_that_would_be_read_are_told_with_their_fingerprints(tmp_path):
+    url = str(tmp_path / "era_{year}.nc")
+    compared = Compared(name="Other", url=url, format="esa-cci")
+    assert compared_files(compared, LAYERS, DAYS) == []
+    path = tmp_path / "era_2010.nc"
+    write(path)
+    (tmp_path / "era_2011.nc").write_bytes(b"another year")
+    [(found, first)] = compared_files(compared, LAYERS, DAYS)
+    assert found.endswith("era_2010.nc")
+    write(path, scale=1.1)
+    os.utime(path, (0, 0))
+    assert compared_files(compared, LAYERS, DAYS)[0][1] != first
