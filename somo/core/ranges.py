@@ -39,7 +39,7 @@ def conditions(expected: str, offset: int, size: int) -> Any:
     return {"range": (offset, offset + size), "if_match": f'"{expected.split("-", 1)[1]}"'}
 
 
-def open_blocks(url: str, expected: str | None = None) -> io.RawIOBase:
+def open_blocks(url: str, expected: str | None = None) -> Any:
     """A file of an object's bytes for h5py, which can be sent to other processes.
 
     On S3 the bytes come through obstore and not fsspec: h5py holds its lock while it waits for them, and a garbage
