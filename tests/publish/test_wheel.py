@@ -1,0 +1,66 @@
+"""What users of the wheel have: the built page and every file that the code reads, and no sources of the page."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOM = Path(__file__).parents[2]
+PAGE = "somo/publish/viewer"
+ASKS = """
+from flows.access import policy
+from somo.publish.viewer import is_built, publish_viewer
+import somo, sys
+assert somo.__file__.startswith(sys.argv[1]), somo.__file__
+print(is_built(), sorted(publish_viewer(sys.argv[2])), policy("b", "p/")["Version"])
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a copy of the sources with a page made up in place of the built one."""
+    folder = tmp_path_factory.mktemp("wheel")
+    sources = folder / "sources"
+    for name in ("somo", "flows", "infra"):
+        shutil.copytree(
+            ROOM / name, sources / name, ignore=shutil.ignore_patterns("node_modules", "dist", "__pycache__")
+        )
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOM / name, sources)
+    for name in ("dist/index.html", "dist/assets/a.js", "dist/assets/a.css", "dist/assets/a.json", "node_modules/b.js"):
+        file = sources / PAGE / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("made up")
+    (sources / "infra/secrets").mkdir(exist_ok=True)
+    (sources / "infra/secrets/s3.json").write_text("{}")
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, sources]
+    subprocess.run(build, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_page_and_what_the_code_reads_are_in_the_wheel(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = {name for name in names if not name.endswith(".py") and ".dist-info/" not in name}
+    assert files == {
+        *(f"{PAGE}/dist/{name}" for name in ("index.html", "assets/a.js", "assets/a.css", "assets/a.json")),
+        "somo/validate/coast.npz",
+        "somo/validate/report.html",
+        "flows/products/demo.toml",
+        "flows/products/europe.toml",
+        "infra/bucket-cors.json",
+        "infra/bucket-policy.json",
+    }
+
+
+def test_the_wheel_alone_publishes_the_page_and_opens_buckets(wheel: Path, tmp_path: Path) -> None:
+    place = tmp_path / "installed"
+    zipfile.ZipFile(wheel).extractall(place)
+    command = [sys.executable, "-W", "ignore", "-c", ASKS, str(place), str(tmp_path / "bucket")]
+    said = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(place)}, check=False
+    )
+    assert said.stdout.split(maxsplit=1) == ["True", "['viewer'] 2012-10-17\n"], said.stderr
+    assert (tmp_path / "bucket/viewer/assets/a.js").read_text() == "made up"
