@@ -24,6 +24,7 @@ from somo.publish.manifest import (
     encode,
     read_manifest,
     read_pointer,
+    rewritten_objects,
     unknown_objects,
     write_manifest,
 )  # fmt: skip
@@ -56,18 +57,19 @@ def copy_validation(version_url: str, targets: str, models: str) -> None:
         "sensors.parquet": targets.removesuffix(".parquet") + ".sensors.parquet",
         "crossval.parquet": join(models, "crossval.parquet"),
     }
+    rewritten = rewritten_objects(version_url)
     for name, source in sources.items():
-        if not exists(url := join(version_url, "validation", name)):
+        if not exists(url := join(version_url, "validation", name)) or f"validation/{name}" in rewritten:
             put(url, read_bytes(source))
 
 
 def write_netcdf(product: Product, version_url: str, client: Client) -> None:
-    """Write the yearly files that are complete and missing, one task each."""
+    """Write the yearly files that are complete and missing or not as they were published, one task each."""
+    rewritten = rewritten_objects(version_url)
+    wanted = [(layer, year) for year in _years(product, version_url) for layer in product.layers]
+    keys = [netcdf.file_url("", product.name, layer.name, year).lstrip("/") for layer, year in wanted]
     missing = [
-        (layer, year)
-        for year in _years(product, version_url)
-        for layer in product.layers
-        if not exists(netcdf.file_url(version_url, product.name, layer.name, year))
+        part for part, key in zip(wanted, keys, strict=True) if key in rewritten or not exists(join(version_url, key))
     ]
     futures = [client.submit(netcdf.publish_year, version_url, product, *part, pure=False) for part in missing]
     for _ in completed(futures, "NetCDF files"):

@@ -130,7 +130,11 @@ def _produce(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
 
 
 def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    version = known["version"]
+    version, folder = known["version"], join(known["version"], "netcdf")
+    if changed := [key for key in manifest.rewritten_objects(version) if not _judged(key)]:
+        grown = f"{zarr.STORE}/{zarr.ROOT}" in changed
+        told = ["files and checksums of the days shown"] if grown else [f"{key} as it was published" for key in changed]
+        return told, "", folder
     with xr.open_zarr(zarr_store(join(version, zarr.STORE)), consolidated=True, chunks=None) as store:
         years = netcdf.complete_years(store["time"].to_index(), store["status"].values == FINAL, product.period)
     wanted = [netcdf.file_url(version, product.name, layer.name, year) for year in years for layer in product.layers]
@@ -138,11 +142,7 @@ def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
     there, here = (zarr.read_visible(join(version, name)) for name in (zarr.STORE, series.STORE))
     if there is not None and (here is None or here.days != there.days or (here.status != there.status).any()):
         missing.append("days of the store for series")
-    if not missing:
-        missing += [f"{key} as it was published" for key in manifest.rewritten_objects(version) if not _judged(key)]
-    if not missing and f"{zarr.STORE}/{zarr.ROOT}" not in manifest.read_manifest(version):
-        missing.append("checksums of the days shown")
-    return missing, f"{len(wanted)} yearly files", join(version, "netcdf")
+    return missing, f"{len(wanted)} yearly files", folder
 
 
 def _validate(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from somo.core.storage import checksum, exists, filesystem, join, put, read_bytes
-from somo.publish.reader import Bucket, bucket
+from somo.publish.reader import READ_ERRORS, Bucket, bucket, told
 
 NAME = "manifest.json"
 POINTER = "latest.json"
@@ -68,6 +68,12 @@ def unknown_objects(folder_url: str, former: Mapping[str, Entry]) -> tuple[dict[
     there = list_objects(folder_url)
     kept = {k: e for k, e in former.items() if there.get(k) == (e.size, e.seen)}
     return kept, sorted(there.keys() - kept.keys())
+
+
+def rewritten_objects(folder_url: str) -> list[str]:
+    """Keys of objects that are missing, or were written again since the manifest took their checksums; reads none."""
+    former, there = read_manifest(folder_url), list_objects(folder_url)
+    return sorted(key for key, entry in former.items() if there.get(key) != (entry.size, entry.seen))
 
 
 def describe(folder_url: str, keys: Iterable[str]) -> dict[str, Entry]:
@@ -221,8 +227,8 @@ def _compare(store: Bucket, key: str, entry: Entry) -> Damage | None:
             size += len(block)
     except FileNotFoundError:
         return Damage(key, "missing")
-    except OSError as error:
-        return Damage(key, f"cannot be read ({error})")
+    except READ_ERRORS as error:
+        return Damage(key, f"cannot be read ({told(error)})")
     if digest.hexdigest() == entry.sha256:
         return None
     return Damage(key, f"{size} bytes, not those that were published")
@@ -231,7 +237,7 @@ def _compare(store: Bucket, key: str, entry: Entry) -> Damage | None:
 def _get(store: Bucket, key: str) -> bytes | None:
     try:
         return bytes(store.get(key).bytes())
-    except OSError:
+    except READ_ERRORS:
         return None
 
 

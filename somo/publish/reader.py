@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
+from obstore.exceptions import BaseError
 from obstore.store import HTTPStore, LocalStore, S3Store
 from zarr.storage import ObjectStore
 
@@ -14,6 +15,7 @@ from somo.core.storage import StorageError, join
 
 STORES = {"maps": "soil_moisture.zarr", "series": "soil_moisture_series.zarr"}
 Bucket = HTTPStore | LocalStore | S3Store
+READ_ERRORS = (OSError, BaseError)
 
 
 def open_version(
@@ -65,9 +67,9 @@ def latest(url: str, anon: bool = True) -> str:
     store = bucket(url, anon)
     try:
         pointer = bytes(store.get("latest.json").bytes())
-    except OSError as error:
+    except READ_ERRORS as error:
         raise StorageError(
-            f"{join(url, 'latest.json')}: cannot be read ({error}); name a version or check the URL"
+            f"{join(url, 'latest.json')}: cannot be read ({told(error)}); name a version or check the URL"
         ) from error
     return str(json.loads(pointer)["version"])
 
@@ -77,8 +79,8 @@ def open_zarr(url: str, anon: bool = True) -> xr.Dataset:
     store = ObjectStore(bucket(url, anon), read_only=True)
     try:
         return xr.open_zarr(store, consolidated=True, chunks=None, decode_coords="all")
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{url}: no Zarr store can be opened ({error}); check URL and version") from error
+    except (*READ_ERRORS, ValueError) as error:
+        raise StorageError(f"{url}: no Zarr store can be opened ({told(error)}); check URL and version") from error
 
 
 def bucket(url: str, anon: bool = True) -> Bucket:
@@ -90,3 +92,8 @@ def bucket(url: str, anon: bool = True) -> Bucket:
     if url.startswith("s3://"):
         return S3Store.from_url(url, skip_signature=anon, client_options={"allow_http": True})
     return HTTPStore.from_url(url, client_options={"allow_http": True})
+
+
+def told(error: Exception) -> str:
+    """What an error says to people: obstore's first line, without the structures that it lists below."""
+    return str(error).split("\n", 1)[0]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from distributed import Client
 
+from flows import runtime
+from flows.publish import write_netcdf
+from flows.status import read_status
+from somo.publish import manifest
 from tests.flows.conftest import TINY
 
 STAGES = ["ingest", "targets", "train", "produce", "publish", "validate"]
@@ -65,6 +71,50 @@ def test_status_knows_that_all_is_done(made: tuple[Path, str], tiny_sources: Pat
     assert [stage["name"] for stage in stages] == STAGES
     assert {stage["state"] for stage in stages} == {"done"}
     assert all(stage["bytes"] > 0 for stage in stages)
+
+
+@pytest.mark.parametrize(
+    ("key", "stage"),
+    [
+        ("soil_moisture.zarr/lat/c/0", "publish"),
+        ("soil_moisture_series.zarr/zarr.json", "publish"),
+        ("netcdf/Tiny_layer2_2004.nc", "publish"),
+        ("validation/targets.parquet", "publish"),
+        ("collection.json", "publish"),
+        ("report/overview.svg", "validate"),
+        ("report/index.html", "validate"),
+    ],
+)
+@pytest.mark.parametrize("how", ["missing", "changed"])
+def test_status_misses_an_object_that_is_not_as_it_was_published(
+    made: tuple[Path, str], tiny_sources: Path, monkeypatch: pytest.MonkeyPatch, key: str, stage: str, how: str
+) -> None:
+    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
+    path = made[0] / "v1.0.0" / key
+    data, stamps = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
+    try:
+        path.unlink()
+        if how == "changed":
+            path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
+        found = {s.name: s for s in read_status(runtime.load(TINY), str(made[0]))}
+        assert found[stage].state == "missing", found
+        assert stage == "validate" or found["validate"].state == "waiting"
+    finally:
+        path.write_bytes(data)
+        os.utime(path, ns=stamps)
+
+
+def test_a_rewritten_yearly_file_is_made_again(
+    made: tuple[Path, str], client: Client, tiny_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
+    version = shutil.copytree(made[0] / "v1.0.0", tmp_path / "v1.0.0")
+    file = version / "netcdf" / "Tiny_layer2_2004.nc"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert manifest.rewritten_objects(str(version)) == ["netcdf/Tiny_layer2_2004.nc"]
+    write_netcdf(runtime.load(TINY), str(version), client)
+    assert file.read_bytes() == whole
 
 
 def test_second_run_does_nothing(made: tuple[Path, str], tiny_sources: Path) -> None:

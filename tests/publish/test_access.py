@@ -1,6 +1,10 @@
 """What a stranger can do with the bucket: read what is published, and nothing else."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,12 +16,15 @@ from botocore.session import get_session
 
 import somo
 from flows.access import open_bucket, policy, split
+from flows.certificates import write_certificates
 from flows.s3server import S3Server
 from somo.core.storage import StorageError, join, put
 from somo.publish.catalog import catalog_document
 from somo.publish.manifest import describe, encode, list_objects, pointer, verify, write_manifest
 from tests.publish import made
+from tests.publish.tls_proxy import tls_proxy
 
+ROOM = Path(__file__).parents[2]
 pytestmark = pytest.mark.s3
 
 
@@ -142,6 +149,49 @@ def test_zarr_opens_anonymously(root, s3, kind, chunks):
     value = ds["soil_moisture"].isel(depth=1, time=59, lat=4, lon=5)
     assert abs(float(value) - expected) <= 5e-5
     assert ds["soil_moisture"].isel(depth=0, time=0).isnull().sum() == 4
+
+
+READ = """
+import sys, xarray as xr, somo
+url, how = sys.argv[1:]
+if how == "somo":
+    ds = somo.open(url)
+else:
+    ds = xr.open_zarr(f"{url}/v1.0.0/soil_moisture.zarr", consolidated=True, chunks=None if how == "plain" else {})
+print(float(ds["soil_moisture"].isel(depth=1, time=59, lat=4, lon=5)))
+"""
+
+
+@pytest.fixture(scope="module")
+def secure(root, s3, tmp_path_factory):
+    """The same bucket behind HTTPS: its URL, and the authority that a reader has to trust."""
+    folder = tmp_path_factory.mktemp("tls")
+    write_certificates(folder)
+    with tls_proxy(("127.0.0.1", s3.port), folder / "node.pem", folder / "node.key") as port:
+        yield f"https://localhost:{port}/{root.removeprefix('s3://')}", folder / "ca.pem"
+
+
+def read_apart(url, how, **environment):
+    """Read one value in a process of its own, which knows no credentials."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SSL_"))}
+    command = [sys.executable, "-W", "ignore", "-c", READ, url, how]
+    return subprocess.run(
+        command, env={**clean, **environment}, cwd=ROOM, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+@pytest.mark.parametrize("how", ["somo", "plain", "dask"])
+def test_zarr_opens_over_https(secure, how):
+    url, authority = secure
+    done = read_apart(url, how, SSL_CERT_FILE=str(authority))
+    assert done.returncode == 0, done.stderr
+    assert abs(float(done.stdout) - made.values(made.product(), 388)[0][1, 59, 4, 5]) <= 5e-5
+
+
+def test_https_of_an_unknown_authority_is_refused(secure):
+    done = read_apart(secure[0], "somo")
+    assert done.returncode != 0
+    assert "latest.json: cannot be read" in done.stderr.splitlines()[-1]
 
 
 def test_anonymous_verification_holds(root):
