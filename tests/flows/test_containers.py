@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import yaml
+from compose_spec import PyCompose
 
 from flows.containers import PLACE, documents, kubernetes
 from flows.services import IMAGE, services
 
 INFRA = Path(__file__).parents[2] / "infra"
+KUBERNETES = "1.32"
 SECRETS = {name for service in services(PLACE) for name in service.secret}
 
 
@@ -26,6 +29,31 @@ def resources() -> dict[tuple[str, str], dict]:
 @pytest.mark.parametrize("path", documents(), ids=lambda path: path.name)
 def test_checked_in_files_are_what_the_services_make(path: Path) -> None:
     assert path.read_text() == documents()[path], "run python -m flows.containers"
+
+
+def test_compose_file_is_what_the_compose_specification_allows() -> None:
+    text = (INFRA / "compose.yaml").read_text()
+    assert set(PyCompose.from_yaml(text).service_names()) == {service.name for service in services(PLACE)}
+    with pytest.raises(ValueError, match="healthcheckk"):
+        PyCompose.from_yaml(text.replace("healthcheck:", "healthcheckk:", 1))
+
+
+@pytest.mark.parametrize("name", ["services.yaml", "daskcluster.yaml"])
+def test_kubernetes_resources_are_what_its_api_allows(name: str) -> None:
+    for resource in yaml.safe_load_all((INFRA / "k8s" / name).read_text()):
+        if resource["kind"] == "DaskCluster":
+            for part in ("scheduler", "worker"):
+                pod = {
+                    "apiVersion": "v1",
+                    "kind": "Pod",
+                    "metadata": {"name": part},
+                    "spec": resource["spec"][part]["spec"],
+                }
+                kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+            continue
+        kubernetes_validate.validate(resource, KUBERNETES, strict=True)
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate({**resource, "specs": {}}, KUBERNETES, strict=True)
 
 
 def test_compose_runs_every_service_with_its_command(compose: dict) -> None:
