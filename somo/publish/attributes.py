@@ -45,9 +45,19 @@ DEPTH = {
 CRS = {
     "grid_mapping_name": "latitude_longitude",
     "long_name": "WGS 84 geographic coordinates",
+    "geographic_crs_name": "WGS 84",
+    "horizontal_datum_name": "World Geodetic System 1984",
+    "reference_ellipsoid_name": "WGS 84",
+    "prime_meridian_name": "Greenwich",
     "semi_major_axis": 6378137.0,
     "inverse_flattening": 298.257223563,
     "longitude_of_prime_meridian": 0.0,
+    "crs_wkt": (
+        'GEOGCRS["WGS 84",DATUM["World Geodetic System 1984",ELLIPSOID["WGS 84",6378137,298.257223563,'
+        'LENGTHUNIT["metre",1]]],PRIMEM["Greenwich",0,ANGLEUNIT["degree",0.0174532925199433]],CS[ellipsoidal,2],'
+        'AXIS["geodetic latitude (Lat)",north,ORDER[1],ANGLEUNIT["degree",0.0174532925199433]],'
+        'AXIS["geodetic longitude (Lon)",east,ORDER[2],ANGLEUNIT["degree",0.0174532925199433]],ID["EPSG",4326]]'
+    ),
 }
 STATUS = {
     "standard_name": "status_flag",

@@ -121,6 +121,30 @@ def test_nco_cuts_and_joins(leap_year, tmp_path):
         assert ds.sizes["time"] == 20
 
 
+@pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="no GDAL; apt-get install gdal-bin")
+def test_gdalinfo_knows_place_reference_and_unit(leap_year):
+    told = subprocess.run(
+        ["gdalinfo", "-json", f"NETCDF:{leap_year}:layer2"], check=True, capture_output=True, text=True
+    )
+    found = json.loads(told.stdout)
+    assert found["size"] == [8, 6]
+    corners = found["cornerCoordinates"]
+    assert (corners["upperLeft"], corners["lowerRight"]) == ([5.0, 45.6], [5.8, 45.0])
+    assert 'ID["EPSG",4326]' in found["coordinateSystem"]["wkt"]
+    band = found["bands"][59]
+    assert (len(found["bands"]), band["unit"], band["noDataValue"]) == (366, "m3 m-3", netcdf.FILL)
+    assert "error" not in told.stderr.lower()
+
+
+@pytest.mark.skipif(shutil.which("gdallocationinfo") is None, reason="no GDAL; apt-get install gdal-bin")
+def test_gdal_finds_a_value_by_its_place(leap_year):
+    file, place = f"NETCDF:{leap_year}:layer2", ("5.45", "45.25")
+    command = ["gdallocationinfo", "-b", "60", "-wgs84", "-valonly", file, *place]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    with xr.open_dataset(leap_year) as ds:
+        assert float(told) == pytest.approx(float(ds["layer2"][59, 3, 4]), abs=1e-7)
+
+
 def test_gdal_places_the_cells(leap_year):
     rasterio = pytest.importorskip("rasterio")
     with rasterio.open(f"netcdf:{leap_year}:layer2") as raster:
