@@ -1,0 +1,127 @@
+"""The README's recipes for readers, run as they stand there but for the bucket's address."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from urllib.request import urlretrieve
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+import somo
+from flows.access import open_bucket
+from flows.publish import write_netcdf, write_series
+from somo.core.storage import join, put
+from somo.publish.manifest import pointer
+from tests.publish import made
+
+ROOM = Path(__file__).parents[2]
+MODULES = ROOM / "somo/publish/viewer/node_modules"
+pytestmark = pytest.mark.s3
+
+
+def recipes(language):
+    """Blocks of one language in the part of the README that is for readers."""
+    part = (ROOM / "README.md").read_text().split("## Read it")[1].split("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", part, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def root(s3, client):
+    """A version that has the names and places of the recipes."""
+    root = f"s3://{s3.bucket}/{uuid4().hex[:8]}"
+    grid = {"kind": "regular", "west": 11.2, "east": 12.0, "south": 50.7, "north": 51.3, "step_deg": 0.1}
+    declared = made.product(name="SoMo.ml-EU", grid=grid)
+    version_url = made.write_store(declared, root)
+    write_series(declared, version_url, client)
+    write_netcdf(declared, version_url, client)
+    put(join(root, "latest.json"), pointer("1.0.0", {}, {"1.0.0": "2026-11-22"}, b""))
+    open_bucket(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def expected(root):
+    return somo.open(root).sel(lat=50.95, lon=11.55, method="nearest").isel(depth=0)["soil_moisture"].load()
+
+
+@pytest.fixture
+def cook(root, s3, tmp_path):
+    """Run a recipe in an empty folder, as a stranger; gives what it wrote."""
+    known = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    known |= {"AWS_ENDPOINT_URL": s3.endpoint, "AWS_REGION": "us-east-1", "MPLBACKEND": "agg", "PYTHONPATH": str(ROOM)}
+    known["PATH"] = f"{Path(sys.executable).parent}:{known['PATH']}"
+
+    def run(recipe, *command):
+        text = recipe.replace("https://host/bucket/prefix", root.replace("s3://", f"{s3.endpoint}/"))
+        done = subprocess.run(
+            [*command, text.replace("s3://bucket/prefix", root)],
+            cwd=tmp_path, env=known, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_python_with_this_package(cook, expected):
+    with_package, _ = recipes("python")
+    plot = re.sub(r"^(ds\..*)$", r"(line,) = \1; print(list(map(float, line.get_ydata())))", with_package, flags=re.M)
+    said = cook(plot, sys.executable, "-W", "ignore", "-c")
+    np.testing.assert_array_equal(json.loads(said), expected.values.astype(float))
+
+
+def test_python_without_this_package(cook, expected):
+    _, without = recipes("python")
+    reads = re.sub(r"^(xr\..*)$", r"show(\1)", without, flags=re.M)
+    place = "sel(depth=0.05, lat=50.95, lon=11.55, method='nearest')"
+    reads = f"show = lambda ds: print(list(map(float, ds.soil_moisture.{place}.values)))\n{reads}"
+    said = cook(reads, sys.executable, "-W", "ignore", "-c").splitlines()
+    assert len(said) == 2
+    for line in said:
+        np.testing.assert_array_equal(json.loads(line), expected.values.astype(float))
+
+
+def test_one_place_from_a_shell(cook, expected, tmp_path):
+    point, _ = recipes("sh")
+    cook(point, "bash", "-ec")
+    table = pd.read_csv(tmp_path / "series.csv", index_col="time", parse_dates=True)
+    later = expected.sel(time=slice("2016-01-01", None))
+    np.testing.assert_allclose(table["soil_moisture_0.05m"], later, atol=5.1e-5)
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("cdo", "ncdump"))), reason="apt-get install cdo netcdf-bin")
+def test_yearly_files_from_a_shell(cook, expected):
+    _, files = recipes("sh")
+    said = cook(files, "bash", "-ec")
+    assert "float layer1(time, lat, lon)" in said
+    rows = re.findall(r"^\s*(\d{4}-\d\d-\d\d)\s+(\S+)\s*$", said, flags=re.M)
+    year = expected.sel(time="2016")
+    assert [day for day, _ in rows] == [str(day) for day in year["time"].values.astype("datetime64[D]")]
+    np.testing.assert_allclose([float(value) for _, value in rows], year, atol=1e-6)
+
+
+@pytest.mark.skipif(shutil.which("node") is None or not MODULES.is_dir(), reason="no Node.js packages; make viewer")
+def test_javascript(cook, expected, tmp_path):
+    (recipe,) = recipes("js")
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    said = cook(f"{recipe}\nconsole.log(JSON.stringify(series))", "node", "--input-type=module", "-e")
+    np.testing.assert_allclose(np.array(json.loads(said), float), expected.values, atol=1e-7)
+
+
+def test_r_names_what_the_files_hold(root, s3, tmp_path):
+    """R is not at hand: its recipe is held against the file that it reads."""
+    (recipe,) = recipes("r")
+    (name,) = set(re.findall(r'"(SoMo\S+nc)"', recipe))
+    urlretrieve(f"{root.replace('s3://', f'{s3.endpoint}/')}/v1.0.0/netcdf/{name}", tmp_path / name)
+    with xr.open_dataset(tmp_path / name, decode_times=False) as ds:
+        assert ds["time"].attrs["units"] == "days since 1970-01-01"
+        assert ds["layer1"].dims == ("time", "lat", "lon")
+        assert set(re.findall(r'ncvar_get\(file, "(\w+)"', recipe)) <= set(ds.variables)
