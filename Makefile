@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: viewer page demo test lint bench stack lock
+.PHONY: viewer page demo test lint bench stack lock sbom audit
 .DEFAULT_GOAL := demo
 
 demo: $(READY) page
@@ -54,3 +54,11 @@ $(READY): requirements.lock
 lock: $(READY)
 	$(BIN)/pip check
 	$(BIN)/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > requirements.lock
+
+# What the image installs, as CycloneDX.
+sbom: $(READY)
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o sbom.json
+
+# Known vulnerabilities of those packages; asks a service on the network, and fails where that cannot be asked.
+audit: $(READY)
+	$(BIN)/pip-audit -r requirements.lock --no-deps --disable-pip --strict --progress-spinner off
