@@ -1,7 +1,7 @@
 """Experiments of the validation that need the models: each is many Dask tasks, kept by what they are made from."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flows.runtime import completed, gpu_resources
 from flows.train import Group, beside_targets, group_networks, later_days, score_fold, submit_group
-from somo.core.product import Product
+from somo.core.product import Product, Sequence
 from somo.core.storage import exists, join, put, read_bytes
 from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import read_ensemble
@@ -60,7 +60,7 @@ class Learnt:
 
 def memory(learnt: Learnt, client: Client) -> pd.DataFrame:
     """Skill by the number of days of forcing left intact; one task a number of days."""
-    samples = _samples(learnt)
+    samples = samples_of(learnt)
     days = intact_days(len(samples.x_d))
     urls = {n: learnt.url("memory", f"{n}.npy") for n in days}
     tasks = {url: (_shuffled, learnt, n) for n, url in urls.items()}
@@ -70,7 +70,7 @@ def memory(learnt: Learnt, client: Client) -> pd.DataFrame:
 
 def importance(learnt: Learnt, client: Client) -> pd.DataFrame:
     """Skill lost with each input; one task an input and seed."""
-    samples = _samples(learnt)
+    samples = samples_of(learnt)
     whole = learnt.url("memory", f"{len(samples.x_d)}.npy")
     urls = {(name, seed): learnt.url("importance", f"{name}.{seed}.npy") for name in inputs(samples) for seed in SEEDS}
     tasks: dict[str, tuple] = {url: (_exchanged, learnt, *key) for key, url in urls.items()}
@@ -90,7 +90,7 @@ def transfer(product: Product, learnt: Learnt, client: Client) -> tuple[pd.DataF
     folds = np.where(judged, 0, 1)
     url = learnt.url("transfer.parquet")
     if not exists(url):
-        require_sides(data, ~judged[None, :], judged[None, :], told)
+        require_sides(product, data, ~judged[None, :], judged[None, :], told)
         group = Group(learnt.url("transfer"), 0, 1000, product.training.fold_members)
         _train(product, learnt, folds, group, client)
         resources = gpu_resources(client)
@@ -108,8 +108,12 @@ def judged_region(product: Product, data: TrainingSet) -> tuple[NDArray[np.bool_
     return data.lon > middle, f"learnt west of {middle:.1f}°, judged east of it"
 
 
-def require_sides(data: TrainingSet, learnt: NDArray[np.bool_], judged: NDArray[np.bool_], told: str) -> None:
+def require_sides(
+    product: Product, data: TrainingSet, learnt: NDArray[np.bool_], judged: NDArray[np.bool_], told: str
+) -> None:
     """Require targets of every layer on the side that is learnt from, and of some layer on the other.
+
+    Only days that can be predicted count.
 
     Parameters
     ----------
@@ -121,6 +125,7 @@ def require_sides(data: TrainingSet, learnt: NDArray[np.bool_], judged: NDArray[
         naming the layer and the side
     """
     known = np.isfinite(data.y.numpy())
+    known[:, : Window.of(product.sequence, data.n_days).first] = False
     for k, layer in enumerate(data.layers):
         if not (known[k] & learnt).any():
             raise Impossible(f"{told}: the side to learn from has no target of {layer}")
@@ -140,7 +145,7 @@ def later(product: Product, learnt: Learnt, client: Client) -> pd.DataFrame:
     if not exists(url):
         data = read_training_set(learnt.samples)
         judged = later_days(product, data, LATER_SHARE)[:, None]
-        require_sides(data, ~judged, judged, f"learnt from all but the last {LATER_SHARE:.0%} of the days")
+        require_sides(product, data, ~judged, judged, f"learnt from all but the last {LATER_SHARE:.0%} of the days")
         group = Group(learnt.url("later"), None, 2000, product.training.fold_members, later_share=LATER_SHARE)
         _train(product, learnt, np.zeros(len(data.cell), np.int64), group, client)
         resources = gpu_resources(client)
@@ -183,32 +188,49 @@ def predictor(models: str) -> Predict:
     return predict
 
 
-def _samples(learnt: Learnt) -> Samples:
+def samples_of(learnt: Learnt) -> Samples:
     """The days of the training set that the experiments look at."""
-    data = read_training_set(learnt.samples)
-    sequence = next(iter(read_ensemble(learnt.models).layers.values()))[0].sequence
+    data, sequence = _data_of(learnt)
     y = data.y.numpy()
-    known = np.isfinite(y).any(0)
+    day, cell = _chosen(data, sequence)
+    steps = day - sequence.spinup_days + np.arange(sequence.lookback)[:, None]
+    x_d, x_s = data.x_d.numpy()[steps, cell], data.x_s.numpy()[cell]
+    return Samples(data.layers, data.dynamic, data.static, x_d, x_s, y[:, day, cell], cell)
+
+
+def sampled_period(learnt: Learnt) -> str:
+    """First and last day that the experiments look at, for captions."""
+    data, sequence = _data_of(learnt)
+    day, _ = _chosen(data, sequence)
+    return f"{data.first_day + day.min()} to {data.first_day + day.max()}"
+
+
+def _data_of(learnt: Learnt) -> tuple[TrainingSet, Sequence]:
+    networks = next(iter(read_ensemble(learnt.models).layers.values()))
+    return read_training_set(learnt.samples), networks[0].sequence
+
+
+def _chosen(data: TrainingSet, sequence: Sequence) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Day and cell [sample] of the samples."""
+    known = np.isfinite(data.y.numpy()).any(0)
     known[: sequence.spinup_days] = False
     if not known.any():
         raise Impossible(
             f"no measured day has the {sequence.lookback} days of forcing before it that the networks need"
         )
     day, cell = choose(known, MOST_CELLS, MOST_SAMPLES, seed=0).T
-    steps = day - sequence.spinup_days + np.arange(sequence.lookback)[:, None]
-    x_d, x_s = data.x_d.numpy()[steps, cell], data.x_s.numpy()[cell]
-    return Samples(data.layers, data.dynamic, data.static, x_d, x_s, y[:, day, cell], cell)
+    return day, cell
 
 
 def _shuffled(learnt: Learnt, intact: int) -> Array:
-    return predict_with_history(_samples(learnt), predictor(learnt.models), intact, seed=0)
+    return predict_with_history(samples_of(learnt), predictor(learnt.models), intact, seed=0)
 
 
 def _exchanged(learnt: Learnt, name: str, seed: int) -> Array:
-    return predict_without(_samples(learnt), predictor(learnt.models), name, seed)
+    return predict_without(samples_of(learnt), predictor(learnt.models), name, seed)
 
 
-def _run_missing(tasks: Mapping[str, Sequence], description: str, client: Client) -> None:
+def _run_missing(tasks: Mapping[str, tuple], description: str, client: Client) -> None:
     """Compute the arrays that do not exist yet, one task each; every one is kept as it arrives."""
     futures = [
         client.submit(_keep, url, call, *arguments, pure=False, resources=gpu_resources(client))

@@ -84,17 +84,18 @@ def _training(case: Case) -> Section:
 
 
 def _memory(case: Case) -> Section:
-    from flows.experiments import memory
+    from flows.experiments import memory, sampled_period
     from somo.validate.model import memory_section
 
-    return memory_section(memory(case.learnt, case.client), case.product.sequence.lookback)
+    table = memory(case.learnt, case.client)
+    return memory_section(table, case.product.sequence.lookback, sampled_period(case.learnt))
 
 
 def _importance(case: Case) -> Section:
-    from flows.experiments import importance
+    from flows.experiments import importance, sampled_period
     from somo.validate.model import importance_section
 
-    return importance_section(importance(case.learnt, case.client))
+    return importance_section(importance(case.learnt, case.client), sampled_period(case.learnt))
 
 
 def _crossval(case: Case) -> Section:

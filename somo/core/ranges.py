@@ -8,6 +8,7 @@ from typing import Any
 import obstore
 from fsspec import AbstractFileSystem
 from fsspec.asyn import sync
+from fsspec.implementations.local import LocalFileSystem
 from obstore.exceptions import PreconditionError
 from obstore.store import S3Store
 
@@ -50,6 +51,12 @@ def open_blocks(url: str, expected: str | None = None) -> Any:
     expected : fingerprint that the object must keep; by default the one that it has now
     """
     return _Blocks(url, expected or fingerprint(url))
+
+
+def seekable(url: str) -> Any:
+    """What h5py opens in any process: the path of a local file, else a file of the object's bytes."""
+    fs, path = opened(url)
+    return path if isinstance(fs, LocalFileSystem) else open_blocks(url)
 
 
 class _Blocks(io.RawIOBase):

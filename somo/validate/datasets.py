@@ -22,7 +22,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.core.product import Compared, Layer
-from somo.core.ranges import open_blocks
+from somo.core.ranges import seekable
 from somo.core.storage import filesystem, fingerprint
 from somo.validate.published import ValidationError
 from somo.validate.regrid import Axis, bilinear
@@ -131,16 +131,16 @@ def _files(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[st
 
 def _open_file(name: str, url: str, variable: str, grid: Grid) -> xr.DataArray:
     try:
-        ds = xr.open_dataset(open_blocks(url), engine="h5netcdf", chunks={})
+        ds = xr.open_dataset(seekable(url), engine="h5netcdf")
     except (OSError, ValueError) as error:
         raise ValidationError(f"{name}: {url} cannot be read as NetCDF-4 ({error}); convert or replace it") from error
     if variable not in ds:
         raise ValidationError(f"{name}: {url} has no {variable}, found {sorted(map(str, ds.data_vars))}; set variable")
     field = ds[variable]
     axes = {_axis(name, url, field, word): word for word in ("time", "lat", "lon")}
-    field = field.rename({own: word for own, word in axes.items() if own != word}).transpose("time", "lat", "lon")
-    field = _dated(name, url, field)
-    return _on_grid(name, url, _in_fractions(name, url, field), grid)
+    field = field.rename({own: word for own, word in axes.items() if own != word})
+    field = _near_grid(name, url, _dated(name, url, field), grid)
+    return _on_grid(_in_fractions(name, url, field), grid)
 
 
 def _axis(name: str, url: str, field: xr.DataArray, word: str) -> str:
@@ -173,16 +173,21 @@ def _in_fractions(name: str, url: str, field: xr.DataArray) -> xr.DataArray:
     raise ValidationError(f"{name}: {url}: {field.name} is in {units!r}, expected m3 m-3 or %; convert it")
 
 
-def _on_grid(name: str, url: str, field: xr.DataArray, grid: Grid) -> xr.DataArray:
-    """The field at the cells of a grid; only the rows and columns around it are read."""
+def _near_grid(name: str, url: str, field: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """[time, lat, lon] the rows and columns around a grid, ascending; a task reads a block of days of them."""
     lon = (field["lon"].values.astype(np.float64) + 180) % 360 - 180
     field = field.assign_coords(lon=np.round(lon, 6), lat=field["lat"].values.astype(np.float64)).sortby(["lat", "lon"])
     near = [_near(field[axis].values, target) for axis, target in (("lat", grid.lat), ("lon", grid.lon))]
     field = field.isel(lat=near[0], lon=near[1])
     if 0 in field.shape:
         raise ValidationError(f"{name}: {url} lies nowhere near the product's cells; check the file's coordinates")
+    return field.chunk(time=BLOCK_DAYS, lat=-1, lon=-1).transpose("time", "lat", "lon")
+
+
+def _on_grid(field: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """The field at the cells of a grid."""
     rows, columns = Axis.between(field["lat"].values, grid.lat), Axis.between(field["lon"].values, grid.lon)
-    data = field.chunk(time=BLOCK_DAYS, lat=-1, lon=-1).data
+    data = field.data
     shape = (data.chunks[0], (len(grid.lat),), (len(grid.lon),))
     values = da.map_blocks(
         bilinear, data, rows, columns, chunks=shape, dtype=np.float32, meta=np.empty((0, 0, 0), "f4")

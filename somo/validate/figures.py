@@ -17,6 +17,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
@@ -46,12 +47,20 @@ _STYLE = {
 
 @contextmanager
 def canvas(
-    rows: int, columns: int, width: float, height: float, sharex: Literal["none", "col"] = "none"
+    rows: int,
+    columns: int,
+    width: float,
+    height: float,
+    sharex: Literal["none", "col"] = "none",
+    height_ratios: Sequence[float] | None = None,
 ) -> Iterator[tuple[Figure, NDArray]]:
-    """A figure of `rows` x `columns` axes, `width` and `height` in inches, in the style of every figure."""
+    """A figure of `rows` x `columns` axes, `width` and `height` in inches, in the style of every figure.
+
+    The page shows it at that size where it is at most about 11 inches wide, and smaller beyond.
+    """
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width, height))
-        yield figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex)
+        yield figure, figure.subplots(rows, columns, squeeze=False, sharex=sharex, height_ratios=height_ratios)
 
 
 def svg(figure: Figure) -> bytes:
@@ -60,6 +69,19 @@ def svg(figure: Figure) -> bytes:
     with mpl.rc_context(_STYLE):
         figure.savefig(target, format="svg", metadata={"Date": None}, dpi=160)
     return target.getvalue()
+
+
+def map_size(grid: Grid) -> tuple[float, float]:
+    """Width and height in inches of one map with its labels."""
+    lat, lon = grid.bounds()
+    aspect = _aspect(lon.min(), lon.max(), lat.min(), lat.max())
+    height = min(2.9 * aspect, 3.4)
+    return height / aspect + 0.7, height + 0.5
+
+
+def _aspect(west: float, east: float, south: float, north: float) -> float:
+    """Height over width of a map on the ground."""
+    return (north - south) / ((east - west) * np.cos(np.radians(np.clip((south + north) / 2, -80, 80))))
 
 
 def draw_map(
@@ -95,12 +117,14 @@ def frame_map(ax: Axes, extent: tuple[float, float, float, float], title: str = 
     """Coast lines, limits, aspect and degree labels of a map (west, east, south, north)."""
     west, east, south, north = extent
     coast = coast_lines(west, east, south, north)
-    ax.plot(coast[:, 0], coast[:, 1], color="#444444", linewidth=0.5, zorder=3)
+    halo = [withStroke(linewidth=1.6, foreground="#ffffff")]
+    ax.plot(coast[:, 0], coast[:, 1], color="#222222", linewidth=0.7, zorder=3, path_effects=halo)
     ax.set(xlim=(west, east), ylim=(south, north), title=title)
     ax.set_aspect(1 / np.cos(np.radians(np.clip((south + north) / 2, -80, 80))))
     ax.xaxis.set_major_formatter(lambda v, _: f"{abs(v):g}°{'W' if v < 0 else 'E' if v > 0 else ''}")
     ax.yaxis.set_major_formatter(lambda v, _: f"{abs(v):g}°{'S' if v < 0 else 'N' if v > 0 else ''}")
     ax.locator_params(nbins=5)
+    ax.locator_params(axis="x", nbins=5 if _aspect(*extent) < 1.2 else 3)
 
 
 def _touch(centres: NDArray, step_deg: float) -> bool:
@@ -139,20 +163,23 @@ def draw_density(ax: Axes, x: NDArray, y: NDArray) -> ScalarMappable:
 
 
 def draw_boxes(ax: Axes, groups: Mapping[str, NDArray], colours: Mapping[str, str]) -> None:
-    """One box per name from the 0.2 to the 0.8 quantile, a line at the median, a triangle at the mean."""
+    """One box per name, downward, from the 0.2 to the 0.8 quantile, a line at the median, a triangle at the mean."""
     for position, (name, values) in enumerate(groups.items()):
         finite = values[np.isfinite(values)]
         if len(finite) == 0:
             continue
         low, middle, high = np.quantile(finite, (0.2, 0.5, 0.8))
-        ax.bar(position, high - low, 0.6, low, color=colours[name], alpha=0.55, edgecolor="#222222", linewidth=0.7)
-        ax.plot([position - 0.3, position + 0.3], [middle, middle], color="#222222", linewidth=1.2)
-        ax.plot(position, finite.mean(), marker="^", color="#222222", markersize=6)
-    names = [f"{name}\nn={np.isfinite(values).sum()}" for name, values in groups.items()]
-    ax.set_xticks(range(len(groups)), names, fontsize=7.5 if len(groups) < 6 else 6.5)
+        ax.barh(position, high - low, 0.6, low, color=colours[name], alpha=0.55, edgecolor="#222222", linewidth=0.7)
+        ax.plot([middle, middle], [position - 0.3, position + 0.3], color="#222222", linewidth=1.4)
+        ax.plot(finite.mean(), position, marker="^", color="#222222", markersize=5)
+    names = [f"{name} (n = {np.isfinite(values).sum()})" for name, values in groups.items()]
+    ax.set_yticks(range(len(groups)), names)
+    ax.tick_params(axis="y", length=0)
+    ax.set_ylim(len(groups) - 0.5, -0.5)
     ax.use_sticky_edges = False
-    ax.margins(y=0.08)
-    ax.grid(axis="x", visible=False)
+    ax.margins(x=0.08)
+    ax.locator_params(axis="x", nbins=5)
+    ax.grid(axis="y", visible=False)
 
 
 def draw_series(ax: Axes, series: pd.Series, colour: str, label: str, width: float = 0.9) -> None:

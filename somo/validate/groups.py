@@ -61,14 +61,14 @@ def _networks(sensors: pd.DataFrame) -> pd.DataFrame:
 
 
 def _figure(labelled: pd.DataFrame, layers: list[str]) -> Figure:
-    with canvas(2, len(layers), 3.5 * len(layers), 5.6) as (figure, axes):
+    with canvas(2, len(layers), 3.6 * len(layers), 5.0) as (figure, axes):
         for column, layer in enumerate(layers):
             for row, of in enumerate(("value", "anomaly")):
                 here = labelled[(labelled["layer"] == layer) & (labelled["of"] == of)]
                 names = ["all", *(c for c in (*CLIMATES, "unknown") if (here["group"] == c).any())]
                 values = {name: here[here["group"] == name]["pearson_r"].to_numpy() for name in names}
                 draw_boxes(axes[row, column], values, dict(zip(names, COLOURS, strict=False)))
-                axes[row, column].set(title=f"{layer}: {of}s" if of == "value" else f"{layer}: anomalies", ylabel="r")
+                axes[row, column].set(title=f"{layer}: {of}s" if of == "value" else f"{layer}: anomalies", xlabel="r")
     return figure
 
 

@@ -88,17 +88,11 @@ def collocation_section(published: Published, name: str, compared: Mapping[str, 
         raise Impossible("no layer for which two other products stand")
     if table["r"].isna().all():
         raise Impossible(f"no cell has {LEAST_DAYS} days on which this product and two others have a value")
-    with canvas(2, len(layers), 3.6 * len(layers) + 0.6, 5.6) as (figure, axes):
-        for column, layer in enumerate(layers):
-            here = table[table["layer"] == layer]
-            for row, (metric, label) in enumerate({"r": "r with the truth", "error_std": f"error ({UNITS})"}.items()):
-                groups = {
-                    str(t).replace(" and ", "\n"): g[metric].to_numpy() for t, g in here.groupby("triplet", sort=True)
-                }
-                draw_boxes(axes[row, column], groups, dict(zip(groups, COLOURS * 4, strict=False)))
-                axes[row, column].set(title=layer, ylabel=label)
+    metrics = {"r": "r with the truth", "error_std": f"standard deviation of the error ({UNITS})"}
+    triplets = dict.fromkeys(table["triplet"], COLOURS[0])
+    figure = _boxes(table[table["layer"].isin(layers)], "triplet", triplets, metrics)
     caption = (
-        f"Triple collocation of {name} with two other products each (named under the box), which takes none for the "
+        f"Triple collocation of {name} with two other products each (named beside the box), which takes none for the "
         f"truth and holds where their errors are independent. {_BOX} n = {len(cells)} cells, one in every segment of "
         f"{side} x {side}, {published.period}."
     )
@@ -182,21 +176,25 @@ def _section(
     wide = table.pivot_table(index=["layer", "model"], columns="metric", values="value").round(3)
     counts = table.groupby(["layer", "model"])[["cells", "days"]].max()
     shown = counts.join(wide).reset_index()
+    shown = shown.sort_values(["layer", "model"], key=lambda c: c.map(models.index) if c.name == "model" else c)
     medians = {f"{r['layer']} {r['model']}": float(r["pearson_r"]) for r in shown.to_dict("records")}
-    return Section(name, caption, svg(_boxes(skill, models)), skill, shown, {"pearson_r": medians, **found})
-
-
-def _boxes(skill: pd.DataFrame, models: tuple[str, ...]) -> Figure:
     colours = {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(models)}
-    layers = sorted(skill["layer"].unique())
-    with canvas(2, len(layers), max(0.85 * len(models) * len(layers), 4.5), 5.6) as (figure, axes):
-        for column, layer in enumerate(layers):
-            here = skill[skill["layer"] == layer]
-            present = [m for m in models if (here["model"] == m).any()]
-            for row, (metric, label) in enumerate({"pearson_r": "r", "ubrmsd": f"ubRMSD ({UNITS})"}.items()):
-                groups = {m: here[here["model"] == m][metric].to_numpy() for m in present}
+    figure = _boxes(skill, "model", colours, {"pearson_r": "r", "ubrmsd": f"ubRMSD ({UNITS})"})
+    return Section(name, caption, svg(figure), skill, shown, {"pearson_r": medians, **found})
+
+
+def _boxes(table: pd.DataFrame, by: str, colours: Mapping[str, str], metrics: Mapping[str, str]) -> Figure:
+    """One row a layer and one column a metric (column of the table -> label); a box for every value of `by`."""
+    layers = sorted(table["layer"].unique())
+    names = {layer: [n for n in colours if ((table["layer"] == layer) & (table[by] == n)).any()] for layer in layers}
+    heights = [0.8 + 0.27 * len(names[layer]) for layer in layers]
+    with canvas(len(layers), len(metrics), 10.0, sum(heights), height_ratios=heights) as (figure, axes):
+        for row, layer in enumerate(layers):
+            here = table[table["layer"] == layer].set_index(by)
+            for column, (metric, label) in enumerate(metrics.items()):
+                groups = {name: here.loc[[name], metric].to_numpy() for name in names[layer]}
                 draw_boxes(axes[row, column], groups, colours)
-                axes[row, column].set(title=layer, ylabel=label)
+                axes[row, column].set(title=layer, xlabel=label)
     return figure
 
 

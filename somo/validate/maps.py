@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from somo.validate.figures import SOIL_MAP, SPREAD_MAP, UNITS, canvas, colour_bar, draw_map, svg
+from somo.validate.figures import SOIL_MAP, SPREAD_MAP, UNITS, canvas, colour_bar, draw_map, map_size, svg
 from somo.validate.published import Published
 from somo.validate.section import Section
 
@@ -15,8 +15,8 @@ def overview_section(published: Published) -> Section:
     grid = published.grid
     limits = _limits(soil["soil_moisture"])
     spread = (0.0, float(np.nanquantile(soil["soil_moisture_std"], 0.98)) or 0.01)
-    width = 3.6 * len(published.layers)
-    with canvas(2, len(published.layers), width, 7.0) as (figure, axes):
+    width, height = map_size(grid)
+    with canvas(2, len(published.layers), width * len(published.layers), 2 * height + 1.4) as (figure, axes):
         for k, layer in enumerate(published.layers):
             mean = draw_map(axes[0, k], soil["soil_moisture"][k].values, grid, SOIL_MAP, limits, f"{layer}: mean")
             std = draw_map(

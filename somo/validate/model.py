@@ -10,8 +10,12 @@ from somo.validate.section import Impossible, Section
 RELATIVE = {"pearson_r_relative": "r relative to the intact run", "nse_relative": "NSE relative to the intact run"}
 
 
-def memory_section(table: pd.DataFrame, lookback: int) -> Section:
+def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
     """Skill by the number of days left intact, all layers; `table` as `experiments.memory_table` gives it.
+
+    Parameters
+    ----------
+    period : first and last sampled day, for the caption
 
     Raises
     ------
@@ -36,14 +40,14 @@ def memory_section(table: pd.DataFrame, lookback: int) -> Section:
             ticks = [day for day in (1, 3, 10, 30, 100, 365) if day <= lookback]
             ax.set_xticks(ticks, [str(day) for day in ticks])
             ax.minorticks_off()
-            low = np.nanquantile(table[column], 0.05) if table[column].notna().any() else 0.0
-            ax.set_ylim(max(low, -0.5) - 0.05, 1.08)
+            ax.set_ylim(max(table[column].min() if table[column].notna().any() else 0.0, -0.5) - 0.05, 1.08)
         legend_below(figure, axes[0, 0])
     members, n = table["member"].nunique(), int(table["n"].max())
     caption = (
         f"Skill left when the forcing of days t-{lookback - 1} to t-n is put in random order and the last n days "
         f"stay intact. Line: median over {members} members of the ensemble; band: 0.2 to 0.8 quantile. Scores are "
-        f"medians over {int(table['cells'].max())} cells, n = {n} sampled days. Dotted: days for {KEPT:.0%} of r."
+        f"medians over {int(table['cells'].max())} cells, n = {n} sampled cell-days, {period}. "
+        f"Dotted: days for {KEPT:.0%} of r."
     )
     shown = pd.DataFrame(
         {"layer": list(days), f"days for {KEPT:.0%} of r": [f"{v:.0f}" if v == v else "–" for v in days.values()]}
@@ -53,8 +57,12 @@ def memory_section(table: pd.DataFrame, lookback: int) -> Section:
     return Section("fig3", caption, svg(figure), table, shown, {"memory_days": days})
 
 
-def importance_section(table: pd.DataFrame) -> Section:
+def importance_section(table: pd.DataFrame, period: str) -> Section:
     """Skill lost with each input, all layers; `table` as `experiments.importance_table` gives it.
+
+    Parameters
+    ----------
+    period : first and last sampled day, for the caption
 
     Raises
     ------
@@ -75,13 +83,14 @@ def importance_section(table: pd.DataFrame) -> Section:
             ax.errorbar(middle, range(len(order)), xerr=error, fmt="none", ecolor="#222222", elinewidth=0.8)
             names = [name.replace("_", " ") for name in order]
             ax.set_yticks(range(len(order)), names if k == 0 else [])
+            ax.tick_params(axis="y", length=0)
             ax.set(title=layer, xlabel="loss of r")
             ax.grid(axis="y", visible=False)
     repeats = table["seed"].nunique() * table["member"].nunique()
     caption = (
         "Loss of r when one input is taken from another sample drawn at random, over all samples together. "
         f"Bar: median, line: 0.2 to 0.8 quantile of {repeats} repeats (members and seeds). "
-        f"n = {int(table['n'].max())} sampled cell-days a layer."
+        f"n = {int(table['n'].max())} sampled cell-days a layer, {period}."
     )
     median = table.groupby(["layer", "input"])["r_drop"].median()
     found = {layer: {str(k): float(v) for k, v in median[layer].items()} for layer in layers}

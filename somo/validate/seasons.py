@@ -10,11 +10,23 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.validate.figures import ANOMALY_MAP, COLOURS, SOIL_MAP, UNITS, canvas, colour_bar, draw_map, legend_below, svg
+from somo.validate.figures import (
+    ANOMALY_MAP,
+    COLOURS,
+    SOIL_MAP,
+    UNITS,
+    canvas,
+    colour_bar,
+    draw_map,
+    legend_below,
+    map_size,
+    svg,
+)
 from somo.validate.section import Impossible, Section
 
 SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
 LEAST_DAYS = 60
+MAPS_ABREAST = 3
 SOUTH_OF = 60.0
 
 
@@ -80,12 +92,18 @@ def maps_section(products: Mapping[str, xr.DataArray], grid: Grid, layer: str, s
     nowhere = np.full(grid.shape, np.nan)
     scores = {n: z_scores(f, year).values if year in f["year"] else nowhere for n, f in seasons.items()}
     level = _limits(np.stack(list(means.values())))
-    with canvas(2, len(seasons), max(4.2 * len(seasons), 5.0), 7.4) as (figure, axes):
-        for column, name in enumerate(seasons):
-            shown = draw_map(axes[0, column], means[name], grid, SOIL_MAP, level, f"{name}: mean {season}")
-            z = draw_map(axes[1, column], scores[name], grid, ANOMALY_MAP, (-2.5, 2.5), f"{name}: {season} {year}")
-        colour_bar(figure, shown, axes[0].tolist(), f"{layer}, mean {season} soil moisture ({UNITS})")
-        colour_bar(figure, z, axes[1].tolist(), f"z-score of {season} {year} (standard deviations)")
+    columns = min(len(seasons), MAPS_ABREAST)
+    rows = -(-len(seasons) // columns)
+    width, height = map_size(grid)
+    with canvas(2 * rows, columns, max(width * columns, 4.5), 2 * rows * height + 1.4) as (figure, axes):
+        upper, lower = axes[:rows].ravel(), axes[rows:].ravel()
+        for k, name in enumerate(seasons):
+            shown = draw_map(upper[k], means[name], grid, SOIL_MAP, level, name)
+            z = draw_map(lower[k], scores[name], grid, ANOMALY_MAP, (-2.5, 2.5), f"{name}, {year}")
+        for ax in (*upper[len(seasons) :], *lower[len(seasons) :]):
+            ax.set_axis_off()
+        colour_bar(figure, shown, upper.tolist(), f"{layer}, mean {season} soil moisture ({UNITS})")
+        colour_bar(figure, z, lower.tolist(), f"{layer}, z-score of {season} {year} (standard deviations)")
     table = _pattern_table(means, scores, grid, judged)
     years = seasons[judged]["year"].values
     caption = (
@@ -95,7 +113,7 @@ def maps_section(products: Mapping[str, xr.DataArray], grid: Grid, layer: str, s
         f"{len(years)} years {years.min()} to {years.max()}. {_few(years)}Coast: Natural Earth."
     )
     fields = _tidy(means, scores, grid)
-    shown_table = table.round(3) if len(seasons) > 1 else pd.DataFrame()
+    shown_table = table[table["product"] != judged].round(3) if len(seasons) > 1 else pd.DataFrame()
     return Section("fig6", caption, svg(figure), fields, shown_table, {"pattern_r": _records(table)})
 
 
@@ -119,7 +137,7 @@ def regions_section(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...], 
                 here = table[(table["region"] == name) & (table["layer"] == layer)]
                 ax.plot(here["year"], here["anomaly"], marker="o", markersize=3, color=COLOURS[k], label=layer)
             ax.axhline(0, color="#888888", linewidth=0.8)
-            ax.set(title=f"{name} (n = {int(here['cells'].max())})", ylabel=UNITS)
+            ax.set(title=f"{name} (n = {int(here['cells'].max())})", ylabel=f"anomaly ({UNITS})")
             ax.xaxis.get_major_locator().set_params(integer=True, nbins=4)
         legend_below(figure, axes[0, 0])
     caption = (

@@ -72,8 +72,8 @@ def _published_and_measured(published: Published, cell: int, layer: str) -> pd.D
 
 def _weekly_panel(ax: Axes, table: pd.DataFrame, layer: str) -> None:
     series = table.set_index("time")
-    draw_series(ax, weekly(series["soil_moisture"]), COLOURS[1], "published", 1.2)
-    draw_series(ax, weekly(series["target"]), MEASURED, "target", 0.9)
+    draw_series(ax, weekly(series["target"]), MEASURED, "target", 2.0)
+    draw_series(ax, weekly(series["soil_moisture"]), COLOURS[1], "published", 0.9)
     ax.set(title=layer, ylabel=UNITS)
 
 

@@ -73,11 +73,12 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         for metric in SHOWN:
             value, low, high = whole.loc[metric, ["value", "low", "high"]]
             row[metric] = f"{value:z.3f} [{low:z.3f}, {high:z.3f}]"
-        by_fold = folds[folds["metric"] == "pearson_r"].sort_values("fold")
-        row["pearson_r by fold"] = " ".join(f"{v:.2f}" for v in by_fold["value"])
         anomaly = table[(table["of"] == "anomaly") & (table["fold"] < 0) & (table["metric"] == "pearson_r")]
         found = anomaly[(anomaly["layer"] == layer) & (anomaly["model"] == model)]["value"]
         row["anomaly r"] = f"{found.iloc[0]:.3f}" if len(found) else "–"
+        by_fold = folds[folds["metric"] == "pearson_r"].sort_values("fold")
+        if len(by_fold) > 1:
+            row["pearson_r by fold"] = " ".join(f"{v:.2f}" for v in by_fold["value"])
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -1,5 +1,7 @@
 """Where the measurements are, on the map and among the climates of the land (Fig 2)."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,6 +9,8 @@ from matplotlib.axes import Axes
 from somo.validate.figures import COLOURS, canvas, frame_map, legend_below, svg
 from somo.validate.published import Published
 from somo.validate.section import Section
+
+DOMAIN_COLOURS = (COLOURS[5], COLOURS[0], COLOURS[2], COLOURS[3])
 
 
 def training_section(published: Published, climate: pd.DataFrame) -> Section:
@@ -21,15 +25,16 @@ def training_section(published: Published, climate: pd.DataFrame) -> Section:
     cells = sensors.groupby(["domain", "cell"], observed=True)[["latitude", "longitude"]].mean().reset_index()
     counts = training_counts(published.targets)
     domains = [str(d) for d in cells["domain"].unique()]
+    colours = dict(zip(["home", *(d for d in domains if d != "home")], DOMAIN_COLOURS * len(domains), strict=False))
     with canvas(2, 2, 10.5, 8.6) as (figure, axes):
-        _maps(axes[0, 0], published, cells[cells["domain"] == "home"], "training cells at home")
+        _maps(axes[0, 0], published, cells[cells["domain"] == "home"], colours)
         away = cells[cells["domain"] != "home"]
         if len(away):
-            _box_map(axes[0, 1], away, f"training cells in {', '.join(d for d in domains if d != 'home')}")
+            _box_map(axes[0, 1], away, colours)
         else:
             _days_by_year(axes[0, 1], published.targets)
-        _space(axes[1, 0], climate, cells)
-        _bars(axes[1, 1], counts)
+        _space(axes[1, 0], climate, cells, colours)
+        _bars(axes[1, 1], counts, colours)
         legend_below(figure, axes[1, 0])
     total = counts.groupby("layer")[["cells", "days"]].sum().reset_index()
     caption = (
@@ -49,35 +54,42 @@ def training_counts(targets: pd.DataFrame) -> pd.DataFrame:
     return groups.agg(cells=("cell", "nunique"), days=("time", "size")).reset_index()
 
 
-def _maps(ax: Axes, published: Published, cells: pd.DataFrame, title: str) -> None:
+def _maps(ax: Axes, published: Published, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
     lat, lon = published.grid.bounds()
-    ax.plot(cells["longitude"], cells["latitude"], "o", color=COLOURS[5], markersize=4, markeredgewidth=0)
-    frame_map(ax, (lon.min(), lon.max(), lat.min(), lat.max()), f"{len(cells)} {title}")
+    _cells(ax, cells, colours)
+    frame_map(ax, (lon.min(), lon.max(), lat.min(), lat.max()), f"{len(cells)} training cells at home")
 
 
-def _box_map(ax: Axes, cells: pd.DataFrame, title: str) -> None:
-    ax.plot(cells["longitude"], cells["latitude"], "o", color=COLOURS[5], markersize=4, markeredgewidth=0)
+def _cells(ax: Axes, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    shown = [colours[str(domain)] for domain in cells["domain"]]
+    ax.scatter(cells["longitude"], cells["latitude"], s=16, c=shown, linewidths=0, zorder=4)
+
+
+def _box_map(ax: Axes, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    _cells(ax, cells, colours)
+    title = f"training cells in {', '.join(str(d) for d in cells['domain'].unique())}"
     west, east = cells["longitude"].min() - 2, cells["longitude"].max() + 2
     south, north = cells["latitude"].min() - 2, cells["latitude"].max() + 2
     frame_map(ax, (west, east, south, north), f"{len(cells)} {title}")
 
 
-def _space(ax: Axes, climate: pd.DataFrame, cells: pd.DataFrame) -> None:
+def _space(ax: Axes, climate: pd.DataFrame, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
     land = climate[climate["domain"] == "home"]
     ax.plot(land["x"], land["y"], "s", color="#bbbbbb", markersize=3, label="all land cells", rasterized=True)
     training = climate.merge(cells[["domain", "cell"]], on=["domain", "cell"])
-    for k, (domain, group) in enumerate(training.groupby("domain", observed=True)):
-        ax.plot(group["x"], group["y"], "o", color=COLOURS[5 - 5 * k], markersize=4, label=f"training cells, {domain}")
+    for domain, group in training.groupby("domain", observed=True):
+        colour = colours[str(domain)]
+        ax.plot(group["x"], group["y"], "o", color=colour, markersize=4, label=f"training cells, {domain}")
     ax.set(xlabel=climate.attrs["x"], ylabel=climate.attrs["y"], title="climates")
 
 
-def _bars(ax: Axes, counts: pd.DataFrame) -> None:
+def _bars(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str]) -> None:
     layers, domains = sorted(counts["layer"].unique()), sorted(counts["domain"].unique())
     width = 0.8 / len(domains)
     for k, domain in enumerate(domains):
         here = counts[counts["domain"] == domain].set_index("layer").reindex(layers)
         at = np.arange(len(layers)) + (k - (len(domains) - 1) / 2) * width
-        ax.bar(at, here["cells"].fillna(0), width * 0.9, color=COLOURS[k], label=str(domain))
+        ax.bar(at, here["cells"].fillna(0), width * 0.9, color=colours[str(domain)], label=str(domain))
         for x, (_, row) in zip(at, here.iterrows(), strict=True):
             if row["cells"] > 0:
                 text = f"{int(row['cells'])} cells\n{int(row['days']):,} days"

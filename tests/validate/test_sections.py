@@ -100,7 +100,7 @@ def test_memory_and_importance_are_drawn_for_all_layers():
         for m in range(3)
         for n in (1, 5, 20, 90)
     ]
-    section = drawn(memory_section(pd.DataFrame(rows), 90))
+    section = drawn(memory_section(pd.DataFrame(rows), 90, "2014"))
     assert section.findings["memory_days"]["layer1"] == pytest.approx(5 * 4 ** (2 / 3))
     rows = [
         {"layer": layer, "member": 0, "input": name, "seed": s, "r_drop": d, "rmsd_rise": d, "n": 10}
@@ -108,7 +108,10 @@ def test_memory_and_importance_are_drawn_for_all_layers():
         for name, d in (("rain", 0.3), ("sand", 0.1))
         for s in (0, 1)
     ]
-    assert drawn(importance_section(pd.DataFrame(rows))).findings["r_drop"]["layer2"] == {"rain": 0.3, "sand": 0.1}
+    assert drawn(importance_section(pd.DataFrame(rows), "2014")).findings["r_drop"]["layer2"] == {
+        "rain": 0.3,
+        "sand": 0.1,
+    }
 
 
 def test_data_that_hold_too_little_are_told_in_words(published, climate):
@@ -119,8 +122,8 @@ def test_data_that_hold_too_little_are_told_in_words(published, climate):
         (lambda: split_section(none, "figS3", "How."), "no measured day of a held-back cell has a prediction"),
         (lambda: groups_section(empty, climate), "no measured day of a held-back cell has a prediction"),
         (lambda: series_section(none), "no cell has two days"),
-        (lambda: memory_section(unknown, 90), "no layer has 10 sampled days in a cell"),
-        (lambda: importance_section(unknown), "no layer has two sampled days that differ"),
+        (lambda: memory_section(unknown, 90, "2014"), "no layer has 10 sampled days in a cell"),
+        (lambda: importance_section(unknown, "2014"), "no layer has two sampled days that differ"),
     ):
         with pytest.raises(Impossible, match=told):
             make()
