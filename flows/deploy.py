@@ -74,7 +74,8 @@ def tell_failures(url: str) -> Automation:
         posture=Posture.Reactive,
         threshold=1,
     )
-    text = '{"text": "{{ flow.name }} {{ flow_run.name }} {{ flow_run.state.name }}: {{ flow_run.state.message }}"}'
+    told = "flow.name ~ ' ' ~ flow_run.name ~ ' ' ~ flow_run.state.name ~ ': ' ~ flow_run.state.message"
+    text = f'{{"text": {{{{ ({told}) | tojson }}}}}}'
     return _automation("tell failures", trigger, CallWebhook(block_document_id=identity, payload=text))
 
 

@@ -1,7 +1,7 @@
 """What the operated service runs on a schedule or on demand; `infra/prefect.yaml` says when."""
 
 import datetime as dt
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -11,9 +11,11 @@ from pydantic import AfterValidator, Field
 from flows import runtime
 from flows.pipeline import take
 from flows.status import summary
+from flows.today import today
 from somo.core.product import Network, ProductError, Training
 
 HOUR_S = 3600
+Settings = TypeVar("Settings", Training, Network)
 
 
 def _declared(path: str) -> str:
@@ -28,7 +30,20 @@ Day = Annotated[dt.date | None, Field(description="Day as of which forcing is lo
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", description="Version to make, such as 1.1.0")]
 
 
-@flow(name="update", timeout_seconds=12 * HOUR_S, retries=1, retry_delay_seconds=30, persist_result=False)
+def _title(parameters: dict[str, Any]) -> str:
+    """What a run is called in Prefect's interface."""
+    declared = runtime.load(parameters["product"])
+    return f"{declared.name} {parameters.get('version') or declared.version}, {today():%Y-%m-%d}"
+
+
+@flow(
+    name="update",
+    flow_run_name=_title,
+    timeout_seconds=12 * HOUR_S,
+    retries=1,
+    retry_delay_seconds=30,
+    persist_result=False,
+)
 def update(product: ProductFile, root: Root = "", day: Day = None) -> str:
     """Take in what is new: forcing, days, files, validation. Ends in seconds if nothing is."""
     declared = runtime.load(product)
@@ -38,7 +53,14 @@ def update(product: ProductFile, root: Root = "", day: Day = None) -> str:
     return "updated" if worked else "nothing to do"
 
 
-@flow(name="retrain", timeout_seconds=72 * HOUR_S, retries=1, retry_delay_seconds=60, persist_result=False)
+@flow(
+    name="retrain",
+    flow_run_name=_title,
+    timeout_seconds=72 * HOUR_S,
+    retries=1,
+    retry_delay_seconds=60,
+    persist_result=False,
+)
 def retrain(
     product: ProductFile,
     version: Version,
@@ -46,17 +68,26 @@ def retrain(
     training: Training | None = None,
     network: Network | None = None,
 ) -> str:
-    """Train anew under a new version and produce it; the version in use is not touched. `release` makes it current."""
+    """Train anew under a new version and produce it; the version in use is not touched. `release` makes it current.
+
+    `training` and `network` need to name only what differs from the declaration.
+    """
     declared = runtime.load(product)
     if version == declared.version:
         raise ProductError(f"version {version} is the declared one, and its models never change; give a higher version")
-    changes = {"version": version, "training": training or declared.training, "network": network or declared.network}
-    changed = declared.model_copy(update=changes)
+    changes = {"training": _changed(declared.training, training), "network": _changed(declared.network, network)}
+    changed = declared.model_copy(update={"version": version, **changes})
     worked = take(changed, runtime.root_of(declared, root))
     return "trained" if worked else "nothing to do"
 
 
-@flow(name="release", timeout_seconds=HOUR_S, persist_result=False)
+def _changed(declared: Settings, given: Settings | None) -> Settings:
+    """A declared table with the keys that were given in place of its own."""
+    changes = given.model_dump(exclude_unset=True) if given is not None else {}
+    return type(declared).model_validate({**declared.model_dump(), **changes})
+
+
+@flow(name="release", flow_run_name=_title, timeout_seconds=HOUR_S, persist_result=False)
 def release(product: ProductFile, root: Root = "", version: Version | None = None) -> str:
     """Make a validated version the one that readers get as the latest."""
     from flows.release import release as make_current
@@ -70,7 +101,7 @@ def release(product: ProductFile, root: Root = "", version: Version | None = Non
     return chosen.version
 
 
-@flow(name="validate", timeout_seconds=12 * HOUR_S, persist_result=False)
+@flow(name="validate", flow_run_name=_title, timeout_seconds=12 * HOUR_S, persist_result=False)
 def validate(product: ProductFile, root: Root = "") -> str:
     """Judge the version again from what is published."""
     from flows.validate import validate as judge

@@ -1,11 +1,14 @@
 """The ingest stage: incremental, idempotent, laid out by tile where it pays, static features."""
 
+import datetime as dt
+from itertools import chain, repeat
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from flows import today
 from flows.ingest import ingest
 from somo.forcing.dataset import open_forcing
 from somo.forcing.reference_set import read_scan
@@ -49,6 +52,21 @@ def test_a_further_year_scans_only_the_new_file(sources, root, client):
     assert read_scan(str(scanned)).url.endswith("t2m_2004.nc")
     assert second.references != first.references
     assert second.static == first.static
+
+
+def test_a_run_over_midnight_keeps_the_day_it_began_on(sources, root, client, monkeypatch):
+    for year in (2003, 2004):
+        sources.write(year)
+    product = sources.product(end=None, training={"period": {"start": "2003-02-01", "end": "2003-11-30"}})
+    clock = chain([dt.date(2003, 12, 31)], repeat(dt.date(2004, 1, 1)))
+    monkeypatch.setattr(today, "by_the_clock", lambda: next(clock))
+    with today.on_day():
+        before = ingest(product, root, client)["home"]
+        assert ingest(product, root, client)["home"] == before
+    after = ingest(product, root, client)["home"]
+    first, second = (open_forcing(product, "home", found.references) for found in (before, after))
+    assert first["time"].values[-1] == np.datetime64("2003-12-31")
+    assert second["time"].values[-1] == np.datetime64("2004-12-31")
 
 
 def test_a_file_that_only_grew_keeps_the_name_of_the_static_features(sources, root, client):
