@@ -101,7 +101,7 @@ def test_a_day_is_drawn_and_every_control_changes_it(page):
     for quantity in ("soil_moisture_std", "anomaly", "drought_class"):
         page.select_option("#quantity", quantity)
         shown(page, quantity, 1, "2012-02-29")
-    assert page.inner_text("#message") == "30 days to 2012-02-29"
+    assert page.inner_text("#message") == "2012-02-29 · 30 days to 2012-02-29"
     assert "D4" in page.inner_text("#legend")
 
 

@@ -2,7 +2,7 @@
 
 import { isoDate, type Series } from "./data";
 
-const PAD = { left: 44, right: 12, top: 12, bottom: 24 };
+const PAD = { left: 44, right: 12, top: 24, bottom: 24 };
 const LINE = "#17567d";
 const BAND = "rgba(23, 86, 125, 0.18)";
 const CLIMATE = "#9c6b30";
@@ -130,8 +130,10 @@ export class Chart {
       rule(c, PAD.left, y(v), width - PAD.right, y(v));
       c.fillText(v.toFixed(2), PAD.left - 6, y(v));
     }
-    c.textAlign = "center";
+    c.textAlign = "left";
     c.textBaseline = "top";
+    c.fillText("soil moisture [m³ m⁻³]", 2, 4);
+    c.textAlign = "center";
     for (const [day, text] of ticks(this.days, this.from, this.to, width)) {
       rule(c, x(day), PAD.top, x(day), height - PAD.bottom);
       c.fillText(text, x(day), height - PAD.bottom + 6);

@@ -21,7 +21,7 @@ export async function readLines(box: [number, number, number, number]): Promise<
 }
 
 function clip(line: number[][], [west, south, east, north]: number[]): number[][][] {
-  const margin = 3;
+  const margin = 15;
   const parts: number[][][] = [];
   let part: number[][] = [];
   for (const point of line) {

@@ -10,6 +10,8 @@ export interface Scale {
   /** Colours at equal distances from low to high, or one per class. */
   stops: string[];
   classes?: string[];
+  /** Spaces between the numbers of the colour bar. */
+  spaces: number;
   digits: number;
 }
 
@@ -19,6 +21,7 @@ export const SCALES: Record<Quantity, Scale> = {
     units: "m³ m⁻³",
     low: 0,
     high: 0.5,
+    spaces: 5,
     stops: ["#5b3a1d", "#9c6b30", "#d2a867", "#efe0b3", "#c6dfc0", "#7fbfb0", "#3c8fa3", "#22608c", "#17305f"],
     digits: 3,
   },
@@ -27,6 +30,7 @@ export const SCALES: Record<Quantity, Scale> = {
     units: "m³ m⁻³",
     low: 0,
     high: 0.06,
+    spaces: 6,
     stops: ["#fbf7ef", "#f3d9bd", "#e6a98f", "#cc6f77", "#9d3f6c", "#662156", "#2f0f35"],
     digits: 3,
   },
@@ -35,14 +39,16 @@ export const SCALES: Record<Quantity, Scale> = {
     units: "standard deviations",
     low: -3,
     high: 3,
+    spaces: 6,
     stops: ["#67300c", "#a8612a", "#d9a86c", "#f0dfc3", "#f6f4ef", "#cfe3e6", "#86b9cb", "#3f83a8", "#173f6b"],
     digits: 2,
   },
   drought_class: {
     label: "Drought class, 30 days",
-    units: "percentile of the product's own climatology",
+    units: "percentile",
     low: 0,
     high: 5,
+    spaces: 5,
     stops: ["#efede6", "#fdf07c", "#f6c667", "#ee8f3a", "#cf3b2b", "#6e0f1c"],
     classes: ["none", "D0 ≤ 30", "D1 ≤ 20", "D2 ≤ 10", "D3 ≤ 5", "D4 ≤ 2"],
     digits: 0,

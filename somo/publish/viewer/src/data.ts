@@ -167,7 +167,8 @@ async function json<T>(url: URL): Promise<T> {
 }
 
 async function openStore(url: URL) {
-  const fetching = async (request: Request) => sliced(request, await fetch(request));
+  // The bytes are cached here; the browser's own cache would write each part to disk before giving it.
+  const fetching = async (request: Request) => sliced(request, await fetch(request, { cache: "no-store" }));
   const remote = new zarr.FetchStore(url, { fetch: fetching, useSuffixRequest: true });
   return zarr.withByteCaching(await zarr.withConsolidatedMetadata(remote, { format: "v3" }), { cache: lru() });
 }

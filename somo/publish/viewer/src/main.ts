@@ -2,8 +2,8 @@
 
 import { Chart } from "./chart";
 import { readLines } from "./coast";
-import { describe, type Quantity, SCALES } from "./colours";
-import { Version, type Series } from "./data";
+import { describe, type Quantity, type Scale, SCALES } from "./colours";
+import { isoDate, type Series, Version } from "./data";
 import { type Cell, GridMap } from "./map";
 import "./style.css";
 
@@ -26,10 +26,12 @@ interface View {
   cell: Cell | null;
 }
 
-start().catch((error: unknown) => {
-  message.textContent = `These data cannot be shown: ${error instanceof Error ? error.message : String(error)}`;
+start().catch((error: unknown) => tell("These data cannot be shown", error));
+
+function tell(what: string, error: unknown): void {
+  message.textContent = `${what}: ${error instanceof Error ? error.message : String(error)}`;
   document.body.dataset["state"] = "failed";
-});
+}
 
 async function start(): Promise<void> {
   const wanted = new URLSearchParams(location.hash.slice(1));
@@ -212,7 +214,11 @@ class Page {
     Object.assign(view, change);
     view.day = Math.min(Math.max(view.day, 0), version.days.length - 1);
     view.layer = Math.min(Math.max(view.layer, 0), version.layers.length - 1);
-    await Promise.all([this.showMap(), view.cell && view.layer !== former ? this.showSeries(view.cell) : null]);
+    try {
+      await Promise.all([this.showMap(), view.cell && view.layer !== former ? this.showSeries(view.cell) : null]);
+    } catch (error) {
+      tell(`${version.date(view.day)} cannot be shown`, error);
+    }
   }
 
   async showMap(): Promise<void> {
@@ -246,10 +252,11 @@ class Page {
 
   private note(frame: number): string {
     const { view, version } = this;
+    const date = version.date(view.day);
     if (view.quantity === "anomaly" || view.quantity === "drought_class") {
-      return `30 days to ${new Date(version.windows[frame]! * 86_400_000).toISOString().slice(0, 10)}`;
+      return `${date} · 30 days to ${isoDate(version.windows[frame]!)}`;
     }
-    return version.status[view.day] === 1 ? "Provisional: this day may still change." : "";
+    return version.status[view.day] === 1 ? `${date} · provisional: may still change` : date;
   }
 
   async showSeries(cell: Cell): Promise<void> {
@@ -328,17 +335,24 @@ class Page {
   play(on: boolean): void {
     window.clearTimeout(this.timer);
     this.timer = 0;
-    playButton.textContent = on ? "⏸" : "▶";
+    playButton.textContent = on ? "Pause" : "Play";
     playButton.setAttribute("aria-pressed", String(on));
-    playButton.setAttribute("aria-label", on ? "Pause" : "Play");
     const next = async () => {
       const began = performance.now();
       const last = this.version.days.length - 1;
       const day = this.view.day >= last ? 0 : Math.min(this.view.day + Number(stepChoice.value), last);
       await this.choose({ day });
+      this.prefetch(Math.min(day + Number(stepChoice.value), last));
       if (this.timer) this.timer = window.setTimeout(() => void next(), Math.max(FRAME_MS - (performance.now() - began), 0));
     };
     if (on) this.timer = window.setTimeout(() => void next(), 0);
+  }
+
+  /** Have the bytes of a day's map at hand before it is asked for. */
+  private prefetch(day: number): void {
+    const { view, version } = this;
+    const frame = version.frame(view.quantity, day);
+    if (frame >= 0) void version.map(view.quantity, view.layer, frame).catch(() => undefined);
   }
 
   private remember(): void {
@@ -407,16 +421,18 @@ function east(lon: number): string {
   return `${Math.abs(lon).toFixed(2)}° ${lon < 0 ? "W" : "E"}`;
 }
 
-function ramp(scale: { stops: string[]; low: number; high: number }): HTMLElement {
+function ramp(scale: Scale): HTMLElement {
   const box = document.createElement("div");
+  box.className = "bar";
   const bar = document.createElement("div");
   bar.className = "ramp";
   bar.style.background = `linear-gradient(to right, ${scale.stops.join(", ")})`;
   const marks = document.createElement("div");
   marks.className = "marks";
-  for (let i = 0; i <= 5; i++) {
+  for (let i = 0; i <= scale.spaces; i++) {
     const mark = document.createElement("span");
-    mark.textContent = String(Number((scale.low + ((scale.high - scale.low) * i) / 5).toFixed(3)));
+    const beyond = i === scale.spaces ? "≥ " : i === 0 && scale.low < 0 ? "≤ " : "";
+    mark.textContent = beyond + String(Number((scale.low + ((scale.high - scale.low) * i) / scale.spaces).toFixed(3)));
     marks.append(mark);
   }
   box.append(bar, marks);
