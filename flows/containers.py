@@ -20,6 +20,7 @@ PLACE = Place(
 DEPLOYED = {"SOMO_PRODUCT": "/app/product.toml", "SOMO_ROOT": "s3://somo/product"}
 OPEN = {"prefect-server": "prefect-server", "dask-scheduler": "dashboard", "s3": "s3", "prometheus": "prometheus"}
 KEPT = ("s3", "postgres", "prometheus")
+PRODUCT_READERS = ("deploy", "prefect-worker")
 PARTS = {"dask-worker": 2}
 MEMORY_GB = {"dask-worker": 5, "prefect-worker": 4, "s3": 2, "postgres": 1, "prefect-server": 1, "dask-scheduler": 2}
 
@@ -56,8 +57,12 @@ def _compose_service(service: Service) -> dict[str, Any]:
         described["security_opt"] = ["no-new-privileges:true"]
     if service.secret:
         described["environment"] |= {name: f"${{{name}:?see infra/README.md}}" for name in service.secret}
+    if service.name in PRODUCT_READERS:
+        described["volumes"].append(f"./product.toml:{DEPLOYED['SOMO_PRODUCT']}:ro")
     if service.name in KEPT:
         described["volumes"].append(f"{service.name}:/data")
+    if service.name == "prometheus":  # its image owns no /data; root without rights may write what root owns
+        described |= {"user": "0:0", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
     if service.name in OPEN:
         port = PLACE.ports[OPEN[service.name]]
         described["ports"] = [f"127.0.0.1:{port}:{port}"]
@@ -144,6 +149,10 @@ def _pod(service: Service) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [{"name": "secrets", "secret": {"secretName": "somo-files", "defaultMode": 0o440}}]
     if service.name == "prometheus":
         volumes = [{"name": "secrets", "configMap": {"name": "prometheus"}}]
+    if service.name in PRODUCT_READERS:
+        volumes.append({"name": "product", "configMap": {"name": "product"}})
+        place = {"mountPath": DEPLOYED["SOMO_PRODUCT"], "subPath": "product.toml", "readOnly": True}
+        container["volumeMounts"].append({"name": "product", **place})
     if service.name in KEPT:
         volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": service.name}})
         container["volumeMounts"].append({"name": "data", "mountPath": "/data"})

@@ -73,6 +73,14 @@ def test_kubernetes_runs_every_service_with_its_command(resources: dict) -> None
         assert container["image"] == service.image
 
 
+def test_the_product_is_where_deployment_and_worker_look_for_it(compose: dict, resources: dict) -> None:
+    for kind, name in (("Job", "deploy"), ("Deployment", "prefect-worker")):
+        assert "./product.toml:/app/product.toml:ro" in compose["services"][name]["volumes"]
+        (container,) = resources[kind, name]["spec"]["template"]["spec"]["containers"]
+        assert {"name": "SOMO_PRODUCT", "value": "/app/product.toml"} in container["env"]
+        assert "/app/product.toml" in {mount["mountPath"] for mount in container["volumeMounts"]}
+
+
 def test_ports_are_published_on_loopback_alone(compose: dict) -> None:
     published = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert published
