@@ -1,11 +1,12 @@
 """What the operated service runs on a schedule or on demand; `infra/prefect.yaml` says when."""
 
 import datetime as dt
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from pydantic import AfterValidator, Field
 
 from flows import runtime
@@ -30,10 +31,11 @@ Day = Annotated[dt.date | None, Field(description="Day as of which forcing is lo
 Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", description="Version to make, such as 1.1.0")]
 
 
-def _title(parameters: dict[str, Any]) -> str:
+def _title() -> str:
     """What a run is called in Prefect's interface."""
-    declared = runtime.load(parameters["product"])
-    return f"{declared.name} {parameters.get('version') or declared.version}, {today():%Y-%m-%d}"
+    given = flow_run.parameters
+    declared = runtime.load(given["product"])
+    return f"{declared.name} {given.get('version') or declared.version}, {today():%Y-%m-%d}"
 
 
 @flow(

@@ -79,7 +79,7 @@ class ProgressArtifacts:
         if name in self._ids:
             update_progress_artifact(self._ids[name], percent, text)
             return
-        key = "progress-" + "".join(c if c.isalnum() else "-" for c in name.lower())
+        key = "".join(c if c.isalnum() else "-" for c in name.lower())
         made = create_progress_artifact(percent, key=key, description=text)
         assert isinstance(made, UUID)
         self._ids[name] = made
