@@ -47,6 +47,7 @@ READS = {
 CHILD = """
 import time, sys
 import numpy, pandas, xarray as xr, fsspec, s3fs, h5netcdf, somo, somo.publish.reader
+import dask.array, pint  # which xarray imports when it first looks at an array
 {before}
 began = time.perf_counter()
 {read}

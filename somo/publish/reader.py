@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from obstore.exceptions import BaseError
 from obstore.store import HTTPStore, LocalStore, S3Store
-from zarr.storage import ObjectStore
+from zarr.storage import ObjectStore, StorePath
 
 from somo.core.grid import Grid, distance_km
 from somo.core.storage import StorageError, join
@@ -22,8 +22,9 @@ def open_version(
     url: str, version: str = "latest", anon: bool = True, layout: Literal["maps", "series"] = "maps"
 ) -> xr.Dataset:
     """`somo.open`."""
-    name = version.removeprefix("v") if version != "latest" else latest(url, anon)
-    return open_zarr(join(url, f"v{name}", STORES[layout]), anon)
+    store = bucket(url, anon)
+    name = version.removeprefix("v") if version != "latest" else _latest(url, store)
+    return _open(url, store, f"v{name}/{STORES[layout]}")
 
 
 def cell_at(maps: xr.Dataset, lat: float, lon: float) -> tuple[int, int]:
@@ -64,7 +65,15 @@ def latest(url: str, anon: bool = True) -> str:
     StorageError
         if none was released
     """
-    store = bucket(url, anon)
+    return _latest(url, bucket(url, anon))
+
+
+def open_zarr(url: str, anon: bool = True) -> xr.Dataset:
+    """Open one Zarr store lazily, without dask."""
+    return _open(url, bucket(url, anon))
+
+
+def _latest(url: str, store: Bucket) -> str:
     try:
         pointer = bytes(store.get("latest.json").bytes())
     except READ_ERRORS as error:
@@ -74,13 +83,14 @@ def latest(url: str, anon: bool = True) -> str:
     return str(json.loads(pointer)["version"])
 
 
-def open_zarr(url: str, anon: bool = True) -> xr.Dataset:
-    """Open one Zarr store lazily, without dask."""
-    store = ObjectStore(bucket(url, anon), read_only=True)
+def _open(url: str, store: Bucket, group: str = "") -> xr.Dataset:
+    """One client serves pointer, metadata and chunks: making another takes as long as several requests."""
     try:
-        return xr.open_zarr(store, consolidated=True, chunks=None, decode_coords="all")
+        place = StorePath(ObjectStore(store, read_only=True), group)
+        return xr.open_zarr(place, consolidated=True, chunks=None, decode_coords="all")
     except (*READ_ERRORS, ValueError) as error:
-        raise StorageError(f"{url}: no Zarr store can be opened ({told(error)}); check URL and version") from error
+        where = join(url, group) if group else url
+        raise StorageError(f"{where}: no Zarr store can be opened ({told(error)}); check URL and version") from error
 
 
 def bucket(url: str, anon: bool = True) -> Bucket:
