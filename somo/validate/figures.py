@@ -73,10 +73,20 @@ def svg(figure: Figure) -> bytes:
 
 def map_size(grid: Grid) -> tuple[float, float]:
     """Width and height in inches of one map with its labels."""
-    lat, lon = grid.bounds()
-    aspect = _aspect(lon.min(), lon.max(), lat.min(), lat.max())
+    aspect = _aspect(*map_extent(grid))
     height = min(2.9 * aspect, 3.4)
-    return height / aspect + 0.7, height + 0.5
+    return height / aspect + 0.7, height + 0.6
+
+
+def map_extent(grid: Grid) -> tuple[float, float, float, float]:
+    """West, east, south and north of a grid; with a margin where cells do not touch, which are drawn larger."""
+    lat, lon = grid.bounds()
+    pad = 0.0 if _touching(grid) else 0.05 * max(np.ptp(lat), np.ptp(lon))
+    return lon.min() - pad, lon.max() + pad, lat.min() - pad, lat.max() + pad
+
+
+def _touching(grid: Grid) -> bool:
+    return all(np.allclose(np.abs(np.diff(c)), grid.step_deg, rtol=1e-3) for c in (grid.lat, grid.lon))
 
 
 def _aspect(west: float, east: float, south: float, north: float) -> float:
@@ -90,8 +100,8 @@ def draw_map(
     """A field [lat, lon] with coast lines; cells that do not touch are drawn as squares of a visible size."""
     shades = mpl.colormaps[cmap]
     norm = Normalize(*limits)
-    lat_bounds, lon_bounds = grid.bounds()
-    if _touch(grid.lat, grid.step_deg) and _touch(grid.lon, grid.step_deg):
+    if _touching(grid):
+        lat_bounds, lon_bounds = grid.bounds()
         lat_edges, lon_edges = (np.append(b[:, 0], b[-1, 1]) for b in (lat_bounds, lon_bounds))
         drawn: ScalarMappable = ax.pcolormesh(
             lon_edges, lat_edges, np.ma.masked_invalid(field), cmap=shades, norm=norm, rasterized=True
@@ -107,9 +117,10 @@ def draw_map(
             marker="s",
             cmap=shades,
             norm=norm,
-            linewidths=0,
+            edgecolors="#444444",
+            linewidths=0.4,
         )
-    frame_map(ax, (lon_bounds.min(), lon_bounds.max(), lat_bounds.min(), lat_bounds.max()), title)
+    frame_map(ax, map_extent(grid), title)
     return drawn
 
 
@@ -125,10 +136,6 @@ def frame_map(ax: Axes, extent: tuple[float, float, float, float], title: str = 
     ax.yaxis.set_major_formatter(lambda v, _: f"{abs(v):g}°{'S' if v < 0 else 'N' if v > 0 else ''}")
     ax.locator_params(nbins=5)
     ax.locator_params(axis="x", nbins=5 if _aspect(*extent) < 1.2 else 3)
-
-
-def _touch(centres: NDArray, step_deg: float) -> bool:
-    return bool(np.allclose(np.abs(np.diff(centres)), step_deg, rtol=1e-3))
 
 
 def colour_bar(

@@ -72,8 +72,8 @@ def everywhere_section(published: Published, name: str, compared: Mapping[str, x
     if skill.empty:
         raise Impossible(f"no land cell has {LEAST_DAYS} days on which this product and all others have a value")
     caption = (
-        f"Correlation and ubRMSD ({UNITS}) against the average of all products at one random land cell of every "
-        f"segment of {side} x {side} cells, on days that all have. {_BOX} n = {len(cells)} cells, "
+        f"Correlation and ubRMSD ({UNITS}) against the average of all products, itself among them, at one random land "
+        f"cell of every segment of {side} x {side} cells, on days that all have. {_BOX} n = {len(cells)} cells, "
         f"{int(skill['n'].sum())} product-cell-days, {published.period}."
     )
     return _section("fig5b", caption, skill, (name, *compared), {"cells": len(cells)})

@@ -16,7 +16,7 @@ def overview_section(published: Published) -> Section:
     limits = _limits(soil["soil_moisture"])
     spread = (0.0, float(np.nanquantile(soil["soil_moisture_std"], 0.98)) or 0.01)
     width, height = map_size(grid)
-    with canvas(2, len(published.layers), width * len(published.layers), 2 * height + 1.4) as (figure, axes):
+    with canvas(2, len(published.layers), width * len(published.layers), 2 * height + 1.8) as (figure, axes):
         for k, layer in enumerate(published.layers):
             mean = draw_map(axes[0, k], soil["soil_moisture"][k].values, grid, SOIL_MAP, limits, f"{layer}: mean")
             std = draw_map(

@@ -37,7 +37,7 @@ def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
                     ax.axvline(days[str(layer)], color=COLOURS[k], linewidth=0.8, linestyle=":")
             ax.axhline(1, color="#888888", linewidth=0.8)
             ax.set(xscale="log", xlabel="days of forcing left intact", ylabel=label)
-            ticks = [day for day in (1, 3, 10, 30, 100, 365) if day <= lookback]
+            ticks = [*(day for day in (1, 3, 10, 30, 100) if 1.5 * day <= lookback), lookback]
             ax.set_xticks(ticks, [str(day) for day in ticks])
             ax.minorticks_off()
             ax.set_ylim(max(table[column].min() if table[column].notna().any() else 0.0, -0.5) - 0.05, 1.08)

@@ -95,7 +95,7 @@ def maps_section(products: Mapping[str, xr.DataArray], grid: Grid, layer: str, s
     columns = min(len(seasons), MAPS_ABREAST)
     rows = -(-len(seasons) // columns)
     width, height = map_size(grid)
-    with canvas(2 * rows, columns, max(width * columns, 4.5), 2 * rows * height + 1.4) as (figure, axes):
+    with canvas(2 * rows, columns, max(width * columns, 4.5), 2 * rows * height + 1.8) as (figure, axes):
         upper, lower = axes[:rows].ravel(), axes[rows:].ravel()
         for k, name in enumerate(seasons):
             shown = draw_map(upper[k], means[name], grid, SOIL_MAP, level, name)
@@ -106,10 +106,10 @@ def maps_section(products: Mapping[str, xr.DataArray], grid: Grid, layer: str, s
         colour_bar(figure, z, lower.tolist(), f"{layer}, z-score of {season} {year} (standard deviations)")
     table = _pattern_table(means, scores, grid, judged)
     years = seasons[judged]["year"].values
+    compared = _correlated(judged) if len(seasons) > 1 else ""
     caption = (
         f"Top: mean {season} soil moisture of {layer}; bottom: {season} {year} less the mean of all years over "
-        f"their standard deviation. Table: area-weighted pattern correlation with {judged}, everywhere "
-        f"and south of {SOUTH_OF:.0f} N. n = {int(np.isfinite(means[judged]).sum())} cells, "
+        f"their standard deviation. {compared}n = {int(np.isfinite(means[judged]).sum())} cells, "
         f"{len(years)} years {years.min()} to {years.max()}. {_few(years)}Coast: Natural Earth."
     )
     fields = _tidy(means, scores, grid)
@@ -202,6 +202,10 @@ def _tidy(means: Mapping[str, NDArray], scores: Mapping[str, NDArray], grid: Gri
 def _limits(field: NDArray) -> tuple[float, float]:
     low, high = np.nanquantile(field, (0.02, 0.98)) if np.isfinite(field).any() else (0.0, 1.0)
     return float(low), float(max(high, low + 1e-3))
+
+
+def _correlated(judged: str) -> str:
+    return f"Table: area-weighted pattern correlation with {judged}, everywhere and south of {SOUTH_OF:.0f} N. "
 
 
 def _few(years: NDArray[np.int64]) -> str:

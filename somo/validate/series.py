@@ -10,6 +10,9 @@ from somo.validate.metrics import scores
 from somo.validate.published import Published
 from somo.validate.section import Impossible, Section
 
+DRAWN_DAYS = 1096
+"""Days at the end of a daily series that are drawn: more would hide each other."""
+
 
 def typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:
     """Cells with targets in most layers, spread from low to high skill (mean pearson_r over their layers).
@@ -54,9 +57,10 @@ def weather_section(published: Published, weather: pd.DataFrame) -> Section:
                 parts.append(table.assign(cell=cell, layer=layer))
         legend_below(figure, axes[1, 0])
     table = pd.concat(parts, ignore_index=True)
+    sky = "precipitation (area) and skin temperature (line)" if "skin_temperature" in weather else "precipitation"
     caption = (
-        "Soil moisture of the final ensemble at three cells with targets in most layers as 7-day means, the "
-        "targets that it learnt from, and above them precipitation (area) and skin temperature (line) as 7-day means. "
+        f"Soil moisture of the final ensemble at {len(cells)} cells with targets in most layers as 7-day means, the "
+        f"targets that it learnt from, and above them {sky} as 7-day means. "
         f"n = {int(table['target'].notna().sum())} cell-days with a target, {published.period}."
     )
     return Section("fig7", caption, svg(figure), table)
@@ -103,7 +107,9 @@ def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
     table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
     caption = (
         "Daily soil moisture at three cells at the quarter, half and three quarters of skill (pearson_r, mean over "
-        f"layers) of those with most layers; predicted by networks that never saw the cell. n = {len(table)} cell-days."
+        f"layers) of those with most layers; predicted by networks that never saw the cell. "
+        f"Drawn: the last three years; r and ubRMSD of all days. n = {len(table)} cell-days, "
+        f"{table['time'].min():%Y-%m-%d} to {table['time'].max():%Y-%m-%d}."
     )
     return Section("series", caption, svg(figure), table)
 
@@ -113,8 +119,9 @@ def _series_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:
         ax.set(title=f"{title}: no data")
         return
     series = here.set_index("time").sort_index()
-    draw_series(ax, series["y_hat"], COLOURS[1], "predicted")
-    draw_points(ax, series["y"], MEASURED, "measured")
+    drawn = series[series.index > series.index[-1] - pd.Timedelta(days=DRAWN_DAYS)]
+    draw_series(ax, drawn["y_hat"], COLOURS[1], "predicted")
+    draw_points(ax, drawn["y"], MEASURED, "measured")
     numbers = scores(series["y"].to_numpy(), series["y_hat"].to_numpy(), ("pearson_r", "ubrmsd"))
     text = f"r {numbers['pearson_r']:.2f}, ubRMSD {numbers['ubrmsd']:.3f}, n {numbers['n']}"
     ax.set(ylabel=UNITS)

@@ -1,5 +1,6 @@
 """Skill on data that was held back: spatial folds (Fig S3), later years (Fig S4), another region (Fig 4)."""
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -17,6 +18,8 @@ from somo.validate.metrics import scores
 from somo.validate.section import Impossible, Section
 
 MODELS = {"network": "y_hat", "ridge baseline": "y_ridge"}
+LEAST_STD = 1e-6
+"""Standard deviation of points in m3 m-3, below which they are equal but for rounding and have neither r nor NSE."""
 SHOWN = ("pearson_r", "ubrmsd", "bias", "nse")
 
 
@@ -114,4 +117,6 @@ def _figure(pairs: pd.DataFrame) -> Figure:
 
 def _numbers(points: pd.DataFrame) -> str:
     s = scores(points["y"].to_numpy(), points["y_hat"].to_numpy(), ("pearson_r", "nse", "rmsd"))
-    return f"r {s['pearson_r']:.2f}\nNSE {s['nse']:.2f}\nRMSD {s['rmsd']:.3f}\nn {s['n']}"
+    varies = points["y"].std(ddof=0) > LEAST_STD and np.isfinite(s["pearson_r"])
+    r, nse = (f"{s[name]:.2f}" if varies else "–" for name in ("pearson_r", "nse"))
+    return f"r {r}\nNSE {nse}\nRMSD {s['rmsd']:.3f}\nn {s['n']}"

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from somo.validate.figures import COLOURS, canvas, frame_map, legend_below, svg
+from somo.validate.figures import COLOURS, canvas, frame_map, legend_below, map_extent, svg
 from somo.validate.published import Published
 from somo.validate.section import Section
 
@@ -36,11 +36,13 @@ def training_section(published: Published, climate: pd.DataFrame) -> Section:
         _space(axes[1, 0], climate, cells, colours)
         _bars(axes[1, 1], counts, colours)
         legend_below(figure, axes[1, 0])
+    days = pd.DatetimeIndex(published.targets["time"])
     total = counts.groupby("layer")[["cells", "days"]].sum().reset_index()
     caption = (
         "Cells that were learnt from: on the map (top), among the climates of all land cells of the predicted domain "
         f"(bottom left) and their number by layer and domain (bottom right). n = {len(cells)} cells, "
-        f"{len(sensors)} sensors kept of {len(published.sensors)}, {int(counts['days'].sum())} cell-days. "
+        f"{len(sensors)} sensors kept of {len(published.sensors)}, {int(counts['days'].sum())} cell-days, "
+        f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. "
         "Coast: Natural Earth."
     )
     found = {str(r["layer"]): {"cells": int(r["cells"]), "days": int(r["days"])} for r in total.to_dict("records")}
@@ -55,9 +57,8 @@ def training_counts(targets: pd.DataFrame) -> pd.DataFrame:
 
 
 def _maps(ax: Axes, published: Published, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
-    lat, lon = published.grid.bounds()
     _cells(ax, cells, colours)
-    frame_map(ax, (lon.min(), lon.max(), lat.min(), lat.max()), f"{len(cells)} training cells at home")
+    frame_map(ax, map_extent(published.grid), f"{len(cells)} training cells at home")
 
 
 def _cells(ax: Axes, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
@@ -110,7 +111,7 @@ def _days_by_year(ax: Axes, targets: pd.DataFrame) -> None:
         ax.bar(years.index, years[layer], bottom=bottom, color=COLOURS[k], label=str(layer))
         bottom += years[layer].to_numpy()
     ax.set(ylabel="cell-days", title="targets by year")
-    ax.locator_params(axis="x", nbins=8)
+    ax.xaxis.get_major_locator().set_params(integer=True, nbins=8)
     _legend_under(ax, len(years.columns))
 
 

@@ -11,7 +11,7 @@ from somo.validate.model import importance_section, memory_section
 from somo.validate.published import ValidationError, open_published
 from somo.validate.section import Impossible
 from somo.validate.series import series_section, typical_cells, weather_section, weekly
-from somo.validate.skill import split_section
+from somo.validate.skill import _numbers, split_section
 from somo.validate.training_space import training_section
 
 LAYERS = ("layer1", "layer2", "layer3")
@@ -139,3 +139,9 @@ def test_unsound_versions_are_refused_by_name(write_version, version, tmp_path):
     table.to_parquet(f"{url}/validation/crossval.parquet")
     with pytest.raises(ValidationError, match=r"crossval.parquet: columns \['y_ridge'\] are missing"):
         open_published(url, LAYERS)
+
+
+def test_points_that_are_equal_but_for_rounding_have_no_correlation():
+    level = 0.3 + np.array([0, 1e-9, -1e-9])
+    assert _numbers(pd.DataFrame({"y": level, "y_hat": [0.2, 0.3, 0.4]})).startswith("r –\nNSE –\nRMSD 0.082")
+    assert _numbers(pd.DataFrame({"y": [0.2, 0.3, 0.4], "y_hat": [0.2, 0.3, 0.4]})).startswith("r 1.00\nNSE 1.00")
