@@ -31,7 +31,7 @@ class Rate:
 
     Attributes
     ----------
-    road : what ran: the fused kernels, the recurrence that regions run on a CPU, the plain loop, the peer
+    road : what ran: fused kernels, the recurrence (training on a CPU), production (regions on a CPU), loop, the peer
     kind : "inference" (windows of `DAYS` days) or "training" (sequences, forward and backward)
     batch : sequences run together
     per_s : windows or sequences per second, the best of the repeats
@@ -102,11 +102,12 @@ def measure(batch: int, days: int, hidden: int, device: torch.device, product: f
 def roads(net: EALSTM, x_d: Tensor, x_s: Tensor) -> dict[str, tuple[torch.nn.Module, Callable[[], Tensor]]]:
     """Every road to the last day's output [1, batch] with the same weights."""
     found: dict[str, tuple[torch.nn.Module, Callable[[], Tensor]]] = {
-        "fused": (net, lambda: net(x_d, x_s, 1)),
-        "plain loop": (net, lambda: net(x_d, x_s, 1, fused=False)),
+        "fused": (net, lambda: net(x_d, x_s, 1, "fused")),
+        "plain loop": (net, lambda: net(x_d, x_s, 1, "loop")),
     }
     if not x_d.is_cuda:
         production = production_kernel(net)
+        found["recurrence"] = (net, lambda: net(x_d, x_s, 1, "recurrence"))
         found["production"] = (net, lambda: production(x_d, x_s, 1))
     if x_d.is_cuda or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         x_d16, x_s16 = x_d.bfloat16(), x_s.bfloat16()

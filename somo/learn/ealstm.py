@@ -1,13 +1,17 @@
-"""EA-LSTM (Kratzert et al. 2019) on the framework's fused LSTM kernels, and the plain loop it must equal."""
+"""EA-LSTM (Kratzert et al. 2019) on fused LSTM kernels or its own recurrence, and the plain loop they must equal."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from somo.learn.checkpoint import Checkpoint
+from somo.learn.recurrence import recurrence
 from somo.learn.scaling import Scaling
+
+Road = Literal["fused", "recurrence", "loop"]
 
 
 class EALSTM(nn.Module):
@@ -45,20 +49,29 @@ class EALSTM(nn.Module):
         inner = [part for _ in range(head_layers - 1) for part in (nn.Linear(hidden, hidden), nn.ReLU())]
         self.head = nn.Sequential(*inner, nn.Linear(hidden, 1))
 
-    def forward(self, x_d: Tensor, x_s: Tensor, last_n: int | None = None, fused: bool = True) -> Tensor:
+    def forward(self, x_d: Tensor, x_s: Tensor, last_n: int | None = None, road: Road | None = None) -> Tensor:
         """Normalised prediction [n, B] of the last n days (all of them when `last_n` is None).
 
         Parameters
         ----------
         x_d : [T, B, D] normalised daily inputs
         x_s : [B, S] normalised static inputs
+        road : how the hidden states are computed; None for the fastest: `recurrence` on a CPU in full precision,
+            else `fused`
         """
-        h = self.states(x_d, x_s) if fused else self.states_loop(x_d, x_s)
+        if road is None:
+            road = "fused" if x_d.is_cuda or x_d.dtype.itemsize < 4 else "recurrence"
+        h = {"fused": self.states_fused, "recurrence": self.states_recurrence, "loop": self.states_loop}[road](x_d, x_s)
         h = h if last_n is None else h[-last_n:]
         return self.head(self.dropout(h.to(self.bias.dtype))).squeeze(-1)
 
-    def states(self, x_d: Tensor, x_s: Tensor) -> Tensor:
-        """Hidden states [T, B, H] by the fused kernel, in the dtype of `x_d`."""
+    def states_recurrence(self, x_d: Tensor, x_s: Tensor) -> Tensor:
+        """Hidden states [T, B, H] by the recurrence with its gradient worked out by hand."""
+        i = torch.sigmoid(x_s @ self.weight_sh + self.bias_s)
+        return recurrence(x_d, i, self.weight_ih, self.weight_hh, self.bias)
+
+    def states_fused(self, x_d: Tensor, x_s: Tensor) -> Tensor:
+        """Hidden states [T, B, H] by the framework's fused kernel (oneDNN, cuDNN), in the dtype of `x_d`."""
         n_steps, n_batch, _ = x_d.shape
         x = torch.cat([x_d, x_s.to(x_d.dtype).expand(n_steps, -1, -1)], dim=2)
         zero = x.new_zeros(1, n_batch, self.hidden)
@@ -83,7 +96,7 @@ class EALSTM(nn.Module):
         return torch.cat([dynamic, static], dim=1), recurrent, bias, torch.zeros_like(bias)
 
     def states_loop(self, x_d: Tensor, x_s: Tensor) -> Tensor:
-        """Hidden states [T, B, H] by one step after the other: the second road that the fused one must equal."""
+        """Hidden states [T, B, H] by one step after the other: the second road that the others must equal."""
         i = torch.sigmoid(x_s @ self.weight_sh + self.bias_s)
         h = c = x_d.new_zeros(x_d.shape[1], self.hidden)
         states = []

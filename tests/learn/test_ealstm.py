@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from somo.learn.checkpoint import Checkpoint
-from somo.learn.ealstm import EALSTM, cascade, load, pick_device
+from somo.learn.ealstm import EALSTM, Road, cascade, load, pick_device
 from somo.learn.scaling import Scaler, Scaling
 from tests.learn import made
 
 DEVICE = pick_device()
+FAST_ROADS: tuple[Road, ...] = ("fused", "recurrence")
 
 
 def random_network(n_dynamic: int, n_static: int, hidden: int, seed: int = 0, head_layers: int = 1) -> EALSTM:
@@ -28,21 +29,22 @@ def inputs(net: EALSTM, n_days: int, n_batch: int, seed: int = 1) -> tuple[torch
     return x_d.to(DEVICE), x_s.to(DEVICE)
 
 
-def gradients(net: EALSTM, x_d: torch.Tensor, x_s: torch.Tensor, fused: bool) -> dict[str, torch.Tensor]:
+def gradients(net: EALSTM, x_d: torch.Tensor, x_s: torch.Tensor, road: Road | None = None) -> dict[str, torch.Tensor]:
     net.zero_grad()
-    net(x_d, x_s, fused=fused).square().mean().backward()
+    net(x_d, x_s, road=road).square().mean().backward()
     return {name: p.grad.clone() for name, p in net.named_parameters()}
 
 
 def require_equal_roads(net: EALSTM, x_d: torch.Tensor, x_s: torch.Tensor) -> None:
-    net.train()
-    torch.testing.assert_close(net(x_d, x_s), net(x_d, x_s, fused=False), atol=1e-5, rtol=0)
-    fused, loop = gradients(net, x_d, x_s, True), gradients(net, x_d, x_s, False)
-    for name in fused:
-        torch.testing.assert_close(fused[name], loop[name], atol=1e-4, rtol=0)
-    net.eval()
-    with torch.inference_mode():
-        torch.testing.assert_close(net(x_d, x_s), net(x_d, x_s, fused=False), atol=1e-5, rtol=0)
+    loop, want = gradients(net, x_d, x_s, "loop"), net(x_d, x_s, road="loop").detach()
+    for road in FAST_ROADS:
+        net.train()
+        torch.testing.assert_close(net(x_d, x_s, road=road), want, atol=1e-5, rtol=0)
+        for name, gradient in gradients(net, x_d, x_s, road).items():
+            torch.testing.assert_close(gradient, loop[name], atol=1e-4, rtol=0)
+        net.eval()
+        with torch.inference_mode():
+            torch.testing.assert_close(net(x_d, x_s, road=road), want, atol=1e-5, rtol=0)
 
 
 def test_one_step_by_hand():
@@ -58,8 +60,8 @@ def test_one_step_by_hand():
     h = 1 / (1 + math.exp(-0.75)) * math.tanh(0.5 * math.tanh(0.5))
     assert h == pytest.approx(0.679179 * 0.227032, abs=1e-6)
     one, two = torch.ones(1, 1, 1, device=DEVICE), torch.full((1, 1), 2.0, device=DEVICE)
-    for fused in (True, False):
-        assert net(one, two, fused=fused).item() == pytest.approx(1 + 10 * h, abs=1e-5)
+    for road in (*FAST_ROADS, "loop"):
+        assert net(one, two, road=road).item() == pytest.approx(1 + 10 * h, abs=1e-5)
 
 
 def test_second_step_remembers_by_the_forget_gate():
@@ -77,7 +79,7 @@ def test_second_step_remembers_by_the_forget_gate():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (5, 3, 128, 30, 4), (1, 4, 3, 7, 1), (4, 1, 1, 1, 6)])
-def test_fused_equals_loop(shape):
+def test_every_road_equals_the_loop(shape):
     n_dynamic, n_static, hidden, n_days, n_batch = shape
     net = random_network(n_dynamic, n_static, hidden)
     require_equal_roads(net, *inputs(net, n_days, n_batch))
@@ -85,7 +87,7 @@ def test_fused_equals_loop(shape):
 
 @settings(max_examples=25, deadline=None)
 @given(st.tuples(*[st.integers(1, 9)] * 3, st.integers(1, 25), st.integers(1, 7)), st.integers(0, 2**31))
-def test_fused_equals_loop_for_any_shape(shape, seed):
+def test_every_road_equals_the_loop_for_any_shape(shape, seed):
     n_dynamic, n_static, hidden, n_days, n_batch = shape
     net = random_network(n_dynamic, n_static, hidden, seed)
     require_equal_roads(net, *inputs(net, n_days, n_batch, seed + 1))
@@ -105,7 +107,7 @@ def test_equals_neuralhydrology(shape, tmp_path):
     y = theirs(data)["y_hat"][..., 0].t()
     torch.testing.assert_close(net(x_d, x_s), y, atol=1e-5, rtol=0)
     y.square().mean().backward()
-    ours = gradients(net, x_d, x_s, True)
+    ours = gradients(net, x_d, x_s)
     torch.testing.assert_close(ours["weight_hh"], theirs.dynamic_gates.weight_hh.grad, atol=1e-4, rtol=0)
     torch.testing.assert_close(ours["weight_ih"], theirs.dynamic_gates.weight_ih.grad, atol=1e-4, rtol=0)
     torch.testing.assert_close(ours["weight_sh"], theirs.input_gate.weight.grad.t(), atol=1e-4, rtol=0)
@@ -153,7 +155,7 @@ def test_initial_weights():
 def test_head_of_two_layers_is_rectified_in_between():
     net = random_network(2, 2, 4, head_layers=2)
     x_d, x_s = inputs(net, 6, 3)
-    h = net.states(x_d, x_s)
+    h = net.states_fused(x_d, x_s)
     want = torch.relu(h @ net.head[0].weight.t() + net.head[0].bias) @ net.head[2].weight.t() + net.head[2].bias
     torch.testing.assert_close(net(x_d, x_s, last_n=2), want[-2:, :, 0], atol=1e-6, rtol=0)
 
