@@ -41,6 +41,8 @@ COMPARED_PACKAGES = (
     "torch",
 )
 CONNECT_SECONDS = 30
+QUEUE_SECONDS = {"kubernetes": 3600, "slurm": 86400}
+"""How long the first worker may take to get its turn on a shared machine."""
 DAILY = "0 6 * * *"
 PREFECT_SETTINGS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
@@ -214,7 +216,7 @@ def cluster(product: Product) -> Iterator[Client]:
                 "or export the TLS certificates it asks for (DASK_DISTRIBUTED__COMM__TLS__*)"
             ) from error
         with client:
-            require_workers(client)
+            require_workers(client, QUEUE_SECONDS.get(declared.kind, CONNECT_SECONDS))
             require_same_packages(client)
             yield client
 
@@ -298,13 +300,15 @@ def _slurm(declared: Cluster) -> DaskCluster:
     return made
 
 
-def require_workers(client: Client) -> None:
+def require_workers(client: Client, seconds: float) -> None:
     """Wait for the first worker; a cluster without any would keep the work pending for ever."""
     try:
-        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        client.wait_for_workers(1, timeout=seconds)
     except TimeoutError as error:
         address = client.scheduler_info()["address"]
-        raise ClusterError(f"Dask scheduler {address}: no worker joined; start one with `dask worker`") from error
+        raise ClusterError(
+            f"Dask scheduler {address}: no worker joined within {seconds:.0f} s; start one with `dask worker`"
+        ) from error
 
 
 def require_same_packages(client: Client) -> None:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,28 @@ def test_local_cluster_computes_in_other_processes(toml: Path) -> None:
         results = completed(client.map(double, [1, 2, 3]), "doubling")
         assert sorted(results) == [2, 4, 6]
         assert client.submit(len, [1], resources=gpu_resources(client)).result() == 1
+
+
+def test_slurm_jobs_become_workers(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job script is run by a shell in SLURM's place: it must start a worker that finds its way back."""
+    for name, script in (
+        (
+            "sbatch",
+            f'cp "$1" {toml.parent}/job\nbash {toml.parent}/job >/dev/null 2>&1 &\necho "Submitted batch job $!"',
+        ),
+        ("scancel", 'pkill -P "$1"; kill "$1"'),
+    ):
+        program = toml.with_name(name)
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{toml.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("SOMO_CLUSTER_KIND", "slurm")
+    monkeypatch.setenv("SOMO_CLUSTER_QUEUE", "compute")
+    with runtime.cluster(load(toml)) as client:
+        assert client.submit(double, 4).result(60) == 8
+    job = (toml.parent / "job").read_text()
+    assert "#SBATCH -p compute" in job
+    assert "#SBATCH --mem=954M" in job
 
 
 def test_first_failure_is_raised_as_the_task_raised_it(client: Client) -> None:
