@@ -272,7 +272,7 @@ class Page {
     get("placenote").textContent = !some
       ? "No values here: sea, or no forcing."
       : series.applicable
-        ? "Line: daily mean. Band: ± 2 standard deviations of the ensemble. Dashed: climatology."
+        ? `Line: daily mean. Band: ± 2 standard deviations of the ensemble.${series.climate ? " Dashed: climatology." : ""}`
         : "This cell is unlike the cells the model was trained on: take its values with care.";
     get<HTMLButtonElement>("csv").disabled = get<HTMLButtonElement>("whole").disabled = !some;
     chart.show(series, version.days);
