@@ -42,6 +42,7 @@ def made(tiny_sources: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 def test_run_ends_with_skill_and_places(made: tuple[Path, str]) -> None:
     root, said = made
     assert all(f"layer{n}: median r" in said for n in (1, 2, 3))
+    assert "(cross-validation), in pooled units" in said
     for place in ("soil_moisture.zarr", "netcdf", "report/index.html"):
         assert f"{root}/v1.0.0/{place}" in said
         assert (root / "v1.0.0" / place).exists()

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from pytesmo.time_series.anomaly import calc_anomaly
 
-from somo.validate.matching import anomalies, cell_means, cell_scores, summarise, wide_to_models
+from somo.validate.matching import anomalies, cell_means, cell_scores, layer_skill, summarise, wide_to_models
 from somo.validate.metrics import scores
 
 DAYS = pd.date_range("2014-01-01", periods=200, freq="D")
@@ -34,6 +34,16 @@ def test_short_series_are_left_out(pairs):
     few = pairs.groupby("cell").head(5)
     assert len(cell_scores(few, min_days=6)) == 0
     assert len(cell_scores(few, min_days=5)) == 3
+
+
+def test_skill_of_a_layer_is_the_median_over_its_cells(pairs):
+    """A cell whose measurements do not vary has no r and does not count."""
+    still = pairs[pairs["cell"] == 7].assign(cell=11, y=0.2)
+    found = layer_skill(pd.concat([pairs, still]), metrics=("pearson_r", "ubrmsd")).loc["layer1"]
+    direct = [np.corrcoef(g["y"], g["y_hat"])[0, 1] for _, g in pairs.groupby("cell")]
+    assert found["pearson_r"] == pytest.approx(sorted(direct)[1])
+    assert found["cells"] == 3
+    assert layer_skill(pairs.iloc[:0]).empty
 
 
 def test_anomaly_equals_pytesmo(pairs):
