@@ -82,6 +82,8 @@ def made_by_hand(stack: Stack, folder: Path, declaration: str) -> None:
         **os.environ,
         **stack.s3().environment(),
         "SOMO_SOURCES": "s3://somo/sources",
+        "PREFECT_API_URL": stack.environment["PREFECT_API_URL"],
+        "PREFECT_API_AUTH_STRING": stack.secrets()["PREFECT_API_AUTH_STRING"],
         "OMP_NUM_THREADS": "1",
     }
     command = [Path(sys.executable).with_name("somo"), "run", toml, "--root", "s3://somo/check", "--until", "produce"]
@@ -235,11 +237,11 @@ def test_validation_on_demand_makes_a_lost_section_again(stack: Stack) -> None:
 
 def test_failures_are_told(stack: Stack, told: tuple[str, list[dict]]) -> None:
     assert ended(stack, fire(stack, "release", version="9.9.9"))["state"]["type"] == "FAILED"
-    texts = wait_for(stack, "two messages", lambda: len(told[1]) >= 2 and [m["text"] for m in told[1]], 60)
-    crashed, failed = texts
-    assert crashed.startswith("retrain ")
+    wait_for(stack, "two messages", lambda: len(told[1]) >= 2, 60)
+    crashed, failed = sorted((message["text"] for message in told[1]), reverse=True)
+    assert crashed.startswith("retrain Tiny 1.1.0, ")
     assert "Crashed: its process died" in crashed
-    assert failed.startswith("release ")
+    assert failed.startswith("release Tiny 9.9.9, ")
     assert "v9.9.9: collection.json is missing; run `somo run`" in failed
 
 
