@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from somo.validate.figures import COLOURS, canvas, frame_map, legend_below, map_extent, svg
 from somo.validate.published import Published
@@ -111,7 +112,7 @@ def _days_by_year(ax: Axes, targets: pd.DataFrame) -> None:
         ax.bar(years.index, years[layer], bottom=bottom, color=COLOURS[k], label=str(layer))
         bottom += years[layer].to_numpy()
     ax.set(ylabel="cell-days", title="targets by year")
-    ax.xaxis.get_major_locator().set_params(integer=True, nbins=8)
+    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     _legend_under(ax, len(years.columns))
 
 
