@@ -18,7 +18,7 @@ from torch import Tensor
 
 from flows.runtime import output
 from somo.learn.ealstm import EALSTM, Forward, pick_device
-from somo.learn.scaling import Scaler, Scaling
+from somo.learn.scaling import Scaler, Scaling, Transform
 from somo.predict.kernel import CpuForward
 
 HIDDEN, DYNAMIC, STATIC, DAYS = 128, 5, 10, 365
@@ -121,8 +121,9 @@ def roads(net: EALSTM, x_d: Tensor, x_s: Tensor) -> dict[str, tuple[torch.nn.Mod
 
 def production_kernel(net: EALSTM) -> CpuForward:
     """What regions run on a CPU, with inputs and output left as they are."""
+    plain: Transform = ""
     dynamic, static, target = (
-        Scaler(names, ("",) * len(names), (0.0,) * len(names), (1.0,) * len(names))
+        Scaler(names, (plain,) * len(names), (0.0,) * len(names), (1.0,) * len(names))
         for names in (tuple(f"d{i}" for i in range(DYNAMIC)), tuple(f"s{i}" for i in range(STATIC)), ("y",))
     )
     return CpuForward.of(
