@@ -31,7 +31,7 @@ def api(stack: Stack, path: str, body: dict[str, Any] | None = None, authorised:
 
 def fire(stack: Stack, flow: str, **parameters: Any) -> str:
     """Start a deployment as its button does; returns the run's id."""
-    deployment = api(stack, f"/deployments/name/{flow}/Tiny")["id"]
+    deployment = api(stack, f"/deployments/name/{flow}/Tiny-{flow}")["id"]
     body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
     return api(stack, f"/deployments/{deployment}/create_flow_run", body)["id"]
 

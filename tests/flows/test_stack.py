@@ -123,7 +123,7 @@ def test_the_schedule_fires_and_the_run_outlives_postgres_and_prefects_server(st
     assert {"tiny/v1.0.0/soil_moisture.zarr/zarr.json", "tiny/v1.0.0/report/index.html"} <= set(
         objects(stack, "tiny/v1.0.0/")
     )
-    deployment = api(stack, "/deployments/name/update/Tiny")
+    deployment = api(stack, "/deployments/name/update/Tiny-update")
     api(stack, f"/deployments/{deployment['id']}/pause_deployment", {})
 
 
