@@ -125,6 +125,7 @@ def test_the_schedule_fires_and_the_run_outlives_postgres_and_prefects_server(st
     )
     deployment = api(stack, "/deployments/name/update/Tiny-update")
     api(stack, f"/deployments/{deployment['id']}/pause_deployment", {})
+    wait_for(stack, "end of what the schedule fired", lambda: not runs(stack, "PENDING", "RUNNING"), 120)
 
 
 def test_artifacts_tell_plan_progress_and_summary(stack: Stack) -> None:
