@@ -8,7 +8,7 @@ from flows.s3server import S3Server
 from flows.services import Place, prometheus_settings
 
 PUBLIC = ("v*", "catalog.json*", "latest.json*", "viewer/*")
-"""With a star each: SeaweedFS matches an object by the beginning of its key, and lets nobody read one named without a star."""
+"""Each with a star: SeaweedFS matches the beginning of a key, and lets nobody read one named without a star."""
 
 
 def write_credentials(folder: Path, place: Place, root: str) -> dict[str, str]:
