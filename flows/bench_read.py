@@ -21,8 +21,9 @@ from flows.access import open_bucket
 from flows.runtime import console, export
 from flows.s3server import S3Server
 from somo.core.grid import Grid
+from somo.core.inputs import Period, RegularGrid
 from somo.core.layout import Layout
-from somo.core.product import Period, Product, RegularGrid
+from somo.core.product import Product
 from somo.core.storage import join, put
 from somo.publish import netcdf, series, zarr
 from somo.publish.manifest import pointer

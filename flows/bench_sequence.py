@@ -24,8 +24,9 @@ from flows.runtime import completed, output
 from flows.samples import prepare
 from flows.targets import build_targets
 from flows.train import folds_of, split_cells
-from somo.core.product import Product, Training
-from somo.core.product import Sequence as SequenceSettings
+from somo.core.product import Product
+from somo.core.settings import Sequence as SequenceSettings
+from somo.core.settings import Training
 from somo.learn.ealstm import load, pick_device
 from somo.learn.fit import Run, fit, predict_blocks
 from somo.learn.samples import TrainingSet, Window, draw, read_training_set

@@ -13,7 +13,8 @@ from flows import runtime
 from flows.pipeline import take
 from flows.status import summary
 from flows.today import today
-from somo.core.product import Network, ProductError, Training
+from somo.core.product import ProductError
+from somo.core.settings import Network, Training
 
 HOUR_S = 3600
 Settings = TypeVar("Settings", Training, Network)

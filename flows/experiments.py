@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from flows.runtime import completed, gpu_resources
 from flows.train import Group, beside_targets, group_networks, later_days, score_fold, submit_group
-from somo.core.product import Product, Sequence
+from somo.core.product import Product
+from somo.core.settings import Sequence
 from somo.core.storage import exists, join, put, read_bytes
 from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import read_ensemble

@@ -7,8 +7,9 @@ from distributed import Client
 
 from flows.runtime import completed, console
 from flows.today import today
+from somo.core.inputs import Source
 from somo.core.layout import Layout
-from somo.core.product import Product, Source
+from somo.core.product import Product
 from somo.core.storage import exists
 from somo.forcing.cube import write_cube
 from somo.forcing.daily import DailyArray

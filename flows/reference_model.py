@@ -11,8 +11,9 @@ from flows.ingest import reference
 from flows.runtime import completed
 from flows.today import today
 from somo.core.grid import Grid
-from somo.core.product import Forcing, Period, Product, ProductError, Source
-from somo.core.product import Sequence as Days
+from somo.core.inputs import Forcing, Period, Source
+from somo.core.product import Product, ProductError
+from somo.core.settings import Sequence as Days
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import open_forcing
 from somo.forcing.sources import SourceFile, find_files

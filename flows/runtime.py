@@ -25,8 +25,10 @@ from distributed.system import MEMORY_LIMIT
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-from somo.core.product import Cluster, Product, ProductError, read_product
+from somo.core.product import Product, ProductError
+from somo.core.settings import Cluster
 from somo.core.storage import NETWORK_ERRORS, filesystem, join, put
+from somo.core.toml import read_product
 
 COMPARED_PACKAGES = (
     "somo",

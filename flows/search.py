@@ -18,7 +18,8 @@ from optuna.trial import TrialState, create_trial
 from flows.runtime import console, gpu_resources
 from flows.samples import prepare
 from flows.train import Group, folds_of, score_fold, train_network
-from somo.core.product import Product, ProductError, Range, content_hash
+from somo.core.product import Product, ProductError, content_hash
+from somo.core.settings import Range
 from somo.core.storage import exists, filesystem, join, put, read_bytes
 from somo.forcing.dataset import Inputs
 from somo.learn.samples import read_training_set

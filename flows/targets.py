@@ -12,7 +12,8 @@ from distributed import Client
 from flows.reference_model import read_reference, reference_files, scaling_days
 from flows.runtime import completed, console
 from somo.core.grid import Grid
-from somo.core.product import Insitu, Product, content_hash
+from somo.core.inputs import Insitu
+from somo.core.product import Product, content_hash
 from somo.core.storage import exists, fingerprint, join, put, read_bytes
 from somo.forcing.dataset import Inputs
 from somo.insitu import cosmos, ismn

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.product import ForcingGrid, Product, RegularGrid
+from somo.core.inputs import ForcingGrid, RegularGrid
+from somo.core.product import Product
 from somo.forcing.sources import ForcingError
 
 GRID_TOLERANCE_DEG = 1e-4

@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from somo.core.product import Source, content_hash
+from somo.core.inputs import Source
+from somo.core.product import content_hash
 from somo.core.variables import FORCING
 from somo.forcing.cube import Cube, cube_url, open_cube
 from somo.forcing.features import DAY_SECONDS, DailySteps, daily_steps, to_daily

@@ -11,7 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.product import Product, Source
+from somo.core.inputs import Source
+from somo.core.product import Product
 from somo.core.variables import FORCING
 from somo.forcing.cells import domain_grid, match_grid
 from somo.forcing.daily import DailyArray

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.core.product import Source, Static
+from somo.core.inputs import Source, Static
 from somo.forcing.sources import ForcingError
 
 LATENT_HEAT_J_KG = 2.45e6

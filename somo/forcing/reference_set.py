@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from somo.core.product import Source, content_hash
+from somo.core.inputs import Source
+from somo.core.product import content_hash
 from somo.core.storage import exists, join, put, read_bytes
 from somo.forcing.references import Scan, common_step
 from somo.forcing.sources import SourceFile

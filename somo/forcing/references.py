@@ -12,7 +12,7 @@ import xarray as xr
 from kerchunk.hdf import SingleHdf5ToZarr
 from numpy.typing import NDArray
 
-from somo.core.product import Source
+from somo.core.inputs import Source
 from somo.core.ranges import open_blocks
 from somo.core.storage import fingerprint
 from somo.forcing.sources import ForcingError, SourceFile

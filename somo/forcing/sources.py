@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from fsspec import AbstractFileSystem
 
-from somo.core.product import Product, Source
+from somo.core.inputs import Source
+from somo.core.product import Product
 from somo.core.storage import filesystem, fingerprint, version_of
 
 ONE_DAY = dt.timedelta(days=1)

@@ -12,7 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.product import Product, Static, content_hash
+from somo.core.inputs import Static
+from somo.core.product import Product, content_hash
 from somo.core.storage import checksum, exists, fingerprint, join, local_copy, put, put_file, read_bytes
 from somo.forcing.cells import match_axis
 from somo.forcing.dataset import block_days, open_forcing, source_files

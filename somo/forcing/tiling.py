@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from somo.core.inputs import Source
 from somo.core.layout import Layout
-from somo.core.product import Source, content_hash
+from somo.core.product import content_hash
 from somo.core.storage import join
 from somo.forcing.cube import Slab, slab_edges, slab_exists, write_slab
 from somo.forcing.daily import DailyArray, read_raw

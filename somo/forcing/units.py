@@ -4,7 +4,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from somo.core.product import Source
+from somo.core.inputs import Source
 from somo.core.variables import FORCING
 from somo.forcing.sources import ForcingError
 

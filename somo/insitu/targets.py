@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.product import Layer
+from somo.core.inputs import Layer
 from somo.insitu.sensor import InsituError, Sensor
 
 Key = tuple[str, int, str]

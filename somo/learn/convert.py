@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from somo.core.product import Network, Sequence
+from somo.core.settings import Network, Sequence
 from somo.core.storage import local_copy, read_bytes
 from somo.learn import LearnError
 from somo.learn.checkpoint import Checkpoint

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from somo.core.product import Network, Training
-from somo.core.product import Sequence as SequenceSettings
+from somo.core.settings import Network, Training
+from somo.core.settings import Sequence as SequenceSettings
 from somo.learn import LearnError
 from somo.learn.checkpoint import Checkpoint, upper_input
 from somo.learn.ealstm import EALSTM, Forward, cascade

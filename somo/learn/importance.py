@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from somo.core.product import Sequence as SequenceSettings
+from somo.core.settings import Sequence as SequenceSettings
 from somo.learn.ealstm import Forward
 from somo.learn.fit import predict_blocks
 from somo.learn.samples import TrainingSet

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from somo.core.product import Sequence
+from somo.core.settings import Sequence
 from somo.core.storage import put, read_bytes
 from somo.learn import LearnError
 

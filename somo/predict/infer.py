@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from somo.core.product import Sequence as SequenceSettings
+from somo.core.settings import Sequence as SequenceSettings
 from somo.learn.checkpoint import Ensemble
 from somo.learn.ealstm import cascade, load
 from somo.predict.kernel import CpuForward

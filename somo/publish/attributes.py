@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from somo.core.grid import Grid
-from somo.core.product import Layer, Product
+from somo.core.inputs import Layer
+from somo.core.product import Product
 from somo.core.variables import SOIL_MOISTURE
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"

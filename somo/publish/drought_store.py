@@ -13,8 +13,9 @@ import zarr as zarr_python
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
+from somo.core.inputs import Period
 from somo.core.layout import SEPARATORS, Layout, Tile
-from somo.core.product import Period, Product
+from somo.core.product import Product
 from somo.core.storage import exists, join, zarr_store
 from somo.publish import attributes, drought, series, zarr
 

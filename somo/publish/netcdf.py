@@ -9,7 +9,8 @@ import pandas as pd
 import xarray as xr
 
 from somo.core.grid import Grid
-from somo.core.product import Layer, Period, Product
+from somo.core.inputs import Layer, Period
+from somo.core.product import Product
 from somo.core.storage import join, put_file, zarr_store
 from somo.publish import attributes
 

@@ -21,8 +21,9 @@ import pandas as pd
 import xarray as xr
 
 from somo.core.grid import Grid
-from somo.core.product import Compared, Layer
+from somo.core.inputs import Layer
 from somo.core.ranges import seekable
+from somo.core.settings import Compared
 from somo.core.storage import filesystem, fingerprint
 from somo.validate.published import ValidationError
 from somo.validate.regrid import Axis, bilinear

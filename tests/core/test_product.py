@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from somo.core.product import Product, ProductError, content_hash, read_product
+from somo.core.product import Product, ProductError, content_hash
+from somo.core.toml import read_product
 
 GOOD = """
 name = "Test"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from somo.core.product import Source
+from somo.core.inputs import Source
 from somo.forcing.sources import ForcingError
 from somo.forcing.units import conversion, suggest_units, to_canonical
 

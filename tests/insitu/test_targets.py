@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from somo.core.grid import Grid
-from somo.core.product import Layer
+from somo.core.inputs import Layer
 from somo.insitu import targets as t
 from somo.insitu.sensor import InsituError, Sensor
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from somo.core.product import Network, Sequence, Training
+from somo.core.settings import Network, Sequence, Training
 from somo.learn.samples import TrainingSet
 
 NETWORK = Network(hidden=8, dropout=0.1, forget_bias=1.0)

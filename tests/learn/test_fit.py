@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from somo.core.product import Sequence
+from somo.core.settings import Sequence
 from somo.learn import LearnError
 from somo.learn.ealstm import build, load, pick_device
 from somo.learn.fit import Run, fit, fit_scaling, predict_blocks, rate_factor

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from somo.core.product import Sequence
+from somo.core.settings import Sequence
 from somo.learn.checkpoint import read_ensemble
 from somo.learn.ealstm import load
 from somo.predict import infer as module

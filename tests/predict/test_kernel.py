@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from somo.core.product import Network, Sequence
+from somo.core.settings import Network, Sequence
 from somo.learn.checkpoint import Checkpoint
 from somo.learn.ealstm import EALSTM, load
 from somo.learn.scaling import Scaler, Scaling

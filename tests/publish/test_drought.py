@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import somo.publish.reader
-from somo.core.product import Period
+from somo.core.inputs import Period
 from somo.core.storage import join
 from somo.publish import drought, drought_store, zarr
 from tests.publish import made

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from somo.core.product import Layer
+from somo.core.inputs import Layer
 from somo.insitu.ismn import list_stations, read_stations
 from somo.insitu.targets import NO_GOOD, OUTSIDE, Place, Rules, apply_rules, drop_totals, sensor_table, target_table
 from somo.synthetic import europe as module
