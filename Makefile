@@ -26,7 +26,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 bench: $(READY)
-	$(BIN)/python -m flows.bench $(PART)
+	MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=1073741824 $(BIN)/python -m flows.bench $(PART)
 
 stack: $(READY)
 	$(BIN)/somo stack

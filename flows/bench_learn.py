@@ -45,7 +45,7 @@ class Rate:
     of_product: float
 
 
-def main(batches: tuple[int, ...] = (256, 1024), days: int = DAYS, hidden: int = HIDDEN) -> dict[str, object]:
+def main(batches: tuple[int, ...] = (64, 256, 1024), days: int = DAYS, hidden: int = HIDDEN) -> dict[str, object]:
     """Measure, print the table and write the JSON; smaller sizes are for trying the benchmark."""
     device = pick_device()
     product = product_rate(device)

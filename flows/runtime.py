@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import dask
 import distributed
 import pydantic
 from dask.system import CPU_COUNT
@@ -25,6 +26,7 @@ from distributed.system import MEMORY_LIMIT
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from flows.services import WORKER_ENVIRONMENT
 from somo.core.product import Product, ProductError
 from somo.core.settings import Cluster
 from somo.core.storage import NETWORK_ERRORS, filesystem, join, put
@@ -241,6 +243,7 @@ def _local(declared: Cluster) -> LocalCluster:
     """One process of one thread per core; as many of them as there are GPUs advertise one."""
     workers = declared.workers or CPU_COUNT
     memory = min(int(declared.memory_gb * 1e9), MEMORY_LIMIT // workers)
+    dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT})
     local = LocalCluster(
         n_workers=0,
         threads_per_worker=1,
@@ -270,7 +273,7 @@ def _kubernetes(declared: Cluster) -> DaskCluster:
         image=declared.image,
         n_workers=1,
         resources={"requests": memory, "limits": memory},
-        env={"OMP_NUM_THREADS": "1"},
+        env=WORKER_ENVIRONMENT,
     )
     if declared.gpu_workers:
         made.add_worker_group(
@@ -295,6 +298,7 @@ def _slurm(declared: Cluster) -> DaskCluster:
         processes=1,
         memory=f"{declared.memory_gb:g}GB",
         walltime=declared.walltime,
+        job_script_prologue=[f"export {name}={value}" for name, value in WORKER_ENVIRONMENT.items()],
         job_extra_directives=["--gres=gpu:1"] if gpu else [],
         worker_extra_args=["--resources", "GPU=1"] if gpu else [],
     )

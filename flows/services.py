@@ -5,6 +5,17 @@ from dataclasses import dataclass, field
 
 from flows.s3server import weed
 
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+}
+"""What a worker process starts with: one thread for torch, and freed memory kept for the next batch.
+
+Training asks for the same large buffers batch after batch; clean pages from the system cost as much as its arithmetic.
+"""
+
 PORTS = {
     "s3": 8333, "master": 9333, "volume": 9340, "filer": 8888, "admin": 23646, "postgres": 5432,
     "prefect-server": 4200, "prefect-worker": 8080, "dask-scheduler": 8786, "dashboard": 8787, "prometheus": 9090,
@@ -102,7 +113,7 @@ def shared_environment(place: Place) -> dict[str, str]:
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        "OMP_NUM_THREADS": "1",
+        **WORKER_ENVIRONMENT,
         "SOMO_CLUSTER_ADDRESS": place.url("dask-scheduler", "tls"),
         "SOMO_DASHBOARD": place.url("dask-scheduler", port="dashboard"),
         "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",

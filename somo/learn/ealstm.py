@@ -12,6 +12,8 @@ from somo.learn.recurrence import recurrence
 from somo.learn.scaling import Scaling
 
 Road = Literal["fused", "recurrence", "loop"]
+CACHED = 16_384
+"""Cells times hidden units up to which the fused kernel trains faster on a CPU (`make bench PART=learn`)."""
 
 
 class EALSTM(nn.Module):
@@ -56,11 +58,12 @@ class EALSTM(nn.Module):
         ----------
         x_d : [T, B, D] normalised daily inputs
         x_s : [B, S] normalised static inputs
-        road : how the hidden states are computed; None for the fastest: `recurrence` on a CPU in full precision,
-            else `fused`
+        road : how the hidden states are computed; None for the fastest: `recurrence` on a CPU in full precision where
+            the gates of a day outgrow its cache, else `fused`
         """
         if road is None:
-            road = "fused" if x_d.is_cuda or x_d.dtype.itemsize < 4 else "recurrence"
+            small = x_d.shape[1] * self.hidden <= CACHED
+            road = "fused" if x_d.is_cuda or x_d.dtype.itemsize < 4 or small else "recurrence"
         h = {"fused": self.states_fused, "recurrence": self.states_recurrence, "loop": self.states_loop}[road](x_d, x_s)
         h = h if last_n is None else h[-last_n:]
         return self.head(self.dropout(h.to(self.bias.dtype))).squeeze(-1)
