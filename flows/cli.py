@@ -53,7 +53,7 @@ def run(
 ) -> None:
     """Make a product, or what is still missing of it.
 
-    Example: `somo run flows/products/demo.toml --root /data/demo --until train`
+    Example: `somo run demo/demo.toml --root demo/bucket --until train`
     """
     declared = runtime.load(product)
     where = runtime.root_of(declared, root)

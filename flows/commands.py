@@ -1,5 +1,6 @@
 """Commands about a published version: judge it, release it, check its bytes, read one place."""
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ def validate(
 ) -> None:
     """Judge the published version and write its report.
 
-    Example: `somo validate flows/products/demo.toml --root /data/demo --only fig3`
+    Example: `somo validate demo/demo.toml --root demo/bucket --only fig3`
     """
     from flows.validate import validate as judge
 
@@ -38,16 +39,18 @@ def release(
 ) -> None:
     """Make the product's version the one readers get as the latest, once every checksum and check holds.
 
-    Example: `somo release flows/products/demo.toml --root /data/demo`
+    Example: `somo release demo/demo.toml --root demo/bucket`
     """
     from flows.release import release as make_current
     from flows.release import withdraw as take_back
+    from flows.validate import require_judged
 
     declared = runtime.load(product)
     where = runtime.root_of(declared, root)
     if withdraw is not None:
         typer.echo(f"latest is now {take_back(declared, where, withdraw.removeprefix('v'))}")
         return
+    require_judged(declared, join(where, f"v{declared.version}"))
     with runtime.cluster(declared) as client:
         make_current(declared, where, client)
     typer.echo(f"released {declared.version}")
@@ -68,8 +71,10 @@ def verify(
 
     total, damage = 0, list[Damage]()
     for done, total, damage in compare(url, anon):  # noqa: B007
-        if done % 100 == 0 or done == total:
+        if done and (done % 100 == 0 or done == total):
             runtime.console.print(f"{done} of {total} objects", end="\r")
+    if damage and not total:
+        raise StorageError(f"{url}: {damage[0].key}: {damage[0].reason}")
     if damage:
         listed = "; ".join(f"{found.key}: {found.reason}" for found in damage[:5])
         raise StorageError(f"{url}: {len(damage)} of {total} objects are damaged: {listed}; publish them again")
@@ -80,8 +85,8 @@ def point(
     lat: Annotated[float, typer.Argument(help="Degrees north.")],
     lon: Annotated[float, typer.Argument(help="Degrees east.")],
     url: Annotated[str, typer.Option(help="Root of a bucket: s3://, https:// or a folder.")],
-    start: Annotated[str | None, typer.Option(help="First day, as 2016-01-01.")] = None,
-    end: Annotated[str | None, typer.Option(help="Last day.")] = None,
+    start: Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
+    end: Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day.")] = None,
     output: Annotated[Path | None, typer.Option("-o", help="CSV file; default: standard output.")] = None,
     version: Annotated[str, typer.Option(help="Version, or latest.")] = "latest",
     anon: Annotated[bool, typer.Option(help="Read without credentials.")] = True,
@@ -105,6 +110,9 @@ def point(
         for depth in chosen["depth"].values
     }
     table = pd.DataFrame(columns)
+    if table.empty:
+        first, last = (f"{day:%Y-%m-%d}" for day in pd.DatetimeIndex(ds["time"].values[[0, -1]]))
+        raise StorageError(f"{url}: no day between --start and --end; version {chosen_version} has {first} to {last}")
     text = table.to_csv(float_format="%.4f")
     if output is None:
         typer.echo(text, nl=False)

@@ -1,5 +1,7 @@
 """Release a version that holds, follow it as it grows, or take it back: `latest.json` changes in one put."""
 
+from typing import Any
+
 from distributed import Client
 
 from flows.publish import BATCH, put_changed, write_catalog
@@ -43,10 +45,11 @@ def release(product: Product, root: str, client: Client) -> None:
     require_checksums(version_url, client)
     require_checks(product, root)
     digest = write_catalog(product, version_url, client)
+    page = publish_viewer(root)
     former = read_pointer(root)
     released = {product.version: today().isoformat(), **former.get("released", {})}
-    manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **publish_viewer(root)}
-    point(product, root, product.version, manifests, released)
+    manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **page}
+    point(product, root, former, product.version, manifests, released)
 
 
 def follow(product: Product, root: str) -> None:
@@ -67,7 +70,7 @@ def follow(product: Product, root: str) -> None:
     require_passed(run_checks(product, version_url), version_url)
     former = read_pointer(root)
     manifests = {**former["manifests"], folder: checksum(read_bytes(join(version_url, NAME)))}
-    point(product, root, former["version"], manifests, former["released"])
+    point(product, root, former, former["version"], manifests, former["released"])
 
 
 def withdraw(product: Product, root: str, version: str) -> str:
@@ -85,12 +88,27 @@ def withdraw(product: Product, root: str, version: str) -> str:
         raise ReleaseError(f"{root}: version {version} is the only one; release another before withdrawing it")
     manifests = {folder: digest for folder, digest in former["manifests"].items() if folder != f"v{version}"}
     current = former["version"] if former["version"] != version else max(released, key=version_order)
-    point(product, root, current, manifests, released)
+    point(product, root, former, current, manifests, released)
     return current
 
 
-def point(product: Product, root: str, version: str, manifests: dict[str, str], released: dict[str, str]) -> None:
-    """Flip the pointer in one put, then write the catalog that belongs to it."""
+def point(
+    product: Product,
+    root: str,
+    former: dict[str, Any],
+    version: str,
+    manifests: dict[str, str],
+    released: dict[str, str],
+) -> None:
+    """Flip the pointer in one put, then write the catalog that belongs to it.
+
+    Raises
+    ------
+    ReleaseError
+        if the pointer is no longer the former one, which this one was made of
+    """
+    if read_pointer(root) != former:
+        raise ReleaseError(f"{join(root, POINTER)} was changed by another release meanwhile; run this one again")
     catalog = encode(catalog_document(product, released))
     put_changed(join(root, POINTER), pointer(version, manifests, released, catalog))
     put_changed(join(root, CATALOG), catalog)

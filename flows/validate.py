@@ -101,9 +101,9 @@ def _importance(case: Case) -> Section:
 def _crossval(case: Case) -> Section:
     from somo.validate.skill import split_section
 
-    how = (
-        "Out-of-fold predictions of a spatial cross-validation: whole cells are held back, their neighbours with them."
-    )
+    apart = case.product.training.fold_distance_km
+    near = f", those closer than {apart:g} km together" if apart else ""
+    how = f"Out-of-fold predictions of a spatial cross-validation: whole cells are held back{near}."
     return split_section(case.published.crossval, "figS3", how)
 
 
@@ -259,6 +259,14 @@ def pending_sections(product: Product, version_url: str) -> list[str]:
     return missing if missing or exists(join(folder, "index.html")) else sections_of(product)
 
 
+def require_judged(product: Product, version_url: str) -> None:
+    """Refuse a version whose report is not about what is published now."""
+    if pending := pending_sections(product, version_url):
+        raise ValidationError(
+            f"{version_url}: the report lacks {', '.join(pending)} of what is published now; run `somo run` to its end"
+        )
+
+
 def inputs_key(product: Product, version_url: str) -> str:
     """Hash of what the sections are made of: a version that grew, or is judged by other data, has another."""
     declared = product.model_dump_json(exclude={"cluster", "root"})
@@ -279,5 +287,5 @@ def _compared_files(product: Product, version_url: str) -> list[tuple[str, str]]
 
 def _about(product: Product, published: Published) -> dict[str, str]:
     title = product.publication.title or product.name
-    where = {"period": published.period, "url": published.url}
-    return {"title": title, "version": product.version, **where, "note": product.publication.summary}
+    said = {"version": product.version, "period": published.period, "note": product.publication.summary}
+    return {"title": title, **said}

@@ -64,8 +64,8 @@ class Grid:
         marks none, to the one stored first of all.
         """
         (first_row, last_row), (first_column, last_column) = (
-            _closest(np.atleast_1d(np.asarray(points, float)), axis, self.step_deg)
-            for points, axis in ((lat, self.lat), (lon, self.lon))
+            _closest(np.atleast_1d(np.asarray(points, float)), axis, self.step_deg, period)
+            for points, axis, period in ((lat, self.lat, np.inf), (lon, self.lon, 360.0))
         )
         pairs = [(r, c) for r in (first_row, last_row) for c in (first_column, last_column)]
         touched = np.stack([np.where((r < 0) | (c < 0), -1, r * len(self.lon) + c) for r, c in pairs])
@@ -85,10 +85,11 @@ class Grid:
 
 
 def _closest(
-    points: NDArray[np.float64], centres: NDArray[np.float64], step_deg: float
+    points: NDArray[np.float64], centres: NDArray[np.float64], step_deg: float, period: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last index of the centres closest to each point, two on a border; -1 further than half a step."""
-    apart = np.round(np.abs((points[:, None] - centres + 180) % 360 - 180), 9)
+    round_one_way = np.abs(points[:, None] - centres) % period
+    apart = np.round(np.minimum(round_one_way, period - round_one_way), 9)
     first, last = apart.argmin(1), len(centres) - 1 - apart[:, ::-1].argmin(1)
     inside = apart[np.arange(len(points)), first] <= step_deg / 2 + 1e-9
     return np.where(inside, first, -1), np.where(inside, last, -1)

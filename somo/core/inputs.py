@@ -35,14 +35,16 @@ class RegularGrid(Declared):
     kind: Literal["regular"] = "regular"
     west: float
     east: float
-    south: float
-    north: float
+    south: float = Field(ge=-90, le=90)
+    north: float = Field(ge=-90, le=90)
     step_deg: float = Field(gt=0)
 
     @model_validator(mode="after")
     def _whole_cells(self) -> Self:
         for axis, low, high in (("longitude", self.west, self.east), ("latitude", self.south, self.north)):
             cells = (high - low) / self.step_deg
+            if high <= low:
+                raise ValueError(f"{axis} {low}..{high} runs backward; swap the edges")
             if cells < 0.5 or abs(cells - round(cells)) > 1e-6:
                 raise ValueError(f"{axis} {low}..{high} is not a whole number of cells of {self.step_deg} degrees")
         return self
@@ -182,7 +184,7 @@ class ReferenceLayer(Declared):
 
 
 class Targets(Declared):
-    """How sensors become targets (METHOD.md, "In-situ targets")."""
+    """How sensors become targets (`somo.insitu.targets`)."""
 
     scaling: Literal["reference", "pooled", "none"] = "reference"
     min_days: int = Field(default=90, ge=2)

@@ -1,6 +1,8 @@
 """Sensors -> one scaled daily series per cell and layer, with a reason for every sensor that is left out.
 
-The rules are those of METHOD.md, "In-situ targets"; everything here is a function of arrays.
+The rules of O et al. (2022), Sci Data 9:701, in this order: values flagged good and not negative; daily means of enough
+of them; a layer that holds the sensor's whole depth interval; enough valid days; the nearest cell; scaling to the
+reference model, below zero missing; the mean of what shares a cell and layer. Everything here is a function of arrays.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -58,12 +58,12 @@ class EALSTM(nn.Module):
         ----------
         x_d : [T, B, D] normalised daily inputs
         x_s : [B, S] normalised static inputs
-        road : how the hidden states are computed; None for the fastest: `recurrence` on a CPU in full precision where
-            the gates of a day outgrow its cache, else `fused`
+        road : how the hidden states are computed; None for the fastest: `recurrence` for training on a CPU in full
+            precision where the gates of a day outgrow its cache, else `fused`
         """
         if road is None:
-            small = x_d.shape[1] * self.hidden <= CACHED
-            road = "fused" if x_d.is_cuda or x_d.dtype.itemsize < 4 or small else "recurrence"
+            large = torch.is_grad_enabled() and x_d.shape[1] * self.hidden > CACHED
+            road = "recurrence" if large and x_d.device.type == "cpu" and x_d.dtype.itemsize >= 4 else "fused"
         h = {"fused": self.states_fused, "recurrence": self.states_recurrence, "loop": self.states_loop}[road](x_d, x_s)
         h = h if last_n is None else h[-last_n:]
         return self.head(self.dropout(h.to(self.bias.dtype))).squeeze(-1)

@@ -78,7 +78,8 @@ def _latest(url: str, store: Bucket) -> str:
         pointer = bytes(store.get("latest.json").bytes())
     except READ_ERRORS as error:
         raise StorageError(
-            f"{join(url, 'latest.json')}: cannot be read ({told(error)}); name a version or check the URL"
+            f"{join(url, 'latest.json')}: cannot be read ({told(error)}); check the URL, name a version, "
+            "or make one the latest with `somo release`"
         ) from error
     return str(json.loads(pointer)["version"])
 

@@ -18,7 +18,7 @@ def write_report(sections: Sequence[Section], folder: str, about: dict[str, str]
 
     Parameters
     ----------
-    about : `title`, `version`, `period`, `url` of what was judged, and an optional `note`
+    about : `title`, `version`, `period`, and an optional `note`
     """
     machine = {
         **about,

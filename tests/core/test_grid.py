@@ -74,3 +74,8 @@ def test_distances() -> None:
     assert distance_km(0, 0, 0, 90) == pytest.approx(EARTH_RADIUS_KM * np.pi / 2)
     assert distance_km(10, 20, 10, 20) == 0
     assert distance_km([50, 50], [0, 0], 51, 0) == pytest.approx([111.19, 111.19], abs=0.01)
+
+
+def test_latitude_does_not_run_in_circles():
+    grid = Grid.regular(5, 6, 49, 51, 0.5)
+    assert grid.nearest([410.0, -310.0, 49.6], [5.2, 5.2, 365.2]).tolist() == [-1, -1, 4]

@@ -83,6 +83,8 @@ MISTAKES = [
      "end 2001-12-31 lies before start 2003-01-01"),
     ("east = 2", "east = 2.2",
      r"longitude 0\.0\.\.2\.2 is not a whole number of cells of 0\.5 degrees"),
+    ("east = 2", "east = -2",
+     r"longitude 0\.0\.\.-2\.0 runs backward; swap the edges"),
     ("{year}{month}", "{day}",
      r"has \{day\}; allowed are \{year\}, \{month\}, \{domain\}"),
     ("{year}{month}", "{month}",

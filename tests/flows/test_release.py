@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import somo
 from flows import publish, release
 from flows.cli import app
+from flows.validate import require_judged
 from somo.core.storage import join, put
 from somo.forcing.dataset import Inputs
 from somo.publish import manifest, viewer
@@ -404,3 +405,28 @@ def test_point_without_output_goes_to_the_terminal(root):
     ended = point(45.44, 5.57, "--url", root, "--version", "1.1.0", "--end", "2016-01-02")
     assert ended.output.splitlines()[0].startswith("time,soil_moisture_0.05m")
     assert len(ended.output.splitlines()) == 3
+
+
+def test_point_of_no_day_says_which_there_are(root):
+    ended = point(45.44, 5.57, "--url", root, "--start", "2017-01-01")
+    assert ended.exit_code == 1
+    assert "version 1.0.0 has 2016-01-01 to 2016-03-31" in str(ended.exception)
+
+
+def test_point_names_the_option_that_is_no_day(root):
+    ended = point(45.44, 5.57, "--url", root, "--start", "banana")
+    assert ended.exit_code == 2
+    assert "'banana' does not match the format '%Y-%m-%d'" in ended.output
+
+
+def test_a_pointer_that_another_release_moved_is_not_overwritten(root):
+    former = manifest.read_pointer(root)
+    put(join(root, "latest.json"), json.dumps({**former, "version": "9.9.9"}).encode())
+    with pytest.raises(release.ReleaseError, match="changed by another release"):
+        release.point(declared("1.0.0"), root, former, "1.0.0", {}, {})
+    assert manifest.read_pointer(root)["version"] == "9.9.9"
+
+
+def test_a_report_about_something_else_is_told(root):
+    with pytest.raises(ValidationError, match="the report lacks"):
+        require_judged(declared("1.0.0"), join(root, "v1.0.0"))

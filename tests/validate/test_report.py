@@ -9,7 +9,7 @@ import pytest
 from somo.validate.report import render, write_report
 from somo.validate.section import Impossible, Section, read_section, text_section, write_section
 
-ABOUT = {"title": "A & B", "version": "1.0.0", "period": "2014-01-01 to 2014-12-31", "url": "s3://somo/v1.0.0"}
+ABOUT = {"title": "A & B", "version": "1.0.0", "period": "2014-01-01 to 2014-12-31"}
 SECTION = Section(
     "figS3",
     "Skill <held back>, n = 2.",
