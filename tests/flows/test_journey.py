@@ -111,14 +111,11 @@ def test_a_rewritten_yearly_file_is_made_again(
     monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
     version = shutil.copytree(made[0] / "v1.0.0", tmp_path / "v1.0.0")
     file = version / "netcdf" / "Tiny_layer2_2004.nc"
-    whole = shutil.copy(file, tmp_path / "whole.nc").read_bytes()
-    damaged = whole[:-1] + bytes([whole[-1] ^ 1])
-    file.write_bytes(damaged)
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert manifest.rewritten_objects(str(version)) == ["netcdf/Tiny_layer2_2004.nc"]
     write_netcdf(runtime.load(TINY), str(version), client)
-    assert file.read_bytes() != damaged
-    with xr.open_dataset(file) as again, xr.open_dataset(tmp_path / "whole.nc") as before:
-        xr.testing.assert_equal(again, before)
+    assert file.read_bytes() == whole
 
 
 def test_second_run_does_nothing(made: tuple[Path, str], tiny_sources: Path) -> None:
