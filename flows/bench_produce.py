@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from flows import runtime
 from flows.ingest import ingest
@@ -78,10 +78,11 @@ def main(size: tuple[int, int] = FULL_SIZE, every: int = EVERY_TILE, tile: int =
         product, results = declare(root, size, tile), []
         write_sources(root, size)
         models = write_models(product, join(root, "models", "bench"))
-        with Workers(2) as client:
+        with runtime.cluster(product) as client:
             inputs = ingest(product, root, client)
         for workers in (1, 2):
-            with Workers(workers) as client:
+            chosen = product.cluster.model_copy(update={"workers": workers})
+            with runtime.cluster(product.model_copy(update={"cluster": chosen})) as client:
                 wanted = prepare(product, join(root, f"workers-{workers}"), inputs, models)
                 results.append(measure(wanted, every, workers, client))
         land = int(wanted.static["land"].sum())
@@ -117,6 +118,7 @@ def declare(root: str, size: tuple[int, int], tile: int) -> Product:
             "insitu": [{"name": "none", "url": join(root, "insitu")}],
             "targets": {"scaling": "none"},
             "training": {"members": MEMBERS},
+            "cluster": {"workers": 2, "memory_gb": 4},
             "chunks": {"tile_lat": tile, "tile_lon": tile, "lat": tile, "lon": tile} if tile else {},
         }
     )  # fmt: skip
@@ -180,24 +182,6 @@ def write_models(product: Product, url: str) -> str:
         dynamic = (*dynamic, upper_input(layer.name))
     write_ensemble(url, tuple(layer.name for layer in product.layers), MEMBERS, {})
     return url
-
-
-class Workers:
-    """Worker processes of one thread each, and a client of them."""
-
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
-
-    def __enter__(self) -> Client:
-        self.cluster = LocalCluster(
-            n_workers=self.workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit="4GB"
-        )
-        self.client = Client(self.cluster, set_as_default=False)
-        return self.client
-
-    def __exit__(self, *error: object) -> None:
-        self.client.close()
-        self.cluster.close()
 
 
 def timed_region(job: Job, work: Work) -> Timing:

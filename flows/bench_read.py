@@ -1,11 +1,13 @@
 """Benchmark of reading: a day's map, a cell's series and opening, from a local S3 server without credentials.
 
 The stores have the full European grid and 18 years; of the values only those that are read are there. Each read is
-made by a fresh process after its imports. Prints what `make bench` reports and writes `bench/read.json`.
+made by a fresh process after its imports; the web page, in Chromium, draws days whose chunks it has not read yet.
+Prints what `make bench` reports and writes `bench/read.json`.
 """
 
 import json
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from flows.access import open_bucket
@@ -24,11 +27,14 @@ from somo.core.grid import Grid
 from somo.core.inputs import Period, RegularGrid
 from somo.core.layout import Layout
 from somo.core.product import Product
-from somo.core.storage import join, put
+from somo.core.storage import join, put, zarr_store
 from somo.publish import netcdf, series, zarr
-from somo.publish.manifest import pointer
+from somo.publish.catalog import version_documents
+from somo.publish.manifest import describe, encode, list_objects, pointer
+from somo.publish.viewer import is_built, publish_viewer
 
-GOALS_MS = {"open": 150.0, "map": 100.0, "series": 150.0}
+PAGE = "map on the web page"
+GOALS_MS = {"open": 150.0, "map": 100.0, "series": 150.0, PAGE: 300.0}
 REPEATS = 7
 YEAR = 2012
 CELL = (200, 300)
@@ -80,8 +86,8 @@ def european(start: date = date(2003, 1, 1), end: date = date(2020, 12, 31)) -> 
     )
 
 
-def write_version(product: Product, root: str) -> str:
-    """Write what the reads need: one year for maps and files, one tile for series; returns the version's URL."""
+def write_version(product: Product, root: str) -> None:
+    """Write what the reads need: one year for maps and files, one tile for series, and the page."""
     declared = product.grid
     assert isinstance(declared, RegularGrid)
     grid = Grid.regular(declared.west, declared.east, declared.south, declared.north, declared.step_deg)
@@ -101,16 +107,18 @@ def write_version(product: Product, root: str) -> str:
     zarr.publish(join(version_url, zarr.STORE), small, maps)
     series.publish(product, version_url, 0)
     netcdf.publish_year(version_url, product, product.layers[0], YEAR)
-    put(join(root, "latest.json"), pointer(product.version, {}, {}, b""))
-    return version_url
+    put(join(root, "latest.json"), pointer(product.version, publish_viewer(root), {}, b""))
+    with xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), chunks=None) as store:
+        documents = version_documents(product, store, describe(version_url, list_objects(version_url)))
+    for name, document in documents.items():
+        put(join(version_url, name), encode(document))
 
 
 def _write(url: str, layout: Layout, block: int, tile: tuple[int, int], days: int) -> None:
     rows, columns = layout.cells(tile)
     some = layout.block_days(block, days)
     shape = (layout.layers, some.stop - some.start, rows.stop - rows.start, columns.stop - columns.start)
-    fields = {name: invented(shape, block) for name in zarr.FIELDS}
-    zarr.write_region(url, layout, block, tile, fields)
+    zarr.write_region(url, layout, block, tile, {zarr.FIELDS[0]: invented(shape, block)})
 
 
 def invented(shape: tuple[int, ...], seed: int) -> NDArray[np.int16]:
@@ -137,6 +145,29 @@ def _child(before: str, read: str) -> float:
     return float(done.stdout)
 
 
+def redraw(page_url: str) -> Reading | None:
+    """Time the page's drawing of a day, chunks and all; None without Chromium or without a page."""
+    browser = shutil.which("chromium")
+    if browser is None or not is_built():
+        console.print("the web page is left out: it needs Chromium (apt-get install chromium) and `make viewer`")
+        return None
+    from playwright.sync_api import sync_playwright
+
+    days = [f"{YEAR}-{month:02d}-15" for month in range(1, REPEATS + 2)]
+    times = []
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"]) as chromium,
+    ):
+        page = chromium.new_page(viewport={"width": 1280, "height": 800})
+        page.goto(f"{page_url}#date={days[0]}")
+        for day in days:
+            page.fill("#date", day)
+            page.wait_for_selector(f'body[data-shown="soil_moisture 0 {day}"]')
+            times.append(float(page.get_attribute("body", "data-draw-ms") or "nan"))
+    return Reading(PAGE, statistics.median(times[1:]), max(times[1:]))
+
+
 def main() -> dict[str, object]:
     """Run the benchmark, print what it found and write the JSON."""
     product = european()
@@ -146,6 +177,8 @@ def main() -> dict[str, object]:
         write_version(product, root)
         open_bucket(root)
         found = measure(root, product)
+        drawn = redraw(f"{server.endpoint}/{server.bucket}/europe/viewer/index.html")
+        found += [drawn] if drawn else []
     for reading in found:
         goal = GOALS_MS.get(reading.what)
         verdict = "" if goal is None else f" (goal {goal:.0f} ms: {'met' if reading.median_ms <= goal else 'missed'})"

@@ -111,7 +111,8 @@ app.add_typer(models.app, name="model")
 
 def make(path: Path, product: Product, root: str, start: str, until: str) -> None:
     """Run what is missing of a product, then summarise it."""
-
+    if STAGES.index(until) < STAGES.index(start):
+        raise ProductError(f"--from {start} --until {until}: {until} comes before {start}; swap them")
     stages = read_status(product, root)
     before = [stage.name for stage in stages[: STAGES.index(start)] if not stage.done]
     if before:

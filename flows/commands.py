@@ -37,7 +37,7 @@ def release(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make the product's version the one readers get as the latest, once every checksum and check holds.
+    """Release the product's version once every checksum and check holds; readers get the newest one as the latest.
 
     Example: `somo release demo/demo.toml --root demo/bucket`
     """
@@ -52,8 +52,8 @@ def release(
         return
     require_judged(declared, join(where, f"v{declared.version}"))
     with runtime.cluster(declared) as client:
-        make_current(declared, where, client)
-    typer.echo(f"released {declared.version}")
+        current = make_current(declared, where, client)
+    typer.echo(f"released {declared.version}; latest is {current}")
 
 
 def verify(

@@ -9,7 +9,9 @@ from typing import Any
 
 import yaml
 
+from flows.kubernetes import dask_cluster
 from flows.services import IMAGE, Place, Service, prometheus_settings, services, shared_environment
+from somo.core.settings import Cluster
 
 HOME = Path(__file__).parents[1]
 HEADER = "# Made by `python -m flows.containers` from flows/services.py; change that instead.\n"
@@ -171,18 +173,49 @@ def _ports(service: Service) -> list[dict[str, Any]]:
 
 
 def _network_policy() -> dict[str, Any]:
-    """Only pods of this service may open connections to them; people come in by `kubectl port-forward`."""
-    own = {"matchLabels": {"app.kubernetes.io/part-of": "somo"}}
-    spec = {"podSelector": own, "policyTypes": ["Ingress"], "ingress": [{"from": [{"podSelector": own}]}]}
+    """Only pods of the namespace, and the Dask operator, may open connections to its pods.
+
+    People come in by `kubectl port-forward`.
+    """
+    operator = {"matchLabels": {"kubernetes.io/metadata.name": "dask-operator"}}
+    allowed = [{"podSelector": {}}, {"namespaceSelector": operator}]
+    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": allowed}]}
     return _resource("networking.k8s.io/v1", "NetworkPolicy", "somo", spec=spec)
+
+
+def operator() -> list[dict[str, Any]]:
+    """The right of a service account to ask the Dask operator for clusters."""
+    own = ["daskclusters", "daskworkergroups", "daskworkergroups/scale", "daskautoscalers"]
+    rules = [
+        {"apiGroups": ["kubernetes.dask.org"], "resources": own, "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["pods", "pods/log", "services"], "verbs": ["get", "list", "watch"]},
+    ]
+    account = {"kind": "ServiceAccount", "name": "somo-dask"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "somo-dask"}
+    return [
+        _resource("v1", "ServiceAccount", "somo-dask"),
+        _resource("rbac.authorization.k8s.io/v1", "Role", "somo-dask", rules=rules),
+        _resource("rbac.authorization.k8s.io/v1", "RoleBinding", "somo-dask", subjects=[account], roleRef=role),
+    ]
+
+
+def asked_cluster() -> list[dict[str, Any]]:
+    """What a run asks the operator for in this place."""
+    storage = {name: value for name, value in shared_environment(PLACE).items() if name.startswith("AWS_")}
+    return [dask_cluster("somo", Cluster(memory_gb=PLACE.memory_gb), storage)]
 
 
 def documents() -> Mapping[Path, str]:
     """Every file of infra/ that is made here, with its text."""
-    resources = yaml.safe_dump_all(kubernetes(), sort_keys=False, width=120)
+    made = {
+        "compose.yaml": [compose()],
+        "k8s/services.yaml": kubernetes(),
+        "k8s/operator.yaml": operator(),
+        "k8s/daskcluster.yaml": asked_cluster(),
+    }
     return {
-        HOME / "infra" / "compose.yaml": HEADER + yaml.safe_dump(compose(), sort_keys=False, width=120),
-        HOME / "infra" / "k8s" / "services.yaml": HEADER + resources,
+        HOME / "infra" / name: HEADER + yaml.safe_dump_all(parts, sort_keys=False, width=120)
+        for name, parts in made.items()
     }
 
 

@@ -29,8 +29,8 @@ class ReleaseError(ValueError):
     """A version that cannot be released or withdrawn; the text says why and what to do."""
 
 
-def release(product: Product, root: str, client: Client) -> None:
-    """Make a validated version the current one.
+def release(product: Product, root: str, client: Client) -> str:
+    """Release a validated version; the newest released one is current. Returns that version.
 
     Every checksum and every check of the gate must hold. Then `latest.json` changes in one put, which is the release;
     a run that ends before that leaves the former version current.
@@ -49,7 +49,9 @@ def release(product: Product, root: str, client: Client) -> None:
     former = read_pointer(root)
     released = {product.version: today().isoformat(), **former.get("released", {})}
     manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **page}
-    point(product, root, former, product.version, manifests, released)
+    current = max(released, key=version_order)
+    point(product, root, former, current, manifests, released)
+    return current
 
 
 def follow(product: Product, root: str) -> None:

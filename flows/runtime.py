@@ -26,6 +26,7 @@ from distributed.system import MEMORY_LIMIT
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from flows.kubernetes import dask_cluster, gpu_workers
 from flows.services import WORKER_ENVIRONMENT
 from somo.core.product import Product, ProductError
 from somo.core.settings import Cluster
@@ -47,6 +48,7 @@ COMPARED_PACKAGES = (
 CONNECT_SECONDS = 30
 QUEUE_SECONDS = {"kubernetes": 3600, "slurm": 86400}
 """How long the first worker may take to get its turn on a shared machine."""
+STORAGE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ALLOW_HTTP")
 DAILY = "0 6 * * *"
 PREFECT_SETTINGS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
@@ -263,26 +265,18 @@ def _local(declared: Cluster) -> LocalCluster:
 
 
 def _kubernetes(declared: Cluster) -> DaskCluster:
-    """A DaskCluster of the operator: CPU workers scale with the work, GPU workers form a group of their own."""
+    """A cluster of the Dask operator: CPU workers scale with the work, GPU workers form a group of their own.
+
+    The operator's addresses are tcp://, so that this process may not insist on TLS; infra/k8s keeps others out.
+    """
     from dask_kubernetes.operator import KubeCluster
 
-    memory = {"memory": f"{declared.memory_gb:g}G", "cpu": "1"}
-    made = KubeCluster(
-        name="somo",
-        namespace=declared.namespace,
-        image=declared.image,
-        n_workers=1,
-        resources={"requests": memory, "limits": memory},
-        env=WORKER_ENVIRONMENT,
-    )
+    dask.config.set({"distributed.comm.require-encryption": False})
+    storage = inherited(*STORAGE_VARIABLES)
+    wanted = dask_cluster(f"somo-{uuid4().hex[:8]}", declared, storage)
+    made = KubeCluster(custom_cluster_spec=wanted, namespace=declared.namespace)
     if declared.gpu_workers:
-        made.add_worker_group(
-            name="gpu",
-            n_workers=declared.gpu_workers,
-            image=declared.image,
-            resources={"requests": memory, "limits": {**memory, "nvidia.com/gpu": "1"}},
-            worker_command=["dask-worker", "--nthreads=1", "--resources=GPU=1"],
-        )
+        made.add_worker_group("gpu", custom_spec=gpu_workers(declared, storage))
     made.adapt(minimum=1, maximum=max(declared.workers, 1))
     return made
 

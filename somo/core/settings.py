@@ -103,9 +103,9 @@ class Chunks(Declared):
 
     days: int | None = Field(default=None, ge=1)
     time: int | None = Field(default=None, ge=1)
-    lat: int = Field(default=60, ge=1)
+    lat: int = Field(default=120, ge=1)
     lon: int = Field(default=96, ge=1)
-    tile_lat: int = Field(default=60, ge=1)
+    tile_lat: int = Field(default=120, ge=1)
     tile_lon: int = Field(default=96, ge=1)
     read_factor: float = Field(default=4.0, ge=1)
 

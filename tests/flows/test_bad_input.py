@@ -134,6 +134,13 @@ def test_period_without_spinup(somo: Somo, sources: Path, declare: Callable[...,
     require_refused(said, tmp_path / "root", "2002")
 
 
+def test_the_last_stage_before_the_first(
+    somo: Somo, sources: Path, declare: Callable[..., Path], tmp_path: Path
+) -> None:
+    said = somo("run", declare(), "--root", tmp_path / "root", "--from", "train", "--until", "ingest")
+    require_refused(said, tmp_path / "root", "--from train", "ingest comes before train")
+
+
 def test_no_root(somo: Somo, sources: Path, declare: Callable[..., Path]) -> None:
     said = somo("status", declare())
     assert said.status == 1

@@ -8,7 +8,9 @@ import yaml
 from compose_spec import PyCompose
 
 from flows.containers import PLACE, documents, kubernetes
-from flows.services import IMAGE, services
+from flows.kubernetes import gpu_workers
+from flows.services import IMAGE, S3_SECRETS, services
+from somo.core.settings import Cluster
 
 INFRA = Path(__file__).parents[2] / "infra"
 KUBERNETES = "1.32"
@@ -38,7 +40,7 @@ def test_compose_file_is_what_the_compose_specification_allows() -> None:
         PyCompose.from_yaml(text.replace("healthcheck:", "healthcheckk:", 1))
 
 
-@pytest.mark.parametrize("name", ["services.yaml", "daskcluster.yaml"])
+@pytest.mark.parametrize("name", ["services.yaml", "operator.yaml", "daskcluster.yaml"])
 def test_kubernetes_resources_are_what_its_api_allows(name: str) -> None:
     for resource in yaml.safe_load_all((INFRA / "k8s" / name).read_text()):
         if resource["kind"] == "DaskCluster":
@@ -109,3 +111,24 @@ def test_the_image_is_pinned_and_runs_as_nobody() -> None:
     assert "requirements.lock" in text
     assert text.count("USER somo") == text.count("HEALTHCHECK") == 2
     assert ":latest" not in text
+
+
+def test_pods_of_the_operator_reach_the_object_store_without_a_key_written_down() -> None:
+    (asked,) = yaml.safe_load_all((INFRA / "k8s" / "daskcluster.yaml").read_text())
+    for part in ("scheduler", "worker"):
+        (container,) = asked["spec"][part]["spec"]["containers"]
+        variables = {entry["name"]: entry for entry in container["env"]}
+        assert variables["AWS_ENDPOINT_URL"]["value"] == PLACE.url("s3")
+        assert all(variables[name]["valueFrom"]["secretKeyRef"]["name"] == "somo" for name in S3_SECRETS)
+    assert container["args"][:3] == ["dask-worker", "--nthreads", "1"]
+
+
+def test_gpu_workers_hold_a_gpu_and_say_so() -> None:
+    made = gpu_workers(Cluster(gpu_workers=2, image="somo:cuda"), {})
+    (container,) = made["spec"]["containers"]
+    assert (made["replicas"], container["image"]) == (2, "somo:cuda")
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert container["args"][3:5] == ["--resources", "GPU=1"]
+    kubernetes_validate.validate(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gpu"}, "spec": made["spec"]}, KUBERNETES, strict=True
+    )

@@ -134,6 +134,12 @@ def test_releasing_again_changes_nothing(root, client):
     assert {p: p.read_bytes() for p in Path(root).rglob("*") if p.is_file()} == before
 
 
+def test_releasing_an_older_version_leaves_the_newest_current(root, client):
+    assert release.release(declared("1.1.0", **LAX), root, client) == "1.1.0"
+    assert release.release(declared("1.0.0", **LAX), root, client) == "1.1.0"
+    assert current(root)["version"] == "1.1.0"
+
+
 def test_failing_checks_are_all_named_and_nothing_is_released(root, client):
     before = current(root)
     with pytest.raises(ValidationError) as refused:

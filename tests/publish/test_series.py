@@ -57,11 +57,11 @@ def test_chunks_divide_the_tile_of_the_real_grid():
         made.product(
             grid={"kind": "regular", "west": -12, "east": 45, "south": 36, "north": 71.5, "step_deg": 0.1},
             sequence={"lookback": 365, "predict_last_n": 365},
-            chunks={"time": 5, "lat": 60, "lon": 96, "tile_lat": 60, "tile_lon": 96},
+            chunks={"time": 5},
         ),
         (355, 570),
     )
-    assert (layout.days, layout.chunk, layout.tile) == (2190, (2190, 6, 8), (60, 96))
+    assert (layout.days, layout.chunk, layout.tile) == (2190, (2190, 8, 8), (120, 96))
     assert layout.blocks(6575) == 4
 
 
