@@ -1,12 +1,17 @@
-"""`make bench`: how fast the networks learn and predict, how production scales, how readers read."""
+"""`make bench`: how fast forcing is read, networks learn and predict, how production scales, how readers read."""
 
 from typing import Annotated
 
 import typer
 
-from flows import bench_learn, bench_produce, bench_read
+from flows import bench_forcing, bench_learn, bench_produce, bench_read
 
-PARTS = {"learn": bench_learn.main, "produce": bench_produce.main, "read": bench_read.main}
+PARTS = {
+    "forcing": bench_forcing.main,
+    "learn": bench_learn.main,
+    "produce": bench_produce.main,
+    "read": bench_read.main,
+}
 
 
 def main(

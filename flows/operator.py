@@ -3,8 +3,9 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.resources import files
+from typing import Literal
 from uuid import UUID
 
 import httpx
@@ -17,10 +18,11 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
+from flows.publish import put_changed
 from flows.runtime import Progressed, dashboard_link, watching
 from flows.status import Stage, read_status, summary
 from somo.core.product import Product
-from somo.core.storage import exists, join, put
+from somo.core.storage import join, put
 
 EVERY_SECONDS = 5.0
 
@@ -38,10 +40,15 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
         with shown("the dashboard's link"):
             create_link_artifact(link, "Dask dashboard", key="dask-dashboard", description="What the workers do now")
     log.info("%s %s: to do %s", product.name, product.version, ", ".join(s.name for s in before if not s.done))
-    with watching(ProgressArtifacts()):
-        yield
+    try:
+        with watching(ProgressArtifacts()):
+            yield
+    except BaseException:
+        with suppress(OSError, ValueError):  # the store may be what failed
+            write_status_page(root, product, read_status(product, root), "failed")
+        raise
     after = read_status(product, root)
-    write_status_page(root, product, after)
+    write_status_page(root, product, after, "ended")
     if all(stage.done for stage in after):
         with shown("the summary"):
             text = _summary(product, root, before, after)
@@ -91,15 +98,14 @@ def _summary(product: Product, root: str, before: Sequence[Stage], after: Sequen
     return "\n".join([f"## {product.name} {product.version}", *head, *rows, "", "```", summary(product, root), "```"])
 
 
-def write_status_page(root: str, product: Product, stages: Sequence[Stage]) -> None:
-    """Put the status of a product, as JSON and as a page that shows it, beside the viewer."""
+def write_status_page(root: str, product: Product, stages: Sequence[Stage], run: Literal["ended", "failed"]) -> None:
+    """Put the status of a product after a run, as JSON and as a page that shows it, beside the viewer."""
     status = {
         "product": product.name,
         "version": product.version,
+        "run": run,
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "stages": [stage.as_dict() for stage in stages],
     }
     put(join(root, "viewer", "status.json"), json.dumps(status, indent=1).encode())
-    page = join(root, "viewer", "status.html")
-    if not exists(page):
-        put(page, (files("flows") / "status.html").read_bytes())
+    put_changed(join(root, "viewer", "status.html"), (files("flows") / "status.html").read_bytes())

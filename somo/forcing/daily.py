@@ -165,7 +165,7 @@ def read_raw(store: ReferenceStore, steps: slice, window: Window) -> list[tuple[
         stop = min(steps.stop, after)
         if first < stop:
             local = slice(first - before, stop - before, steps.step)
-            parts.append((np.asarray(store.array(group)[(local, *window)]), store.index["decoding"][group]))
+            parts.append((store.read(group, (local, *window)), store.index["decoding"][group]))
     return parts
 
 

@@ -1,9 +1,11 @@
 """A reference set opened once per process: chunk keys -> byte ranges of the source files, as a read-only Zarr store."""
 
+import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Iterable
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,24 @@ from somo.core.storage import join, read_bytes
 from somo.forcing.ranges import read_range
 from somo.forcing.reference_set import read_table
 from somo.forcing.sources import ForcingError
+
+GAP_BYTES, REQUEST_BYTES = 2**15, 2**23
+"""Chunks of a file no further apart are read by one request, up to this size."""
+
+
+class Run:
+    """Neighbouring chunks of one file, read by one request when the first of them is asked for."""
+
+    def __init__(self, path: str, fingerprint: str, start: int, stop: int) -> None:
+        self.path, self.fingerprint, self.start, self.stop = path, fingerprint, start, stop
+        self._reading: asyncio.Future[Any] | None = None
+
+    async def read(self, offset: int, size: int) -> Any:
+        """Bytes of one chunk."""
+        if self._reading is None:
+            whole = read_range(self.path, self.fingerprint, self.start, self.stop - self.start)
+            self._reading = asyncio.ensure_future(whole)
+        return (await self._reading)[offset - self.start : offset - self.start + size]
 
 
 class ReferenceStore(Store):
@@ -38,6 +58,7 @@ class ReferenceStore(Store):
         self.spans = _spans(self.index)
         self._arrays: dict[int, zarr.Array] = {}
         self._tables: dict[tuple[str, int], dict[str, np.ndarray]] = {}
+        self._runs: dict[tuple[str, int], Run] = {}
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return open_store, (self.url,)
@@ -58,6 +79,36 @@ class ReferenceStore(Store):
             self._arrays[group] = zarr.open_array(self, path=path, mode="r", zarr_format=2)
         return self._arrays[group]
 
+    def read(self, group: int, selection: tuple[slice, slice, slice]) -> np.ndarray:
+        """Raw values of a group; neighbouring chunks of a file cost one request."""
+        runs = self._plan(group, selection)
+        self._runs.update(runs)
+        try:
+            return np.asarray(self.array(group)[selection])
+        finally:
+            for chunk in runs:
+                self._runs.pop(chunk, None)
+
+    def _plan(self, group: int, selection: tuple[slice, slice, slice]) -> dict[tuple[str, int], Run]:
+        """Chunks that a selection needs, by file and offset, and the run that holds each."""
+        array = self.array(group)
+        numbers = (
+            np.unique(np.arange(*part.indices(length)) // chunk)
+            for part, length, chunk in zip(selection, array.shape, array.chunks, strict=True)
+        )
+        keys = [f"{group}/{self.index['variable']}/{'.'.join(map(str, chunk))}" for chunk in product(*numbers)]
+        found = ((self._place(key), key) for key in keys)
+        places = sorted((p[0], p[1], p[2], key) for p, key in found if p is not None and p[0] is not None)
+        runs: dict[tuple[str, int], Run] = {}
+        last: Run | None = None
+        for path, offset, size, key in places:
+            near = last is not None and last.path == path and offset - last.stop <= GAP_BYTES
+            if last is None or not near or offset + size - last.start > REQUEST_BYTES:
+                last = Run(path, self._fingerprint(key, path), offset, offset + size)
+            last.stop = max(last.stop, offset + size)
+            runs[path, offset] = last
+        return runs
+
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         if key in self.metadata:
             raw: Any = json.dumps(self.metadata[key]).encode()
@@ -65,7 +116,7 @@ class ReferenceStore(Store):
             return None
         else:
             path, offset, size, inline = place
-            raw = inline if path is None else await read_range(path, self._fingerprint(key, path), offset, size)
+            raw = inline if path is None else await self._read(key, path, offset, size)
         if isinstance(byte_range, RangeByteRequest):
             raw = raw[byte_range.start : byte_range.end]
         elif isinstance(byte_range, OffsetByteRequest):
@@ -73,6 +124,12 @@ class ReferenceStore(Store):
         elif byte_range is not None:
             raw = raw[-byte_range.suffix :]
         return prototype.buffer.from_bytes(raw)
+
+    async def _read(self, key: str, path: str, offset: int, size: int) -> Any:
+        run = self._runs.get((path, offset))
+        if run is not None:
+            return await run.read(offset, size)
+        return await read_range(path, self._fingerprint(key, path), offset, size)
 
     def _place(self, key: str) -> tuple[str | None, int, int, bytes | None] | None:
         """Path, offset and size of a chunk, or its bytes; None if it was never written."""

@@ -1,5 +1,6 @@
 """What a user gets wrong: one paragraph that names the thing and the remedy, and nothing half-written to see."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -120,6 +121,7 @@ def test_nan_in_the_forcing(somo: Somo, sources: Path, declare: Callable[..., Pa
         variable[:] = values
     said = somo("run", declare(), "--root", tmp_path / "root")
     require_refused(said, tmp_path / "root", "air_temperature", "2004-04-10")
+    assert json.loads((tmp_path / "root/viewer/status.json").read_bytes())["run"] == "failed"
 
 
 def test_unwritable_root(somo: Somo, sources: Path, declare: Callable[..., Path], tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -156,3 +158,28 @@ def test_schedules():
     assert rate_factor("one-cycle", 0.3) == pytest.approx(1.0)
     assert rate_factor("one-cycle", 0.65) == pytest.approx(0.5)
     assert rate_factor("constant", 0.5) == 1.0
+
+
+LARGE = """
+import resource, torch, numpy as np
+from somo.core.settings import Network, Sequence, Training
+from somo.learn.fit import Run, fit
+from somo.learn.samples import TrainingSet
+cells, days, inputs = 1500, 7305, 6
+y = torch.full((1, days, cells), torch.nan)
+y[0, 3650:4015] = torch.rand(365, cells)
+data = TrainingSet(
+    np.datetime64("2000-01-01"), tuple(f"d{i}" for i in range(inputs)), ("s",), ("layer1",), ("home",) * cells,
+    np.arange(cells), np.zeros(cells), np.zeros(cells),
+    torch.rand(days, cells, inputs), torch.rand(cells, 1), y,
+)
+training = Training(epochs=1, batch_size=256, held_back=0.0)
+fit(data, Run("layer1", 0, 0, np.arange(cells)), Network(hidden=128), Sequence(), training, torch.device("cpu"))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
+"""
+
+
+def test_twenty_years_of_a_region_train_in_four_gigabytes():
+    """1,500 cells with six inputs, in a process of its own whose memory is counted from its start."""
+    done = subprocess.run([sys.executable, "-c", LARGE], capture_output=True, text=True, check=True)
+    assert 0.5 < float(done.stdout) < 4.0, done.stdout
