@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from somo.forcing import store
 from somo.forcing.dataset import open_forcing, provisional_days, read_forcing, source_files
+from somo.forcing.ranges import read_range
 from somo.forcing.sources import ForcingError
 from somo.forcing.store import open_store
 
@@ -151,6 +153,28 @@ def test_source_files_of_some_days(sources, references, root):
 
 
 @pytest.mark.filterwarnings("ignore:.*fastparquet.*")
+@pytest.mark.parametrize("limit", [1, 2**12, 2**23])
+def test_neighbouring_chunks_of_a_file_are_read_by_one_request(sources, references, root, monkeypatch, limit):
+    sources.write(2003)
+    product = sources.product(end="2003-12-31")
+    found = references(product, root)
+    requests = []
+
+    async def counted(url, fingerprint, offset, size):
+        requests.append(size)
+        return await read_range(url, fingerprint, offset, size)
+
+    monkeypatch.setattr(store, "read_range", counted)
+    monkeypatch.setattr(store, "REQUEST_BYTES", limit)
+    values = open_forcing(product, "home", found)["air_temperature"].values
+    np.testing.assert_array_equal(values, sources.plain(2003))
+    blocks = len(open_forcing(product, "home", found)["air_temperature"].chunksizes["time"])
+    chunks = open_store(found["air_temperature"]).array(0).nchunks
+    assert len(requests) >= chunks if limit == 1 else len(requests) < chunks / 2
+    assert limit < 2**23 or len(requests) == blocks
+
+
+@pytest.mark.filterwarnings("ignore:The 'fastparquet' engine is deprecated")  # fsspec's own choice of engine
 def test_other_tools_open_a_reference_set_as_kerchunk_parquet(sources, references, root):
     sources.write(2003)
     product = sources.product(end="2003-12-31")
