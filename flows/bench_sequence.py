@@ -31,6 +31,8 @@ from somo.learn.ealstm import load, pick_device
 from somo.learn.fit import Run, fit, predict_blocks
 from somo.learn.samples import TrainingSet, Window, draw, read_training_set
 
+PROBE_STEPS = 10, 60
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -116,18 +118,23 @@ def budget(
 ) -> tuple[Training, float]:
     """Epochs that fit into the time, and the share of targets an epoch looks at if not even one epoch fits.
 
-    The time of a step is measured on an epoch of about ten steps.
+    The time of a step is what a longer run takes more than a shorter one, after one that warms up.
     """
     training = product.training.model_copy(update={"held_back": 0.0, "epochs": 1})
     whole = _steps(data, run, sequence, training.batch_size)
-    share = min(1.0, 10 / whole)
-    probe = thinned(data, run, sequence, share)
-    start = time.perf_counter()
-    fit(probe, run, product.network, sequence, training, device)
-    per_step = (time.perf_counter() - start) / _steps(probe, run, sequence, training.batch_size)
-    steps = max(1, int(seconds / per_step))
-    share = min(1.0, steps / whole)
-    return training.model_copy(update={"epochs": max(1, round(steps / whole))}), share
+
+    def taken(steps: int) -> tuple[int, float]:
+        probe = thinned(data, run, sequence, min(1.0, steps / whole))
+        several = training.model_copy(update={"epochs": max(1, round(steps / whole))})
+        start = time.perf_counter()
+        fit(probe, run, product.network, sequence, several, device)
+        return several.epochs * _steps(probe, run, sequence, training.batch_size), time.perf_counter() - start
+
+    taken(PROBE_STEPS[0])
+    (few, short), (many, long) = (taken(steps) for steps in PROBE_STEPS)
+    per_step = max(long - short, 1e-6) / max(many - few, 1)
+    steps = max(1, int((seconds - short) / per_step) + few)
+    return training.model_copy(update={"epochs": max(1, round(steps / whole))}), min(1.0, steps / whole)
 
 
 def thinned(data: TrainingSet, run: Run, sequence: SequenceSettings, share: float) -> TrainingSet:
@@ -153,7 +160,7 @@ def _score(y: NDArray[np.float32], y_hat: NDArray[np.float32]) -> tuple[float, f
     if known.sum() < 3:
         return np.nan, np.nan
     a, b = y[known].astype(float), y_hat[known].astype(float)
-    r = np.corrcoef(a, b)[0, 1] if b.std() > 0 else 0.0
+    r = np.corrcoef(a, b)[0, 1] if a.std() > 0 and b.std() > 0 else 0.0
     return r, float(np.std((b - b.mean()) - (a - a.mean())))
 
 
