@@ -4,9 +4,11 @@ import tempfile
 from pathlib import Path
 
 import h5netcdf
+import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
+from xarray.backends import H5NetCDFStore
 
 from somo.core.grid import Grid
 from somo.core.inputs import Layer, Period
@@ -84,24 +86,28 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
 def write_netcdf(ds: xr.Dataset, path: Path, layer: str) -> None:
     """Write one file, slab of days by slab of days; equal Datasets give equal bytes.
 
-    The file is laid out in the order of writing, so the slabs are fixed by the format and not by how `ds` is chunked.
+    The file is laid out in the order in which values leave HDF5's cache, so the slabs are fixed by the format and not
+    by how `ds` is chunked, and every variable is flushed in turn: left to the end, their order would be that of the
+    library's handles, which depends on what the process did before.
     """
     fields = [layer, f"{layer}_std"]
     small = ds.drop_vars(fields).reset_coords("depth").load()
-    small.to_netcdf(path, engine="h5netcdf", encoding=_encoding(small), unlimited_dims=["time"])
-    with h5netcdf.File(path, "a") as file:
-        file.resize_dimension("time", ds.sizes["time"])
+    with h5py.File(path, "w", track_order=True) as stored, h5netcdf.File(stored, "w") as file:
+        small.dump_to_store(H5NetCDFStore(file), encoding=_encoding(small), unlimited_dims=["time"])
         for name in ("lat", "lon"):
             file.variables[f"{name}_bnds"].attrs["units"] = ds[name].attrs["units"]
         for name in fields:
             _create_field(file, ds[name])
         for holder in (file, *file.variables.values()):
             _write_text(holder.attrs)
+        for name in file.variables:
+            stored[name].flush()
         for start in range(0, ds.sizes["time"], SLAB_DAYS):
             days = slice(start, start + SLAB_DAYS)
             for name in fields:
                 values = ds[name].isel(time=days).values
                 file.variables[name][days] = np.where(np.isnan(values), FILL, values).astype("float32")
+                stored[name].flush()
 
 
 def publish_year(version_url: str, product: Product, layer: Layer, year: int) -> str:
