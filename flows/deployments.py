@@ -15,6 +15,7 @@ from flows.status import summary
 from flows.today import today
 from somo.core.product import ProductError
 from somo.core.settings import Network, Training
+from somo.core.storage import join
 
 HOUR_S = 3600
 Settings = TypeVar("Settings", Training, Network)
@@ -92,12 +93,14 @@ def _changed(declared: Settings, given: Settings | None) -> Settings:
 
 @flow(name="release", flow_run_name=_title, timeout_seconds=HOUR_S, persist_result=False)
 def release(product: ProductFile, root: Root = "", version: Version | None = None) -> str:
-    """Make a validated version the one that readers get as the latest."""
+    """Release a validated version; readers get the newest released one as the latest."""
     from flows.release import release as make_current
+    from flows.validate import require_judged
 
     declared = runtime.load(product)
     chosen = declared.model_copy(update={"version": version or declared.version})
     where = runtime.root_of(declared, root)
+    require_judged(chosen, join(where, f"v{chosen.version}"))
     with runtime.cluster(chosen) as client:
         make_current(chosen, where, client)
     create_markdown_artifact(summary(chosen, where), key="release", description=f"Released {chosen.version}")

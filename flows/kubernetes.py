@@ -6,7 +6,8 @@ from typing import Any
 from flows.services import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
 from somo.core.settings import Cluster
 
-WORKER = "dask-worker --nthreads 1"
+WORKER = "dask worker --nthreads 1"
+SCHEDULER = ("dask", "scheduler", "--host", "0.0.0.0")
 IDLE_S = 3600
 """Pods of a run that died are taken down after this time."""
 
@@ -30,6 +31,7 @@ def dask_cluster(name: str, declared: Cluster, storage: Mapping[str, str]) -> di
         worker_command=WORKER,
         idle_timeout=IDLE_S,
     )
+    made["spec"]["scheduler"]["spec"]["containers"][0]["args"] = list(SCHEDULER)
     for part in ("scheduler", "worker"):
         _take_rights(made["spec"][part]["spec"])
     return made

@@ -43,8 +43,8 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
     try:
         with watching(ProgressArtifacts()):
             yield
-    except BaseException:
-        with suppress(OSError, ValueError):  # the store may be what failed
+    except Exception:
+        with suppress(Exception):  # the store may be what failed
             write_status_page(root, product, read_status(product, root), "failed")
         raise
     after = read_status(product, root)
@@ -105,7 +105,7 @@ def write_status_page(root: str, product: Product, stages: Sequence[Stage], run:
         "version": product.version,
         "run": run,
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "stages": [stage.as_dict() for stage in stages],
+        "stages": [{k: v for k, v in stage.as_dict().items() if k != "url"} for stage in stages],
     }
     put(join(root, "viewer", "status.json"), json.dumps(status, indent=1).encode())
     put_changed(join(root, "viewer", "status.html"), (files("flows") / "status.html").read_bytes())

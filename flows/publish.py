@@ -154,13 +154,17 @@ def put_changed(url: str, data: bytes) -> None:
         put(url, data)
 
 
-def _former_lineage(product: Product, root: str) -> dict[str, Any] | None:
-    """Lineage of the newest released version before this one."""
+def released_before(product: Product, root: str) -> str | None:
+    """The newest released version below the product's; None if there is none."""
     released = read_pointer(root).get("released", {})
     before = [v for v in released if version_order(v) < version_order(product.version)]
-    if not before:
+    return max(before, key=version_order, default=None)
+
+
+def _former_lineage(product: Product, root: str) -> dict[str, Any] | None:
+    if (before := released_before(product, root)) is None:
         return None
-    found: dict[str, Any] = json.loads(read_bytes(join(root, f"v{max(before, key=version_order)}", "lineage.json")))
+    found: dict[str, Any] = json.loads(read_bytes(join(root, f"v{before}", "lineage.json")))
     return found
 
 

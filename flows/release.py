@@ -4,7 +4,7 @@ from typing import Any
 
 from distributed import Client
 
-from flows.publish import BATCH, put_changed, write_catalog
+from flows.publish import BATCH, put_changed, released_before, write_catalog
 from flows.runtime import completed
 from flows.today import today
 from somo.core.product import Product
@@ -138,8 +138,6 @@ def require_checksums(version_url: str, client: Client) -> None:
 
 
 def require_checks(product: Product, root: str) -> None:
-    """Run the gate's checks, against the current version where that is another one."""
-    version_url = join(root, f"v{product.version}")
-    current = read_pointer(root).get("version", product.version)
-    previous = None if current == product.version else join(root, f"v{current}")
-    require_passed(run_checks(product, version_url, previous), version_url)
+    """Run the gate's checks, against the newest released version before this one."""
+    version_url, previous = join(root, f"v{product.version}"), released_before(product, root)
+    require_passed(run_checks(product, version_url, previous and join(root, f"v{previous}")), version_url)

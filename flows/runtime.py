@@ -333,8 +333,12 @@ def require_same_packages(client: Client) -> None:
 
 
 def dashboard_link(client: Client) -> str:
-    """URL of the cluster's dashboard, as an operator reaches it; empty where there is none."""
-    return os.environ.get("SOMO_DASHBOARD") or str(client.dashboard_link or "")
+    """URL of the cluster's dashboard, as an operator reaches it; empty where there is none.
+
+    `SOMO_DASHBOARD` is that of a scheduler which other processes have started.
+    """
+    known = os.environ.get("SOMO_DASHBOARD") if client.cluster is None else None
+    return known or str(client.dashboard_link or "")
 
 
 def packages() -> dict[str, str]:
@@ -342,7 +346,7 @@ def packages() -> dict[str, str]:
     found = {}
     for package in COMPARED_PACKAGES:
         try:
-            found[package] = version(package)
+            found[package] = version(package).split("+")[0]  # the same torch for CPU and for CUDA
         except PackageNotFoundError:
             found[package] = "absent"
     return found

@@ -18,8 +18,10 @@ from somo.forcing.ranges import read_range
 from somo.forcing.reference_set import read_table
 from somo.forcing.sources import ForcingError
 
-GAP_BYTES, REQUEST_BYTES = 2**15, 2**23
+GAP_BYTES, REQUEST_BYTES = 2**15, 2**21
 """Chunks of a file no further apart are read by one request, up to this size."""
+CHUNKS_AT_ONCE = 64
+"""So that several requests are under way where each holds many chunks."""
 
 
 class Run:
@@ -81,12 +83,15 @@ class ReferenceStore(Store):
 
     def read(self, group: int, selection: tuple[slice, slice, slice]) -> np.ndarray:
         """Raw values of a group; neighbouring chunks of a file cost one request."""
-        runs = self._plan(group, selection)
-        self._runs.update(runs)
+        planned = self._plan(group, selection)
+        chunks = list(planned)
+        self._runs.update(planned)
+        del planned  # a run is held by its chunks that have not been read yet
         try:
-            return np.asarray(self.array(group)[selection])
+            with zarr.config.set({"async.concurrency": CHUNKS_AT_ONCE}):
+                return np.asarray(self.array(group)[selection])
         finally:
-            for chunk in runs:
+            for chunk in chunks:
                 self._runs.pop(chunk, None)
 
     def _plan(self, group: int, selection: tuple[slice, slice, slice]) -> dict[tuple[str, int], Run]:
@@ -126,7 +131,7 @@ class ReferenceStore(Store):
         return prototype.buffer.from_bytes(raw)
 
     async def _read(self, key: str, path: str, offset: int, size: int) -> Any:
-        run = self._runs.get((path, offset))
+        run = self._runs.pop((path, offset), None)
         if run is not None:
             return await run.read(offset, size)
         return await read_range(path, self._fingerprint(key, path), offset, size)

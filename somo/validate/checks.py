@@ -54,14 +54,17 @@ class WithinRange:
 
 @dataclass(frozen=True)
 class NanFraction:
-    """At most this share of the days of cells that are land in any layer is missing, in every layer."""
+    """At most this share of the days of land cells is missing, in every layer.
+
+    Land is where any layer has a value, or where the models are said to apply: a cell may be missing throughout.
+    """
 
     most: float
 
     def run(self, published: Published) -> Result:
         soil = published.soil["soil_moisture"]
         count = soil.notnull().sum("time").compute()
-        land = (count > 0).any("depth")
+        land = (count > 0).any("depth") | (published.soil["applicability"] == 1).any("depth").compute()
         missing = 1 - count.where(land) / soil.sizes["time"]
         share = float(missing.mean()) if bool(land.any()) else 1.0
         text = f"{share:.5f} of {int(land.sum())} land cells' days is missing, allowed {self.most}"

@@ -106,7 +106,7 @@ def published_days(version_url: str) -> pd.DatetimeIndex:
 def _in_blocks(ds: xr.Dataset) -> xr.Dataset:
     """Dask arrays of whole maps: as many stored blocks of days together as make a task worth its while."""
     field = ds["soil_moisture"]
-    stored = field.encoding.get("shards") or field.encoding.get("chunks") or field.shape
+    stored = field.encoding.get("chunks") or field.shape
     days = stored[field.get_axis_num("time")]
     per_block = days * field[:, 0].size if field.sizes["time"] else 1
     return ds.chunk(depth=-1, time=days * max(1, BLOCK_VALUES // per_block), lat=-1, lon=-1)

@@ -1,5 +1,7 @@
 """Compose and Kubernetes run what the local stack runs."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import kubernetes_validate
@@ -120,7 +122,10 @@ def test_pods_of_the_operator_reach_the_object_store_without_a_key_written_down(
         variables = {entry["name"]: entry for entry in container["env"]}
         assert variables["AWS_ENDPOINT_URL"]["value"] == PLACE.url("s3")
         assert all(variables[name]["valueFrom"]["secretKeyRef"]["name"] == "somo" for name in S3_SECRETS)
-    assert container["args"][:3] == ["dask-worker", "--nthreads", "1"]
+        program, *arguments = container["args"][:2]
+        help_of = [Path(sys.executable).with_name(program), *arguments, "--help"]
+        assert subprocess.run(help_of, capture_output=True, check=False).returncode == 0
+    assert container["args"][:4] == ["dask", "worker", "--nthreads", "1"]
 
 
 def test_gpu_workers_hold_a_gpu_and_say_so() -> None:
@@ -128,7 +133,7 @@ def test_gpu_workers_hold_a_gpu_and_say_so() -> None:
     (container,) = made["spec"]["containers"]
     assert (made["replicas"], container["image"]) == (2, "somo:cuda")
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
-    assert container["args"][3:5] == ["--resources", "GPU=1"]
+    assert container["args"][4:6] == ["--resources", "GPU=1"]
     kubernetes_validate.validate(
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gpu"}, "spec": made["spec"]}, KUBERNETES, strict=True
     )

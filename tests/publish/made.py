@@ -85,6 +85,6 @@ def write_store(
             zarr.write_region(url, layout, block, tile, fields)
     status = np.zeros(days, "int8")
     status[days - provisional :] = attributes.PROVISIONAL
-    applicability = np.ones((layout.layers, *grid.shape), "int8")
+    applicability = np.isfinite(mean[:, 0]).astype("int8")
     zarr.publish(url, zarr.template(declared, grid, status, applicability), layout)
     return join(root, f"v{version}")

@@ -52,6 +52,11 @@ def punch_hole(truth):
     return truth
 
 
+def lose_tile(truth):
+    truth[:, :, TILE : 2 * TILE, 5:10] = np.nan
+    return truth
+
+
 def flood(truth):
     truth[0, 10, 5, 5] = 1.2
     return truth
@@ -78,6 +83,7 @@ def test_sound_version_passes(product, version):
         (shift_blocks, "block borders", "2015-05-16|2015-08-24"),
         (shift_year, "year ends", "2016-01-01 in layer3"),
         (punch_hole, "nan fraction", "layer2 at 47.25 N 6.75 E"),
+        (lose_tile, "nan fraction", "worst layer1 at"),
         (flood, "range", "1.2000"),
     ],
 )
