@@ -41,6 +41,7 @@ def release(
 
     Example: `somo release demo/demo.toml --root demo/bucket`
     """
+    from flows.release import as_made
     from flows.release import release as make_current
     from flows.release import withdraw as take_back
     from flows.validate import require_judged
@@ -50,9 +51,10 @@ def release(
     if withdraw is not None:
         typer.echo(f"latest is now {take_back(declared, where, withdraw.removeprefix('v'))}")
         return
-    require_judged(declared, join(where, f"v{declared.version}"))
+    made = as_made(declared, where, declared.version)
+    require_judged(made, join(where, f"v{made.version}"))
     with runtime.cluster(declared) as client:
-        current = make_current(declared, where, client)
+        current = make_current(made, where, client)
     typer.echo(f"released {declared.version}; latest is {current}")
 
 

@@ -94,12 +94,13 @@ def _changed(declared: Settings, given: Settings | None) -> Settings:
 @flow(name="release", flow_run_name=_title, timeout_seconds=HOUR_S, persist_result=False)
 def release(product: ProductFile, root: Root = "", version: Version | None = None) -> str:
     """Release a validated version; readers get the newest released one as the latest."""
+    from flows.release import as_made
     from flows.release import release as make_current
     from flows.validate import require_judged
 
     declared = runtime.load(product)
-    chosen = declared.model_copy(update={"version": version or declared.version})
     where = runtime.root_of(declared, root)
+    chosen = as_made(declared, where, version or declared.version)
     require_judged(chosen, join(where, f"v{chosen.version}"))
     with runtime.cluster(chosen) as client:
         make_current(chosen, where, client)

@@ -96,8 +96,8 @@ def lay_out_by_tile(product: Product, references: Mapping[str, str], client: Cli
         if cost.factor > product.chunks.read_factor and not exists(array.cube_url):
             todo[name] = array
             console.print(
-                f"{name}: a tile would cost {cost.factor:.0f} times its own bytes ({cost.read_bytes / 1e9:.1f} GB in "
-                f"{cost.requests} requests in all); laying it out by tile"
+                f"{name}: a tile would cost {cost.factor:.0f} times its own bytes ({cost.touched.bytes / 1e9:.1f} GB "
+                f"in {cost.touched.chunks} chunks in all); laying it out by tile"
             )
     slabs = {name: plan_slabs(array) for name, array in todo.items()}
     futures = [

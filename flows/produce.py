@@ -16,8 +16,9 @@ from somo.core.grid import Grid
 from somo.core.layout import Layout
 from somo.core.product import Product, content_hash
 from somo.core.storage import checksum, exists, filesystem, join, local_copy, patiently
-from somo.forcing.dataset import Inputs, open_forcing, provisional_days, source_files
+from somo.forcing.dataset import EPOCH, Inputs, daily_arrays, open_forcing, provisional_days, source_files
 from somo.forcing.static import open_static
+from somo.forcing.tiling import NOTHING, Touched, touched
 from somo.learn.checkpoint import Ensemble, read_ensemble
 from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes
@@ -248,12 +249,25 @@ def announce(wanted: Production, client: Client) -> None:
                 raise ProductionError(
                     f'prediction.precision = "bfloat16": worker {name} has no bfloat16 arithmetic; use "float32"'
                 )
-    spinup = product.sequence.spinup_days
-    numbers = sum(r.cells * (r.days.stop - r.days.start + spinup) for r in regions) * len(product.inputs)
+    reads = forcing_read(wanted)
     console.print(
-        f"produce: {len(regions)} regions on {len(workers)} workers; reads {4e-9 * numbers:.2f} GB of forcing, "
-        f"writes {2 * len(regions)} objects, needs {needed / 1e9:.2f} GB of memory per worker"
+        f"produce: {len(regions)} regions on {len(workers)} workers; reads {reads.bytes / 1e9:.2f} GB of forcing in "
+        f"{reads.chunks} chunks, writes {2 * len(regions)} objects, needs {needed / 1e9:.2f} GB of memory per worker"
     )
+
+
+def forcing_read(wanted: Production) -> Touched:
+    """Stored chunks of forcing that the missing regions are made from."""
+    product, sequence = wanted.product, wanted.product.sequence
+    arrays = daily_arrays(product, product.home, dict(wanted.job.references))
+    needed = {part for name in product.inputs for part in product.forcing[name].sum_of or (name,)}
+    total = NOTHING
+    for region in (work.region for work in wanted.work):
+        for array in (arrays[name] for name in needed):
+            first = (product.period.start - EPOCH).days - array.first_day
+            days = slice(first + region.days.start - sequence.spinup_days, first + region.days.stop - sequence.lag_days)
+            total += touched(array, days, (region.rows, region.columns))
+    return total
 
 
 def region_bytes(product: Product, ensemble: Ensemble, region: rg.Region) -> int:

@@ -1,5 +1,6 @@
 """Release a version that holds, follow it as it grows, or take it back: `latest.json` changes in one put."""
 
+import json
 from typing import Any
 
 from distributed import Client
@@ -24,6 +25,8 @@ from somo.publish.manifest import (
 from somo.publish.viewer import publish_viewer
 from somo.validate.checks import require_passed, run_checks
 
+RETRAINED = ("network", "training")
+
 
 class ReleaseError(ValueError):
     """A version that cannot be released or withdrawn; the text says why and what to do."""
@@ -41,7 +44,7 @@ def release(product: Product, root: str, client: Client) -> str:
         if the version is not complete, or an object is not what was published
     """
     version_url = join(root, f"v{product.version}")
-    require_complete(product, version_url)
+    require_complete(version_url)
     require_checksums(version_url, client)
     require_checks(product, root)
     digest = write_catalog(product, version_url, client)
@@ -116,7 +119,22 @@ def point(
     put_changed(join(root, CATALOG), catalog)
 
 
-def require_complete(product: Product, version_url: str) -> None:
+def as_made(product: Product, root: str, version: str) -> Product:
+    """A version's declaration: retraining may have changed its training and network, which its lineage tells.
+
+    Raises
+    ------
+    ReleaseError
+        if the version is not complete
+    """
+    version_url = join(root, f"v{version}")
+    require_complete(version_url)
+    made = json.loads(read_bytes(join(version_url, "lineage.json")))["configuration"]["declaration"]
+    tables = {name: type(getattr(product, name)).model_validate(made.get(name, {})) for name in RETRAINED}
+    return product.model_copy(update={"version": version, **tables})
+
+
+def require_complete(version_url: str) -> None:
     """Refuse a version that lacks what the stages write."""
     stages = {"collection.json": "publish", "manifest.json": "publish", "report/index.html": "validate"}
     for name, stage in stages.items():

@@ -48,6 +48,8 @@ COMPARED_PACKAGES = (
 CONNECT_SECONDS = 30
 QUEUE_SECONDS = {"kubernetes": 3600, "slurm": 86400}
 """How long the first worker may take to get its turn on a shared machine."""
+MEMORY_TOPIC = "worker-restart-memory"
+"""What a Dask nanny tells when it ends its worker for its memory."""
 STORAGE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ALLOW_HTTP")
 DAILY = "0 6 * * *"
 PREFECT_SETTINGS = {
@@ -245,7 +247,13 @@ def _local(declared: Cluster) -> LocalCluster:
     """One process of one thread per core; as many of them as there are GPUs advertise one."""
     workers = declared.workers or CPU_COUNT
     memory = min(int(declared.memory_gb * 1e9), MEMORY_LIMIT // workers)
-    dask.config.set({"distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT})
+    dask.config.set(
+        {
+            "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
+            # Its nanny starts a worker again. Dask would end the nanny of one that is just starting for a second time.
+            "distributed.deploy.lost-worker-timeout": "1 day",
+        }
+    )
     local = LocalCluster(
         n_workers=0,
         threads_per_worker=1,
@@ -366,7 +374,7 @@ def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
     Raises
     ------
     ClusterError
-        if the scheduler or too many workers are lost
+        if the scheduler or too many workers are lost, or workers run out of memory and nothing is completed between
     """
     pending = list(futures)
     if not pending:
@@ -377,24 +385,47 @@ def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
         console=console, disable=console.quiet,
     )  # fmt: skip
     started, done = time.monotonic(), 0
-    with bar:
+    with bar, _ended_for_memory(pending) as ended:
         task = bar.add_task(description, total=len(pending), rate="")
         try:
             for _, result in as_completed(pending, loop=pending[0].client.loop, with_results=True):
                 if isinstance(result, BaseException):
                     raise result
                 done += 1
+                ended.clear()
                 now = Progressed(description, done, len(pending), time.monotonic() - started)
                 bar.update(task, completed=done, rate=now.rate)
                 for watcher in _watchers.get():
                     watcher(now)
                 yield result
         except (distributed.KilledWorker, distributed.client.CancelledError) as error:
+            why = f"workers ran out of memory: {'; '.join(ended)}" if ended else str(error)
             raise ClusterError(
-                f"{description}: the cluster was lost after {done} of {len(pending)} ({error}); run again, finished "
+                f"{description}: the cluster was lost after {done} of {len(pending)} ({why}); run again, finished "
                 "work is kept. If a worker ran out of memory, raise [cluster] memory_gb or choose smaller tiles"
             ) from error
         finally:
             for future in pending:
                 if not future.done():
                     future.cancel()
+
+
+@contextmanager
+def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
+    """Workers that Dask ended for their memory, to be cleared when work is completed; too many cancel the work.
+
+    Dask fails a task that has ended so many workers, but tries all others in between: with thousands of them, for ever.
+    """
+    client, ended = futures[0].client, list[str]()
+    allowed = dask.config.get("distributed.scheduler.allowed-failures")
+
+    async def note(event: tuple[float, dict[str, Any]]) -> None:
+        ended.append(f"{event[1]['worker']} at {event[1]['rss'] / 1e9:.1f} GB")
+        if len(ended) > allowed:
+            await client.cancel(futures, asynchronous=True)
+
+    client.subscribe_topic(MEMORY_TOPIC, note)
+    try:
+        yield ended
+    finally:
+        client.unsubscribe_topic(MEMORY_TOPIC)

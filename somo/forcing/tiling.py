@@ -10,12 +10,31 @@ from somo.core.inputs import Source
 from somo.core.layout import Layout
 from somo.core.product import content_hash
 from somo.core.storage import join
-from somo.forcing.cube import Slab, slab_edges, slab_exists, write_slab
-from somo.forcing.daily import DailyArray, read_raw
+from somo.forcing.cube import Slab, open_cube, slab_edges, slab_exists, write_slab
+from somo.forcing.daily import DailyArray, Window, read_raw
 from somo.forcing.features import DAY_SECONDS, daily_steps
 from somo.forcing.store import ReferenceStore, open_store
 
 FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Touched:
+    """Stored chunks that a reading touches; neighbours in a file come with one request.
+
+    Attributes
+    ----------
+    bytes : decoded size of these chunks
+    """
+
+    chunks: int
+    bytes: int
+
+    def __add__(self, other: "Touched") -> "Touched":
+        return Touched(self.chunks + other.chunks, self.bytes + other.bytes)
+
+
+NOTHING = Touched(0, 0)
 
 
 @dataclass(frozen=True)
@@ -25,48 +44,55 @@ class ReadCost:
     Attributes
     ----------
     own_bytes : decoded bytes of the tiles themselves
-    read_bytes : decoded bytes of the chunks they touch
-    requests : chunks they touch
     """
 
-    name: str
     own_bytes: int
-    read_bytes: int
-    requests: int
+    touched: Touched
 
     @property
     def factor(self) -> float:
         """How many times its own bytes a tile costs."""
-        return self.read_bytes / self.own_bytes
+        return self.touched.bytes / self.own_bytes
 
 
 def read_cost(array: DailyArray, layout: Layout) -> ReadCost:
     """Cost of reading a variable tile by tile through its references."""
     store = open_store(array.url)
+    days = slice(0, array.n_days)
+    parts = (touched_in_references(array, days, layout.cells(tile)) for tile in layout.tiles())
     steps = daily_steps(array.source, store.index["step"])
-    read_bytes = requests = 0
-    for group, touched in enumerate(_touched_times(array, store)):
-        stored = store.array(group)
-        for tile in layout.tiles():
-            rows, columns = layout.cells(tile)
-            across = _chunks_across(array.rows[rows], stored.chunks[1]) * _chunks_across(
-                array.columns[columns], stored.chunks[2]
-            )
-            requests += touched * across
-            read_bytes += touched * across * math.prod(stored.chunks) * stored.dtype.itemsize
     own = math.prod(array.shape) * store.array(0).dtype.itemsize * steps.count
-    return ReadCost(array.name, own, read_bytes, requests)
+    return ReadCost(own, sum(parts, NOTHING))
 
 
-def _touched_times(array: DailyArray, store: ReferenceStore) -> list[int]:
-    """Chunks along time, per group, that hold a step of the array's days."""
-    wanted = array.steps(store, daily_steps(array.source, store.index["step"]), 0, array.n_days)
+def touched(array: DailyArray, days: slice, window: Window) -> Touched:
+    """What reading some days of a tile touches, in the cube if there is one."""
+    cube = open_cube(array.cube_url)
+    first, stop = array.first_day + days.start, array.first_day + days.stop
+    if cube is None or not cube.covers(first, stop):
+        return touched_in_references(array, days, window)
+    cells = math.prod(part.stop - part.start for part in window)
+    slabs = [slab for slab in cube.slabs if slab.first_day < stop and slab.first_day + slab.n_days > first]
+    itemsize = open_store(array.url).array(0).dtype.itemsize
+    return Touched(len(slabs), sum(slab.n_days for slab in slabs) * cells * itemsize)
+
+
+def touched_in_references(array: DailyArray, days: slice, window: Window) -> Touched:
+    """What reading some days of a tile from the source files touches."""
+    store = open_store(array.url)
+    wanted = array.steps(store, daily_steps(array.source, store.index["step"]), days.start, days.stop)
     numbers = np.arange(wanted.start, wanted.stop, wanted.step)
-    counts = []
+    total = NOTHING
     for group, (before, after) in enumerate(store.spans):
+        stored = store.array(group)
         inside = numbers[(numbers >= before) & (numbers < after)] - before
-        counts.append(len(np.unique(inside // store.array(group).chunks[0])))
-    return counts
+        across = (
+            _chunks_across(indices[part], chunk)
+            for indices, part, chunk in zip((array.rows, array.columns), window, stored.chunks[1:], strict=True)
+        )
+        chunks = len(np.unique(inside // stored.chunks[0])) * math.prod(across)
+        total += Touched(chunks, chunks * math.prod(stored.chunks) * stored.dtype.itemsize)
+    return total
 
 
 def _chunks_across(indices: Sequence[int], chunk: int) -> int:

@@ -22,11 +22,12 @@ from distributed import Client, LocalCluster
 
 from flows import produce as stage
 from flows.ingest import ingest
-from flows.runtime import ClusterError
+from flows.runtime import ClusterError, cluster
+from somo.core.settings import Cluster
 from somo.core.storage import StorageError
 from tests.flows import killed_runs
+from tests.flows.disturbed_region import hungry_region, slow_region
 from tests.flows.fault_proxy import FaultProxy
-from tests.flows.slow_region import slow_region
 from tests.predict import made
 
 pytestmark = [
@@ -234,16 +235,33 @@ def copy(s3, source, target):
         fs.copy(path, path.replace(source.removeprefix("s3://"), target.removeprefix("s3://")))
 
 
-def test_a_bucket_that_may_only_be_read(s3, case, monkeypatch, client):
+def test_a_bucket_that_may_only_be_read(s3, case, undisturbed, monkeypatch, client):
+    root = f"s3://{s3.bucket}/{uuid4().hex[:12]}"
     for name, value in s3.environment("reader").items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
     try:
         with pytest.raises(StorageError, match=r"s3://somo/.*cannot be written.*check permissions"):
-            case.produce("s3://somo/read-only", client)
+            case.produce(root, client)
     finally:
         monkeypatch.undo()
         s3fs.S3FileSystem.clear_instance_cache()
+    case.produce(root, client)
+    assert objects(s3, root) == undisturbed
+
+
+def test_a_worker_without_memory_enough(s3, case, undisturbed, processes, monkeypatch):
+    root = new_root()
+    small = case.product.model_copy(update={"cluster": Cluster(workers=1, memory_gb=1.0)})
+    with monkeypatch.context() as patched, cluster(small) as client:
+        patched.setattr(stage, "produce_region", hungry_region)
+        with pytest.raises(
+            ClusterError, match=r"lost after 0 of 15 \(workers ran out of memory: (\S+ at [\d.]+ GB; ){3}"
+        ):
+            case.produce(root, client)
+    assert "v1.0.0/soil_moisture.zarr/zarr.json" not in objects(s3, root)
+    case.produce(root, processes)
+    assert objects(s3, root) == undisturbed
 
 
 def test_credentials_that_are_no_longer_valid(s3, case, undisturbed, monkeypatch, client):

@@ -1,6 +1,7 @@
 """The lazy Dataset: days, grid, missing values, provisional days, source files."""
 
 import datetime as dt
+import math
 import pickle
 import time
 
@@ -10,10 +11,12 @@ import pytest
 import xarray as xr
 
 from somo.forcing import store
-from somo.forcing.dataset import open_forcing, provisional_days, read_forcing, source_files
+from somo.forcing.dataset import daily_arrays, open_forcing, provisional_days, read_forcing, source_files
 from somo.forcing.ranges import read_range
 from somo.forcing.sources import ForcingError
 from somo.forcing.store import open_store
+from somo.forcing.tiling import Touched, touched
+from tests.forcing.conftest import PACKED
 
 GRID = {"kind": "regular", "west": 7.1, "east": 7.4, "south": 47.7, "north": 48.0, "step_deg": 0.1}
 
@@ -172,6 +175,28 @@ def test_neighbouring_chunks_of_a_file_are_read_by_one_request(sources, referenc
     chunks = open_store(found["air_temperature"]).array(0).nchunks
     assert len(requests) >= chunks if limit == 1 else len(requests) < chunks / 2
     assert limit < 2**23 or len(requests) == blocks
+
+
+@pytest.mark.filterwarnings("ignore:.*fastparquet.*")
+@pytest.mark.parametrize("chunks", [(1, 4, 5), (61, 2, 2), (7, 3, 1)])
+def test_what_a_tile_will_read_is_known_before(sources, references, root, monkeypatch, chunks):
+    for year in (2003, 2004):
+        sources.write(year, encoding={**PACKED, "chunksizes": chunks})
+    product = sources.product()
+    found = references(product, root)
+    requests = []
+
+    async def counted(url, fingerprint, offset, size):
+        requests.append(size)
+        return await read_range(url, fingerprint, offset, size)
+
+    monkeypatch.setattr(store, "read_range", counted)
+    monkeypatch.setattr(store, "REQUEST_BYTES", 1)
+    array = daily_arrays(product, "home", found)["air_temperature"]
+    days, window = slice(300, 500), (slice(1, 3), slice(2, 4))
+    assert array[days, *window].shape == (200, 2, 2)
+    told = touched(array, days, window)
+    assert told == Touched(len(requests), len(requests) * math.prod(chunks) * 2)
 
 
 @pytest.mark.filterwarnings("ignore:The 'fastparquet' engine is deprecated")  # fsspec's own choice of engine

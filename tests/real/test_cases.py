@@ -1,5 +1,6 @@
-"""The three real cases with one member a layer: skill at cells held back from training, and a map without holes."""
+"""The three real cases with one member a layer: skill at cells held back, a map without holes, the report's figures."""
 
+import json
 import os
 import re
 import subprocess
@@ -27,18 +28,22 @@ class Case:
     cells : that have forcing, all of which are predicted
     pearson_r : per layer, least median over held-back cells
     ubrmsd : per layer, largest median over held-back cells, m3 m-3
+    transfer : least median pearson_r of the first layer in a region that was not learnt from
+    deeper_is_longer : whether every layer remembers longer than the one above
     """
 
     name: str
     cells: int
     pearson_r: dict[str, float]
     ubrmsd: dict[str, float] = field(default_factory=dict)
+    transfer: float = 0.0
+    deeper_is_longer: bool = False
 
 
 CASES = (
-    Case("us-grid", 412, {"layer1": 0.77}, {"layer1": 0.037}),
+    Case("us-grid", 412, {"layer1": 0.77}, {"layer1": 0.037}, transfer=0.5),
     Case("us-stations", 133, {"layer1": 0.78, "layer2": 0.67, "layer3": 0.62}),
-    Case("eu-basins", 6, {"layer1": 0.88, "layer2": 0.88, "layer3": 0.88}),
+    Case("eu-basins", 6, dict.fromkeys(("layer1", "layer2", "layer3"), 0.88), transfer=0.85, deeper_is_longer=True),
 )
 
 
@@ -54,16 +59,16 @@ def cases_folder(request: pytest.FixtureRequest) -> Path:
 
 @dataclass(frozen=True)
 class Made:
-    """A case after `somo run`: out-of-fold predictions and the published store."""
+    """A case after `somo run`: out-of-fold predictions and the published version."""
 
     case: Case
     crossval: pd.DataFrame
-    store: Path
+    version: Path
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
 def made(request: pytest.FixtureRequest, cases_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """One case, run with one member up to the store."""
+    """One case, run with one member from its files to its report."""
     case: Case = request.param
     folder = tmp_path_factory.mktemp(case.name)
     declaration = folder / f"{case.name}.toml"
@@ -71,13 +76,13 @@ def made(request: pytest.FixtureRequest, cases_folder: Path, tmp_path_factory: p
     declaration.write_text(shortened(text, {"members": 1, "fold_members": 1}))
     somo = Path(sys.executable).with_name("somo")
     done = subprocess.run(
-        [somo, "run", declaration, "--root", folder / "root", "--until", "produce", "-q"],
+        [somo, "run", declaration, "--root", folder / "root", "-q"],
         env={**os.environ, "SOMO_REAL": str(cases_folder), "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, check=False, timeout=1700,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     [table] = (folder / "root" / "models").glob("*/crossval.parquet")
-    return Made(case, pd.read_parquet(table), folder / "root" / "v1.0.0" / "soil_moisture.zarr")
+    return Made(case, pd.read_parquet(table), folder / "root" / "v1.0.0")
 
 
 def shortened(text: str, values: dict[str, int]) -> str:
@@ -109,10 +114,23 @@ def test_network_predicts_cells_it_has_not_seen(made: Made) -> None:
 
 
 def test_every_cell_with_forcing_is_predicted(made: Made) -> None:
-    with xr.open_zarr(made.store, chunks=None) as store:
+    with xr.open_zarr(made.version / "soil_moisture.zarr", chunks=None) as store:
         mean = store["soil_moisture"].transpose("depth", "time", "lat", "lon").values
     filled = np.isfinite(mean)
     land = filled.any(axis=(0, 1))
     assert land.sum() == made.case.cells
     assert filled[..., land].all()
     assert len(made.case.pearson_r) == mean.shape[0]
+
+
+def test_figures_of_the_paper_say_what_is_known(made: Made) -> None:
+    report = json.loads((made.version / "report" / "report.json").read_bytes())
+    found = {section["name"]: section for section in report["sections"]}
+    assert set(found) >= {"fig2", "fig3", "fig4", "figS2", "figS3", "figS4"}
+    memory, drops, transfer = found["fig3"]["memory_days"], found["figS2"]["r_drop"], found["fig4"]["network"]
+    print(f"{made.case.name}: memory {memory}, r lost {drops}, transfer {transfer['layer1']['pearson_r']:.2f}")
+    days = [memory[layer] for layer in made.case.pearson_r]
+    assert min(days) > 1
+    assert days == sorted(days) or not made.case.deeper_is_longer
+    assert all(drop["precipitation"] > 0.05 for drop in drops.values())
+    assert transfer["layer1"]["pearson_r"] > made.case.transfer

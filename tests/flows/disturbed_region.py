@@ -1,10 +1,12 @@
-"""A region that says when a worker is in the middle of it, for tests that kill the worker then."""
+"""Regions during which a test disturbs the worker."""
 
 import os
 import time
 from pathlib import Path
 
 from flows.region import Job, Work, produce_region
+
+MORE_THAN_THE_WORKER_HAS = 4_000_000_000
 
 
 def slow_region(job: Job, work: Work, marks: str) -> int:
@@ -15,3 +17,12 @@ def slow_region(job: Job, work: Work, marks: str) -> int:
     result = produce_region(job, work)
     mark.unlink(missing_ok=True)
     return result
+
+
+def hungry_region(_job: Job, _work: Work) -> int:
+    """Take ever more memory, as a region larger than announced would, until the worker is ended for it."""
+    held = []
+    for _ in range(MORE_THAN_THE_WORKER_HAS // 10_000_000):
+        held.append(bytearray(os.urandom(10)) * 1_000_000)
+        time.sleep(0.005)
+    return len(held)
