@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from somo.core.inputs import Source
 from somo.core.product import content_hash
 from somo.core.variables import FORCING
+from somo.forcing.chunks import ReferenceSet, open_references
 from somo.forcing.cube import Cube, cube_url, open_cube
 from somo.forcing.features import DAY_SECONDS, DailySteps, daily_steps, to_daily
 from somo.forcing.sources import ForcingError
-from somo.forcing.store import ReferenceStore, open_store
 from somo.forcing.units import suggest_units, to_canonical
 
 READ_BYTES = 2**28
@@ -84,11 +84,11 @@ class DailyArray:
         row, column = np.array(self.rows[slice(*rows)]), np.array(self.columns[slice(*columns)])
         window = slice(row.min(), row.max() + 1), slice(column.min(), column.max() + 1)
         values = self.unconverted(start, stop, window)
-        return values[:, row - window[0].start][:, :, column - window[1].start]
+        return values[:, _steady(row - window[0].start)][:, :, _steady(column - window[1].start)]
 
     def unconverted(self, start: int, stop: int, window: Window) -> NDArray[np.float32]:
         """Decoded daily values in the source's units, in the files' rows and columns; memory stays bounded."""
-        store = open_store(self.url)
+        store = open_references(self.url)
         steps = daily_steps(self.source, store.index["step"])
         cells = (window[0].stop - window[0].start) * (window[1].stop - window[1].start)
         days = max(1, READ_BYTES // (4 * cells * steps.count))
@@ -98,7 +98,7 @@ class DailyArray:
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def steps(self, store: ReferenceStore, steps: DailySteps, start: int, stop: int) -> slice:
+    def steps(self, store: ReferenceSet, steps: DailySteps, start: int, stop: int) -> slice:
         """Numbers of the steps that make days `start`..`stop` of this array."""
         origin = step_of(store.index, self.first_day * DAY_SECONDS)
         per_day = DAY_SECONDS // store.index["step"]
@@ -121,7 +121,7 @@ class DailyArray:
         bad = np.argwhere((values < quantity.valid_min) | (values > quantity.valid_max))[0]
         better = suggest_units(self.name, self.source, low, high)
         remedy = f"are the file's units {better!r}?" if better else "correct the units or replace the file"
-        index = open_store(self.url).index
+        index = open_references(self.url).index
         lat, lon = index["lat"][self.rows[row + bad[1]]], index["lon"][self.columns[column + bad[2]]]
         day = np.datetime64(int(self.first_day + start + bad[0]), "D")
         raise ForcingError(
@@ -129,6 +129,12 @@ class DailyArray:
             f"at {lat:g} N, {lon:g} E, outside {quantity.valid_min:g}..{quantity.valid_max:g}; forcing.{self.name} "
             f"declares {self.source.units!r}: {remedy}"
         )
+
+
+def _steady(indices: NDArray[np.int64]) -> NDArray[np.int64] | slice:
+    """Indices as a slice, which copies nothing, where they follow one another."""
+    first = int(indices[0])
+    return slice(first, first + len(indices)) if (np.diff(indices) == 1).all() else indices
 
 
 def _bounds(key: slice, n: int) -> tuple[int, int]:
@@ -151,13 +157,13 @@ def file_of(index: Mapping[str, Any], day: int) -> str:
     return str([f[0] for f in index["files"] if f[3] // DAY_SECONDS <= day][-1])
 
 
-def read_steps(store: ReferenceStore, steps: slice, window: Window) -> NDArray[np.float32]:
+def read_steps(store: ReferenceSet, steps: slice, window: Window) -> NDArray[np.float32]:
     """Decoded steps [step, row, column] of a reference set, joined over its groups."""
     parts = [decode(raw, attrs) for raw, attrs in read_raw(store, steps, window)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def read_raw(store: ReferenceStore, steps: slice, window: Window) -> list[tuple[NDArray[Any], dict[str, Any]]]:
+def read_raw(store: ReferenceSet, steps: slice, window: Window) -> list[tuple[NDArray[Any], dict[str, Any]]]:
     """Stored numbers and decoding attributes of steps, one part a group of files."""
     parts = []
     for group, (before, after) in enumerate(store.spans):

@@ -15,14 +15,14 @@ from somo.core.inputs import Source
 from somo.core.product import Product
 from somo.core.variables import FORCING
 from somo.forcing.cells import domain_grid, match_grid
+from somo.forcing.chunks import ReferenceSet, open_references
 from somo.forcing.daily import DailyArray
 from somo.forcing.features import DAY_SECONDS, daily_steps
 from somo.forcing.sources import ForcingError, declares, needed_days
-from somo.forcing.store import ReferenceStore, open_store
 from somo.forcing.tiling import files_of
 
 BLOCK_DAYS = 61
-BLOCK_BYTES = 2**24
+BLOCK_BYTES = 2**26
 EPOCH = dt.date(1970, 1, 1)
 
 
@@ -62,7 +62,7 @@ def open_forcing(product: Product, domain: str, references: Mapping[str, str]) -
 
 def daily_arrays(product: Product, domain: str, references: Mapping[str, str]) -> dict[str, DailyArray]:
     """The variables read from files, on the cells of a domain and the days they all cover."""
-    stores = {name: open_store(references[name]) for name in product.sources}
+    stores = {name: open_references(references[name]) for name in product.sources}
     for name, store in stores.items():
         _require_declared(name, product.sources[name], domain, store)
     first, last = covered_days(product, stores)
@@ -79,7 +79,7 @@ def daily_arrays(product: Product, domain: str, references: Mapping[str, str]) -
 
 def open_grid(product: Product, domain: str, references: Mapping[str, str]) -> Grid:
     """The cells of a domain, as declared or from the coordinates of its first forcing variable."""
-    return domain_grid(product, domain, open_store(references[next(iter(product.sources))]).index)
+    return domain_grid(product, domain, open_references(references[next(iter(product.sources))]).index)
 
 
 def block_days(cells: int) -> int:
@@ -95,7 +95,7 @@ def _lazy(array: DailyArray) -> da.Array:
 _EMPTY: NDArray[np.float32] = np.empty((0, 0, 0), "float32")
 
 
-def _require_declared(name: str, source: Source, domain: str, store: ReferenceStore) -> None:
+def _require_declared(name: str, source: Source, domain: str, store: ReferenceSet) -> None:
     for url in store.fingerprints:
         if not declares(source, domain, url):
             raise ForcingError(
@@ -104,7 +104,7 @@ def _require_declared(name: str, source: Source, domain: str, store: ReferenceSt
             )
 
 
-def covered_days(product: Product, stores: Mapping[str, ReferenceStore]) -> tuple[int, int]:
+def covered_days(product: Product, stores: Mapping[str, ReferenceSet]) -> tuple[int, int]:
     """First and last day, counted from 1970-01-01, that a product needs and every variable has.
 
     Raises
@@ -146,7 +146,7 @@ def _day(number: int) -> np.datetime64:
     return np.datetime64(int(number), "D")
 
 
-def whole_days(source: Source, store: ReferenceStore) -> tuple[int, int]:
+def whole_days(source: Source, store: ReferenceSet) -> tuple[int, int]:
     """First and last day, counted from 1970-01-01, whose steps are all there."""
     step, files = store.index["step"], store.index["files"]
     start, end = files[0][3], files[-1][3] + (files[-1][4] - 1) * step
@@ -163,7 +163,11 @@ def source_files(
     """URL and fingerprint of every source file that the forcing of the days `first`..`last` is made from."""
     days = (first - EPOCH).days, (last - EPOCH).days + 1
     return sorted(
-        {f for name, source in product.sources.items() for f in files_of(source, open_store(references[name]), *days)}
+        {
+            f
+            for name, source in product.sources.items()
+            for f in files_of(source, open_references(references[name]), *days)
+        }
     )
 
 
@@ -175,8 +179,8 @@ def provisional_days(product: Product, references: Mapping[str, str]) -> NDArray
     """
     found: set[int] = set()
     for name, source in product.sources.items():
-        index = open_store(references[name]).index
-        first, last = whole_days(source, open_store(references[name]))
+        index = open_references(references[name]).index
+        first, last = whole_days(source, open_references(references[name]))
         recent = range(last + 1 - (source.provisional_days or 0), last + 1)
         marked = (_days_of(source, index["step"], start, count) for start, count in index["provisional"])
         found |= {day for days in (recent, *marked) for day in days if first <= day <= last}

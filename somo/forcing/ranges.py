@@ -12,7 +12,7 @@ from somo.core.storage import fingerprint, version_of
 from somo.forcing.sources import ForcingError
 
 
-async def read_range(url: str, expected: str, offset: int, size: int) -> Any:
+def read_range(url: str, expected: str, offset: int, size: int) -> Any:
     """`size` bytes at `offset` of a file that still has the fingerprint `expected`.
 
     Raises
@@ -25,7 +25,7 @@ async def read_range(url: str, expected: str, offset: int, size: int) -> Any:
         if isinstance(fs, LocalFileSystem):
             data = _local(url, expected, path, offset, size)
         elif on_s3(url):
-            data = await _s3(url, expected, offset, size)
+            data = _s3(url, expected, offset, size)
         else:
             _require_same(url, expected, fingerprint(url))
             data = fs.cat_file(path, start=offset, end=offset + size)
@@ -51,12 +51,11 @@ def _local(url: str, expected: str, path: str, offset: int, size: int) -> bytes:
         return file.read(size)
 
 
-async def _s3(url: str, expected: str, offset: int, size: int) -> Any:
+def _s3(url: str, expected: str, offset: int, size: int) -> Any:
     """One conditional GET: the server itself compares the version."""
     store, key = place(url)
     try:
-        result = await obstore.get_async(store, key, options=conditions(expected, offset, size))
-        return memoryview(await result.bytes_async())
+        return memoryview(obstore.get(store, key, options=conditions(expected, offset, size)).bytes())
     except PreconditionError:
         _require_same(url, expected, fingerprint(url))
         raise

@@ -10,10 +10,10 @@ from somo.core.inputs import Source
 from somo.core.layout import Layout
 from somo.core.product import content_hash
 from somo.core.storage import join
+from somo.forcing.chunks import ReferenceSet, open_references
 from somo.forcing.cube import Slab, open_cube, slab_edges, slab_exists, write_slab
 from somo.forcing.daily import DailyArray, Window, read_raw
 from somo.forcing.features import DAY_SECONDS, daily_steps
-from somo.forcing.store import ReferenceStore, open_store
 
 FORMAT = 1
 
@@ -57,7 +57,7 @@ class ReadCost:
 
 def read_cost(array: DailyArray, layout: Layout) -> ReadCost:
     """Cost of reading a variable tile by tile through its references."""
-    store = open_store(array.url)
+    store = open_references(array.url)
     days = slice(0, array.n_days)
     parts = (touched_in_references(array, days, layout.cells(tile)) for tile in layout.tiles())
     steps = daily_steps(array.source, store.index["step"])
@@ -73,13 +73,13 @@ def touched(array: DailyArray, days: slice, window: Window) -> Touched:
         return touched_in_references(array, days, window)
     cells = math.prod(part.stop - part.start for part in window)
     slabs = [slab for slab in cube.slabs if slab.first_day < stop and slab.first_day + slab.n_days > first]
-    itemsize = open_store(array.url).array(0).dtype.itemsize
+    itemsize = open_references(array.url).array(0).dtype.itemsize
     return Touched(len(slabs), sum(slab.n_days for slab in slabs) * cells * itemsize)
 
 
 def touched_in_references(array: DailyArray, days: slice, window: Window) -> Touched:
     """What reading some days of a tile from the source files touches."""
-    store = open_store(array.url)
+    store = open_references(array.url)
     wanted = array.steps(store, daily_steps(array.source, store.index["step"]), days.start, days.stop)
     numbers = np.arange(wanted.start, wanted.stop, wanted.step)
     total = NOTHING
@@ -101,7 +101,7 @@ def _chunks_across(indices: Sequence[int], chunk: int) -> int:
 
 def plan_slabs(array: DailyArray) -> tuple[Slab, ...]:
     """The slabs of a variable's cube, whether they exist or not."""
-    store = open_store(array.url)
+    store = open_references(array.url)
     stored = store.array(0)
     steps = daily_steps(array.source, store.index["step"])
     packed = steps.count == 1
@@ -120,7 +120,7 @@ def plan_slabs(array: DailyArray) -> tuple[Slab, ...]:
     return tuple(slabs)
 
 
-def _spans_of_days(array: DailyArray, store: ReferenceStore) -> list[tuple[int, int]]:
+def _spans_of_days(array: DailyArray, store: ReferenceSet) -> list[tuple[int, int]]:
     """Days since 1970-01-01 of this array whose step lies in each group."""
     wanted = array.steps(store, daily_steps(array.source, store.index["step"]), 0, array.n_days)
     spans = []
@@ -131,13 +131,13 @@ def _spans_of_days(array: DailyArray, store: ReferenceStore) -> list[tuple[int, 
     return spans
 
 
-def _group_of(array: DailyArray, store: ReferenceStore, day: int) -> int:
+def _group_of(array: DailyArray, store: ReferenceSet, day: int) -> int:
     local = day - array.first_day
     step = array.steps(store, daily_steps(array.source, store.index["step"]), local, local + 1).start
     return next(group for group, (before, after) in enumerate(store.spans) if before <= step < after)
 
 
-def files_of(source: Source, store: ReferenceStore, first_day: int, stop_day: int) -> list[tuple[str, str]]:
+def files_of(source: Source, store: ReferenceSet, first_day: int, stop_day: int) -> list[tuple[str, str]]:
     """URL and fingerprint of the files that the days `first_day`..`stop_day` (excluded) are made from.
 
     Where a source accumulates, the 00 UTC that follows the last day counts too, as it completes that day.
@@ -155,7 +155,7 @@ def make_slab(array: DailyArray, slab: Slab, tile: tuple[int, int]) -> None:
     """Write one slab from the source files unless it exists."""
     if slab_exists(slab):
         return
-    store = open_store(array.url)
+    store = open_references(array.url)
     rows, columns = np.array(array.rows), np.array(array.columns)
     window = slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1)
     start = slab.first_day - array.first_day

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from somo.forcing.chunks import open_references
 from somo.forcing.cube import Slab, write_cube
 from somo.forcing.daily import DailyArray
 from somo.forcing.dataset import daily_arrays, open_forcing
 from somo.forcing.sources import ForcingError
-from somo.forcing.store import open_store
 from somo.forcing.tiling import make_slab, plan_slabs
 
 HOURLY = {"dtype": "float32", "chunksizes": (24, 4, 5)}
@@ -186,7 +186,7 @@ def test_the_cube_equals_the_references(sources, references, root, case):
 
 def _forbid(array: DailyArray) -> None:
     """Make reading through the references fail, so that only the cube can answer."""
-    store = open_store(array.url)
+    store = open_references(array.url)
     store.fingerprints = dict.fromkeys(store.fingerprints, "0-0")
 
 

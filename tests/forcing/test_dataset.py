@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from somo.forcing import store
+from somo.forcing import chunks as reading
+from somo.forcing.chunks import open_references
 from somo.forcing.dataset import daily_arrays, open_forcing, provisional_days, read_forcing, source_files
 from somo.forcing.ranges import read_range
 from somo.forcing.sources import ForcingError
-from somo.forcing.store import open_store
 from somo.forcing.tiling import Touched, touched
 from tests.forcing.conftest import PACKED
 
@@ -163,16 +163,17 @@ def test_neighbouring_chunks_of_a_file_are_read_by_one_request(sources, referenc
     found = references(product, root)
     requests = []
 
-    async def counted(url, fingerprint, offset, size):
+    def counted(url, fingerprint, offset, size):
         requests.append(size)
-        return await read_range(url, fingerprint, offset, size)
+        return read_range(url, fingerprint, offset, size)
 
-    monkeypatch.setattr(store, "read_range", counted)
-    monkeypatch.setattr(store, "REQUEST_BYTES", limit)
+    monkeypatch.setattr(reading, "read_range", counted)
+    monkeypatch.setattr(reading, "REQUEST_BYTES", limit)
     values = open_forcing(product, "home", found)["air_temperature"].values
     np.testing.assert_array_equal(values, sources.plain(2003))
     blocks = len(open_forcing(product, "home", found)["air_temperature"].chunksizes["time"])
-    chunks = open_store(found["air_temperature"]).array(0).nchunks
+    stored = open_references(found["air_temperature"]).array(0)
+    chunks = math.prod(-(-n // c) for n, c in zip(stored.shape, stored.chunks, strict=True))
     assert len(requests) >= chunks if limit == 1 else len(requests) < chunks / 2
     assert limit < 2**23 or len(requests) == blocks
 
@@ -186,12 +187,12 @@ def test_what_a_tile_will_read_is_known_before(sources, references, root, monkey
     found = references(product, root)
     requests = []
 
-    async def counted(url, fingerprint, offset, size):
+    def counted(url, fingerprint, offset, size):
         requests.append(size)
-        return await read_range(url, fingerprint, offset, size)
+        return read_range(url, fingerprint, offset, size)
 
-    monkeypatch.setattr(store, "read_range", counted)
-    monkeypatch.setattr(store, "REQUEST_BYTES", 1)
+    monkeypatch.setattr(reading, "read_range", counted)
+    monkeypatch.setattr(reading, "REQUEST_BYTES", 1)
     array = daily_arrays(product, "home", found)["air_temperature"]
     days, window = slice(300, 500), (slice(1, 3), slice(2, 4))
     assert array[days, *window].shape == (200, 2, 2)
@@ -216,12 +217,23 @@ def test_other_tools_open_a_reference_set_as_kerchunk_parquet(sources, reference
     assert np.frombuffer(group["lat/0"], "<f8").tolist() == [48.05, 47.95, 47.85, 47.75]
 
 
-def test_a_store_is_opened_once_per_process_and_pickles_small(sources, references, root):
+def test_a_damaged_chunk_names_its_file(sources, references, root):
+    sources.write(2003, encoding={**PACKED, "zlib": True, "chunksizes": (365, 4, 5)})
+    data = bytearray(sources.path(2003).read_bytes())
+    half = len(data) // 2
+    data[half : half + 200] = bytes(200)
+    sources.path(2003).write_bytes(data)
+    product = sources.product(end="2003-12-31")
+    with pytest.raises(ForcingError, match=r"t2m_2003\.nc: the chunk at byte \d+ cannot be decoded .*replace the file"):
+        open_forcing(product, "home", references(product, root))["air_temperature"].compute()
+
+
+def test_a_set_is_opened_once_per_process_and_pickles_small(sources, references, root):
     sources.write(2003)
     product = sources.product(end="2003-12-31")
     url = references(product, root)["air_temperature"]
-    assert open_store(url) is pickle.loads(pickle.dumps(open_store(url)))
-    assert len(pickle.dumps(open_store(url))) < 1000
+    assert open_references(url) is pickle.loads(pickle.dumps(open_references(url)))
+    assert len(pickle.dumps(open_references(url))) < 1000
 
 
 def test_opening_does_not_read_chunk_positions(sources, references, root):
@@ -230,6 +242,6 @@ def test_opening_does_not_read_chunk_positions(sources, references, root):
     urls = references(product, root)
     started = time.perf_counter()
     ds = open_forcing(product, "home", urls)
-    assert open_store(urls["air_temperature"])._tables == {}
+    assert open_references(urls["air_temperature"])._tables == {}
     assert time.perf_counter() - started < 1
     assert len(pickle.dumps(ds)) < 20_000

@@ -9,9 +9,9 @@ import s3fs
 
 from somo.core import ranges
 from somo.core.storage import StorageError
+from somo.forcing.chunks import open_references
 from somo.forcing.dataset import open_forcing
 from somo.forcing.sources import ForcingError
-from somo.forcing.store import open_store
 
 
 def _upload(sources, url, *years):
@@ -91,7 +91,7 @@ def test_rights_lost_after_the_scan_are_an_error_that_names_the_object(sources, 
         with pytest.raises(StorageError, match=r"s3://.* may not be looked at"):
             ds["air_temperature"][3:].compute()
         with pytest.raises(ForcingError, match=r"t2m_2003\.nc: cannot be read"):
-            open_store(urls["air_temperature"]).array(0)[5]
+            open_references(urls["air_temperature"]).read(0, (slice(5, 6), slice(None), slice(None)))
 
 
 @pytest.mark.s3
