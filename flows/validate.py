@@ -152,14 +152,16 @@ def _maps(case: Case) -> Section:
     layer = case.published.layers[0]
     products = {case.product.name: case.published.soil["soil_moisture"].isel(depth=0, drop=True)}
     products |= {name: ds[layer] for name, ds in case.compared.items() if layer in ds}
-    return maps_section(products, case.published.grid, layer)
+    wanted = case.product.report
+    return maps_section(products, case.published.grid, layer, wanted.season, wanted.year)
 
 
 def _regions(case: Case) -> Section:
     from somo.validate.seasons import regions_section, seasonal_means
 
-    seasons = seasonal_means(case.published.soil["soil_moisture"]).compute()
-    return regions_section(seasons, case.published.grid, case.published.layers)
+    season = case.product.report.season
+    seasons = seasonal_means(case.published.soil["soil_moisture"], season).compute()
+    return regions_section(seasons, case.published.grid, case.published.layers, season)
 
 
 def _independent(case: Case) -> Section:

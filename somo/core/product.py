@@ -30,6 +30,7 @@ from somo.core.settings import (
     Network,
     Prediction,
     Publication,
+    Report,
     Search,
     Sequence,
     Training,
@@ -72,6 +73,7 @@ class Product(Declared):
     cluster: Cluster = Cluster()
     drought: Drought = Drought()
     compare: tuple[Compared, ...] = ()
+    report: Report = Report()
     checks: Checks = Checks()
     publication: Publication = Publication()
 

@@ -155,6 +155,16 @@ class Compared(Declared):
     variable: str | None = None
 
 
+class Report(Declared):
+    """What the validation report looks at: a season, and the year that is set against all others.
+
+    Without `year`, 2015 if it is there (the year of the paper's figure), else the last one.
+    """
+
+    season: Literal["DJF", "MAM", "JJA", "SON"] = "JJA"
+    year: int | None = None
+
+
 class Checks(Declared):
     """The gate: a version that breaks one of these is not released.
 

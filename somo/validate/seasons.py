@@ -70,12 +70,16 @@ def _weighted_r(x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.fl
     return float((w * x * y).sum() / scale) if scale > 0 else float("nan")
 
 
-def default_year(years: NDArray[np.int64]) -> int:
-    """2015, the year of the paper's figure, where it is there; else the last year."""
-    return 2015 if 2015 in years else int(years[-1])
+def chosen_year(years: NDArray[np.int64], season: str, declared: int | None) -> int:
+    """The declared year; else 2015, the year of the paper's figure, where it is there; else the last year."""
+    if declared is not None and declared not in years:
+        raise Impossible(f"report.year {declared} holds no whole {season}; there are {', '.join(map(str, years))}")
+    return declared or (2015 if 2015 in years else int(years[-1]))
 
 
-def maps_section(products: Mapping[str, xr.DataArray], grid: Grid, layer: str, season: str = "JJA") -> Section:
+def maps_section(
+    products: Mapping[str, xr.DataArray], grid: Grid, layer: str, season: str = "JJA", year: int | None = None
+) -> Section:
     """Mean maps of a season and z-scores of one year, with their pattern correlations.
 
     Parameters
@@ -87,7 +91,7 @@ def maps_section(products: Mapping[str, xr.DataArray], grid: Grid, layer: str, s
     judged = next(iter(products))
     if judged not in seasons:
         raise Impossible(f"the published days hold no whole {season}")
-    year = default_year(seasons[judged]["year"].values)
+    year = chosen_year(seasons[judged]["year"].values, season, year)
     means = {name: field.mean("year").values for name, field in seasons.items()}
     nowhere = np.full(grid.shape, np.nan)
     scores = {n: z_scores(f, year).values if year in f["year"] else nowhere for n, f in seasons.items()}

@@ -136,6 +136,8 @@ def test_maps_and_regions_of_the_season(published, compared):
     by_product = {(r["product"], r["of"]): r["r"] for r in section.findings["pattern_r"]}
     assert by_product["SoMo", "mean"] == pytest.approx(1)
     assert by_product["Near", "z-score"] > 0.7
+    first = int(seasonal_means(products["SoMo"], "SON")["year"].values[0])
+    assert f"SON {first} less the mean" in maps_section(products, published.grid, "layer1", "SON", first).caption
     seasons = seasonal_means(published.soil["soil_moisture"]).compute()
     table = regions_section(seasons, published.grid, LAYERS).table
     assert {"France", "Alps", "Mid-Europe"} <= set(table["region"])

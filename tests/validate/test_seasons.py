@@ -4,7 +4,8 @@ import pytest
 import xarray as xr
 
 from somo.core.grid import Grid
-from somo.validate.seasons import default_year, pattern_correlation, regional_anomalies, seasonal_means, z_scores
+from somo.validate.seasons import chosen_year, pattern_correlation, regional_anomalies, seasonal_means, z_scores
+from somo.validate.section import Impossible
 
 DAYS = pd.date_range("2013-06-01", "2017-03-31", freq="D")
 GRID = Grid.regular(4, 9, 46, 50, 0.5)
@@ -69,6 +70,9 @@ def test_regional_anomalies_are_area_weighted():
     assert france.loc[2015, "anomaly"] == pytest.approx(-france.loc[2014, "anomaly"])
 
 
-def test_year_of_the_paper_where_there_is_one():
-    assert default_year(np.array([2014, 2015, 2016])) == 2015
-    assert default_year(np.array([2003, 2004])) == 2004
+def test_the_declared_year_else_that_of_the_paper_else_the_last():
+    assert chosen_year(np.array([2014, 2015, 2016]), "JJA", 2014) == 2014
+    assert chosen_year(np.array([2014, 2015, 2016]), "JJA", None) == 2015
+    assert chosen_year(np.array([2003, 2004]), "JJA", None) == 2004
+    with pytest.raises(Impossible, match=r"report\.year 2018 holds no whole SON; there are 2003, 2004"):
+        chosen_year(np.array([2003, 2004]), "SON", 2018)
