@@ -48,7 +48,7 @@ given = json.loads(sys.stdin.read())
 product, rows, columns = Product.model_validate(given["product"]), *(slice(0, n) for n in given["tile"])
 
 def opened():
-    return open_forcing(product, product.home, given["references"])
+    return open_forcing(product, product.home, given["references"], by_tile=True)
 
 def ours(ds):
     return read_forcing(ds, [given["name"]], *given["days"], rows, columns)

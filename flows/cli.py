@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError
+from obstore.exceptions import BaseError
 from rich.table import Table
 
 from flows import commands, models, runtime
@@ -14,6 +16,7 @@ from flows.runtime import console
 from flows.status import STAGES, read_status, summary
 from somo.core.product import Product, ProductError
 from somo.publish import viewer
+from somo.publish.reader import told
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -116,7 +119,7 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
     stages = read_status(product, root)
     before = [stage.name for stage in stages[: STAGES.index(start)] if not stage.done]
     if before:
-        raise ProductError(f"--from {start}: {', '.join(before)} is not done in {root}; run without --from")
+        raise ProductError(f"--from {start}: not yet done in {root}: {', '.join(before)}; run without --from")
     missing = [stage.name for stage in stages[: STAGES.index(until) + 1] if not stage.done]
     console.print(
         f"{product.name} {product.version} in {root}: {'to do: ' + ', '.join(missing) if missing else 'all done'}"
@@ -131,6 +134,13 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
         runtime.output.print(summary(product, root))
 
 
+def _unexpected(error: Exception) -> str:
+    """What libraries of object stores say, with where to look; anything else asks for `--debug`."""
+    if isinstance(error, BotoCoreError | BaseError):
+        return f"{told(error)}; check the URL, whether its server answers range requests, and the AWS_* settings"
+    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; an error is one paragraph on standard error and exit status 1."""
     try:
@@ -140,7 +150,6 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if runtime.show_traceback:
             raise
-        known = isinstance(error, ValueError | OSError)
-        text = str(error) if known else f"unexpected {type(error).__name__}: {error}; --debug shows where"
+        text = str(error) if isinstance(error, ValueError | OSError) else _unexpected(error)
         typer.echo(f"error: {text}", err=True)
         sys.exit(1)

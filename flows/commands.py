@@ -41,8 +41,8 @@ def release(
 
     Example: `somo release demo/demo.toml --root demo/bucket`
     """
-    from flows.release import as_made
     from flows.release import release as make_current
+    from flows.release import require_complete
     from flows.release import withdraw as take_back
     from flows.validate import require_judged
 
@@ -51,10 +51,11 @@ def release(
     if withdraw is not None:
         typer.echo(f"latest is now {take_back(declared, where, withdraw.removeprefix('v'))}")
         return
-    made = as_made(declared, where, declared.version)
-    require_judged(made, join(where, f"v{made.version}"))
+    version_url = join(where, f"v{declared.version}")
+    require_complete(version_url)
+    require_judged(declared, version_url)
     with runtime.cluster(declared) as client:
-        current = make_current(made, where, client)
+        current = make_current(declared, where, client)
     typer.echo(f"released {declared.version}; latest is {current}")
 
 
@@ -73,19 +74,21 @@ def verify(
 
     total, damage = 0, list[Damage]()
     for done, total, damage in compare(url, anon):  # noqa: B007
-        if done and (done % 100 == 0 or done == total):
+        if runtime.console.is_terminal and (done % 100 == 0 or done == total):
             runtime.console.print(f"{done} of {total} objects", end="\r")
     if damage and not total:
         raise StorageError(f"{url}: {damage[0].key}: {damage[0].reason}")
     if damage:
         listed = "; ".join(f"{found.key}: {found.reason}" for found in damage[:5])
-        raise StorageError(f"{url}: {len(damage)} of {total} objects are damaged: {listed}; publish them again")
+        raise StorageError(
+            f"{url}: {len(damage)} of {total} objects are damaged: {listed}; `somo run` makes them again"
+        )
     typer.echo(f"{total} objects are what was published")
 
 
 def point(
-    lat: Annotated[float, typer.Argument(help="Degrees north.")],
-    lon: Annotated[float, typer.Argument(help="Degrees east.")],
+    lat: Annotated[float, typer.Argument(min=-90, max=90, help="Degrees north.")],
+    lon: Annotated[float, typer.Argument(min=-180, max=360, help="Degrees east.")],
     url: Annotated[str, typer.Option(help="Root of a bucket: s3://, https:// or a folder.")],
     start: Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
     end: Annotated[dt.datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Last day.")] = None,
@@ -102,6 +105,10 @@ def point(
 
     from somo.publish.reader import cell_at, latest, open_version
 
+    if start and end and end < start:
+        raise StorageError(f"--end {end:%Y-%m-%d} comes before --start {start:%Y-%m-%d}; swap them")
+    if output is not None and not output.parent.is_dir():
+        raise StorageError(f"{output}: there is no folder {output.parent}; make it first")
     chosen_version = latest(url, anon) if version == "latest" else version
     row, column = cell_at(open_version(url, chosen_version, anon), lat, lon)
     ds = open_version(url, chosen_version, anon, "series").isel(lat=row, lon=column)

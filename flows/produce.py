@@ -16,6 +16,7 @@ from somo.core.grid import Grid
 from somo.core.layout import Layout
 from somo.core.product import Product, content_hash
 from somo.core.storage import checksum, exists, filesystem, join, local_copy, patiently
+from somo.forcing.daily import Window
 from somo.forcing.dataset import EPOCH, Inputs, daily_arrays, open_forcing, provisional_days, source_files
 from somo.forcing.static import open_static
 from somo.forcing.tiling import NOTHING, Touched, touched
@@ -261,13 +262,13 @@ def forcing_read(wanted: Production) -> Touched:
     product, sequence = wanted.product, wanted.product.sequence
     arrays = daily_arrays(product, product.home, dict(wanted.job.references))
     needed = {part for name in product.inputs for part in product.forcing[name].sum_of or (name,)}
-    total = NOTHING
+    first = (product.period.start - EPOCH).days - next(iter(arrays.values())).first_day
+    windows: dict[tuple[int, int], list[Window]] = {}
     for region in (work.region for work in wanted.work):
-        for array in (arrays[name] for name in needed):
-            first = (product.period.start - EPOCH).days - array.first_day
-            days = slice(first + region.days.start - sequence.spinup_days, first + region.days.stop - sequence.lag_days)
-            total += touched(array, days, (region.rows, region.columns))
-    return total
+        days = first + region.days.start - sequence.spinup_days, first + region.days.stop - sequence.lag_days
+        windows.setdefault(days, []).append((region.rows, region.columns))
+    readings = [(slice(*days), tiles) for days, tiles in windows.items()]
+    return sum((touched(arrays[name], readings) for name in needed), NOTHING)
 
 
 def region_bytes(product: Product, ensemble: Ensemble, region: rg.Region) -> int:

@@ -79,11 +79,11 @@ def write_netcdf(product: Product, version_url: str, client: Client) -> None:
 def write_series(product: Product, version_url: str, client: Client) -> None:
     """Bring the store for series up to the first one, one task a block and tile."""
     source, url = join(version_url, zarr.STORE), join(version_url, series.STORE)
-    there, here = series.visible(source), zarr.read_visible(url)
-    if here is not None and here.days == there.days and (here.status == there.status).all():
+    there, here, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
+    if here is not None and here.days == there.days and (here.status == there.status).all() and not broken:
         return
     _, layout = series.template(product, source)
-    plan = series.plan(layout, there, here)
+    plan = series.plan(layout, there, here, broken)
     parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
     futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]
     futures += [client.submit(series.copy_block, version_url, layout, b, plan.side, pure=False) for b in plan.keep]
@@ -102,7 +102,7 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
         times = pd.DatetimeIndex(store["time"].to_index())
         windows = drought_store.Windows.of(product, times, store["status"].values, base)
     seen = drought_store.visible(version_url)
-    if not drought_store.stale(windows, seen):
+    if not drought_store.stale(windows, seen) and not damaged(version_url, drought_store.STORE):
         return
     side = 0 if seen is None else 1 - seen.side
     tiles = drought_store.layouts(product, shape)[0].tiles()
@@ -111,6 +111,11 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     for _ in completed(futures, "drought"):
         pass
     drought_store.publish(version_url, product, windows, side)
+
+
+def damaged(version_url: str, store: str) -> bool:
+    """Whether a shard of a store is missing, or is not the one whose checksum was taken."""
+    return any(k.startswith(f"{store}/") and not k.endswith(zarr.ROOT) for k in rewritten_objects(version_url))
 
 
 def write_papers(

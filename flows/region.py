@@ -86,7 +86,7 @@ def open_job(job: Job) -> Opened:
     return Opened(
         product,
         Layout.of(product, land.shape),
-        open_forcing(product, product.home, dict(job.references)),
+        open_forcing(product, product.home, dict(job.references), by_tile=True),
         np.stack([static[name].values for name in ensemble.static], axis=-1),
         land,
         load_runner(ensemble, product.prediction.precision),

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pydantic
 from distributed import Client
 
 from flows.publish import BATCH, put_changed, released_before, write_catalog
@@ -120,17 +121,25 @@ def point(
 
 
 def as_made(product: Product, root: str, version: str) -> Product:
-    """A version's declaration: retraining may have changed its training and network, which its lineage tells.
+    """The declaration of a version, also of one that `retrain` made: its lineage tells its training and network.
 
     Raises
     ------
     ReleaseError
-        if the version is not complete
+        if the version is not complete, or was made by an older SoMo with other settings
     """
     version_url = join(root, f"v{version}")
     require_complete(version_url)
+    if version == product.version:
+        return product
     made = json.loads(read_bytes(join(version_url, "lineage.json")))["configuration"]["declaration"]
-    tables = {name: type(getattr(product, name)).model_validate(made.get(name, {})) for name in RETRAINED}
+    try:
+        tables = {name: type(getattr(product, name)).model_validate(made[name]) for name in RETRAINED}
+    except (KeyError, pydantic.ValidationError) as error:
+        raise ReleaseError(
+            f"{version_url}/lineage.json: its training and network are not those of this SoMo ({error}); declare the "
+            "version in the product's TOML, or retrain it"
+        ) from error
     return product.model_copy(update={"version": version, **tables})
 
 
@@ -151,7 +160,7 @@ def require_checksums(version_url: str, client: Client) -> None:
     if damaged:
         raise ReleaseError(
             f"{version_url}: {len(damaged)} of {len(entries)} objects are not what was published: "
-            f"{', '.join(damaged)}; delete them and run the stages that make them again"
+            f"{', '.join(damaged)}; `somo run` makes them again"
         )
 
 

@@ -392,7 +392,6 @@ def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
                 if isinstance(result, BaseException):
                     raise result
                 done += 1
-                ended.clear()
                 now = Progressed(description, done, len(pending), time.monotonic() - started)
                 bar.update(task, completed=done, rate=now.rate)
                 for watcher in _watchers.get():
@@ -412,20 +411,32 @@ def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
 
 @contextmanager
 def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
-    """Workers that Dask ended for their memory, to be cleared when work is completed; too many cancel the work.
+    """Workers that Dask ended for their memory while they had our work and none was completed; too many cancel it.
 
     Dask fails a task that has ended so many workers, but tries all others in between: with thousands of them, for ever.
+    A client watches one list of futures at a time.
     """
-    client, ended = futures[0].client, list[str]()
-    allowed = dask.config.get("distributed.scheduler.allowed-failures")
+    client, ended, ours = futures[0].client, list[str](), {future.key: future for future in futures}
+    allowed, done = dask.config.get("distributed.scheduler.allowed-failures"), 0
 
     async def note(event: tuple[float, dict[str, Any]]) -> None:
-        ended.append(f"{event[1]['worker']} at {event[1]['rss'] / 1e9:.1f} GB")
+        nonlocal done
+        worker, size = event[1]["worker"], event[1]["rss"]
+        working = await client.scheduler.processing(workers=None)
+        if worker in working and not ours.keys() & set(working[worker]):
+            return
+        now = sum(future.done() for future in ours.values())
+        if now > done:
+            ended.clear()
+        done = now
+        ended.append(f"{worker} at {size / 1e9:.1f} GB")
         if len(ended) > allowed:
-            await client.cancel(futures, asynchronous=True)
+            await client.cancel(list(ours.values()), asynchronous=True)
 
     client.subscribe_topic(MEMORY_TOPIC, note)
     try:
         yield ended
     finally:
-        client.unsubscribe_topic(MEMORY_TOPIC)
+        ours.clear()
+        if client.status == "running":
+            client.unsubscribe_topic(MEMORY_TOPIC)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from flows.experiments import Learnt
 
 SEEN = ("soil_moisture.zarr/zarr.json", *(f"validation/{name}.parquet" for name in ("crossval", "targets", "sensors")))
+SEASONAL = ("fig6", "figS6")
 HELD_BYTES = 200_000_000
 """Size up to which a compared product is held in memory; a larger one is read by the workers when it is looked at."""
 
@@ -227,13 +228,13 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
         raise ValidationError(f"--only {only}: no section of {product.name}; allowed are {', '.join(names)}")
     published = open_published(version_url, tuple(layer.name for layer in product.layers))
     case = Case(product, root, published, client)
-    folder, key = join(version_url, "report"), inputs_key(product, version_url)
+    folder, keys = join(version_url, "report"), inputs_keys(product, version_url)
     sections = []
     for name in names:
-        section = None if name == only else read_section(folder, name, key)
+        section = None if name == only else read_section(folder, name, keys[name])
         if section is None and only in (None, name):
             section = make_section(name, case)
-            write_section(section, folder, key)
+            write_section(section, folder, keys[name])
         if section is not None:
             sections.append(section)
     page = write_report(sections, folder, _about(product, published))
@@ -256,8 +257,8 @@ def pending_sections(product: Product, version_url: str) -> list[str]:
     """Names of the sections that are still to be made of what is published now."""
     if not all(exists(join(version_url, name)) for name in SEEN):
         return sections_of(product)
-    folder, key = join(version_url, "report"), inputs_key(product, version_url)
-    missing = [name for name in sections_of(product) if read_section(folder, name, key) is None]
+    folder, keys = join(version_url, "report"), inputs_keys(product, version_url)
+    missing = [name for name, key in keys.items() if read_section(folder, name, key) is None]
     return missing if missing or exists(join(folder, "index.html")) else sections_of(product)
 
 
@@ -269,12 +270,13 @@ def require_judged(product: Product, version_url: str) -> None:
         )
 
 
-def inputs_key(product: Product, version_url: str) -> str:
-    """Hash of what the sections are made of: a version that grew, or is judged by other data, has another."""
-    declared = product.model_dump_json(exclude={"cluster", "root"})
+def inputs_keys(product: Product, version_url: str) -> dict[str, str]:
+    """Hash of what each section is made of: a version that grew, or is judged by other data, has others."""
+    declared = product.model_dump_json(exclude={"cluster", "root", "report"})
     seen = [fingerprint(join(version_url, name)) for name in SEEN]
     independent = [fingerprint(archive.url) for archive in product.insitu if archive.role == "independent"]
-    return content_hash(declared, *seen, *independent, *_compared_files(product, version_url))
+    common = content_hash(declared, *seen, *independent, *_compared_files(product, version_url))
+    return {n: content_hash(common, product.report) if n in SEASONAL else common for n in sections_of(product)}
 
 
 def _compared_files(product: Product, version_url: str) -> list[tuple[str, str]]:

@@ -71,6 +71,8 @@ class StoredArray:
 def _cut(part: slice, length: int, chunk: int) -> list[tuple[int, slice, slice]]:
     """Number, wanted values and target of every chunk along one axis."""
     wanted = np.arange(*part.indices(length))
+    if not len(wanted):
+        return []
     numbers, firsts = np.unique(wanted // chunk, return_index=True)
     stops = np.append(firsts[1:], len(wanted))
     cuts = []
@@ -137,19 +139,19 @@ class ReferenceSet:
         """
         stored = self.array(group)
         shape = [len(range(*part.indices(n))) for part, n in zip(selection, stored.shape, strict=True)]
-        values = np.full(shape, stored.fill, stored.dtype)
-        requests = []
+        values, requests = np.empty(shape, stored.dtype), []
         for place, inside, target in self._places(group, selection):
             path, offset, size, inline = place
             if path is not None:
                 requests.append((path, offset, size, inside, target))
-            elif inline is not None:
-                values[target] = stored.decode(inline)[inside]
+            else:
+                values[target] = stored.fill if inline is None else stored.decode(inline)[inside]
         for request, data in _fetched(self._joined(group, requests)):
             view = memoryview(data)
             for offset, size, inside, target in request.chunks:
                 at = offset - request.start
-                values[target] = _decoded(stored, view[at : at + size], request.url, offset)[inside]
+                chunk = _decoded(stored, view[at : at + size], self.index["variable"], request.url, offset)
+                values[target] = chunk[inside]
         return values
 
     def _places(self, group: int, selection: Parts) -> Iterator[tuple[Any, Parts, Parts]]:
@@ -208,12 +210,15 @@ def _fetched(requests: Sequence[Request]) -> Iterator[tuple[Request, Any]]:
                 data.cancel()
 
 
-def _decoded(stored: StoredArray, data: Any, url: str, offset: int) -> NDArray[Any]:
+def _decoded(stored: StoredArray, data: Any, variable: str, url: str, offset: int) -> NDArray[Any]:
     try:
         return stored.decode(data)
+    except MemoryError:
+        raise
     except Exception as error:  # every codec has its own
         raise ForcingError(
-            f"{url}: the chunk at byte {offset} cannot be decoded ({error}); replace the file and run ingest again"
+            f"{url}: the chunk of {variable} at byte {offset} cannot be decoded ({error}); replace the file and run "
+            "ingest again"
         ) from error
 
 

@@ -22,7 +22,7 @@ from somo.forcing.sources import ForcingError, declares, needed_days
 from somo.forcing.tiling import files_of
 
 BLOCK_DAYS = 61
-BLOCK_BYTES = 2**26
+BLOCK_BYTES = 2**24
 EPOCH = dt.date(1970, 1, 1)
 
 
@@ -34,12 +34,13 @@ class Inputs:
     static: str
 
 
-def open_forcing(product: Product, domain: str, references: Mapping[str, str]) -> xr.Dataset:
+def open_forcing(product: Product, domain: str, references: Mapping[str, str], by_tile: bool = False) -> xr.Dataset:
     """One lazy Dataset of all declared forcing over the days that the product needs and every variable covers.
 
     Parameters
     ----------
     references : variable read from files -> URL of its reference set
+    by_tile : for who takes many days of few cells: all days are one block, so that no stored chunk is read twice
 
     Returns
     -------
@@ -48,7 +49,7 @@ def open_forcing(product: Product, domain: str, references: Mapping[str, str]) -
     """
     arrays = daily_arrays(product, domain, references)
     grid = open_grid(product, domain, references)
-    lazy = {name: _lazy(array) for name, array in arrays.items()}
+    lazy = {name: _lazy(array, by_tile) for name, array in arrays.items()}
     for name, forcing in product.forcing.items():
         if forcing.sum_of:
             lazy[name] = sum((lazy[part] for part in forcing.sum_of[1:]), start=lazy[forcing.sum_of[0]])
@@ -87,8 +88,9 @@ def block_days(cells: int) -> int:
     return max(BLOCK_DAYS, BLOCK_BYTES // (4 * cells))
 
 
-def _lazy(array: DailyArray) -> da.Array:
-    chunks = (block_days(array.shape[1] * array.shape[2]), *array.shape[1:])
+def _lazy(array: DailyArray, by_tile: bool) -> da.Array:
+    days = array.n_days if by_tile else block_days(array.shape[1] * array.shape[2])
+    chunks = (days, *array.shape[1:])
     return da.from_array(array, chunks=chunks, name=f"forcing-{array.token}", inline_array=True, meta=_EMPTY)
 
 

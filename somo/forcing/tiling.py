@@ -1,7 +1,7 @@
 """What reading forcing tile by tile costs, and the pass that lays it out by tile where that costs too much."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from somo.core.layout import Layout
 from somo.core.product import content_hash
 from somo.core.storage import join
 from somo.forcing.chunks import ReferenceSet, open_references
-from somo.forcing.cube import Slab, open_cube, slab_edges, slab_exists, write_slab
+from somo.forcing.cube import Cube, Slab, open_cube, slab_edges, slab_exists, write_slab
 from somo.forcing.daily import DailyArray, Window, read_raw
 from somo.forcing.features import DAY_SECONDS, daily_steps
 
@@ -58,39 +58,53 @@ class ReadCost:
 def read_cost(array: DailyArray, layout: Layout) -> ReadCost:
     """Cost of reading a variable tile by tile through its references."""
     store = open_references(array.url)
-    days = slice(0, array.n_days)
-    parts = (touched_in_references(array, days, layout.cells(tile)) for tile in layout.tiles())
+    tiles = [layout.cells(tile) for tile in layout.tiles()]
     steps = daily_steps(array.source, store.index["step"])
     own = math.prod(array.shape) * store.array(0).dtype.itemsize * steps.count
-    return ReadCost(own, sum(parts, NOTHING))
+    return ReadCost(own, touched_in_references(array, slice(0, array.n_days), tiles))
 
 
-def touched(array: DailyArray, days: slice, window: Window) -> Touched:
-    """What reading some days of a tile touches, in the cube if there is one."""
+def touched(array: DailyArray, readings: Iterable[tuple[slice, Sequence[Window]]]) -> Touched:
+    """What reading some days of some tiles touches, in the cube if there is one."""
     cube = open_cube(array.cube_url)
-    first, stop = array.first_day + days.start, array.first_day + days.stop
-    if cube is None or not cube.covers(first, stop):
-        return touched_in_references(array, days, window)
-    cells = math.prod(part.stop - part.start for part in window)
+    total = NOTHING
+    for days, windows in readings:
+        first, stop = array.first_day + days.start, array.first_day + days.stop
+        if cube is not None and cube.covers(first, stop):
+            total += _touched_in_cube(array, cube, first, stop, windows)
+        else:
+            total += touched_in_references(array, days, windows)
+    return total
+
+
+def _touched_in_cube(array: DailyArray, cube: Cube, first: int, stop: int, windows: Sequence[Window]) -> Touched:
+    cells = sum(math.prod(part.stop - part.start for part in window) for window in windows)
     slabs = [slab for slab in cube.slabs if slab.first_day < stop and slab.first_day + slab.n_days > first]
-    itemsize = open_references(array.url).array(0).dtype.itemsize
-    return Touched(len(slabs), sum(slab.n_days for slab in slabs) * cells * itemsize)
+    store = open_references(array.url)
+    as_stored = daily_steps(array.source, store.index["step"]).count == 1
+    size = sum(slab.n_days for slab in slabs) * (store.array(0).dtype.itemsize if as_stored else 4)
+    return Touched(len(slabs) * len(windows), size * cells)
 
 
-def touched_in_references(array: DailyArray, days: slice, window: Window) -> Touched:
-    """What reading some days of a tile from the source files touches."""
+def touched_in_references(array: DailyArray, days: slice, windows: Sequence[Window]) -> Touched:
+    """What reading some days of some tiles from the source files touches."""
     store = open_references(array.url)
     wanted = array.steps(store, daily_steps(array.source, store.index["step"]), days.start, days.stop)
     numbers = np.arange(wanted.start, wanted.stop, wanted.step)
     total = NOTHING
     for group, (before, after) in enumerate(store.spans):
+        inside = numbers[slice(*np.searchsorted(numbers, (before, after)))] - before
+        if not len(inside):
+            continue
         stored = store.array(group)
-        inside = numbers[(numbers >= before) & (numbers < after)] - before
-        across = (
-            _chunks_across(indices[part], chunk)
-            for indices, part, chunk in zip((array.rows, array.columns), window, stored.chunks[1:], strict=True)
+        across = sum(
+            math.prod(
+                _chunks_across(indices[part], chunk)
+                for indices, part, chunk in zip((array.rows, array.columns), window, stored.chunks[1:], strict=True)
+            )
+            for window in windows
         )
-        chunks = len(np.unique(inside // stored.chunks[0])) * math.prod(across)
+        chunks = len(np.unique(inside // stored.chunks[0])) * across
         total += Touched(chunks, chunks * math.prod(stored.chunks) * stored.dtype.itemsize)
     return total
 

@@ -32,8 +32,12 @@ def lineage(
 
 
 def declaration(product: Product) -> dict[str, Any]:
-    """The declaration without where it ran, and with the names of sources instead of their private addresses."""
-    return _names(product.model_dump(mode="json", exclude={"root", "cluster"}, exclude_defaults=True))
+    """The declaration without where it ran, and with the names of sources instead of their private addresses.
+
+    What defaults stand for is left out, except where it makes the models: there it is told in full.
+    """
+    told = product.model_dump(mode="json", exclude={"root", "cluster"}, exclude_defaults=True)
+    return _names({**told, **product.model_dump(mode="json", include={"network", "training"})})
 
 
 def changes(former: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:

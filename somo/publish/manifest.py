@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from somo.core.layout import SEPARATORS
 from somo.core.storage import checksum, exists, filesystem, join, put, read_bytes
 from somo.publish.reader import READ_ERRORS, Bucket, bucket, told
 
 NAME = "manifest.json"
 POINTER = "latest.json"
 CATALOG = "catalog.json"
+ROOT = "zarr.json"
 READERS = 8
 
 
@@ -63,9 +65,26 @@ def list_objects(folder_url: str) -> dict[str, tuple[int, str]]:
     return found
 
 
+def shown_objects(folder_url: str) -> dict[str, tuple[int, str]]:
+    """As `list_objects`, without the shards of a Zarr store on the side that its metadata no longer names.
+
+    They stay until they are written over, for readers who opened the store before; they are not published any more.
+    """
+    found = list_objects(folder_url)
+    for root in (key for key in list(found) if key.endswith(f".zarr/{ROOT}")):
+        store = root.removesuffix(ROOT)
+        arrays = json.loads(read_bytes(join(folder_url, root)))["consolidated_metadata"]["metadata"]
+        for name, array in arrays.items():
+            if array["node_type"] == "array":
+                shown = array["chunk_key_encoding"]["configuration"]["separator"]
+                other = tuple(f"{store}{name}/c{separator}" for separator in SEPARATORS if separator != shown)
+                found = {key: told for key, told in found.items() if not key.startswith(other)}
+    return found
+
+
 def unknown_objects(folder_url: str, former: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[str]]:
     """Entries that still hold, and keys of objects that are new or rewritten since."""
-    there = list_objects(folder_url)
+    there = shown_objects(folder_url)
     kept = {k: e for k, e in former.items() if there.get(k) == (e.size, e.seen)}
     return kept, sorted(there.keys() - kept.keys())
 
@@ -209,7 +228,7 @@ def _chain(store: Bucket) -> tuple[list[Damage], dict[str, Entry]]:
 def _sound_pointer(store: Bucket) -> tuple[dict[str, Any] | None, list[Damage]]:
     data = _get(store, POINTER)
     if data is None:
-        return None, [Damage(POINTER, "missing; no version was released here")]
+        return None, [Damage(POINTER, "missing; no version was released here, see `somo release`")]
     try:
         value = json.loads(data)
         rest = {k: v for k, v in value.items() if k != "sha256"}

@@ -91,7 +91,9 @@ def _open(url: str, store: Bucket, group: str = "") -> xr.Dataset:
         return xr.open_zarr(place, consolidated=True, chunks=None, decode_coords="all")
     except (*READ_ERRORS, ValueError) as error:
         where = join(url, group) if group else url
-        raise StorageError(f"{where}: no Zarr store can be opened ({told(error)}); check URL and version") from error
+        raise StorageError(
+            f"{where}: no Zarr store can be opened ({told(error).split(' in store ')[0]}); check URL and version"
+        ) from error
 
 
 def bucket(url: str, anon: bool = True) -> Bucket:

@@ -47,11 +47,14 @@ class Plan:
     keep: tuple[int, ...]
 
 
-def plan(layout: Layout, source: zarr.Visible, here: zarr.Visible | None) -> Plan:
-    """Blocks whose days are not all here as they are there; days that were provisional may have changed."""
+def plan(layout: Layout, source: zarr.Visible, here: zarr.Visible | None, damaged: bool = False) -> Plan:
+    """Blocks whose days are not all here as they are there; days that were provisional may have changed.
+
+    A store with damaged shards is derived anew.
+    """
     blocks = range(layout.blocks(source.days))
-    if here is None:
-        return Plan(0, tuple(blocks), ())
+    if here is None or damaged:
+        return Plan(0 if here is None else 1 - here.side, tuple(blocks), ())
     same = np.zeros(source.days, bool)
     n = min(here.days, source.days)
     same[:n] = (here.status[:n] == FINAL) & (source.status[:n] == FINAL)

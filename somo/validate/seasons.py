@@ -31,18 +31,23 @@ SOUTH_OF = 60.0
 
 
 def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
-    """[year, ...] mean of a daily field over one season of each year; years with fewer than 60 such days are left out.
+    """[year, ...] mean of a daily field over one season of each year; years that lack a month of it are left out.
 
     December belongs to the winter of the year after.
     """
     days = pd.DatetimeIndex(field["time"].values)
     inside = np.isin(days.month, SEASONS[season])
     years = (days.year + (days.month == 12))[inside]
-    kept, counts = np.unique(years, return_counts=True)
-    kept = kept[counts >= LEAST_DAYS]
+    months = days.month[inside]
+    kept = np.array([y for y in np.unique(years) if _whole(months[years == y])], int)
     part = field.isel(time=np.flatnonzero(inside)[np.isin(years, kept)])
     labelled = part.assign_coords(year=("time", years[np.isin(years, kept)]))
     return labelled.groupby("year").mean() if len(kept) else labelled.swap_dims(time="year").drop_vars("time")
+
+
+def _whole(months: pd.Index) -> bool:
+    """Whether days in these months make a season."""
+    return len(months) >= LEAST_DAYS and months.nunique() == 3
 
 
 def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:

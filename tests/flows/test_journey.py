@@ -14,7 +14,7 @@ import xarray as xr
 from distributed import Client
 
 from flows import runtime
-from flows.publish import write_netcdf
+from flows.publish import write_netcdf, write_series
 from flows.status import read_status
 from somo.publish import manifest
 from tests.flows.conftest import TINY
@@ -116,6 +116,22 @@ def test_a_rewritten_yearly_file_is_made_again(
     assert manifest.rewritten_objects(str(version)) == ["netcdf/Tiny_layer2_2004.nc"]
     write_netcdf(runtime.load(TINY), str(version), client)
     assert file.read_bytes() == whole
+
+
+def test_damaged_shards_of_the_store_for_series_are_derived_anew(
+    made: tuple[Path, str], client: Client, tiny_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the other side; the damaged one is published no more."""
+    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
+    version = shutil.copytree(made[0] / "v1.0.0", tmp_path / "v1.0.0")
+    shard = version / "soil_moisture_series.zarr/soil_moisture/c/0/0/0/0"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    write_series(runtime.load(TINY), str(version), client)
+    assert (shard.parents[4] / "c.0.0.0.0").read_bytes() == whole
+    shown = manifest.shown_objects(str(version))
+    assert str(shard.relative_to(version)) not in shown
+    assert "soil_moisture_series.zarr/soil_moisture/c.0.0.0.0" in shown
 
 
 def test_second_run_does_nothing(made: tuple[Path, str], tiny_sources: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from flows import validate as stage
-from flows.validate import inputs_key, pending_sections, sections_of, validate
+from flows.validate import inputs_keys, pending_sections, sections_of, validate
 from somo.core.storage import join, put
 from somo.validate.published import ValidationError
 from somo.validate.section import TITLES, Impossible, Section
@@ -129,15 +129,20 @@ def test_what_a_report_is_compared_with_is_part_of_its_name(version, made_sectio
     insitu = [{"name": "net", "url": "net"}, {"name": "far", "url": str(archive), "role": "independent"}]
     compare = [{"name": "CCI", "format": "esa-cci", "url": str(tmp_path / "cci_{year}.nc")}]
     product = declared(insitu=insitu, compare=compare)
-    keys = [inputs_key(product, version)]
-    assert inputs_key(product, version) == keys[0]
+    keys = [inputs_keys(product, version)["overview"]]
+    assert inputs_keys(product, version)["overview"] == keys[0]
     archive.write_bytes(b"other stations")
-    keys.append(inputs_key(product, version))
+    keys.append(inputs_keys(product, version)["overview"])
     compared(other, 0.35)
-    keys.append(inputs_key(product, version))
+    keys.append(inputs_keys(product, version)["overview"])
     compared(tmp_path / "cci_2017.nc", 0.3)
-    assert inputs_key(product, version) == keys[-1]
+    assert inputs_keys(product, version)["overview"] == keys[-1]
     table = pd.read_parquet(join(version, "validation", "crossval.parquet"))
     put(join(version, "validation", "crossval.parquet"), table.iloc[:-1].to_parquet())
-    keys.append(inputs_key(product, version))
+    keys.append(inputs_keys(product, version)["overview"])
     assert len(set(keys)) == 4
+
+
+def test_another_season_makes_two_sections_pending(version):
+    summer, autumn = (inputs_keys(declared(report={"season": season}), version) for season in ("JJA", "SON"))
+    assert {name for name in summer if summer[name] != autumn[name]} == {"fig6", "figS6"}

@@ -194,9 +194,10 @@ def test_what_a_tile_will_read_is_known_before(sources, references, root, monkey
     monkeypatch.setattr(reading, "read_range", counted)
     monkeypatch.setattr(reading, "REQUEST_BYTES", 1)
     array = daily_arrays(product, "home", found)["air_temperature"]
-    days, window = slice(300, 500), (slice(1, 3), slice(2, 4))
-    assert array[days, *window].shape == (200, 2, 2)
-    told = touched(array, days, window)
+    ds = open_forcing(product, "home", found, by_tile=True)
+    first, last = ds["time"].values[[300, 499]]
+    assert read_forcing(ds, ["air_temperature"], first, last, slice(1, 3), slice(2, 4)).shape == (200, 4, 1)
+    told = touched(array, [(slice(300, 500), [(slice(1, 3), slice(2, 4))])])
     assert told == Touched(len(requests), len(requests) * math.prod(chunks) * 2)
 
 
@@ -224,7 +225,7 @@ def test_a_damaged_chunk_names_its_file(sources, references, root):
     data[half : half + 200] = bytes(200)
     sources.path(2003).write_bytes(data)
     product = sources.product(end="2003-12-31")
-    with pytest.raises(ForcingError, match=r"t2m_2003\.nc: the chunk at byte \d+ cannot be decoded .*replace the file"):
+    with pytest.raises(ForcingError, match=r"t2m_2003\.nc: the chunk of t2m at byte \d+ cannot .*replace the file"):
         open_forcing(product, "home", references(product, root))["air_temperature"].compute()
 
 

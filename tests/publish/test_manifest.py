@@ -1,14 +1,23 @@
+import json
+
 import pytest
 
 from somo.core.storage import join, put
 from somo.publish import manifest
 
 
+def metadata(side):
+    encoding = {"name": "default", "configuration": {"separator": side}}
+    arrays = {"x": {"node_type": "array", "chunk_key_encoding": encoding}, "in": {"node_type": "group"}}
+    return json.dumps({"consolidated_metadata": {"metadata": arrays}}).encode()
+
+
 @pytest.fixture
 def root(tmp_path):
     root = str(tmp_path)
-    for key in ("v1.0.0/a.zarr/zarr.json", "v1.0.0/b.nc", "v1.0.0/c/d.txt", "targets/private.parquet"):
+    for key in ("v1.0.0/a.zarr/x/c/0", "v1.0.0/b.nc", "v1.0.0/c/d.txt", "targets/private.parquet"):
         put(join(root, key), key.encode() * 40)
+    put(join(root, "v1.0.0/a.zarr/zarr.json"), metadata("/"))
     version = join(root, "v1.0.0")
     digest = manifest.write_manifest(version, manifest.describe(version, manifest.list_objects(version)))
     catalog = b"{}"
@@ -29,7 +38,7 @@ def published(root):
 
 def test_what_is_published_is_sound(root):
     assert damage(root) == []
-    assert len(published(root)) == 6
+    assert len(published(root)) == 7
 
 
 def test_one_flipped_bit_in_any_published_file_is_found(root):
@@ -59,5 +68,14 @@ def test_only_what_changed_is_read_again(root):
     assert manifest.unknown_objects(version, entries) == (entries, [])
     put(join(version, "b.nc"), b"new")
     kept, keys = manifest.unknown_objects(version, entries)
-    assert (sorted(kept), keys) == (["a.zarr/zarr.json", "c/d.txt"], ["b.nc"])
+    assert (sorted(kept), keys) == (["a.zarr/x/c/0", "a.zarr/zarr.json", "c/d.txt"], ["b.nc"])
     assert manifest.changed_objects(version, entries) == ["b.nc"]
+
+
+def test_shards_on_the_side_that_is_not_shown_are_not_published(root):
+    version = join(str(root), "v1.0.0")
+    put(join(version, "a.zarr/x/c.0"), b"newer")
+    assert {"a.zarr/x/c/0", "a.zarr/x/c.0"} & manifest.shown_objects(version).keys() == {"a.zarr/x/c/0"}
+    put(join(version, "a.zarr/zarr.json"), metadata("."))
+    assert {"a.zarr/x/c/0", "a.zarr/x/c.0"} & manifest.shown_objects(version).keys() == {"a.zarr/x/c.0"}
+    assert "a.zarr/x/c/0" in manifest.list_objects(version)
