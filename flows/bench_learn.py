@@ -5,9 +5,11 @@ the work of one step of one sequence is counted as 6 H (H + D) floating-point op
 """
 
 import json
+import math
+import multiprocessing
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +24,9 @@ from somo.learn.scaling import Scaler, Scaling, Transform
 from somo.predict.kernel import CpuForward
 
 HIDDEN, DYNAMIC, STATIC, DAYS = 128, 5, 10, 365
-REPEATS = 3
+REPEATS = 6
+PRODUCT, PRODUCT_SIZE = "matrix product", 2048
+PRODUCT_WORK = 2 * PRODUCT_SIZE**3
 
 
 @dataclass(frozen=True)
@@ -31,30 +35,32 @@ class Rate:
 
     Attributes
     ----------
-    road : what ran: fused kernels, the recurrence (training on a CPU), production (regions on a CPU), loop, the peer
+    road : what ran: fused kernels, the recurrence (training on a CPU), production (regions on a CPU), loop, the peer;
+        "on each core": the batch shared among processes of one thread, as workers are
     kind : "inference" (windows of `DAYS` days) or "training" (sequences, forward and backward)
     batch : sequences run together
-    per_s : windows or sequences per second, the best of the repeats
-    of_product : useful operations per second over the rate of the matrix product; three times as many in training
+    per_s : windows or sequences per second, the best of the rounds
+    flops : useful operations per second, three times as many in training
+    of_product : `flops` over those of the matrix product in the same rounds
     """
 
     road: str
     kind: str
     batch: int
     per_s: float
+    flops: float
     of_product: float
 
 
 def main(batches: tuple[int, ...] = (64, 256, 1024), days: int = DAYS, hidden: int = HIDDEN) -> dict[str, object]:
     """Measure, print the table and write the JSON; smaller sizes are for trying the benchmark."""
     device = pick_device()
-    product = product_rate(device)
-    rates = [rate for batch in batches for rate in measure(batch, days, hidden, device, product)]
+    rates = [rate for batch in batches for rate in measure(batch, days, hidden, device)]
     report: dict[str, object] = {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "product_gflops": round(product / 1e9, 1),
+        "product_gflops": round(rates[0].flops / rates[0].of_product / 1e9, 1),
         "rates": [asdict(rate) for rate in rates],
         "ratios": ratios(rates),
     }
@@ -70,33 +76,43 @@ def main(batches: tuple[int, ...] = (64, 256, 1024), days: int = DAYS, hidden: i
 def ratios(rates: list[Rate]) -> dict[str, float]:
     """Speed of our roads over the plain loop and NeuralHydrology, by kind and batch."""
     by = {(r.road, r.kind, r.batch): r.per_s for r in rates}
+    others = ("plain loop", "NeuralHydrology", "plain loop on each core")
     return {
         f"{kind} {batch}: {ours} over {other}": round(per_s / by[other, kind, batch], 2)
         for (ours, kind, batch), per_s in by.items()
-        for other in ("plain loop", "NeuralHydrology")
-        if ours not in ("plain loop", "NeuralHydrology") and (other, kind, batch) in by
+        for other in others
+        if ours not in others and (other, kind, batch) in by
     }
 
 
-def measure(batch: int, days: int, hidden: int, device: torch.device, product: float) -> list[Rate]:
+def measure(batch: int, days: int, hidden: int, device: torch.device) -> list[Rate]:
     """All roads on the same inputs."""
     torch.manual_seed(0)
     net = EALSTM(DYNAMIC, STATIC, hidden).to(device)
     x_d = torch.randn(days, batch, DYNAMIC, device=device)
     x_s = torch.randn(batch, STATIC, device=device)
     y = torch.randn(1, batch, device=device)
-    forwards = roads(net, x_d, x_s)
+    found = roads(net, x_d, x_s)
+    predicting: dict[str, Callable[[], object]] = {road: forward for road, (_, forward) in found.items()}
+    learning: dict[str, Callable[[], object]] = {
+        road: partial(learn_step, model, forward, y)
+        for road, (model, forward) in found.items()
+        if road != "production" and ("bfloat16" not in road or device.type == "cuda")
+    }
     work = 6 * hidden * (hidden + DYNAMIC) * days * batch
-    rates = []
-    for road, (_, forward) in forwards.items():
-        seconds = best_time(forward, device, torch.inference_mode)
-        rates.append(Rate(road, "inference", batch, batch / seconds, work / seconds / product))
-    for road, (model, forward) in forwards.items():
-        if road == "production" or ("bfloat16" in road and device.type == "cpu"):
-            continue
-        seconds = best_time(partial(learn_step, model, forward, y), device, torch.enable_grad)
-        rates.append(Rate(road, "training", batch, batch / seconds, 3 * work / seconds / product))
-    return rates
+    with ExitStack() as pools:
+        if device.type == "cpu":
+            for road in ("production", "plain loop"):
+                predicting[f"{road} on each core"] = pools.enter_context(on_each_core(road, batch, days, hidden))
+        inference = best_times(predicting, device, torch.inference_mode)
+    training = best_times(learning, device, torch.enable_grad)
+    return rates_of("inference", inference, batch, work) + rates_of("training", training, batch, 3 * work)
+
+
+def rates_of(kind: str, seconds: dict[str, float], batch: int, work: int) -> list[Rate]:
+    """Rates of every road but the matrix product, which is their measure."""
+    product = PRODUCT_WORK / seconds.pop(PRODUCT)
+    return [Rate(road, kind, batch, batch / s, work / s, work / s / product) for road, s in seconds.items()]
 
 
 def roads(net: EALSTM, x_d: Tensor, x_s: Tensor) -> dict[str, tuple[torch.nn.Module, Callable[[], Tensor]]]:
@@ -117,6 +133,31 @@ def roads(net: EALSTM, x_d: Tensor, x_s: Tensor) -> dict[str, tuple[torch.nn.Mod
         data = {"x_d": {f"d{i}": x_d[..., i : i + 1].transpose(0, 1) for i in range(DYNAMIC)}, "x_s": x_s}
         found["NeuralHydrology"] = (theirs, lambda: theirs(data)["y_hat"][:, -1:, 0].t())
     return found
+
+
+@contextmanager
+def on_each_core(road: str, batch: int, days: int, hidden: int) -> Iterator[Callable[[], object]]:
+    """A call in which one process of one thread for each core predicts its share of the batch."""
+    cores = torch.get_num_threads()
+    spawn = multiprocessing.get_context("spawn")
+    with spawn.Pool(cores, initializer=_prepare, initargs=(road, batch // cores, days, hidden)) as pool:
+        yield lambda: pool.map(_predict_share, range(cores), chunksize=1)
+
+
+_share: Callable[[], Tensor]
+
+
+def _prepare(road: str, batch: int, days: int, hidden: int) -> None:
+    global _share
+    torch.set_num_threads(1)
+    net = EALSTM(DYNAMIC, STATIC, hidden)
+    x_d, x_s = torch.randn(days, batch, DYNAMIC), torch.randn(batch, STATIC)
+    _share = roads(net, x_d, x_s)[road][1]
+
+
+def _predict_share(_: int) -> None:
+    with torch.inference_mode():
+        _share()
 
 
 def production_kernel(net: EALSTM) -> CpuForward:
@@ -159,28 +200,22 @@ def learn_step(model: torch.nn.Module, forward: Callable[[], Tensor], y: Tensor)
     return loss
 
 
-def product_rate(device: torch.device, size: int = 2048) -> float:
-    """Operations per second of the framework's float32 matrix product."""
-    a, b = (torch.randn(size, size, device=device) for _ in range(2))
-    return 2 * size**3 / best_time(lambda: a @ b, device, torch.inference_mode, repeats=10)
-
-
-def best_time(
-    call: Callable[[], Tensor],
-    device: torch.device,
-    mode: Callable[[], AbstractContextManager],
-    repeats: int = REPEATS,
-) -> float:
-    """Seconds of the fastest of some calls after one that warms up."""
-    times = []
+def best_times(
+    calls: dict[str, Callable[[], object]], device: torch.device, mode: Callable[[], AbstractContextManager]
+) -> dict[str, float]:
+    """Seconds of the fastest round of each call and of the matrix product; in turn, since a machine's pace drifts."""
+    left, right = (torch.randn(PRODUCT_SIZE, PRODUCT_SIZE, device=device) for _ in range(2))
+    best: dict[str, float] = {}
     with mode():
-        for _ in range(repeats + 1):
-            start = time.perf_counter()
-            call()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
-    return min(times[1:])
+        for repeat in range(1 + REPEATS):
+            for name, call in {PRODUCT: lambda: left @ right, **calls}.items():
+                start = time.perf_counter()
+                call()
+                if device.type == "cuda":
+                    torch.cuda.synchronize()
+                if repeat:  # the first warms up
+                    best[name] = min(best.get(name, math.inf), time.perf_counter() - start)
+    return best
 
 
 if __name__ == "__main__":

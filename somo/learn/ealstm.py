@@ -12,7 +12,7 @@ from somo.learn.recurrence import recurrence
 from somo.learn.scaling import Scaling
 
 Road = Literal["fused", "recurrence", "loop"]
-CACHED = 16_384
+CACHED = 4_096
 """Cells times hidden units up to which the fused kernel trains faster on a CPU (`make bench PART=learn`)."""
 
 

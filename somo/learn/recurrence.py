@@ -44,16 +44,19 @@ class _Recurrence(torch.autograd.Function):
         state[:-1, :, hidden:-1] = x_d
         gates, squashed = x_d.new_empty(days, cells, 3 * hidden), x_d.new_empty(days, cells, hidden)
         c = x_d.new_zeros(days + 1, cells, hidden)
-        inflow, centred = 4 * i, torch.empty_like(i)
-        for t in range(days):
-            torch.mm(state[t], matrix, out=gates[t])
-            f, o, g = gates[t].sigmoid_().split(hidden, 1)
-            torch.mul(c[t], f, out=c[t + 1]).addcmul_(inflow, torch.sub(g, 0.5, out=centred))
-            torch.sigmoid(c[t + 1], out=squashed[t])
-            torch.sub(squashed[t], 0.5, out=centred)
-            state[t + 1, :, :hidden] = centred.mul_(o)
+        inflow, centred, half = 4 * i, torch.empty_like(i), i.new_tensor(0.5)
+        u = state[1:, :, :hidden]
+        # All days' views come from one call each: cut day by day they cost as much as an elementwise pass.
+        by_day = (state[:-1], gates, *gates.split(hidden, 2), c[:-1], c[1:], squashed, u)
+        for state_t, gates_t, f, o, g, c_before, c_t, squashed_t, u_t in zip(*by_day, strict=True):
+            torch.mm(state_t, matrix, out=gates_t)
+            gates_t.sigmoid_()
+            torch.mul(c_before, f, out=c_t).addcmul_(inflow, torch.sub(g, half, out=centred))
+            torch.sigmoid(c_t, out=squashed_t)
+            torch.sub(squashed_t, half, out=centred)
+            u_t.copy_(centred.mul_(o))
         ctx.save_for_backward(state, gates, c, squashed, inflow, matrix)
-        return 2 * state[1:, :, :hidden]
+        return 2 * u
 
     @staticmethod
     @once_differentiable
@@ -71,17 +74,17 @@ def _through_time(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the gates before their sigmoid [T, B, 3H] and of the inflow [B, H], from those of u [T, B, H]."""
     d_z, d_inflow, d_c = torch.empty_like(gates), torch.zeros_like(inflow), torch.zeros_like(inflow)
-    d_u, part = torch.empty_like(inflow), torch.empty_like(inflow)
+    d_u, part, half = torch.empty_like(inflow), torch.empty_like(inflow), inflow.new_tensor(0.5)
     hidden = inflow.shape[1]
-    for t in reversed(range(len(gates))):
-        d_u.copy_(d_outputs[t])
-        if t + 1 < len(gates):
-            d_u.addmm_(d_z[t + 1], back)
-        (f, o, g), (d_f, d_o, d_g) = gates[t].split(hidden, 1), d_z[t].split(hidden, 1)
-        d_c += _slope(torch.mul(d_u, o, out=part), squashed[t], grad_input=part)
-        _slope(torch.sub(squashed[t], 0.5, out=part).mul_(d_u), o, grad_input=d_o)
-        _slope(torch.mul(d_c, c[t], out=part), f, grad_input=d_f)
-        _slope(torch.mul(d_c, inflow, out=part), g, grad_input=d_g)
-        d_inflow.addcmul_(d_c, torch.sub(g, 0.5, out=part))
+    following = torch.zeros_like(d_z[0])
+    by_day = (d_outputs, gates, *gates.split(hidden, 2), d_z, *d_z.split(hidden, 2), c[:-1], squashed)
+    for d_output, gate, f, o, g, d_gate, d_f, d_o, d_g, c_before, q in reversed(list(zip(*by_day, strict=True))):
+        torch.addmm(d_output, following, back, out=d_u)
+        d_c += _slope(torch.mul(d_u, o, out=part), q, grad_input=part)
+        torch.mul(torch.sub(q, half, out=part), d_u, out=d_o)
+        torch.mul(d_c, c_before, out=d_f)
+        torch.mul(d_c, inflow, out=d_g)
+        following = _slope(d_gate, gate, grad_input=d_gate)
+        d_inflow.addcmul_(d_c, torch.sub(g, half, out=part))
         d_c *= f
     return d_z, d_inflow

@@ -85,4 +85,4 @@ def infer(
 def scratch_bytes(members: int, layers: int, hidden: int, days: int, dynamic: int, batch: int = CPU_BATCH) -> int:
     """Upper bound of what one batch needs beside the arrays of the region, on a CPU."""
     series = days * batch * (3 * (dynamic + layers) + 2 * members * layers)
-    return 4 * (series + 50 * batch * hidden)
+    return 4 * (series + 12 * batch * hidden)

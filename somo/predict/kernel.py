@@ -1,4 +1,4 @@
-"""The EA-LSTM's recurrence for prediction on a CPU: one matrix product and nine elementwise passes a day, in place.
+"""The EA-LSTM's recurrence for prediction on a CPU: one matrix product and eight elementwise passes a day, in place.
 
 i = sigma(W_i x_s + b_i);  [f, o, g] = W x_t + U h + b;  c = sigma(f) c + i tanh(g);  h = sigma(o) tanh(c)
 (Kratzert et al. 2019, HESS 23, 5089, equations 6-12).
@@ -8,15 +8,13 @@ rows of g are doubled, c is carried as 2c and h as h / 2, and the factors go int
 also multiply the input gate's zeros, a quarter of their product.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from somo.learn.ealstm import EALSTM, Forward
-
-HEAD_DAYS = 32
-"""Days that pass the dense head together; always as many, so that no day's rounding depends on how many follow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,15 +25,16 @@ class CpuForward:
     ----------
     forward : the member, float32 on the CPU
     matrix : [H + D + 1, 3H] weights f, o, g for the row vector [h / 2, x_t, 1], in the dtype of the products
+    head : the network's dense head for h / 2
     """
 
     forward: Forward
     matrix: Tensor
+    head: torch.nn.Sequential
 
     @classmethod
     def of(cls, forward: Forward) -> "CpuForward":
-        matrix = _matrix(forward.network)
-        return cls(forward, matrix.to(forward.dtype))
+        return cls(forward, _matrix(forward.network).to(forward.dtype), _head(forward.network))
 
     @torch.inference_mode()
     def __call__(self, x_d: Tensor, x_s: Tensor, last_n: int | None = None) -> Tensor:
@@ -54,15 +53,11 @@ class CpuForward:
 
     def _normalised(self, x_d: Tensor, x_s: Tensor) -> Tensor:
         network = self.forward.network
-        days, cells, _ = x_d.shape
-        inflow = 4 * torch.sigmoid(x_s @ network.weight_sh + network.bias_s)
-        recurrence = _Recurrence(self.matrix, inflow, x_d.shape[2])
-        y, h = torch.empty(days, cells), torch.zeros(HEAD_DAYS, cells, network.hidden)
-        for start in range(0, days, HEAD_DAYS):
-            count = min(HEAD_DAYS, days - start)
-            for i in range(count):
-                recurrence.step(x_d[start + i], h[i])
-            y[start : start + count] = network.head(2 * h).squeeze(-1)[:count]
+        recurrence = _Recurrence(self.matrix, 4 * torch.sigmoid(x_s @ network.weight_sh + network.bias_s), x_d.shape[2])
+        inner, last = self.head[:-1], self.head[-1]
+        y = torch.empty(x_d.shape[:2])
+        for x_t, y_t in zip(x_d, y, strict=True):
+            torch.addmv(last.bias, inner(recurrence.step(x_t)), last.weight[0], out=y_t)
         return y
 
 
@@ -73,28 +68,36 @@ def _matrix(network: EALSTM) -> Tensor:
         return whole
 
 
+def _head(network: EALSTM) -> torch.nn.Sequential:
+    """The dense head for h / 2."""
+    head = deepcopy(network.head)
+    with torch.no_grad():
+        head[0].weight *= 2
+    return head
+
+
 class _Recurrence:
-    """State of a batch of cells and its buffers."""
+    """State of a batch of cells and its buffers, as few as keep them in the processor's cache."""
 
     def __init__(self, matrix: Tensor, inflow: Tensor, dynamic: int) -> None:
         cells, hidden = inflow.shape
-        self.matrix, self.inflow = matrix, inflow
+        self.matrix, self.inflow, self.half = matrix, inflow, torch.tensor(0.5)
         self.state = torch.zeros(cells, hidden + dynamic + 1, dtype=matrix.dtype)
         self.state[:, -1] = 1
         self.h, self.x = self.state[:, :hidden], self.state[:, hidden:-1]
-        self.c_twice, self.squashed = torch.zeros(cells, hidden), torch.empty(cells, hidden)
-        self.product = torch.empty(cells, 3 * hidden, dtype=matrix.dtype)
+        self.c_twice, self.h_half = torch.zeros(cells, hidden), torch.empty(cells, hidden)
         self.gates = torch.empty(cells, 3 * hidden)
+        self.product = self.gates if matrix.dtype == self.gates.dtype else self.gates.to(matrix.dtype)
         self.f, self.o, self.g = self.gates.split(hidden, dim=1)
 
-    def step(self, x_t: Tensor, h_half: Tensor) -> None:
-        """One day: inputs [B, D] -> h / 2 [B, H]."""
+    def step(self, x_t: Tensor) -> Tensor:
+        """One day: inputs [B, D] -> h / 2 [B, H], in a buffer that the next day overwrites."""
         self.x.copy_(x_t)
         torch.mm(self.state, self.matrix, out=self.product)
         torch.sigmoid(self.product, out=self.gates)
-        self.g.sub_(0.5)
+        self.g.sub_(self.half)
         self.c_twice.mul_(self.f).addcmul_(self.inflow, self.g)
-        torch.sigmoid(self.c_twice, out=self.squashed)
-        self.squashed.sub_(0.5)
-        torch.mul(self.o, self.squashed, out=h_half)
-        self.h.copy_(h_half)
+        torch.sigmoid(self.c_twice, out=self.h_half)
+        self.h_half.sub_(self.half).mul_(self.o)
+        self.h.copy_(self.h_half)
+        return self.h_half
