@@ -29,15 +29,14 @@ class Scaler:
 
     def apply(self, x: Tensor) -> Tensor:
         """Normalised [..., feature] of physical [..., feature]."""
-        z = (_transformed(x, self.transforms) - x.new_tensor(self.mean)) / x.new_tensor(self.std)
-        return z if self.limit is None else z.clamp(-self.limit, self.limit)
+        z = (_transformed(x, self.transforms) - x.new_tensor(self.mean)).div_(x.new_tensor(self.std))
+        return z if self.limit is None else z.clamp_(-self.limit, self.limit)
 
     def invert(self, z: Tensor) -> Tensor:
         """Physical [..., feature] of normalised [..., feature]."""
         x = z * z.new_tensor(self.std) + z.new_tensor(self.mean)
-        columns = [i for i, t in enumerate(self.transforms) if t == "log1p"]
-        if columns:
-            x[..., columns] = torch.expm1(x[..., columns])
+        for i in _logarithmic(self.transforms):
+            x[..., i] = torch.expm1(x[..., i])
         return x
 
     def extended(self, name: str, mean: float, std: float) -> Self:
@@ -98,7 +97,12 @@ def transformed(names: tuple[str, ...], x: Tensor) -> Tensor:
 
 
 def _transformed(x: Tensor, transforms: tuple[Transform, ...]) -> Tensor:
-    if "log1p" not in transforms:
-        return x
-    logarithmic = torch.tensor([t == "log1p" for t in transforms], device=x.device)
-    return torch.where(logarithmic, torch.log1p(x.clamp(min=0)), x)
+    columns = _logarithmic(transforms)
+    x = x.clone() if columns else x
+    for i in columns:
+        x[..., i] = torch.log1p(x[..., i].clamp(min=0))
+    return x
+
+
+def _logarithmic(transforms: tuple[Transform, ...]) -> list[int]:
+    return [i for i, t in enumerate(transforms) if t == "log1p"]

@@ -12,6 +12,15 @@ import pandas as pd
 from somo.core.storage import join, put
 from somo.validate.section import Section
 
+HEADS = {
+    "pearson_r": ("r", ""),
+    "nse": ("NSE", ""),
+    "ubrmsd": ("ubRMSD", "m³ m⁻³"),
+    "bias": ("bias", "m³ m⁻³"),
+    "error_std": ("error standard deviation", "m³ m⁻³"),
+}
+"""How the page names a metric's column, and its units."""
+
 
 def write_report(sections: Sequence[Section], folder: str, about: dict[str, str]) -> str:
     """Write `report.json` and `index.html` of the sections in their order; returns the page's URL.
@@ -40,11 +49,17 @@ def render(sections: Sequence[Section], about: dict[str, str]) -> str:
             "title": s.title,
             "caption": s.caption,
             "image": base64.b64encode(s.figure).decode(),
-            "table": None if s.shown.empty else {"columns": list(s.shown.columns), "rows": _rows(s.shown)},
+            "table": None if s.shown.empty else {"columns": [_head(c) for c in s.shown], "rows": _rows(s.shown)},
         }
         for s in sections
     ]
     return template.render(**{"note": "", **about}, sections=shown)
+
+
+def _head(column: str) -> str:
+    metric, *rest = column.split(" ")
+    label, units = HEADS.get(metric, (metric, ""))
+    return " ".join([label, *rest, *([f"({units})"] if units else [])])
 
 
 def _rows(table: pd.DataFrame) -> list[list[str]]:
