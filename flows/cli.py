@@ -47,7 +47,9 @@ def _stage(value: str) -> str:
 def run(
     product: ProductFile,
     root: Root = "",
-    until: Annotated[str, typer.Option(callback=_stage, help="Stop after this stage.")] = STAGES[-1],
+    until: Annotated[
+        str, typer.Option(callback=_stage, help=f"Stop after this one of the stages {', '.join(STAGES)}.")
+    ] = STAGES[-1],
     start: Annotated[
         str, typer.Option("--from", callback=_stage, help="Require the stages before this one to be done.")
     ] = STAGES[0],

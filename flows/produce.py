@@ -25,6 +25,7 @@ from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes
 from somo.publish import zarr as store
 from somo.publish.attributes import FINAL, PROVISIONAL
+from somo.publish.manifest import rewritten_objects
 
 PROCESS_BYTES = 700_000_000
 
@@ -41,6 +42,7 @@ class Production:
     ----------
     status : [day] of every day that can be predicted, from the product's first
     visible : what readers see now
+    damaged : whether metadata or a small array of the store is not the one whose checksum was taken
     """
 
     product: Product
@@ -53,11 +55,13 @@ class Production:
     visible: store.Visible
     work: tuple[Work, ...]
     copies: tuple[tuple[str, str], ...]
+    damaged: bool
 
     @property
     def complete(self) -> bool:
         """Whether readers see the wanted state."""
-        return not self.work and not self.copies and np.array_equal(self.status, self.visible.status)
+        seen = np.array_equal(self.status, self.visible.status) and not self.damaged
+        return seen and not self.work and not self.copies
 
 
 def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: str, client: Client) -> str:
@@ -119,8 +123,9 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     status = wanted_status(product, home.references, visible)
     plan, work = missing_work(product, job, static, layout, method, status, visible)
     return Production(
-        product, replace(job, side=plan.side), ensemble, static, layout, method, status, visible, work, plan.copy
-    )
+        product, replace(job, side=plan.side), ensemble, static, layout, method, status, visible, work, plan.copy,
+        metadata_damaged(join(root, f"v{product.version}")),
+    )  # fmt: skip
 
 
 def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, models: str) -> None:
@@ -214,6 +219,13 @@ def missing_work(
         kept[: len(seen)] = seen == status[region.days][: len(seen)]
         work.append(Work(region, inputs[region.block], status[region.days], kept))
     return plan, tuple(work)
+
+
+def metadata_damaged(version_url: str) -> bool:
+    """Whether an object of the store other than a shard is missing, or is not the one whose checksum was taken."""
+    shards = tuple(f"{store.STORE}/{field}/c" for field in store.FIELDS)
+    found = (key for key in rewritten_objects(version_url) if key.startswith(f"{store.STORE}/"))
+    return any(not key.startswith(shards) for key in found)
 
 
 def forcing_of(product: Product, references: Mapping[str, str], days: slice) -> list[tuple[str, str]]:

@@ -49,7 +49,7 @@ def render(sections: Sequence[Section], about: dict[str, str]) -> str:
             "title": s.title,
             "caption": s.caption,
             "image": base64.b64encode(s.figure).decode(),
-            "table": None if s.shown.empty else {"columns": [_head(c) for c in s.shown], "rows": _rows(s.shown)},
+            "table": None if s.shown.empty else {"columns": [_head(str(c)) for c in s.shown], "rows": _rows(s.shown)},
         }
         for s in sections
     ]

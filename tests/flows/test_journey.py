@@ -77,7 +77,7 @@ def test_status_knows_that_all_is_done(made: tuple[Path, str], tiny_sources: Pat
 @pytest.mark.parametrize(
     ("key", "stage"),
     [
-        ("soil_moisture.zarr/lat/c/0", "publish"),
+        ("soil_moisture.zarr/lat/c/0", "produce"),
         ("soil_moisture_series.zarr/zarr.json", "publish"),
         ("netcdf/Tiny_layer2_2004.nc", "publish"),
         ("validation/targets.parquet", "publish"),
@@ -132,6 +132,20 @@ def test_damaged_shards_of_the_store_for_series_are_derived_anew(
     shown = manifest.shown_objects(str(version))
     assert str(shard.relative_to(version)) not in shown
     assert "soil_moisture_series.zarr/soil_moisture/c.0.0.0.0" in shown
+
+
+def test_a_damaged_coordinate_is_made_anew_and_not_certified(
+    made: tuple[Path, str], tiny_sources: Path, tmp_path: Path
+) -> None:
+    root = shutil.copytree(made[0], tmp_path / "root")
+    array = root / "v1.0.0/soil_moisture.zarr/lat/c/0"
+    whole = array.read_bytes()
+    array.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    again = somo("run", TINY, "--root", root, sources=tiny_sources)
+    assert again.returncode == 0, again.stderr
+    assert "to do: produce" in again.stderr
+    assert array.read_bytes() == whole
+    assert manifest.rewritten_objects(str(root / "v1.0.0")) == []
 
 
 def test_second_run_does_nothing(made: tuple[Path, str], tiny_sources: Path) -> None:
