@@ -140,7 +140,7 @@ def on_each_core(road: str, batch: int, days: int, hidden: int) -> Iterator[Call
     """A call in which one process of one thread for each core predicts its share of the batch."""
     cores = torch.get_num_threads()
     spawn = multiprocessing.get_context("spawn")
-    with spawn.Pool(cores, initializer=_prepare, initargs=(road, batch // cores, days, hidden)) as pool:
+    with spawn.Pool(cores, initializer=_prepare, initargs=(road, math.ceil(batch / cores), days, hidden)) as pool:
         yield lambda: pool.map(_predict_share, range(cores), chunksize=1)
 
 

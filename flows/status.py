@@ -132,9 +132,7 @@ def _produce(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
 def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
     version, folder = known["version"], join(known["version"], "netcdf")
     if changed := [key for key in manifest.rewritten_objects(version) if not _judged(key)]:
-        grown = f"{zarr.STORE}/{zarr.ROOT}" in changed
-        told = ["files and checksums of the days shown"] if grown else [f"{key} as it was published" for key in changed]
-        return told, "", folder
+        return [f"{key} as it was published" for key in changed], "", folder
     with xr.open_zarr(zarr_store(join(version, zarr.STORE)), consolidated=True, chunks=None) as store:
         years = netcdf.complete_years(store["time"].to_index(), store["status"].values == FINAL, product.period)
     wanted = [netcdf.file_url(version, product.name, layer.name, year) for year in years for layer in product.layers]

@@ -13,7 +13,10 @@ from somo.learn.scaling import Scaling
 
 Road = Literal["fused", "recurrence", "loop"]
 CACHED = 4_096
-"""Cells times hidden units up to which the fused kernel trains faster on a CPU (`make bench PART=learn`)."""
+"""Cells times hidden units up to which the fused kernel trains faster on one thread of a CPU, as workers train.
+
+`OMP_NUM_THREADS=1 make bench PART=learn` compares both; its batches of 64 cells have twice as many.
+"""
 
 
 class EALSTM(nn.Module):

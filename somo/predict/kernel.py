@@ -87,7 +87,7 @@ class _Recurrence:
         self.h, self.x = self.state[:, :hidden], self.state[:, hidden:-1]
         self.c_twice, self.h_half = torch.zeros(cells, hidden), torch.empty(cells, hidden)
         self.gates = torch.empty(cells, 3 * hidden)
-        self.product = self.gates if matrix.dtype == self.gates.dtype else self.gates.to(matrix.dtype)
+        self.product = self.gates.to(matrix.dtype)  # the same buffer where products are float32
         self.f, self.o, self.g = self.gates.split(hidden, dim=1)
 
     def step(self, x_t: Tensor) -> Tensor:

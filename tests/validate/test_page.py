@@ -37,7 +37,9 @@ def test_report_opens_without_errors_and_sorts(version, tmp_path):
         widths = page.eval_on_selector_all("img", "images => images.map(i => i.naturalWidth)")
         page.get_by_role("button", name="r", exact=True).click()
         first = page.locator("tbody tr").first.inner_text()
+        heads = page.locator("th").all_inner_texts()
         browser.close()
     assert said == []
+    assert {"NSE", "ubRMSD (m³ m⁻³)", "bias (m³ m⁻³)"} <= set(heads)
     assert len(widths) == 2 and min(widths) > 200
     assert "layer3" in first and "ridge" in first
