@@ -8,17 +8,19 @@ from distributed import Client
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.ingest import ingest
-from flows.operator import watched
-from flows.produce import produce
-from flows.publish import publish
-from flows.runtime import cluster, is_transient, load
+from flows.artifacts import watched
+from flows.cluster.connecting import cluster
+from flows.environment import load_product
+from flows.stages.ingest import ingest
+from flows.stages.produce import produce
+from flows.stages.publish import publish
+from flows.stages.targets import build_targets
+from flows.stages.train import train
+from flows.stages.validate import validate
 from flows.status import STAGES, read_status
-from flows.targets import build_targets
 from flows.today import on_day
-from flows.train import train
-from flows.validate import validate
-from somo.core.product import Product
+from somo.product.declaration import Product
+from somo.storage.objects import NETWORK_ERRORS
 
 Call = Callable[..., Any]
 
@@ -39,6 +41,16 @@ def journey(product: Product, root: str, client: Client, call: Call) -> Iterator
     yield "validate"
 
 
+def is_transient(_task: object, _run: object, state: Any) -> bool:
+    """Whether a failed Prefect state comes from the network, which may have recovered."""
+    error = state.result(raise_on_failure=False)
+    while isinstance(error, BaseException):
+        if isinstance(error, NETWORK_ERRORS):
+            return True
+        error = error.__cause__
+    return False
+
+
 def as_task(stage: Call, *arguments: Any) -> Any:
     """Call a stage as a Prefect task that is tried again when the network fails it, and only then."""
     work = task(
@@ -56,7 +68,7 @@ def as_task(stage: Call, *arguments: Any) -> Any:
 @flow(name="somo", flow_run_name="{path} until {until}", persist_result=False)
 def run(path: str, root: str, until: str = STAGES[-1]) -> None:
     """Take the journey of the product declared in a file, as far as a stage."""
-    take(load(path), root, until)
+    take(load_product(path), root, until)
 
 
 def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | None = None) -> bool:

@@ -9,16 +9,18 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from flows.targets import sensors_url, targets_url
+from flows.stages.targets import sensors_url, targets_url
 from flows.today import today
-from somo.core.product import Product
-from somo.core.storage import exists, filesystem, join, read_bytes, zarr_store
 from somo.forcing.dataset import Inputs
-from somo.forcing.reference_set import is_complete, reference_url
+from somo.forcing.references.reference_set import is_complete, reference_url
 from somo.forcing.sources import find_files, needed_days
-from somo.forcing.static import static_url
-from somo.publish import manifest, netcdf, series, zarr
+from somo.forcing.statics.static_file import static_url
+from somo.product.declaration import Product
+from somo.publish import manifest, netcdf
 from somo.publish.attributes import FINAL
+from somo.publish.store import maps as zarr
+from somo.publish.store import series
+from somo.storage.objects import exists, filesystem, join, read_bytes, zarr_store
 from somo.validate.matching import layer_skill
 
 STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
@@ -115,7 +117,7 @@ def _targets(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
 
 
 def _train(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    from flows.train import models_url
+    from flows.stages.train import models_url
 
     url = models_url(product, root, known["ingest"], known["targets"])
     missing = [] if exists(join(url, "ensemble.json")) else ["the ensemble of these targets"]
@@ -123,7 +125,7 @@ def _train(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str
 
 
 def _produce(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    from flows.produce import pending
+    from flows.stages.produce import pending
 
     missing, days = pending(product, root, known["ingest"], known["train"])
     return missing, f"{days} days", known["version"]
@@ -144,7 +146,7 @@ def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
 
 
 def _validate(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    from flows.validate import pending_sections, sections_of
+    from flows.stages.validate import pending_sections, sections_of
 
     missing = [f"section {name}" for name in pending_sections(product, known["version"])]
     if not missing:

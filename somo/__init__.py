@@ -25,7 +25,7 @@ def open(
 
     Raises
     ------
-    somo.core.storage.StorageError
+    somo.storage.objects.StorageError
         if there is no such version
     """
     from somo.publish.reader import open_version

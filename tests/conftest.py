@@ -8,7 +8,7 @@ import pytest
 from distributed import Client, LocalCluster
 from hypothesis import settings
 
-from flows.s3server import S3Server
+from flows.service.s3server import S3Server
 
 settings.register_profile("somo", deadline=None, derandomize=True)
 settings.load_profile("somo")

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.inputs import ForcingGrid, RegularGrid
-from somo.core.product import Product
 from somo.forcing.sources import ForcingError
+from somo.product.declaration import Product
+from somo.product.inputs import ForcingGrid, RegularGrid
 
 GRID_TOLERANCE_DEG = 1e-4
 

@@ -9,14 +9,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from somo.core.inputs import Source
-from somo.core.product import content_hash
 from somo.core.variables import FORCING
-from somo.forcing.chunks import ReferenceSet, open_references
-from somo.forcing.cube import Cube, cube_url, open_cube
+from somo.forcing.by_tile.cube import Cube, cube_url, open_cube
 from somo.forcing.features import DAY_SECONDS, DailySteps, daily_steps, to_daily
+from somo.forcing.references.chunks import ReferenceSet, open_references
 from somo.forcing.sources import ForcingError
 from somo.forcing.units import suggest_units, to_canonical
+from somo.product.declaration import content_hash
+from somo.product.inputs import Source
 
 READ_BYTES = 2**28
 Window = tuple[slice, slice]

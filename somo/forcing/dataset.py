@@ -11,15 +11,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.inputs import Source
-from somo.core.product import Product
 from somo.core.variables import FORCING
+from somo.forcing.by_tile.tiling import files_of
 from somo.forcing.cells import domain_grid, match_grid
-from somo.forcing.chunks import ReferenceSet, open_references
 from somo.forcing.daily import DailyArray
 from somo.forcing.features import DAY_SECONDS, daily_steps
+from somo.forcing.references.chunks import ReferenceSet, open_references
 from somo.forcing.sources import ForcingError, declares, needed_days
-from somo.forcing.tiling import files_of
+from somo.product.declaration import Product
+from somo.product.inputs import Source
 
 BLOCK_DAYS = 61
 BLOCK_BYTES = 2**24

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.core.inputs import Source, Static
 from somo.forcing.sources import ForcingError
+from somo.product.inputs import Source, Static
 
 LATENT_HEAT_J_KG = 2.45e6
 DAY_SECONDS = 86_400

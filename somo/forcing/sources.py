@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from fsspec import AbstractFileSystem
 
-from somo.core.inputs import Source
-from somo.core.product import Product
-from somo.core.storage import filesystem, fingerprint, version_of
+from somo.product.declaration import Product
+from somo.product.inputs import Source
+from somo.storage.objects import filesystem, fingerprint, version_of
 
 ONE_DAY = dt.timedelta(days=1)
 

@@ -4,9 +4,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from somo.core.inputs import Source
 from somo.core.variables import FORCING
 from somo.forcing.sources import ForcingError
+from somo.product.inputs import Source
 
 USUAL_UNITS = (
     "K", "degC", "degF", "m", "mm", "kg m-2", "m d-1", "mm d-1", "mm h-1", "kg m-2 s-1", "m s-1", "W m-2", "J m-2",

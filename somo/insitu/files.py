@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from fsspec import AbstractFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 
-from somo.core.storage import filesystem
 from somo.insitu.sensor import InsituError
+from somo.storage.objects import filesystem
 
 
 @contextmanager

@@ -15,8 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.inputs import Layer
 from somo.insitu.sensor import InsituError, Sensor
+from somo.product.inputs import Layer
 
 Key = tuple[str, int, str]
 """Domain, flat cell id, layer."""

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from somo.learn.normalising import transformed
 from somo.learn.samples import TrainingSet
-from somo.learn.scaling import transformed
 
 TIME_SCALES_DAYS = (1, 3, 7, 15, 30, 60)
 PENALTY = 10.0

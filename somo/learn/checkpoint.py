@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from somo.core.settings import Network, Sequence
-from somo.core.storage import checksum, exists, join, put, read_bytes
 from somo.learn import LearnError
-from somo.learn.scaling import Scaling
+from somo.learn.normalising import Scaling
+from somo.product.method import Network, Sequence
+from somo.storage.objects import checksum, exists, join, put, read_bytes
 
 FORMAT = 1
 ENSEMBLE = "ensemble.json"

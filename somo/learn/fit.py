@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from somo.core.settings import Network, Training
-from somo.core.settings import Sequence as SequenceSettings
 from somo.learn import LearnError
 from somo.learn.checkpoint import Checkpoint, upper_input
-from somo.learn.ealstm import EALSTM, Forward, cascade
+from somo.learn.networks.ealstm import EALSTM, Forward, cascade
+from somo.learn.normalising import Scaling, fit_scaler
 from somo.learn.resume import Progress, forget, read_progress, write_progress
 from somo.learn.samples import TrainingSet, Window, batches, blocks, draw
-from somo.learn.scaling import Scaling, fit_scaler
+from somo.product.method import Network, Training
+from somo.product.method import Sequence as SequenceSettings
 
 SAVE_SECONDS = 5.0
 EVALUATION_CELLS = 256

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from somo.core.settings import Sequence as SequenceSettings
-from somo.learn.ealstm import Forward
 from somo.learn.fit import predict_blocks
+from somo.learn.networks.ealstm import Forward
 from somo.learn.samples import TrainingSet
+from somo.product.method import Sequence as SequenceSettings
 
 LEAST_EXCHANGES = 12
 """Exchanges that an error is averaged over at least; few cells take each feature from several others."""

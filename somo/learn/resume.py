@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from somo.core.storage import exists, filesystem, put, read_bytes
+from somo.storage.objects import exists, filesystem, put, read_bytes
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from somo.core.settings import Sequence
-from somo.core.storage import put, read_bytes
 from somo.learn import LearnError
+from somo.product.method import Sequence
+from somo.storage.objects import put, read_bytes
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from somo.core.settings import Sequence as SequenceSettings
 from somo.learn.checkpoint import Ensemble
-from somo.learn.ealstm import cascade, load
+from somo.learn.networks.ealstm import cascade, load
 from somo.predict.kernel import CpuForward
+from somo.product.method import Sequence as SequenceSettings
 
 Member = Callable[[Tensor, Tensor], Tensor]
 CPU_BATCH, GPU_BATCH = 192, 8192

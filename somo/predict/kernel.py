@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from somo.learn.ealstm import EALSTM, Forward
+from somo.learn.networks.ealstm import EALSTM, Forward
 
 
 @dataclass(frozen=True, eq=False)

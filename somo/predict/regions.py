@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.core.layout import SEPARATORS, Layout, Tile, shard_key
-from somo.core.storage import checksum, filesystem, join, patiently, put, read_bytes
+from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
+from somo.storage.objects import checksum, filesystem, join, patiently, put, read_bytes
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from somo.core.grid import Grid
-from somo.core.inputs import Layer
-from somo.core.product import Product
 from somo.core.variables import SOIL_MOISTURE
+from somo.product.declaration import Product
+from somo.product.inputs import Layer
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table v93"

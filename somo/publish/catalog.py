@@ -12,9 +12,12 @@ from pystac.extensions.datacube import DatacubeExtension, Dimension, Variable
 from pystac.extensions.file import FileExtension
 
 from somo.core.grid import Grid
-from somo.core.product import Product
-from somo.publish import attributes, drought_store, netcdf, series, zarr
+from somo.product.declaration import Product
+from somo.publish import attributes, netcdf
 from somo.publish.manifest import Entry
+from somo.publish.store import drought as drought_store
+from somo.publish.store import maps as zarr
+from somo.publish.store import series
 
 ZARR_EXTENSION = "https://stac-extensions.github.io/zarr/v1.0.0/schema.json"
 MEDIA_TYPES = {

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from somo.core.grid import Grid
-from somo.core.product import Product
+from somo.product.declaration import Product
 from somo.publish import attributes
 from somo.publish.manifest import encode
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import somo
-from somo.core.product import Product, content_hash
+from somo.product.declaration import Product, content_hash
 
 
 def lineage(

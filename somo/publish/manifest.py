@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from somo.core.layout import SEPARATORS
-from somo.core.storage import checksum, exists, filesystem, join, put, read_bytes
+from somo.product.layout import SEPARATORS
 from somo.publish.reader import READ_ERRORS, Bucket, bucket, told
+from somo.storage.objects import checksum, exists, filesystem, join, put, read_bytes
 
 NAME = "manifest.json"
 POINTER = "latest.json"

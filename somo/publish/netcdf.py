@@ -11,10 +11,10 @@ import xarray as xr
 from xarray.backends import H5NetCDFStore
 
 from somo.core.grid import Grid
-from somo.core.inputs import Layer, Period
-from somo.core.product import Product
-from somo.core.storage import join, put_file, zarr_store
+from somo.product.declaration import Product
+from somo.product.inputs import Layer, Period
 from somo.publish import attributes
+from somo.storage.objects import join, put_file, zarr_store
 
 CHUNK = {"time": 32, "lat": 72, "lon": 96}
 SLAB_DAYS = 64

@@ -11,7 +11,7 @@ from obstore.store import HTTPStore, LocalStore, S3Store
 from zarr.storage import ObjectStore, StorePath
 
 from somo.core.grid import Grid, distance_km
-from somo.core.storage import StorageError, join
+from somo.storage.objects import StorageError, join
 
 STORES = {"maps": "soil_moisture.zarr", "series": "soil_moisture_series.zarr"}
 Bucket = HTTPStore | LocalStore | S3Store

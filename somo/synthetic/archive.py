@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.storage import join, put_file
+from somo.storage.objects import join, put_file
 from somo.synthetic.fields import Array, generator
 
 Format = Literal["header+values", "ceop"]

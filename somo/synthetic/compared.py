@@ -13,7 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.storage import join, put, put_file
+from somo.storage.objects import join, put, put_file
 from somo.synthetic.europe import World, domains_of
 from somo.synthetic.fields import Array, generator
 

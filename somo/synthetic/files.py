@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.storage import join, put_file
+from somo.storage.objects import join, put_file
 
 FILL = -32767
 EPOCH = np.datetime64("1900-01-01", "h")

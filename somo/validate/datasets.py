@@ -21,10 +21,10 @@ import pandas as pd
 import xarray as xr
 
 from somo.core.grid import Grid
-from somo.core.inputs import Layer
-from somo.core.ranges import seekable
-from somo.core.settings import Compared
-from somo.core.storage import filesystem, fingerprint
+from somo.product.inputs import Layer
+from somo.product.method import Compared
+from somo.storage.byte_ranges import seekable
+from somo.storage.objects import filesystem, fingerprint
 from somo.validate.published import ValidationError
 from somo.validate.regrid import Axis, bilinear
 

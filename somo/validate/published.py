@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from somo.core.grid import Grid
-from somo.core.storage import join, read_bytes, zarr_store
+from somo.storage.objects import join, read_bytes, zarr_store
 
 CROSSVAL = ("domain", "cell", "layer", "time", "y", "y_hat", "y_ridge", "fold")
 TARGETS = ("domain", "cell", "layer", "time", "value", "count")

@@ -10,7 +10,8 @@ import pytest
 from distributed import Client
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import cli, runtime
+from flows.command import cli
+from flows.console import console
 from somo.synthetic.europe import write_europe
 
 TINY = Path(__file__).with_name("tiny.toml")
@@ -55,7 +56,7 @@ def somo(
 
     monkeypatch.setattr("flows.pipeline.cluster", cluster)
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
-    monkeypatch.setattr(runtime.console, "quiet", False)
+    monkeypatch.setattr(console, "quiet", False)
 
     def run(*arguments: object) -> Said:
         capfd.readouterr()

@@ -13,8 +13,8 @@ import pytest
 import xarray as xr
 from distributed import Client
 
-from flows import runtime
-from flows.publish import write_netcdf, write_series
+from flows.environment import load_product
+from flows.stages.publish import write_netcdf, write_series
 from flows.status import read_status
 from somo.publish import manifest
 from tests.flows.conftest import TINY
@@ -97,7 +97,7 @@ def test_status_misses_an_object_that_is_not_as_it_was_published(
         path.unlink()
         if how == "changed":
             path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
-        found = {s.name: s for s in read_status(runtime.load(TINY), str(made[0]))}
+        found = {s.name: s for s in read_status(load_product(TINY), str(made[0]))}
         assert found[stage].state == "missing", found
         assert stage == "validate" or found["validate"].state == "waiting"
     finally:
@@ -114,7 +114,7 @@ def test_a_rewritten_yearly_file_is_made_again(
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert manifest.rewritten_objects(str(version)) == ["netcdf/Tiny_layer2_2004.nc"]
-    write_netcdf(runtime.load(TINY), str(version), client)
+    write_netcdf(load_product(TINY), str(version), client)
     assert file.read_bytes() == whole
 
 
@@ -127,7 +127,7 @@ def test_damaged_shards_of_the_store_for_series_are_derived_anew(
     shard = version / "soil_moisture_series.zarr/soil_moisture/c/0/0/0/0"
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    write_series(runtime.load(TINY), str(version), client)
+    write_series(load_product(TINY), str(version), client)
     assert (shard.parents[4] / "c.0.0.0.0").read_bytes() == whole
     shown = manifest.shown_objects(str(version))
     assert str(shard.relative_to(version)) not in shown

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from somo.core.product import Product
-from somo.forcing.reference_set import reference_url, write_references
-from somo.forcing.references import combine, scan_file
+from somo.forcing.references.reference_set import reference_url, write_references
+from somo.forcing.references.scanning import combine, scan_file
 from somo.forcing.sources import find_files, needed_days
+from somo.product.declaration import Product
 
 LAT = np.array([48.05, 47.95, 47.85, 47.75])
 LON = np.array([7.05, 7.15, 7.25, 7.35, 7.45])

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from somo.forcing.chunks import open_references
-from somo.forcing.cube import Slab, write_cube
+from somo.forcing.by_tile.cube import Slab, write_cube
+from somo.forcing.by_tile.tiling import make_slab, plan_slabs
 from somo.forcing.daily import DailyArray
 from somo.forcing.dataset import daily_arrays, open_forcing
+from somo.forcing.references.chunks import open_references
 from somo.forcing.sources import ForcingError
-from somo.forcing.tiling import make_slab, plan_slabs
 
 HOURLY = {"dtype": "float32", "chunksizes": (24, 4, 5)}
 

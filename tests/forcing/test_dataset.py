@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from somo.forcing import chunks as reading
-from somo.forcing.chunks import open_references
+from somo.forcing.by_tile.tiling import Touched, touched
 from somo.forcing.dataset import daily_arrays, open_forcing, provisional_days, read_forcing, source_files
-from somo.forcing.ranges import read_range
+from somo.forcing.references import chunks as reading
+from somo.forcing.references.chunks import open_references
+from somo.forcing.references.source_ranges import read_range
 from somo.forcing.sources import ForcingError
-from somo.forcing.tiling import Touched, touched
 from tests.forcing.conftest import PACKED
 
 GRID = {"kind": "regular", "west": 7.1, "east": 7.4, "south": 47.7, "north": 48.0, "step_deg": 0.1}

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from somo.core.inputs import Source, Static
 from somo.forcing.features import DailySteps, aridity, daily_steps, fill_gaps, static_features, to_daily, within_cells
 from somo.forcing.sources import ForcingError
-from somo.forcing.static import Moments
+from somo.forcing.statics.static_file import Moments
+from somo.product.inputs import Source, Static
 
 
 def _source(**changes):

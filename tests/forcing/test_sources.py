@@ -4,8 +4,8 @@ import datetime as dt
 
 import pytest
 
-from somo.core.inputs import Source
 from somo.forcing.sources import ForcingError, declares, find_files, needed_days
+from somo.product.inputs import Source
 
 FIRST, LAST, TODAY = dt.date(2003, 11, 5), dt.date(2004, 2, 3), dt.date(2010, 6, 1)
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from somo.core.inputs import Source
 from somo.forcing.sources import ForcingError
 from somo.forcing.units import conversion, suggest_units, to_canonical
+from somo.product.inputs import Source
 
 
 def _source(units, **changes):

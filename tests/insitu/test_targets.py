@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from somo.core.grid import Grid
-from somo.core.inputs import Layer
 from somo.insitu import targets as t
 from somo.insitu.sensor import InsituError, Sensor
+from somo.product.inputs import Layer
 
 LAYERS = (
     Layer(name="layer1", top_m=0.0, bottom_m=0.1),

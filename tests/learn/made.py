@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from somo.core.settings import Network, Sequence, Training
 from somo.learn.samples import TrainingSet
+from somo.product.method import Network, Sequence, Training
 
 NETWORK = Network(hidden=8, dropout=0.1, forget_bias=1.0)
 SEQUENCE = Sequence(lookback=21, predict_last_n=30)

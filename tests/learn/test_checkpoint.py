@@ -15,7 +15,7 @@ from somo.learn.checkpoint import (
     write_ensemble,
 )
 from tests.learn import made
-from tests.learn.test_ealstm import checkpoint
+from tests.learn.networks.test_ealstm import checkpoint
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from somo.core.settings import Sequence
 from somo.learn import LearnError
-from somo.learn.ealstm import build, load, pick_device
 from somo.learn.fit import Run, fit, fit_scaling, predict_blocks, rate_factor
+from somo.learn.networks.ealstm import build, load, pick_device
 from somo.learn.resume import read_progress
 from somo.learn.samples import Window
+from somo.product.method import Sequence
 from tests.learn import made
 
 DEVICE = pick_device()
@@ -162,7 +162,7 @@ def test_schedules():
 
 LARGE = """
 import resource, torch, numpy as np
-from somo.core.settings import Network, Sequence, Training
+from somo.product.method import Network, Sequence, Training
 from somo.learn.fit import Run, fit
 from somo.learn.samples import TrainingSet
 cells, days, inputs = 1500, 7305, 6

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from somo.learn.ealstm import load
 from somo.learn.fit import predict_blocks
 from somo.learn.importance import cell_features, permutation_importance, spread_importance
+from somo.learn.networks.ealstm import load
 from tests.learn import made
-from tests.learn.test_ealstm import checkpoint
+from tests.learn.networks.test_ealstm import checkpoint
 
 
 def perfectly_known(n_cells):

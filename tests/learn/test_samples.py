@@ -6,9 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from somo.core.settings import Sequence
 from somo.learn import LearnError
 from somo.learn.samples import Window, blocks, draw, read_training_set, require_complete, write_training_set
+from somo.product.method import Sequence
 from tests.learn import made
 
 

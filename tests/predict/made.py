@@ -8,11 +8,11 @@ import torch
 import xarray as xr
 
 from somo.core.grid import Grid
-from somo.core.product import Product
-from somo.core.storage import join, put_file
 from somo.learn.checkpoint import Checkpoint, upper_input, write_checkpoint, write_ensemble
-from somo.learn.ealstm import EALSTM
-from somo.learn.scaling import Scaler, Scaling
+from somo.learn.networks.ealstm import EALSTM
+from somo.learn.normalising import Scaler, Scaling
+from somo.product.declaration import Product
+from somo.storage.objects import join, put_file
 
 STATIC = ("elevation", "mean_precipitation")
 

@@ -4,11 +4,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from somo.core.settings import Sequence
 from somo.learn.checkpoint import read_ensemble
-from somo.learn.ealstm import load
+from somo.learn.networks.ealstm import load
 from somo.predict import infer as module
 from somo.predict.infer import infer, load_runner
+from somo.product.method import Sequence
 from tests.predict import made
 
 LOOKBACK, N = 11, 20

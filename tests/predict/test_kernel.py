@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from somo.core.settings import Network, Sequence
 from somo.learn.checkpoint import Checkpoint
-from somo.learn.ealstm import EALSTM, load
-from somo.learn.scaling import Scaler, Scaling
+from somo.learn.networks.ealstm import EALSTM, load
+from somo.learn.normalising import Scaler, Scaling
 from somo.predict.kernel import CpuForward
+from somo.product.method import Network, Sequence
 
 DAYS, CELLS, HIDDEN = 45, 7, 16
 

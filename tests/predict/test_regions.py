@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from somo.core.layout import Layout, shard_key
-from somo.core.storage import join, put
 from somo.predict import regions as rg
+from somo.product.layout import Layout, shard_key
+from somo.storage.objects import join, put
 
 LAYOUT = Layout(layers=2, shape=(8, 12), days=20, chunk=(5, 4, 4), tile=(4, 4))
 LAND = np.ones((8, 12), bool)

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from somo.core.grid import Grid
-from somo.core.layout import Layout
-from somo.core.product import Product
-from somo.core.storage import join
-from somo.publish import attributes, zarr
+from somo.product.declaration import Product
+from somo.product.layout import Layout
+from somo.publish import attributes
+from somo.publish.store import maps as zarr
+from somo.storage.objects import join
 
 PLAIN = {"url": "{year}.nc", "variable": "t2m", "units": "K"}
 

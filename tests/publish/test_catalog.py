@@ -7,8 +7,8 @@ import pytest
 import xarray as xr
 from pystac.validation.stac_validator import JsonSchemaSTACValidator
 
-from somo.core.storage import join, put
 from somo.publish import catalog, documents, lineage, manifest, netcdf
+from somo.storage.objects import join, put
 from tests.publish import extensions, made
 
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from somo.core.storage import join, put
 from somo.publish import manifest
+from somo.storage.objects import join, put
 
 
 def metadata(side):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from somo.core.inputs import Period
+from somo.product.inputs import Period
 from somo.publish import netcdf
 from tests.publish import made
 

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 from somo.core.grid import Grid
-from somo.core.storage import StorageError
 from somo.publish.reader import bucket, cell_at
+from somo.storage.objects import StorageError
 
 
 @pytest.fixture

@@ -16,10 +16,10 @@ import pytest
 import xarray as xr
 
 import somo
-from flows.access import open_bucket
-from flows.publish import write_netcdf, write_series
-from somo.core.storage import join, put
+from flows.service.access import open_bucket
+from flows.stages.publish import write_netcdf, write_series
 from somo.publish.manifest import pointer
+from somo.storage.objects import join, put
 from tests.publish import made
 
 ROOM = Path(__file__).parents[2]

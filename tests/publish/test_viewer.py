@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 import somo
-from flows.access import open_bucket
-from flows.publish import write_drought, write_papers, write_series
-from somo.core.storage import join, put
+from flows.service.access import open_bucket
+from flows.stages.publish import write_drought, write_papers, write_series
 from somo.forcing.dataset import Inputs
 from somo.publish import manifest
 from somo.publish.catalog import catalog_document, version_documents
 from somo.publish.reader import open_zarr
 from somo.publish.viewer import is_built, publish_viewer
+from somo.storage.objects import join, put
 from tests.publish import made
 
 CHROMIUM = shutil.which("chromium")

@@ -11,7 +11,7 @@ import pytest
 ROOM = Path(__file__).parents[2]
 PAGE = "somo/publish/viewer"
 ASKS = """
-from flows.access import policy
+from flows.service.access import policy
 from somo.publish.viewer import is_built, publish_viewer
 import somo, sys
 assert somo.__file__.startswith(sys.argv[1]), somo.__file__
@@ -24,7 +24,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of a copy of the sources with a page made up in place of the built one."""
     folder = tmp_path_factory.mktemp("wheel")
     sources = folder / "sources"
-    for name in ("somo", "flows", "infra"):
+    for name in ("somo", "flows"):
         shutil.copytree(
             ROOM / name, sources / name, ignore=shutil.ignore_patterns("node_modules", "dist", "__pycache__")
         )
@@ -34,8 +34,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file = sources / PAGE / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("made up")
-    (sources / "infra/secrets").mkdir(exist_ok=True)
-    (sources / "infra/secrets/s3.json").write_text("{}")
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, sources]
     subprocess.run(build, check=True, capture_output=True)
     return next(folder.glob("*.whl"))
@@ -46,12 +44,13 @@ def test_the_page_and_what_the_code_reads_are_in_the_wheel(wheel: Path) -> None:
     files = {name for name in names if not name.endswith(".py") and ".dist-info/" not in name}
     assert files == {
         *(f"{PAGE}/dist/{name}" for name in ("index.html", "assets/a.js", "assets/a.css", "assets/a.json")),
-        "somo/validate/coast.npz",
-        "somo/validate/report.html",
+        "somo/validate/sections/coast.npz",
+        "somo/validate/report/report.html",
         "flows/products/demo.toml",
         "flows/products/europe.toml",
-        "infra/bucket-cors.json",
-        "infra/bucket-policy.json",
+        "flows/service/bucket-cors.json",
+        "flows/service/bucket-policy.json",
+        "flows/status.html",
     }
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from somo.core.inputs import Layer
 from somo.insitu.ismn import list_stations, read_stations
 from somo.insitu.targets import NO_GOOD, OUTSIDE, Place, Rules, apply_rules, drop_totals, sensor_table, target_table
+from somo.product.inputs import Layer
 from somo.synthetic import europe as module
 from somo.synthetic.europe import World, domains_of, write_europe
 from somo.synthetic.soil import make_soil, start, step

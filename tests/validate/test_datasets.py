@@ -12,9 +12,9 @@ import pytest
 import xarray as xr
 
 from somo.core.grid import Grid
-from somo.core.inputs import Layer
-from somo.core.settings import Compared
-from somo.core.storage import put_file
+from somo.product.inputs import Layer
+from somo.product.method import Compared
+from somo.storage.objects import put_file
 from somo.validate.datasets import compared_files, layer_weights, open_compared
 from somo.validate.published import ValidationError
 

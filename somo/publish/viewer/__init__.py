@@ -3,8 +3,8 @@
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from somo.core.storage import checksum, exists, join, put_file, read_bytes
 from somo.publish.manifest import describe, write_manifest
+from somo.storage.objects import checksum, exists, join, put_file, read_bytes
 
 FOLDER = "viewer"
 LEFT_OUT = (

@@ -1,0 +1,112 @@
+"""What the operator sees of a run in Prefect: the plan before the work, progress during it, a summary after it."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.resources import files
+from typing import Literal
+from uuid import UUID
+
+import httpx
+from distributed import Client
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+from prefect.logging import get_run_logger
+
+from flows.cluster.connecting import dashboard_link
+from flows.cluster.watching import Progressed, watching
+from flows.stages.publish import put_changed
+from flows.status import Stage, read_status, summary
+from somo.product.declaration import Product
+from somo.storage.objects import join, put
+
+EVERY_SECONDS = 5.0
+
+
+@contextmanager
+def watched(product: Product, root: str, before: Sequence[Stage], client: Client) -> Iterator[None]:
+    """Show a run of a product to its operator."""
+    log = get_run_logger()
+    plan = [f"- **{stage.name}**: {stage.detail or stage.state}" for stage in before]
+    title = f"{product.name} {product.version} → `{root}`"
+    with shown("the plan"):
+        text = "\n".join([f"## Plan for {title}", *plan])
+        create_markdown_artifact(text, key="plan", description=f"To do for {title}")
+    if link := dashboard_link(client):
+        with shown("the dashboard's link"):
+            create_link_artifact(link, "Dask dashboard", key="dask-dashboard", description="What the workers do now")
+    log.info("%s %s: to do %s", product.name, product.version, ", ".join(s.name for s in before if not s.done))
+    try:
+        with watching(ProgressArtifacts()):
+            yield
+    except Exception:
+        with suppress(Exception):  # the store may be what failed
+            write_status_page(root, product, read_status(product, root), "failed")
+        raise
+    after = read_status(product, root)
+    write_status_page(root, product, after, "ended")
+    if all(stage.done for stage in after):
+        with shown("the summary"):
+            text = _summary(product, root, before, after)
+            create_markdown_artifact(text, key="summary", description=f"Result of {title}")
+    log.info("%s %s: %s", product.name, product.version, "; ".join(f"{s.name} {s.detail}" for s in after))
+
+
+@contextmanager
+def shown(what: str) -> Iterator[None]:
+    """Show something to the operator if Prefect's server answers; a run does not fail because nobody can watch it."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        get_run_logger().warning("%s cannot be shown now: %s", what, error)
+
+
+class ProgressArtifacts:
+    """One progress artifact per piece of work, renewed every few seconds with rate and time left."""
+
+    def __init__(self) -> None:
+        self._ids: dict[str, UUID] = {}
+        self._next = 0.0
+
+    def __call__(self, now: Progressed) -> None:
+        name = now.description
+        if name in self._ids and time.monotonic() < self._next and now.done < now.total:
+            return
+        self._next = time.monotonic() + EVERY_SECONDS
+        with shown(f"progress of {name}"):
+            self._show(name, now)
+
+    def _show(self, name: str, now: Progressed) -> None:
+        text = f"{name}: {now.done} of {now.total}, {now.rate}, {now.seconds_left:.0f} s left"
+        percent = 100 * now.done / max(now.total, 1)
+        if name in self._ids:
+            update_progress_artifact(self._ids[name], percent, text)
+            return
+        key = "".join(c if c.isalnum() else "-" for c in name.lower())
+        made = create_progress_artifact(percent, key=key, description=text)
+        assert isinstance(made, UUID)
+        self._ids[name] = made
+
+
+def _summary(product: Product, root: str, before: Sequence[Stage], after: Sequence[Stage]) -> str:
+    rows = [f"| {a.name} | {b.state} | {a.state} | {a.size} | {a.detail} |" for b, a in zip(before, after, strict=True)]
+    head = ["| stage | before | now | size | |", "|---|---|---|---|---|"]
+    return "\n".join([f"## {product.name} {product.version}", *head, *rows, "", "```", summary(product, root), "```"])
+
+
+def write_status_page(root: str, product: Product, stages: Sequence[Stage], run: Literal["ended", "failed"]) -> None:
+    """Put the status of a product after a run, as JSON and as a page that shows it, beside the viewer."""
+    status = {
+        "product": product.name,
+        "version": product.version,
+        "run": run,
+        "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "stages": [{k: v for k, v in stage.as_dict().items() if k != "url"} for stage in stages],
+    }
+    put(join(root, "viewer", "status.json"), json.dumps(status, indent=1).encode())
+    put_changed(join(root, "viewer", "status.html"), (files("flows") / "status.html").read_bytes())

@@ -1,0 +1,33 @@
+"""`make bench`: how fast forcing is read, networks learn and predict, how production scales, how readers read."""
+
+from typing import Annotated
+
+import typer
+
+from flows.bench import forcing as bench_forcing
+from flows.bench import learn as bench_learn
+from flows.bench import produce as bench_produce
+from flows.bench import read as bench_read
+
+PARTS = {
+    "forcing": bench_forcing.main,
+    "learn": bench_learn.main,
+    "produce": bench_produce.main,
+    "read": bench_read.main,
+}
+
+
+def main(
+    parts: Annotated[
+        list[str] | None, typer.Argument(help=f"Which parts: {', '.join(PARTS)}; all of them if none.")
+    ] = None,
+) -> None:
+    """Measure on this machine, print tables of ratios and write them as JSON under `bench/`."""
+    for part in parts or PARTS:
+        if part not in PARTS:
+            raise typer.BadParameter(f"{part!r} is no part of the benchmark; choose of {', '.join(PARTS)}")
+        PARTS[part]()
+
+
+if __name__ == "__main__":
+    typer.run(main)

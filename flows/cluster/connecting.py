@@ -1,0 +1,121 @@
+"""A Dask client of the cluster that a product asks for, with workers that are fit for its work."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from distributed import Client
+from distributed.deploy.cluster import Cluster as DaskCluster
+
+from flows.cluster import address, kubernetes, local, slurm
+from flows.cluster.errors import ClusterError
+from flows.environment import dashboard_of_running_scheduler
+from somo.product.declaration import Product
+from somo.product.method import Cluster
+
+COMPARED_PACKAGES = (
+    "somo",
+    "dask",
+    "distributed",
+    "cloudpickle",
+    "msgpack",
+    "numpy",
+    "xarray",
+    "zarr",
+    "numcodecs",
+    "torch",
+)
+CONNECT_SECONDS = 30
+QUEUE_SECONDS = {"kubernetes": 3600, "slurm": 86400}
+"""How long the first worker may take to get its turn on a shared machine."""
+
+Starter = Callable[[Cluster], AbstractContextManager[DaskCluster | str]]
+KINDS: dict[str, Starter] = {
+    "local": local.start,
+    "address": address.start,
+    "kubernetes": kubernetes.start,
+    "slurm": slurm.start,
+}
+"""How Dask is started, by `[cluster] kind`: a context that gives a cluster, or the address of a scheduler."""
+
+
+@contextmanager
+def cluster(product: Product) -> Iterator[Client]:
+    """A Dask client of the cluster that the product asks for; both are closed at the end.
+
+    Raises
+    ------
+    ClusterError
+        if there is none, or its packages differ from this process's
+    """
+    declared = product.cluster
+    with KINDS[declared.kind](declared) as source:
+        try:
+            client = Client(source, timeout=CONNECT_SECONDS)
+        except (OSError, TimeoutError, TypeError, ValueError) as error:
+            raise ClusterError(
+                f"Dask scheduler {declared.address}: cannot be reached ({error}); start it, correct [cluster] address, "
+                "or export the TLS certificates it asks for (DASK_DISTRIBUTED__COMM__TLS__*)"
+            ) from error
+        with client:
+            require_workers(client, QUEUE_SECONDS.get(declared.kind, CONNECT_SECONDS))
+            require_same_packages(client)
+            yield client
+
+
+def require_workers(client: Client, seconds: float) -> None:
+    """Wait for the first worker; a cluster without any would keep the work pending for ever."""
+    try:
+        client.wait_for_workers(1, timeout=seconds)
+    except TimeoutError as error:
+        address = client.scheduler_info()["address"]
+        raise ClusterError(
+            f"Dask scheduler {address}: no worker joined within {seconds:.0f} s; start one with `dask worker`"
+        ) from error
+
+
+def require_same_packages(client: Client) -> None:
+    """Refuse to start where workers hold other package versions than this process.
+
+    Raises
+    ------
+    ClusterError
+        naming package, worker and both versions
+    """
+    ours = packages()
+    differing = [
+        f"{package} {found} on {worker}, {ours[package]} here"
+        for worker, theirs in client.run(packages).items()
+        for package, found in theirs.items()
+        if found != ours[package]
+    ]
+    if differing:
+        raise ClusterError(
+            f"workers differ from this process: {'; '.join(differing)}; use one image or one requirements.lock"
+        )
+
+
+def dashboard_link(client: Client) -> str:
+    """URL of the cluster's dashboard, as an operator reaches it; empty where there is none.
+
+    `SOMO_DASHBOARD` is that of a scheduler which other processes have started.
+    """
+    known = dashboard_of_running_scheduler() if client.cluster is None else None
+    return known or str(client.dashboard_link or "")
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages that must agree between client and workers."""
+    found = {}
+    for package in COMPARED_PACKAGES:
+        try:
+            found[package] = version(package).split("+")[0]  # the same torch for CPU and for CUDA
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def gpu_resources(client: Client) -> dict[str, int]:
+    """`resources=` of one training task: a GPU where a worker advertises one, nothing elsewhere."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return {"GPU": 1} if any(worker["resources"].get("GPU") for worker in workers) else {}

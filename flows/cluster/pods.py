@@ -1,0 +1,68 @@
+"""What the Dask operator is asked for: a scheduler and workers as pods, with GPU workers as a group of their own."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.cluster.workers import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
+from somo.product.method import Cluster
+
+WORKER = "dask worker --nthreads 1"
+SCHEDULER = ("dask", "scheduler", "--host", "0.0.0.0")
+IDLE_S = 3600
+"""Pods of a run that died are taken down after this time."""
+
+
+def dask_cluster(name: str, declared: Cluster, storage: Mapping[str, str]) -> dict[str, Any]:
+    """DaskCluster resource with its first worker.
+
+    Parameters
+    ----------
+    storage : variables that say where the object store is; its keys come from the secret `somo`, if there is one
+    """
+    from dask_kubernetes.operator import make_cluster_spec
+
+    size = {"cpu": "1", "memory": f"{declared.memory_gb:g}G"}
+    made: dict[str, Any] = make_cluster_spec(
+        name,
+        declared.image or IMAGE,
+        n_workers=1,
+        resources={"requests": size, "limits": size},
+        env=environment(storage),
+        worker_command=WORKER,
+        idle_timeout=IDLE_S,
+    )
+    made["spec"]["scheduler"]["spec"]["containers"][0]["args"] = list(SCHEDULER)
+    for part in ("scheduler", "worker"):
+        _take_rights(made["spec"][part]["spec"])
+    return made
+
+
+def gpu_workers(declared: Cluster, storage: Mapping[str, str]) -> dict[str, Any]:
+    """Worker group whose pods hold one GPU each and advertise it."""
+    from dask_kubernetes.operator import make_worker_spec
+
+    size = {"cpu": "1", "memory": f"{declared.memory_gb:g}G"}
+    made: dict[str, Any] = make_worker_spec(
+        declared.image or IMAGE,
+        declared.gpu_workers,
+        {"requests": size, "limits": {**size, "nvidia.com/gpu": "1"}},
+        environment(storage),
+        f"{WORKER} --resources GPU=1",
+    )
+    _take_rights(made["spec"])
+    return made
+
+
+def environment(storage: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Variables of every pod."""
+    key = {name: {"secretKeyRef": {"name": "somo", "key": name, "optional": True}} for name in S3_SECRETS}
+    return [
+        *({"name": name, "value": value} for name, value in {**WORKER_ENVIRONMENT, **storage}.items()),
+        *({"name": name, "valueFrom": value} for name, value in key.items()),
+    ]
+
+
+def _take_rights(pod: dict[str, Any]) -> None:
+    pod["securityContext"] = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+    for container in pod["containers"]:
+        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}

@@ -1,0 +1,128 @@
+"""Distributed work as it is completed: progress for people and programs, and workers that ran out of memory."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+import distributed
+from distributed import Future, as_completed
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from flows.cluster.errors import ClusterError
+from flows.console import console
+
+MEMORY_TOPIC = "worker-restart-memory"
+"""What a Dask nanny tells when it ends its worker for its memory."""
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far a piece of work is."""
+
+    description: str
+    done: int
+    total: int
+    seconds: float
+
+    @property
+    def rate(self) -> str:
+        """Work done per second or minute, for people."""
+        per_second = self.done / max(self.seconds, 1e-6)
+        return f"{per_second:.1f}/s" if per_second >= 1 else f"{60 * per_second:.1f}/min"
+
+    @property
+    def seconds_left(self) -> float:
+        return self.seconds / max(self.done, 1) * (self.total - self.done)
+
+
+_watchers: ContextVar[tuple[Callable[[Progressed], None], ...]] = ContextVar("watchers", default=())
+
+
+@contextmanager
+def watching(watcher: Callable[[Progressed], None]) -> Iterator[None]:
+    """Call `watcher` whenever a piece of distributed work is done, besides the progress bar."""
+    token = _watchers.set((*_watchers.get(), watcher))
+    try:
+        yield
+    finally:
+        _watchers.reset(token)
+
+
+def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
+    """Results in order of completion, with a progress bar of rate and time left on standard error.
+
+    The first failure cancels the rest and is raised as the task raised it.
+
+    Raises
+    ------
+    ClusterError
+        if the scheduler or too many workers are lost, or workers run out of memory and nothing is completed between
+    """
+    pending = list(futures)
+    if not pending:
+        return
+    bar = Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(elapsed_when_finished=True),
+        console=console, disable=console.quiet,
+    )  # fmt: skip
+    started, done = time.monotonic(), 0
+    with bar, _ended_for_memory(pending) as ended:
+        task = bar.add_task(description, total=len(pending), rate="")
+        try:
+            for _, result in as_completed(pending, loop=pending[0].client.loop, with_results=True):
+                if isinstance(result, BaseException):
+                    raise result
+                done += 1
+                now = Progressed(description, done, len(pending), time.monotonic() - started)
+                bar.update(task, completed=done, rate=now.rate)
+                for watcher in _watchers.get():
+                    watcher(now)
+                yield result
+        except (distributed.KilledWorker, distributed.client.CancelledError) as error:
+            why = f"workers ran out of memory: {'; '.join(ended)}" if ended else str(error)
+            raise ClusterError(
+                f"{description}: the cluster was lost after {done} of {len(pending)} ({why}); run again, finished "
+                "work is kept. If a worker ran out of memory, raise [cluster] memory_gb or choose smaller tiles"
+            ) from error
+        finally:
+            for future in pending:
+                if not future.done():
+                    future.cancel()
+
+
+@contextmanager
+def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
+    """Workers that Dask ended for their memory while they had our work and none was completed; too many cancel it.
+
+    Dask fails a task that has ended so many workers, but tries all others in between: with thousands of them, for ever.
+    A client watches one list of futures at a time.
+    """
+    client, ended, ours = futures[0].client, list[str](), {future.key: future for future in futures}
+    allowed, done = dask.config.get("distributed.scheduler.allowed-failures"), 0
+
+    async def note(event: tuple[float, dict[str, Any]]) -> None:
+        nonlocal done
+        worker, size = event[1]["worker"], event[1]["rss"]
+        working = await client.scheduler.processing(workers=None)
+        if worker in working and not ours.keys() & set(working[worker]):
+            return
+        now = sum(future.done() for future in ours.values())
+        if now > done:
+            ended.clear()
+        done = now
+        ended.append(f"{worker} at {size / 1e9:.1f} GB")
+        if len(ended) > allowed:
+            await client.cancel(list(ours.values()), asynchronous=True)
+
+    client.subscribe_topic(MEMORY_TOPIC, note)
+    try:
+        yield ended
+    finally:
+        ours.clear()
+        if client.status == "running":
+            client.unsubscribe_topic(MEMORY_TOPIC)

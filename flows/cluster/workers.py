@@ -1,0 +1,14 @@
+"""What every worker process starts with, whichever cluster it belongs to."""
+
+IMAGE = "somo:0.1.0"
+S3_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+}
+"""One thread for torch, and freed memory kept for the next batch.
+
+Training asks for the same large buffers batch after batch; clean pages from the system cost as much as its arithmetic.
+"""

@@ -1,0 +1,126 @@
+"""Settings from the environment. Nothing else in the project reads `os.environ`.
+
+Storage credentials (`AWS_*`) and TLS certificates of Dask (`DASK_DISTRIBUTED__COMM__*`) are read from the environment
+by the libraries themselves and never pass through here.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pydantic
+
+from flows.console import verbosity
+from somo.product.declaration import Product, ProductError
+from somo.product.method import Cluster
+from somo.product.toml_file import read_product
+from somo.storage.objects import filesystem, join, put
+
+DAILY = "0 6 * * *"
+PREFECT_SETTINGS = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def load_product(path: str | Path) -> Product:
+    """Read a product declaration with the environment's values.
+
+    `SOMO_CLUSTER_<KEY>` replaces a key of its `[cluster]` table (`SOMO_CLUSTER_WORKERS=8`); an address implies
+    `kind = "address"`. `SOMO_REAL`, where unset, is the folder `shared/real` beside the project that holds the file.
+    """
+    product = read_product(path, _environment(Path(path)))
+    overrides: dict[str, Any] = {
+        key.removeprefix("SOMO_CLUSTER_").lower(): value
+        for key, value in os.environ.items()
+        if key.startswith("SOMO_CLUSTER_")
+    }
+    if not overrides:
+        return product
+    if "address" in overrides:
+        overrides.setdefault("kind", "address")
+    try:
+        changed = Cluster.model_validate({**product.cluster.model_dump(), **overrides})
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = "SOMO_CLUSTER_" + ".".join(str(part) for part in first["loc"]).upper()
+        raise ProductError(
+            f"{key} = {first['input']!r}: {first['msg']}; allowed keys: {', '.join(Cluster.model_fields)}"
+        ) from error
+    return product.model_copy(update={"cluster": changed})
+
+
+def _environment(path: Path) -> dict[str, str]:
+    values = dict(os.environ)
+    for folder in path.resolve().parents:
+        beside = folder.parent / "shared" / "real"
+        if (folder / "pyproject.toml").exists() and beside.is_dir():
+            values.setdefault("SOMO_REAL", str(beside))
+    return values
+
+
+def root_of(product: Product, root: str) -> str:
+    """Root of a product's results: the one given, else the declared one; a folder becomes absolute."""
+    chosen = root or product.root
+    if not chosen:
+        raise ProductError(f"{product.name}: no place for the results; give --root or root = in the declaration")
+    return chosen if "://" in chosen else str(Path(chosen).resolve())
+
+
+def require_writable(root: str) -> None:
+    """Fail before any work if results cannot be written.
+
+    Raises
+    ------
+    StorageError
+        naming the place
+    """
+    probe = join(root, f".writable-{uuid4().hex[:8]}")
+    put(probe, b"")
+    fs, path = filesystem(probe)
+    fs.rm_file(path)
+
+
+def prepare_prefect() -> None:
+    """Settings of Prefect for a run from the command line; what the environment says already stays."""
+    for name, value in PREFECT_SETTINGS.items():
+        os.environ.setdefault(name, value)
+    if not verbosity.traceback:
+        os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+
+def deployment_settings(home: Path) -> dict[str, str]:
+    """The environment with the values that `infra/prefect.yaml` asks for.
+
+    Raises
+    ------
+    ProductError
+        if the product to deploy is not named
+    """
+    if not (path := os.environ.get("SOMO_PRODUCT")):
+        raise ProductError("SOMO_PRODUCT is not set; export the path of the product's TOML file")
+    product = load_product(path)
+    own = {
+        "SOMO_NAME": product.name,
+        "SOMO_HOME": str(home),
+        "SOMO_ROOT": root_of(product, os.environ.get("SOMO_ROOT", "")),
+    }
+    return {"SOMO_UPDATE_CRON": DAILY, **os.environ, **own}
+
+
+def inherited(*names: str) -> dict[str, str]:
+    """Environment variables of this process that another one may have too, where they are set."""
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def export(values: Mapping[str, str]) -> None:
+    """Set environment variables for this process and those it starts."""
+    os.environ.update(values)
+
+
+def dashboard_of_running_scheduler() -> str | None:
+    """URL of the dashboard of a scheduler that other processes have started, where `SOMO_DASHBOARD` says it."""
+    return os.environ.get("SOMO_DASHBOARD")

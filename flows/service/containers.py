@@ -1,0 +1,226 @@
+"""Compose and Kubernetes files from the list of services: `python -m flows.service.containers` writes them into infra/.
+
+The files are checked in, and a test asserts that they are what this module makes.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flows.cluster.pods import dask_cluster
+from flows.cluster.workers import IMAGE
+from flows.service.services import Place, Service, prometheus_settings, services, shared_environment
+from somo.product.method import Cluster
+
+HOME = Path(__file__).parents[2]
+HEADER = "# Made by `python -m flows.service.containers` from flows/service/services.py; change that instead.\n"
+NAMES = ("s3", "postgres", "prefect-server", "prefect-worker", "dask-scheduler", "dask-worker", "prometheus")
+PLACE = Place(
+    hosts={name: name for name in NAMES}, bind="0.0.0.0", data="/data", secrets="/run/somo", workers=1, memory_gb=4.0
+)
+DEPLOYED = {"SOMO_PRODUCT": "/app/product.toml", "SOMO_ROOT": "s3://somo/product"}
+OPEN = {"prefect-server": "prefect-server", "dask-scheduler": "dashboard", "s3": "s3", "prometheus": "prometheus"}
+KEPT = ("s3", "postgres", "prometheus")
+PRODUCT_READERS = ("deploy", "prefect-worker")
+PARTS = {"dask-worker": 2}
+MEMORY_GB = {"dask-worker": 5, "prefect-worker": 4, "s3": 2, "postgres": 1, "prefect-server": 1, "dask-scheduler": 2}
+
+
+def environment(service: Service) -> dict[str, str]:
+    """Environment of a service, secrets left out; images that are not ours get nothing of ours."""
+    if service.image != IMAGE or service.name == "s3":
+        return dict(service.environment)
+    return {**shared_environment(PLACE), **DEPLOYED, **service.environment}
+
+
+def compose() -> dict[str, Any]:
+    """The compose file as plain values."""
+    return {
+        "name": "somo",
+        "services": {service.name: _compose_service(service) for service in services(PLACE)},
+        "volumes": {name: {} for name in KEPT},
+    }
+
+
+def _compose_service(service: Service) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "image": service.image,
+        "command": list(service.command[1:] if service.name == "prometheus" else service.command),
+        "environment": environment(service),
+        "volumes": ["./secrets:/run/somo:ro"],
+        "restart": "on-failure" if service.once else "unless-stopped",
+    }
+    if service.image == IMAGE:
+        described["build"] = {"context": "..", "dockerfile": "docker/Dockerfile", "target": "cpu"}
+        described["read_only"] = True
+        described["tmpfs"] = ["/tmp", "/home/somo"]
+        described["cap_drop"] = ["ALL"]
+        described["security_opt"] = ["no-new-privileges:true"]
+    if service.secret:
+        described["environment"] |= {name: f"${{{name}:?see infra/README.md}}" for name in service.secret}
+    if service.name in PRODUCT_READERS:
+        described["volumes"].append(f"./product.toml:{DEPLOYED['SOMO_PRODUCT']}:ro")
+    if service.name in KEPT:
+        described["volumes"].append(f"{service.name}:/data")
+    if service.name == "prometheus":  # its image owns no /data; root without rights may write what root owns
+        described |= {"user": "0:0", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
+    if service.name in OPEN:
+        port = PLACE.ports[OPEN[service.name]]
+        described["ports"] = [f"127.0.0.1:{port}:{port}"]
+    if service.needs:
+        ended = {s.name for s in services(PLACE) if s.once}
+        state = {
+            name: "service_completed_successfully" if name in ended else "service_healthy" for name in service.needs
+        }
+        described["depends_on"] = {name: {"condition": condition} for name, condition in state.items()}
+    if service.name in PARTS:
+        described["deploy"] = {"replicas": PARTS[service.name]}
+    if (test := _health_test(service)) is not None:
+        described["healthcheck"] = {"test": test, "interval": "5s", "timeout": "5s", "retries": 24}
+    return described
+
+
+def _health_test(service: Service) -> list[str] | None:
+    """Command that tells inside the container whether the service is healthy."""
+    if service.name == "postgres":
+        return ["CMD", "pg_isready", "-U", "prefect", "-h", "127.0.0.1"]
+    if not service.health or service.image != IMAGE:
+        return None
+    url = service.health.replace(f"//{service.name}:", "//127.0.0.1:")
+    return ["CMD", "python", "-c", f"import urllib.request; urllib.request.urlopen({url!r}, timeout=4)"]
+
+
+def kubernetes() -> list[dict[str, Any]]:
+    """The Kubernetes resources as plain values; namespace and image are set by Kustomize."""
+    settings = {"prometheus.yml": prometheus_settings(PLACE)}
+    resources: list[dict[str, Any]] = [_resource("v1", "ConfigMap", "prometheus", data=settings)]
+    for service in services(PLACE):
+        if service.name in KEPT:
+            size = {"resources": {"requests": {"storage": "100Gi" if service.name == "s3" else "10Gi"}}}
+            claim = {"accessModes": ["ReadWriteOnce"], **size}
+            resources.append(_resource("v1", "PersistentVolumeClaim", service.name, spec=claim))
+        resources.append(_job(service) if service.once else _deployment(service))
+        if ports := _ports(service):
+            spec = {"selector": {"app": service.name}, "ports": ports}
+            resources.append(_resource("v1", "Service", service.name, spec=spec))
+    return [*resources, _network_policy()]
+
+
+def _resource(version: str, kind: str, name: str, **body: Any) -> dict[str, Any]:
+    labels = {"app": name, "app.kubernetes.io/part-of": "somo"}
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name, "labels": labels}, **body}
+
+
+def _deployment(service: Service) -> dict[str, Any]:
+    template = {
+        "metadata": {"labels": {"app": service.name, "app.kubernetes.io/part-of": "somo"}},
+        "spec": _pod(service),
+    }
+    spec: dict[str, Any] = {
+        "replicas": PARTS.get(service.name, 1),
+        "selector": {"matchLabels": {"app": service.name}},
+        "template": template,
+    }
+    if service.name in KEPT:
+        spec["strategy"] = {"type": "Recreate"}
+    return _resource("apps/v1", "Deployment", service.name, spec=spec)
+
+
+def _job(service: Service) -> dict[str, Any]:
+    template = {"spec": {**_pod(service), "restartPolicy": "OnFailure"}}
+    return _resource("batch/v1", "Job", service.name, spec={"backoffLimit": 20, "template": template})
+
+
+def _pod(service: Service) -> dict[str, Any]:
+    variables: list[dict[str, Any]] = [{"name": k, "value": v} for k, v in environment(service).items()]
+    variables += [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": "somo", "key": name}}} for name in service.secret
+    ]
+    memory = f"{MEMORY_GB.get(service.name, 1)}Gi"
+    container: dict[str, Any] = {
+        "name": service.name,
+        "image": service.image,
+        ("args" if service.name == "postgres" else "command"): list(service.command),
+        "env": variables,
+        "resources": {"requests": {"memory": memory, "cpu": "1" if service.name == "dask-worker" else "250m"},
+                      "limits": {"memory": memory}},
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "volumeMounts": [{"name": "secrets", "mountPath": "/run/somo", "readOnly": True}],
+    }  # fmt: skip
+    volumes: list[dict[str, Any]] = [{"name": "secrets", "secret": {"secretName": "somo-files", "defaultMode": 0o440}}]
+    if service.name == "prometheus":
+        volumes = [{"name": "secrets", "configMap": {"name": "prometheus"}}]
+    if service.name in PRODUCT_READERS:
+        volumes.append({"name": "product", "configMap": {"name": "product"}})
+        place = {"mountPath": DEPLOYED["SOMO_PRODUCT"], "subPath": "product.toml", "readOnly": True}
+        container["volumeMounts"].append({"name": "product", **place})
+    if service.name in KEPT:
+        volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": service.name}})
+        container["volumeMounts"].append({"name": "data", "mountPath": "/data"})
+    if ports := _ports(service):
+        container["ports"] = [{"containerPort": port["port"], "name": port["name"]} for port in ports]
+        container["readinessProbe"] = {"tcpSocket": {"port": ports[0]["port"]}, "periodSeconds": 5}
+    user = {"postgres": 999, "prometheus": 65534}.get(service.name, 10001)
+    context = {"runAsNonRoot": True, "runAsUser": user, "fsGroup": user, "seccompProfile": {"type": "RuntimeDefault"}}
+    return {"securityContext": context, "containers": [container], "volumes": volumes}
+
+
+def _ports(service: Service) -> list[dict[str, Any]]:
+    names = {"dask-scheduler": ("dask-scheduler", "dashboard"), "dask-worker": ()}
+    known: tuple[str, ...] = names.get(service.name, (service.name,) if service.name in PLACE.ports else ())
+    return [{"name": name, "port": PLACE.ports[name]} for name in known]
+
+
+def _network_policy() -> dict[str, Any]:
+    """Only pods of the namespace, and the Dask operator, may open connections to its pods.
+
+    People come in by `kubectl port-forward`.
+    """
+    operator = {"matchLabels": {"kubernetes.io/metadata.name": "dask-operator"}}
+    allowed = [{"podSelector": {}}, {"namespaceSelector": operator}]
+    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": allowed}]}
+    return _resource("networking.k8s.io/v1", "NetworkPolicy", "somo", spec=spec)
+
+
+def operator() -> list[dict[str, Any]]:
+    """The right of a service account to ask the Dask operator for clusters."""
+    own = ["daskclusters", "daskworkergroups", "daskworkergroups/scale", "daskautoscalers"]
+    rules = [
+        {"apiGroups": ["kubernetes.dask.org"], "resources": own, "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["pods", "pods/log", "services"], "verbs": ["get", "list", "watch"]},
+    ]
+    account = {"kind": "ServiceAccount", "name": "somo-dask"}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "somo-dask"}
+    return [
+        _resource("v1", "ServiceAccount", "somo-dask"),
+        _resource("rbac.authorization.k8s.io/v1", "Role", "somo-dask", rules=rules),
+        _resource("rbac.authorization.k8s.io/v1", "RoleBinding", "somo-dask", subjects=[account], roleRef=role),
+    ]
+
+
+def asked_cluster() -> list[dict[str, Any]]:
+    """What a run asks the operator for in this place."""
+    storage = {name: value for name, value in shared_environment(PLACE).items() if name.startswith("AWS_")}
+    return [dask_cluster("somo", Cluster(memory_gb=PLACE.memory_gb), storage)]
+
+
+def documents() -> Mapping[Path, str]:
+    """Every file of infra/ that is made here, with its text."""
+    made = {
+        "compose.yaml": [compose()],
+        "k8s/services.yaml": kubernetes(),
+        "k8s/operator.yaml": operator(),
+        "k8s/daskcluster.yaml": asked_cluster(),
+    }
+    return {
+        HOME / "infra" / name: HEADER + yaml.safe_dump_all(parts, sort_keys=False, width=120)
+        for name, parts in made.items()
+    }
+
+
+if __name__ == "__main__":
+    for path, text in documents().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)

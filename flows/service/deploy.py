@@ -1,0 +1,95 @@
+"""Lay down in Prefect what the service needs: pool, queue, deployments, automations. May run again at any time.
+
+`python -m flows.service.deploy`; `SOMO_PRODUCT` is the product's TOML file, `SOMO_ROOT` where its results go,
+`SOMO_UPDATE_CRON` when it is updated, `SOMO_WEBHOOK` where failures are told.
+"""
+
+import asyncio
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from prefect.automations import Automation
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import Action, CallWebhook, ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.exceptions import ObjectAlreadyExists
+from pydantic import SecretStr
+
+from flows.environment import deployment_settings
+from flows.service.services import POOL
+
+HOME = Path(__file__).parents[2]
+SILENT_SECONDS = 90
+ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "Paused", "Suspended")
+
+
+def main() -> None:
+    settings = deployment_settings(HOME)
+    asyncio.run(make_pool(settings["SOMO_NAME"]))
+    command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(HOME / "infra" / "prefect.yaml")]
+    subprocess.run([sys.executable, "-m", *command], check=True, cwd=HOME, env=settings)
+    replace(crash_silent_runs())
+    if webhook := settings.get("SOMO_WEBHOOK"):
+        replace(tell_failures(webhook))
+
+
+async def make_pool(product: str) -> None:
+    """A pool of processes, with one queue per product that lets one run through at a time."""
+    async with get_client() as client:
+        with suppress(ObjectAlreadyExists):
+            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+        with suppress(ObjectAlreadyExists):
+            await client.create_work_queue(product, concurrency_limit=1, work_pool_name=POOL)
+
+
+def crash_silent_runs() -> Automation:
+    """A run whose process is gone falls silent; after a while it is marked crashed and lets the next one in."""
+    heartbeat = "prefect.flow-run.heartbeat"
+    trigger = EventTrigger(
+        after={heartbeat},
+        expect={heartbeat, *(f"prefect.flow-run.{state}" for state in ENDED)},
+        match={"prefect.resource.id": ["prefect.flow-run.*"]},
+        for_each={"prefect.resource.id"},
+        posture=Posture.Proactive,
+        threshold=1,
+        within=timedelta(seconds=SILENT_SECONDS),
+    )
+    crash = ChangeFlowRunState(state=StateType.CRASHED, message="its process died: no sign of life for 90 s")
+    return _automation("mark dead runs crashed", trigger, crash)
+
+
+def tell_failures(url: str) -> Automation:
+    """Call a webhook when a run fails or crashes."""
+    block = Webhook(method="POST", url=SecretStr(url))
+    identity = block.save("failures", overwrite=True)
+    trigger = EventTrigger(
+        expect={"prefect.flow-run.Failed", "prefect.flow-run.Crashed"},
+        match={"prefect.resource.id": ["prefect.flow-run.*"]},
+        posture=Posture.Reactive,
+        threshold=1,
+    )
+    told = "flow.name ~ ' ' ~ flow_run.name ~ ' ' ~ flow_run.state.name ~ ': ' ~ flow_run.state.message"
+    text = f'{{"text": {{{{ ({told}) | tojson }}}}}}'
+    return _automation("tell failures", trigger, CallWebhook(block_document_id=identity, payload=text))
+
+
+def _automation(name: str, trigger: EventTrigger, action: Action) -> Automation:
+    return Automation(name=name, trigger=trigger, actions=[action])
+
+
+def replace(automation: Automation) -> None:
+    """Create an automation in place of the one of the same name."""
+    with get_client(sync_client=True) as client:
+        for old in client.read_automations_by_name(automation.name):
+            client.delete_automation(old.id)
+    automation.create()
+
+
+if __name__ == "__main__":
+    main()

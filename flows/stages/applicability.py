@@ -1,0 +1,107 @@
+"""Where the networks apply: a map of dissimilarity to the training cells, written beside the ensemble."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from distributed import Client
+from numpy.typing import NDArray
+
+from flows.cluster.watching import completed
+from somo.forcing.dataset import Inputs
+from somo.forcing.statics.static_file import Moments, block_moments, climate_blocks, climate_period, open_static
+from somo.learn.applicability import Applicability, fit_applicability
+from somo.learn.importance import cell_features, spread_importance
+from somo.learn.samples import TrainingSet
+from somo.product.declaration import Product
+from somo.storage.objects import exists, join, put_file
+
+APPLICABILITY = "applicability.nc"
+
+
+def write_applicability(
+    product: Product,
+    url: str,
+    data: TrainingSet,
+    folds: NDArray[np.int64],
+    importance: NDArray[np.float64],
+    inputs: Mapping[str, Inputs],
+    client: Client,
+) -> None:
+    """Write `<url>/applicability.nc` unless it exists.
+
+    It holds `dissimilarity` and `inside` [layer, lat, lon] of the predicted domain, `threshold` [layer] and
+    `importance` [layer, feature].
+
+    Parameters
+    ----------
+    importance : [layer, input feature] increase of the squared error, forcing variables before static features
+    """
+    if exists(join(url, APPLICABILITY)):
+        return
+    weights = spread_importance(importance, len(data.dynamic))
+    days = climate_days(product, data)
+    areas = [area_of(data, days, layer, folds, weights[i]) for i, layer in enumerate(data.layers)]
+    features, static = map_features(product, inputs[product.home], client)
+    shape = static["land"].shape
+    index = np.stack([area.dissimilarity(features).reshape(shape) for area in areas])
+    threshold = np.array([area.threshold for area in areas])
+    inside = (index <= threshold[:, None, None]).astype("int8")
+    ds = xr.Dataset(
+        {
+            "dissimilarity": (("layer", "lat", "lon"), index.astype("float32")),
+            "inside": (("layer", "lat", "lon"), inside),
+            "threshold": ("layer", threshold),
+            "importance": (("layer", "feature"), weights),
+        },
+        {"layer": list(data.layers), "feature": list(areas[0].names), "lat": static["lat"], "lon": static["lon"]},
+        {"references": "Meyer & Pebesma (2021), Methods in Ecology and Evolution 12, 1620"},
+    )
+    with tempfile.TemporaryDirectory(prefix="somo-") as folder:
+        path = Path(folder) / APPLICABILITY
+        ds.to_netcdf(path, engine="h5netcdf")
+        put_file(path, join(url, APPLICABILITY))
+
+
+def climate_days(product: Product, data: TrainingSet) -> slice:
+    """The days of the climatology among those of the training set, which begin with spin-up."""
+    first, last = (int((np.datetime64(day) - data.first_day).astype(int)) for day in climate_period(product))
+    return slice(first, last + 1)
+
+
+def area_of(
+    data: TrainingSet, days: slice, layer: str, folds: NDArray[np.int64], importance: NDArray[np.float64]
+) -> Applicability:
+    """Area of applicability of one layer's networks; `days` are those of the climatology."""
+    chosen = data.cells_with(layer)
+    names, features = cell_features(data, days)
+    return fit_applicability(names, features[chosen], importance, folds[chosen])
+
+
+def map_features(product: Product, inputs: Inputs, client: Client) -> tuple[NDArray[np.float64], xr.Dataset]:
+    """[cell, feature] of every cell of the predicted domain as `cell_features` orders them, and its static file."""
+    static = open_static(inputs.static)
+    moments = _climatology(product, inputs, client, static["land"].size)
+    names = static.attrs["features"].split(",")
+    columns = [moments[v].mean for v in product.inputs] + [moments[v].std for v in product.inputs]
+    columns += [static[name].values for name in names]
+    return np.stack([np.asarray(c, float).ravel() for c in columns], axis=-1), static
+
+
+def _climatology(product: Product, inputs: Inputs, client: Client, cells: int) -> dict[str, Moments]:
+    """Statistics of the forcing per cell; blocks of days are summed on the workers, always in the same order."""
+    parts = [
+        client.submit(block_moments, product, product.home, inputs.references, *block, pure=False)
+        for block in climate_blocks(product, cells)
+    ]
+    total = parts[0]
+    for part in parts[1:]:
+        total = client.submit(_sum, total, part, pure=False, priority=1)
+    del parts
+    return next(iter(completed([total], "climatology for the area of applicability")))
+
+
+def _sum(a: dict[str, Moments], b: dict[str, Moments]) -> dict[str, Moments]:
+    return {name: a[name] + b[name] for name in a}

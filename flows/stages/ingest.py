@@ -1,0 +1,153 @@
+"""Ingest stage: source files -> reference sets, where needed forcing laid out by tile, and static features."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from distributed import Client
+
+from flows.cluster.watching import completed
+from flows.console import console
+from flows.today import today
+from somo.forcing.by_tile.cube import write_cube
+from somo.forcing.by_tile.tiling import make_slab, plan_slabs, read_cost
+from somo.forcing.daily import DailyArray
+from somo.forcing.dataset import Inputs, daily_arrays, open_grid
+from somo.forcing.references.reference_set import (
+    is_complete,
+    read_scan,
+    reference_url,
+    scan_url,
+    write_references,
+    write_scan,
+)
+from somo.forcing.references.scanning import combine, scan_file
+from somo.forcing.sources import SourceFile, find_files, needed_days
+from somo.forcing.statics.static_file import (
+    Moments,
+    block_moments,
+    build_static,
+    climate_blocks,
+    static_key_url,
+    static_url,
+    write_static,
+)
+from somo.product.declaration import Product
+from somo.product.inputs import Source
+from somo.product.layout import Layout
+from somo.storage.objects import exists
+
+Files = Mapping[tuple[str, str], Sequence[SourceFile]]
+
+
+def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
+    """Reference every forcing file and compute the static features; only what is new is read.
+
+    Returns
+    -------
+    domain -> URLs of its reference sets and its static file
+    """
+    references = reference(product, root, client)
+    lay_out_by_tile(product, references[product.home], client)
+    return {domain: Inputs(urls, _static(product, root, domain, urls, client)) for domain, urls in references.items()}
+
+
+def reference(product: Product, root: str, client: Client) -> dict[str, dict[str, str]]:
+    """Reference sets of every domain and variable: files are scanned one task each, combined here, strictly."""
+    first, last = needed_days(product)
+    files = {
+        (domain, name): find_files(name, source, domain, first, last, today())
+        for domain in product.grids()
+        for name, source in product.sources.items()
+    }
+    urls = {
+        (domain, name): reference_url(root, name, domain, product.sources[name], listed)
+        for (domain, name), listed in files.items()
+    }
+    missing = {key: files[key] for key, url in urls.items() if not is_complete(url)}
+    scans = _scan_new(product, root, missing, client)
+    for (domain, name), listed in missing.items():
+        source = product.sources[name]
+        groups = combine([read_scan(scans[name, file]) for file in listed], source)
+        write_references(urls[domain, name], groups, source)
+    return {domain: {name: urls[domain, name] for name in product.sources} for domain in product.grids()}
+
+
+def _scan_new(product: Product, root: str, missing: Files, client: Client) -> dict[tuple[str, SourceFile], str]:
+    """Scan what no earlier run has scanned; returns where the scan of every file is."""
+    urls = {
+        (name, file): scan_url(root, file, name, product.sources[name])
+        for (_, name), listed in missing.items()
+        for file in listed
+    }
+    futures = [
+        client.submit(scan_into, url, file, name, product.sources[name], pure=False)
+        for (name, file), url in urls.items()
+        if not exists(url)
+    ]
+    for _ in completed(futures, "scan forcing files"):
+        pass
+    return urls
+
+
+def scan_into(url: str, file: SourceFile, name: str, source: Source) -> None:
+    """Scan one file and keep the result."""
+    write_scan(url, scan_file(file, name, source))
+
+
+def lay_out_by_tile(product: Product, references: Mapping[str, str], client: Client) -> None:
+    """Write a cube of every variable whose tiles cost too much to read in place; one task a slab."""
+    arrays = daily_arrays(product, product.home, references)
+    layout = Layout.of(product, next(iter(arrays.values())).shape[1:])
+    todo: dict[str, DailyArray] = {}
+    for name, array in arrays.items():
+        cost = read_cost(array, layout)
+        if cost.factor > product.chunks.read_factor and not exists(array.cube_url):
+            todo[name] = array
+            console.print(
+                f"{name}: a tile would cost {cost.factor:.0f} times its own bytes ({cost.touched.bytes / 1e9:.1f} GB "
+                f"in {cost.touched.chunks} chunks in all); laying it out by tile"
+            )
+    slabs = {name: plan_slabs(array) for name, array in todo.items()}
+    futures = [
+        client.submit(make_slab, todo[name], slab, layout.tile, pure=False) for name in todo for slab in slabs[name]
+    ]
+    for _ in completed(futures, "lay out forcing by tile"):
+        pass
+    for name, array in todo.items():
+        write_cube(array.cube_url, slabs[name])
+
+
+def _static(product: Product, root: str, domain: str, references: Mapping[str, str], client: Client) -> str:
+    """Static features of a domain; one task a block of days of its climatology."""
+    key_url = static_key_url(root, product, domain, references)
+    if exists(key_url):
+        return static_url(root, product, domain, references)
+    moments = _climatology(product, domain, references, client)
+    grid = open_grid(product, domain, references)
+    return write_static(root, key_url, build_static(product, domain, grid, moments))
+
+
+def _climatology(product: Product, domain: str, references: Mapping[str, str], client: Client) -> dict[str, Moments]:
+    """Statistics over all blocks, added in order of time whatever the order of arrival: equal inputs, equal bytes."""
+    blocks = climate_blocks(product, open_grid(product, domain, references).size)
+    futures = [
+        client.submit(numbered_moments, number, product, domain, dict(references), *block, pure=False)
+        for number, block in enumerate(blocks)
+    ]
+    total: dict[str, Moments] = {}
+    waiting: dict[int, dict[str, Moments]] = {}
+    done = 0
+    for number, moments in completed(futures, f"climatology of {domain}"):
+        waiting[number] = moments
+        while done in waiting:
+            part = waiting.pop(done)
+            total = {name: total[name] + part[name] for name in part} if total else part
+            done += 1
+    return total
+
+
+def numbered_moments(
+    number: int, product: Product, domain: str, references: dict[str, str], first: dt.date, last: dt.date
+) -> tuple[int, dict[str, Moments]]:
+    """Statistics of one block of days, with the block's number."""
+    return number, block_moments(product, domain, references, first, last)

@@ -1,0 +1,187 @@
+"""What readers get beside the Zarr store: yearly files, the store for series, drought, the inputs of validation."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+from distributed import Client
+
+from flows.cluster.watching import completed
+from somo.core.grid import Grid
+from somo.forcing.dataset import Inputs
+from somo.product.declaration import Product
+from somo.publish import netcdf
+from somo.publish.attributes import FINAL
+from somo.publish.catalog import version_documents, version_order
+from somo.publish.documents import documents
+from somo.publish.lineage import changes, lineage
+from somo.publish.manifest import (
+    Entry,
+    describe,
+    encode,
+    read_manifest,
+    read_pointer,
+    rewritten_objects,
+    unknown_objects,
+    write_manifest,
+)  # fmt: skip
+from somo.publish.store import drought as drought_store
+from somo.publish.store import maps as zarr
+from somo.publish.store import series
+from somo.storage.objects import exists, join, put, read_bytes, zarr_store
+
+BATCH = 32
+
+
+def publish(
+    product: Product,
+    root: str,
+    version_url: str,
+    inputs: Mapping[str, Inputs],
+    targets: str,
+    models: str,
+    client: Client,
+) -> None:
+    """Complete a version whose Zarr store is written; what exists is kept."""
+    copy_validation(version_url, targets, models)
+    write_netcdf(product, version_url, client)
+    write_series(product, version_url, client)
+    write_drought(product, version_url, client)
+    write_papers(product, root, version_url, inputs, targets, models)
+    write_catalog(product, version_url, client)
+
+
+def copy_validation(version_url: str, targets: str, models: str) -> None:
+    """Put targets, sensors and out-of-fold predictions where an outsider can judge the version by them."""
+    sources = {
+        "targets.parquet": targets,
+        "sensors.parquet": targets.removesuffix(".parquet") + ".sensors.parquet",
+        "crossval.parquet": join(models, "crossval.parquet"),
+    }
+    rewritten = rewritten_objects(version_url)
+    for name, source in sources.items():
+        if not exists(url := join(version_url, "validation", name)) or f"validation/{name}" in rewritten:
+            put(url, read_bytes(source))
+
+
+def write_netcdf(product: Product, version_url: str, client: Client) -> None:
+    """Write the yearly files that are complete and missing or not as they were published, one task each."""
+    rewritten = rewritten_objects(version_url)
+    wanted = [(layer, year) for year in _years(product, version_url) for layer in product.layers]
+    keys = [netcdf.file_url("", product.name, layer.name, year).lstrip("/") for layer, year in wanted]
+    missing = [
+        part for part, key in zip(wanted, keys, strict=True) if key in rewritten or not exists(join(version_url, key))
+    ]
+    futures = [client.submit(netcdf.publish_year, version_url, product, *part, pure=False) for part in missing]
+    for _ in completed(futures, "NetCDF files"):
+        pass
+
+
+def write_series(product: Product, version_url: str, client: Client) -> None:
+    """Bring the store for series up to the first one, one task a block and tile."""
+    source, url = join(version_url, zarr.STORE), join(version_url, series.STORE)
+    there, here, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
+    if here is not None and here.days == there.days and (here.status == there.status).all() and not broken:
+        return
+    _, layout = series.template(product, source)
+    plan = series.plan(layout, there, here, broken)
+    parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
+    futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]
+    futures += [client.submit(series.copy_block, version_url, layout, b, plan.side, pure=False) for b in plan.keep]
+    for _ in completed(futures, "series store"):
+        pass
+    series.publish(product, version_url, plan.side)
+
+
+def write_drought(product: Product, version_url: str, client: Client) -> None:
+    """Compute drought where there are years enough and windows that readers do not see yet, one task a tile."""
+    base = drought_store.base_period(product, _years(product, version_url), drought_store.former_attrs(version_url))
+    if base is None:
+        return
+    with _open(version_url) as store:
+        shape = store.sizes["lat"], store.sizes["lon"]
+        times = pd.DatetimeIndex(store["time"].to_index())
+        windows = drought_store.Windows.of(product, times, store["status"].values, base)
+    seen = drought_store.visible(version_url)
+    if not drought_store.stale(windows, seen) and not damaged(version_url, drought_store.STORE):
+        return
+    side = 0 if seen is None else 1 - seen.side
+    tiles = drought_store.layouts(product, shape)[0].tiles()
+    write = drought_store.write_tile
+    futures = [client.submit(write, version_url, product, shape, windows, tile, side, pure=False) for tile in tiles]
+    for _ in completed(futures, "drought"):
+        pass
+    drought_store.publish(version_url, product, windows, side)
+
+
+def damaged(version_url: str, store: str) -> bool:
+    """Whether a shard of a store is missing, or is not the one whose checksum was taken."""
+    return any(k.startswith(f"{store}/") and not k.endswith(zarr.ROOT) for k in rewritten_objects(version_url))
+
+
+def write_papers(
+    product: Product, root: str, version_url: str, inputs: Mapping[str, Inputs], targets: str, models: str
+) -> None:
+    """Put citation, licence, changelog, lineage and DataCite metadata."""
+    forcing = {domain: {**found.references, "static": found.static} for domain, found in inputs.items()}
+    origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models})
+    with _open(version_url) as store:
+        grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
+        times = pd.DatetimeIndex(store["time"].to_index())
+    what_changed = changes(_former_lineage(product, root), origin)
+    for name, data in documents(product, grid, times, origin, what_changed).items():
+        put_changed(join(version_url, name), data)
+
+
+def write_catalog(product: Product, version_url: str, client: Client) -> str:
+    """Take the checksums of what is new, write collection, items and manifest; returns the manifest's checksum."""
+    entries = describe_changed(version_url, client)
+    with _open(version_url) as store:
+        found = version_documents(product, store, entries)
+    for name, document in found.items():
+        put_changed(join(version_url, name), encode(document))
+    return write_manifest(version_url, describe_changed(version_url, client, entries))
+
+
+def describe_changed(version_url: str, client: Client, known: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
+    """Entries of every object of a version; those that stand as the manifest (or `known`) says are not read again."""
+    former = read_manifest(version_url) if known is None else known
+    kept, keys = unknown_objects(version_url, former)
+    batches = [keys[i : i + BATCH] for i in range(0, len(keys), BATCH)]
+    futures = [client.submit(describe, version_url, batch, pure=False) for batch in batches]
+    for found in completed(futures, "checksums"):
+        kept.update(found)
+    return kept
+
+
+def put_changed(url: str, data: bytes) -> None:
+    """Put an object unless these are its bytes already."""
+    if not exists(url) or read_bytes(url) != data:
+        put(url, data)
+
+
+def released_before(product: Product, root: str) -> str | None:
+    """The newest released version below the product's; None if there is none."""
+    released = read_pointer(root).get("released", {})
+    before = [v for v in released if version_order(v) < version_order(product.version)]
+    return max(before, key=version_order, default=None)
+
+
+def _former_lineage(product: Product, root: str) -> dict[str, Any] | None:
+    if (before := released_before(product, root)) is None:
+        return None
+    found: dict[str, Any] = json.loads(read_bytes(join(root, f"v{before}", "lineage.json")))
+    return found
+
+
+def _open(version_url: str) -> xr.Dataset:
+    return xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), consolidated=True, chunks=None)
+
+
+def _years(product: Product, version_url: str) -> list[int]:
+    with _open(version_url) as store:
+        return netcdf.complete_years(
+            pd.DatetimeIndex(store["time"].to_index()), store["status"].values == FINAL, product.period
+        )

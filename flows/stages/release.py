@@ -1,0 +1,170 @@
+"""Release a version that holds, follow it as it grows, or take it back: `latest.json` changes in one put."""
+
+import json
+from typing import Any
+
+import pydantic
+from distributed import Client
+
+from flows.cluster.watching import completed
+from flows.stages.publish import BATCH, put_changed, released_before, write_catalog
+from flows.today import today
+from somo.product.declaration import Product
+from somo.publish.catalog import catalog_document, version_order
+from somo.publish.manifest import (
+    CATALOG,
+    NAME,
+    POINTER,
+    changed_objects,
+    encode,
+    is_followed,
+    pointer,
+    read_manifest,
+    read_pointer,
+)  # fmt: skip
+from somo.publish.viewer import publish_viewer
+from somo.storage.objects import checksum, exists, join, read_bytes
+from somo.validate.gate.checks import require_passed, run_checks
+
+RETRAINED = ("network", "training")
+
+
+class ReleaseError(ValueError):
+    """A version that cannot be released or withdrawn; the text says why and what to do."""
+
+
+def release(product: Product, root: str, client: Client) -> str:
+    """Release a validated version; the newest released one is current. Returns that version.
+
+    Every checksum and every check of the gate must hold. Then `latest.json` changes in one put, which is the release;
+    a run that ends before that leaves the former version current.
+
+    Raises
+    ------
+    ReleaseError
+        if the version is not complete, or an object is not what was published
+    """
+    version_url = join(root, f"v{product.version}")
+    require_complete(version_url)
+    require_checksums(version_url, client)
+    require_checks(product, root)
+    digest = write_catalog(product, version_url, client)
+    page = publish_viewer(root)
+    former = read_pointer(root)
+    released = {product.version: today().isoformat(), **former.get("released", {})}
+    manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **page}
+    current = max(released, key=version_order)
+    point(product, root, former, current, manifests, released)
+    return current
+
+
+def follow(product: Product, root: str) -> None:
+    """Let `latest.json` name what a released version has become, as after an update, if its checks hold.
+
+    The version that is current, and the days of release, stay; a run that ends before the one put leaves the former
+    pointer, and the next one puts it.
+
+    Raises
+    ------
+    ValidationError
+        if a check fails; the pointer then stays as it was, and `somo verify` tells what it does not name
+    """
+    folder = f"v{product.version}"
+    if is_followed(root, folder):
+        return
+    version_url = join(root, folder)
+    require_passed(run_checks(product, version_url), version_url)
+    former = read_pointer(root)
+    manifests = {**former["manifests"], folder: checksum(read_bytes(join(version_url, NAME)))}
+    point(product, root, former, former["version"], manifests, former["released"])
+
+
+def withdraw(product: Product, root: str, version: str) -> str:
+    """Take a released version back; the newest of the others becomes current. Returns that version.
+
+    Its objects stay for those who cite them; nothing points to them any more.
+    """
+    former = read_pointer(root)
+    released = {v: day for v, day in former.get("released", {}).items() if v != version}
+    if version not in former.get("released", {}):
+        raise ReleaseError(
+            f"{root}: version {version} was never released; released are {', '.join(released) or 'none'}"
+        )
+    if not released:
+        raise ReleaseError(f"{root}: version {version} is the only one; release another before withdrawing it")
+    manifests = {folder: digest for folder, digest in former["manifests"].items() if folder != f"v{version}"}
+    current = former["version"] if former["version"] != version else max(released, key=version_order)
+    point(product, root, former, current, manifests, released)
+    return current
+
+
+def point(
+    product: Product,
+    root: str,
+    former: dict[str, Any],
+    version: str,
+    manifests: dict[str, str],
+    released: dict[str, str],
+) -> None:
+    """Flip the pointer in one put, then write the catalog that belongs to it.
+
+    Raises
+    ------
+    ReleaseError
+        if the pointer is no longer the former one, which this one was made of
+    """
+    if read_pointer(root) != former:
+        raise ReleaseError(f"{join(root, POINTER)} was changed by another release meanwhile; run this one again")
+    catalog = encode(catalog_document(product, released))
+    put_changed(join(root, POINTER), pointer(version, manifests, released, catalog))
+    put_changed(join(root, CATALOG), catalog)
+
+
+def as_made(product: Product, root: str, version: str) -> Product:
+    """The declaration of a version, also of one that `retrain` made: its lineage tells its training and network.
+
+    Raises
+    ------
+    ReleaseError
+        if the version is not complete, or was made by an older SoMo with other settings
+    """
+    version_url = join(root, f"v{version}")
+    require_complete(version_url)
+    if version == product.version:
+        return product
+    made = json.loads(read_bytes(join(version_url, "lineage.json")))["configuration"]["declaration"]
+    try:
+        tables = {name: type(getattr(product, name)).model_validate(made[name]) for name in RETRAINED}
+    except (KeyError, pydantic.ValidationError) as error:
+        raise ReleaseError(
+            f"{version_url}/lineage.json: its training and network are not those of this SoMo ({error}); declare the "
+            "version in the product's TOML, or retrain it"
+        ) from error
+    return product.model_copy(update={"version": version, **tables})
+
+
+def require_complete(version_url: str) -> None:
+    """Refuse a version that lacks what the stages write."""
+    stages = {"collection.json": "publish", "manifest.json": "publish", "report/index.html": "validate"}
+    for name, stage in stages.items():
+        if not exists(join(version_url, name)):
+            raise ReleaseError(f"{version_url}: {name} is missing; run `somo run` as far as the stage {stage} first")
+
+
+def require_checksums(version_url: str, client: Client) -> None:
+    """Read every object again and refuse the version if one is not what its manifest says."""
+    entries = sorted(read_manifest(version_url).items())
+    batches = [dict(entries[i : i + BATCH]) for i in range(0, len(entries), BATCH)]
+    futures = [client.submit(changed_objects, version_url, batch, pure=False) for batch in batches]
+    damaged = sorted(key for found in completed(futures, "verify") for key in found)
+    if damaged:
+        raise ReleaseError(
+            f"{version_url}: {len(damaged)} of {len(entries)} objects are not what was published: "
+            f"{', '.join(damaged)}; `somo run` makes them again"
+        )
+
+
+def require_checks(product: Product, root: str) -> None:
+    """Run the gate's checks, against the newest released version before this one."""
+    version_url, previous = join(root, f"v{product.version}"), released_before(product, root)
+    require_passed(run_checks(product, version_url, previous and join(root, f"v{previous}")), version_url)

@@ -1,0 +1,122 @@
+"""Forcing laid out by tile: whole days of the product's cells as stored numbers, in slabs next to the references.
+
+Source files hold one map after another; a region wants all days of few cells. One pass writes slabs of at most 128 days
+(never across a change of encoding): one shard a slab, one chunk a tile. A slab is named by the files it comes from, so
+an interrupted pass goes on where it stopped and new days add slabs only. Decoding happens on reading.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from somo.product.declaration import content_hash
+from somo.storage.objects import exists, join, put, read_bytes, zarr_store
+
+FORMAT = 1
+SLAB_DAYS = 128
+SLAB_BYTES = 2**27
+_opened: dict[str, "Cube"] = {}
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Consecutive days of one encoding.
+
+    Attributes
+    ----------
+    first_day, n_days : days since 1970-01-01
+    attrs : CF decoding attributes as {name: [value, dtype]}
+    """
+
+    url: str
+    first_day: int
+    n_days: int
+    attrs: dict[str, list[Any]]
+
+
+@dataclass(frozen=True)
+class Cube:
+    """The slabs of one variable on the product's cells, in order of time without gap."""
+
+    slabs: tuple[Slab, ...]
+
+    def covers(self, first_day: int, stop_day: int) -> bool:
+        last = self.slabs[-1]
+        return self.slabs[0].first_day <= first_day and stop_day <= last.first_day + last.n_days
+
+    def read(
+        self, first_day: int, stop_day: int, window: tuple[slice, slice]
+    ) -> list[tuple[NDArray[Any], dict[str, Any]]]:
+        """Stored numbers and decoding attributes of some days, one part a slab."""
+        parts = []
+        for slab in self.slabs:
+            start, stop = max(first_day, slab.first_day), min(stop_day, slab.first_day + slab.n_days)
+            if start < stop:
+                days = slice(start - slab.first_day, stop - slab.first_day)
+                parts.append((np.asarray(_open_slab(slab.url)[(days, *window)]), slab.attrs))
+        return parts
+
+
+def cube_url(references: str, rows: Sequence[int], columns: Sequence[int]) -> str:
+    """Where the cube of a reference set on some cells is listed."""
+    return f"{references.removesuffix('.parquet')}.{content_hash(FORMAT, tuple(rows), tuple(columns))}.cube.json"
+
+
+def open_cube(url: str) -> Cube | None:
+    """The cube listed at a URL, opened once per process; None if it has not been written."""
+    if url not in _opened and exists(url):
+        _opened[url] = Cube(tuple(Slab(**slab) for slab in json.loads(read_bytes(url))))
+    return _opened.get(url)
+
+
+@lru_cache(maxsize=1024)
+def _open_slab(url: str) -> zarr.Array:
+    return zarr.open_array(zarr_store(url), mode="r")
+
+
+def write_cube(url: str, slabs: Sequence[Slab]) -> None:
+    """List the slabs of a cube, which makes it seen."""
+    put(url, json.dumps([asdict(slab) for slab in slabs]).encode())
+
+
+def slab_exists(slab: Slab) -> bool:
+    """Whether a slab's only shard has been written."""
+    return exists(join(slab.url, "c", "0", "0", "0"))
+
+
+def write_slab(slab: Slab, values: NDArray[Any], tile: tuple[int, int]) -> None:
+    """Store [day, lat, lon] as one shard of one chunk a tile."""
+    tile = min(tile[0], values.shape[1]), min(tile[1], values.shape[2])
+    shard = [-(-n // t) * t for n, t in zip(values.shape[1:], tile, strict=True)]
+    array = zarr.create_array(
+        zarr_store(slab.url, read_only=False),
+        shape=values.shape,
+        chunks=(values.shape[0], *tile),
+        shards=(values.shape[0], *shard),
+        dtype=values.dtype,
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        config={"write_empty_chunks": True},
+        overwrite=True,
+    )
+    array[:] = values
+
+
+def slab_edges(spans: Sequence[tuple[int, int]], bytes_per_day: int) -> list[tuple[int, int, int]]:
+    """(span, first day, end) of slabs: every span of days cut at multiples of the slab's days.
+
+    The cuts do not depend on how far the days reach, so what is full stays as it is.
+    """
+    days = max(1, min(SLAB_DAYS, SLAB_BYTES // bytes_per_day))
+    edges = []
+    for number, (first, end) in enumerate(spans):
+        cuts = [first, *range(first // days * days + days, end, days), end]
+        edges += [(number, a, b) for a, b in pairwise(cuts)]
+    return edges

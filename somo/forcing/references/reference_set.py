@@ -1,0 +1,165 @@
+"""Scans and reference sets in the bucket.
+
+A reference set is a folder in the layout of fsspec's `LazyReferenceMapper`: one Parquet table of chunk positions per
+array and `.zmetadata`, written last. Files that share one encoding form one Zarr group (`0`, `1`, ...). An index among
+the root attributes (`somo`) holds files, fingerprints, times, coordinates and decoding, so opening costs one read.
+"""
+
+import io
+import json
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from somo.forcing.references.scanning import Scan, common_step
+from somo.forcing.sources import SourceFile
+from somo.product.declaration import content_hash
+from somo.product.inputs import Source
+from somo.storage.objects import exists, join, put, read_bytes
+
+FORMAT = 2
+RECORDS = 50_000
+TABLE = pa.schema(
+    [
+        pa.field("path", pa.string()),
+        pa.field("offset", pa.int64(), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("raw", pa.binary()),
+    ]
+)
+Row = tuple[int, str | None, int, int, bytes | None]
+
+
+def scan_url(root: str, file: SourceFile, name: str, source: Source) -> str:
+    """Where the scan of one version of one file is kept."""
+    key = content_hash(FORMAT, file, name, source.variable, source.units, source.expver)
+    return join(root, "references", "scans", f"{key}.json.z")
+
+
+def write_scan(url: str, scan: Scan) -> None:
+    put(url, zlib.compress(json.dumps(asdict(scan)).encode(), 6))
+
+
+def read_scan(url: str) -> Scan:
+    return Scan(**json.loads(zlib.decompress(read_bytes(url))))
+
+
+def reference_url(root: str, name: str, domain: str, source: Source, files: Sequence[SourceFile]) -> str:
+    """URL of the reference set of one variable, named by the files and the declaration it comes from."""
+    key = content_hash(FORMAT, name, domain, source.variable, source.units, source.frequency, source.expver, *files)
+    return join(root, "references", name, f"{key}.parquet")
+
+
+def is_complete(url: str) -> bool:
+    """Whether a reference set has been written to its end."""
+    return exists(join(url, ".zmetadata"))
+
+
+def write_references(url: str, groups: Sequence[Sequence[Scan]], source: Source) -> None:
+    """Write one reference set; readers see it when its metadata, written last, is there."""
+    scans = [scan for group in groups for scan in group]
+    step = common_step(scans, source)
+    metadata: dict[str, Any] = {".zgroup": {"zarr_format": 2}}
+    for number, group in enumerate(groups):
+        metadata |= _write_group(url, str(number), group, step)
+    metadata[".zattrs"] = {"somo": _index(groups, step)}
+    put(join(url, ".zmetadata"), json.dumps({"metadata": metadata, "record_size": RECORDS}).encode())
+
+
+def _index(groups: Sequence[Sequence[Scan]], step: int) -> dict[str, Any]:
+    first = groups[0][0]
+    numbered = [(str(number), scan) for number, group in enumerate(groups) for scan in group]
+    return {
+        "format": FORMAT,
+        "variable": first.variable,
+        "step": step,
+        "lat": first.lat,
+        "lon": first.lon,
+        "files": [[s.url, s.fingerprint, number, s.start, s.count] for number, s in numbered],
+        "decoding": [group[0].attrs for group in groups],
+        "provisional": [[s.start + step * run[0], run[1]] for _, s in numbered for run in s.provisional],
+    }
+
+
+def _write_group(url: str, path: str, group: Sequence[Scan], step: int) -> dict[str, Any]:
+    """Chunk tables of one group; returns its Zarr metadata."""
+    first, count = group[0], sum(scan.count for scan in group)
+    array = {**first.array, "shape": [count, *first.array["shape"][1:]]}
+    shape = [math.ceil(s / c) for s, c in zip(array["shape"], array["chunks"], strict=True)]
+    _write_table(join(url, path, first.variable), math.prod(shape), _rows(group, shape))
+    plain = {key: value for key, (value, _) in first.attrs.items() if key != "_FillValue"}
+    if "_FillValue" in first.attrs:
+        array["fill_value"] = _json_number(first.attrs["_FillValue"][0])
+    field = f"{path}/{first.variable}"
+    metadata = {
+        f"{path}/.zgroup": {"zarr_format": 2},
+        f"{path}/.zattrs": {},
+        f"{field}/.zarray": array,
+        f"{field}/.zattrs": {**plain, "_ARRAY_DIMENSIONS": first.dims},
+    }
+    times = np.concatenate([s.start + step * np.arange(s.count) for s in group])
+    units = ("seconds since 1970-01-01", "degrees_north", "degrees_east")
+    for name, values, unit in zip(first.dims, (times, first.lat, first.lon), units, strict=True):
+        metadata |= _write_coordinate(url, f"{path}/{name}", np.asarray(values), {"units": unit})
+    return metadata
+
+
+def _json_number(value: Any) -> Any:
+    """NaN and infinities as Zarr's metadata spells them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _rows(group: Sequence[Scan], shape: Sequence[int]) -> list[Row]:
+    rows: list[Row] = []
+    before = 0
+    for scan in group:
+        for place, value in scan.chunks.items():
+            i, *rest = (int(v) for v in place.split("."))
+            flat = int(np.ravel_multi_index((i + before, *rest), shape))
+            rows.append((flat, scan.url, value[0], value[1], None))
+        before += math.ceil(scan.count / scan.array["chunks"][0])
+    return rows
+
+
+def _write_coordinate(url: str, path: str, values: NDArray[Any], attrs: dict[str, Any]) -> dict[str, Any]:
+    values = values.astype(values.dtype.newbyteorder("<"))
+    _write_table(join(url, path), 1, [(0, None, 0, 0, values.tobytes())])
+    array = {
+        "zarr_format": 2, "shape": [len(values)], "chunks": [len(values)], "dtype": values.dtype.str, "order": "C",
+        "compressor": None, "filters": None, "fill_value": None,
+    }  # fmt: skip
+    return {f"{path}/.zarray": array, f"{path}/.zattrs": {**attrs, "_ARRAY_DIMENSIONS": [path.rsplit("/", 1)[1]]}}
+
+
+def _write_table(url: str, n: int, rows: Sequence[Row]) -> None:
+    """Chunk positions as Parquet tables of `RECORDS` rows; a row is a chunk's flat number."""
+    path, raw = np.full(n, None, object), np.full(n, None, object)
+    offset, size = np.zeros(n, "int64"), np.zeros(n, "int64")
+    for flat, *values in rows:
+        path[flat], offset[flat], size[flat], raw[flat] = values
+    for record in range(math.ceil(n / RECORDS)):
+        part = slice(record * RECORDS, (record + 1) * RECORDS)
+        columns = {"path": path[part], "offset": offset[part], "size": size[part], "raw": raw[part]}
+        put(join(url, f"refs.{record}.parq"), _parquet(columns))
+
+
+def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:
+    arrays = [pa.array(columns[field.name], field.type, from_pandas=True) for field in TABLE]
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(arrays, schema=TABLE), buffer, compression="zstd", write_statistics=["offset", "size"])
+    return buffer.getvalue()
+
+
+def read_table(url: str) -> dict[str, NDArray[Any]]:
+    """Columns path, offset, size and raw of one table of chunk positions."""
+    table = pq.read_table(io.BytesIO(read_bytes(url)))
+    return {name: table[name].to_numpy() for name in table.column_names}

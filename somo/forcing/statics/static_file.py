@@ -1,0 +1,271 @@
+"""Static features per cell: gridded files and the forcing's own climatology -> one file per domain."""
+
+import datetime as dt
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from somo.core.grid import Grid
+from somo.forcing.cells import match_axis
+from somo.forcing.dataset import block_days, open_forcing, source_files
+from somo.forcing.features import aridity, static_features, within_cells
+from somo.forcing.references.reference_set import is_complete
+from somo.forcing.sources import ForcingError, needed_days
+from somo.product.declaration import Product, content_hash
+from somo.product.inputs import Static
+from somo.storage.objects import checksum, exists, fingerprint, join, local_copy, put, put_file, read_bytes
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Running statistics of one variable per cell [lat, lon].
+
+    Attributes
+    ----------
+    days : number of days seen
+    count : days with a value
+    total, squares : sum of the values and of their squares
+    gap : first day (since 1970-01-01) without a value; the largest integer if there is none
+    """
+
+    days: int
+    count: NDArray[np.int32]
+    total: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    gap: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, values: NDArray[np.floating], first_day: int) -> "Moments":
+        """Statistics of [day, lat, lon]."""
+        known = np.isfinite(values)
+        filled = np.where(known, values, 0.0).astype("float64")
+        day = first_day + np.argmin(known, axis=0)
+        gap = np.where(known.all(axis=0), np.iinfo("int32").max, day).astype("int32")
+        return cls(len(values), known.sum(axis=0, dtype="int32"), filled.sum(axis=0), (filled**2).sum(axis=0), gap)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(
+            self.days + other.days,
+            self.count + other.count,
+            self.total + other.total,
+            self.squares + other.squares,
+            np.minimum(self.gap, other.gap),
+        )
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
+
+    @property
+    def std(self) -> NDArray[np.float64]:
+        """Standard deviation with ddof 1."""
+        variance = (self.squares - self.total * self.mean) / np.maximum(self.count - 1, 1)
+        return np.where(self.count > 1, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+
+
+def climate_period(product: Product) -> tuple[dt.date, dt.date]:
+    """Days of the climatology: the training period, else all days of a closed product.
+
+    Raises
+    ------
+    ForcingError
+        if neither has an end: then every new day would change every static feature
+    """
+    first, last = needed_days(product)
+    if product.training.period is not None:
+        first, last = product.training.period.start, product.training.period.end or product.period.end
+    if last is None:
+        raise ForcingError(
+            "an open period needs training.period with an end, so that new days change no static feature"
+        )
+    return first, last
+
+
+def climate_blocks(product: Product, cells: int) -> list[tuple[dt.date, dt.date]]:
+    """The climatology's days on so many cells, cut into blocks of first and last day."""
+    first, last = climate_period(product)
+    days = block_days(cells)
+    starts = range(first.toordinal(), last.toordinal() + 1, days)
+    return [(dt.date.fromordinal(s), dt.date.fromordinal(min(s + days - 1, last.toordinal()))) for s in starts]
+
+
+def block_moments(
+    product: Product, domain: str, references: Mapping[str, str], first: dt.date, last: dt.date
+) -> dict[str, Moments]:
+    """Statistics of every forcing variable over some days."""
+    ds = open_forcing(product, domain, references).sel(time=slice(np.datetime64(first), np.datetime64(last)))
+    day = (first - dt.date(1970, 1, 1)).days
+    return {name: Moments.of(ds[name].compute(scheduler="synchronous").values, day) for name in product.forcing}
+
+
+def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> NDArray[np.bool_]:
+    """[lat, lon] cells where every variable has a value on all days; a cell without any value of one is ocean.
+
+    Raises
+    ------
+    ForcingError
+        naming variable, day and cell where a value is missing on some days only
+    """
+    seen = np.logical_and.reduce([m.count > 0 for m in moments.values()])
+    for name, m in moments.items():
+        broken = seen & (m.count < m.days)
+        if broken.any():
+            row, column = (int(i[0]) for i in np.nonzero(broken))
+            raise ForcingError(
+                f"forcing.{name}: missing on {np.datetime64(int(m.gap[row, column]), 'D')} at the cell "
+                f"{grid.lat[row]:g} N, {grid.lon[column]:g} E, which has values on other days "
+                f"({int(broken.sum())} such cells); provide complete forcing"
+            )
+    if not seen.any():
+        raise ForcingError("no cell has values of every forcing variable; check the URLs, variables and grid declared")
+    return seen
+
+
+def static_key_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
+    """Where the name of a domain's static file is kept, by what the file is computed from."""
+    files = {name: fingerprint(_url(static, domain)) for name, static in product.static.items() if static.url}
+    key = content_hash(
+        FORMAT, domain, product.grids()[domain], sorted(product.static.items()), sorted(product.forcing.items()),
+        climate_period(product), sorted(files.items()), source_files(product, references, *climate_period(product)),
+    )  # fmt: skip
+    return join(root, "static", f"{key}.json")
+
+
+def static_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
+    """URL of a domain's static file; of something that does not exist while it has not been computed.
+
+    The file is named by its content, so that a source file that only grew by new days changes no name.
+    """
+    if not all(is_complete(url) for url in references.values()):
+        return join(root, "static", "not-computed.nc")
+    key_url = static_key_url(root, product, domain, references)
+    return join(root, "static", json.loads(read_bytes(key_url))["static"]) if exists(key_url) else key_url
+
+
+def _url(static: Static, domain: str) -> str:
+    assert static.url is not None
+    return static.url.format(domain=domain)
+
+
+def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str, Moments]) -> xr.Dataset:
+    """Static Dataset (lat, lon): every feature as float32 and `land`; their order is `attrs["features"]`.
+
+    Raises
+    ------
+    ForcingError
+        naming feature and cell where a land cell has no value and `gaps` is "error"
+    """
+    land = land_cells(product, grid, moments)
+    features: dict[str, NDArray[np.float32]] = {}
+    for name, static in product.static.items():
+        values = read_static(name, static, domain, grid) if static.url else _computed(static, moments)
+        features |= static_features(name, static, values, land)
+    for name, values in features.items():
+        _require_known(name, values, land, grid)
+    arrays = {
+        name: (("lat", "lon"), np.where(land, values, np.nan).astype("float32")) for name, values in features.items()
+    }
+    return xr.Dataset(
+        {**arrays, "land": (("lat", "lon"), land.astype("int8"))},
+        {"lat": grid.lat, "lon": grid.lon},
+        {"features": ",".join(features), "step_deg": grid.step_deg, "climatology": _digest(moments)},
+    )
+
+
+def _digest(moments: Mapping[str, Moments]) -> str:
+    """Hash of the forcing's statistics: equal ones come from equal forcing of the climatology's days."""
+    parts = [array.tobytes() for name in sorted(moments) for array in (moments[name].total, moments[name].squares)]
+    return checksum(b"".join(parts))[:16]
+
+
+def _computed(static: Static, moments: Mapping[str, Moments]) -> NDArray[np.float64]:
+    if static.computed == "aridity":
+        return aridity(moments["net_radiation"].mean, moments["precipitation"].mean)
+    assert static.of is not None
+    return moments[static.of].mean if static.computed == "mean" else moments[static.of].std
+
+
+def _require_known(name: str, values: NDArray[np.float32], land: NDArray[np.bool_], grid: Grid) -> None:
+    if (missing := land & ~np.isfinite(values)).any():
+        row, column = (int(i[0]) for i in np.nonzero(missing))
+        raise ForcingError(
+            f"static.{name}: missing at {int(missing.sum())} of {int(land.sum())} cells with forcing, first at "
+            f'{grid.lat[row]:g} N, {grid.lon[column]:g} E; complete the file or declare gaps = "mean"'
+        )
+
+
+def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[np.floating]:
+    """[lat, lon] one variable of a gridded file at the cells of a grid, or its statistic within them.
+
+    Raises
+    ------
+    ForcingError
+        naming file and variable: not there, not on (lat, lon), or without the grid's cells
+    """
+    url = _url(static, domain)
+    field, lat, lon = _read_field(url, name, static)
+    if static.within_cell:
+        row, column = _containing(grid.lat, lat, grid.step_deg), _containing(grid.lon, lon, grid.step_deg)
+        return within_cells(field, row, column, grid.shape, static.within_cell)
+    rows, columns = match_axis(url, "lat", grid.lat, lat), match_axis(url, "lon", grid.lon, lon)
+    return field[rows][:, columns]
+
+
+def _read_field(
+    url: str, name: str, static: Static
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
+    """Values [lat, lon] and the coordinates of a file's variable."""
+    with local_copy(url) as path:
+        try:
+            ds = xr.open_dataset(path, engine="h5netcdf")
+        except Exception as error:
+            raise ForcingError(f"{url}: cannot be read as NetCDF-4 ({error}); replace it") from error
+        with ds:
+            if static.variable not in ds:
+                have = ", ".join(map(str, ds.data_vars))
+                raise ForcingError(
+                    f"{url}: no variable {static.variable!r}; it has {have}: correct static.{name}.variable"
+                )
+            field = ds[static.variable].squeeze(drop=True)
+            lat, lon = (_dim(url, field, word) for word in ("lat", "lon"))
+            return field.transpose(lat, lon).values, field[lat].values, field[lon].values
+
+
+def _containing(centres: NDArray[np.float64], points: NDArray[np.floating], step_deg: float) -> NDArray[np.int64]:
+    """Index of the cell that holds each point along one axis, -1 outside; a point on a border goes to the first."""
+    apart = np.round(np.abs((points.astype("float64")[:, None] - centres + 180) % 360 - 180), 9)
+    nearest = apart.argmin(axis=1)
+    return np.where(apart[np.arange(len(points)), nearest] <= step_deg / 2 + 1e-9, nearest, -1)
+
+
+def _dim(url: str, field: xr.DataArray, word: str) -> str:
+    found = [str(d) for d in field.dims if str(d).lower().startswith(word)]
+    if field.ndim != 2 or len(found) != 1:
+        raise ForcingError(f"{url}: {field.name} has dimensions {field.dims}, expected latitude and longitude")
+    return found[0]
+
+
+def write_static(root: str, key_url: str, ds: xr.Dataset) -> str:
+    """Keep a static Dataset under the hash of its content, then its name; returns its URL."""
+    content = [checksum(ds[name].values.tobytes()) for name in sorted(map(str, ds.variables))]
+    name = f"{content_hash(FORMAT, ds.attrs, *content)}.nc"
+    with tempfile.TemporaryDirectory(prefix="somo-") as folder:
+        path = Path(folder) / name
+        ds.to_netcdf(path, engine="h5netcdf")
+        put_file(path, join(root, "static", name))
+    put(key_url, json.dumps({"static": name}).encode())
+    return join(root, "static", name)
+
+
+def open_static(url: str) -> xr.Dataset:
+    """The static Dataset of a domain, loaded."""
+    with local_copy(url) as path, xr.open_dataset(path, engine="h5netcdf") as ds:
+        return ds.load()

@@ -1,0 +1,201 @@
+"""EA-LSTM (Kratzert et al. 2019) on fused LSTM kernels or its own recurrence, and the plain loop they must equal."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from somo.learn.checkpoint import Checkpoint
+from somo.learn.networks.recurrence import recurrence
+from somo.learn.normalising import Scaling
+
+Road = Literal["fused", "recurrence", "loop"]
+CACHED = 4_096
+"""Cells times hidden units up to which the fused kernel trains faster on one thread of a CPU, as workers train.
+
+`OMP_NUM_THREADS=1 make bench PART=learn` compares both; its batches of 64 cells have twice as many.
+"""
+
+
+class EALSTM(nn.Module):
+    """Entity-aware LSTM whose input gate depends on the static features alone, with a dense head.
+
+    i = sigmoid(x_s W_s + b_s);  [f, o, g] = x_t W + h U + b;  c = sigmoid(f) c + i tanh(g);  h = sigmoid(o) tanh(c),
+    from h = c = 0 (Kratzert et al. 2019, HESS 23, 5089, equations 6-12).
+
+    Parameters
+    ----------
+    n_dynamic, n_static : number D of inputs per day and S of inputs per cell
+    hidden : number H of hidden units
+    dropout : share of hidden units zeroed before the head while training
+    forget_bias : initial bias of the forget gate
+    head_layers : dense layers after the LSTM; all but the last keep H units and are rectified
+    """
+
+    def __init__(
+        self,
+        n_dynamic: int,
+        n_static: int,
+        hidden: int,
+        dropout: float = 0.0,
+        forget_bias: float = 5.0,
+        head_layers: int = 1,
+    ) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.weight_ih = nn.Parameter(nn.init.orthogonal_(torch.empty(n_dynamic, 3 * hidden)))
+        self.weight_hh = nn.Parameter(torch.eye(hidden).repeat(1, 3))
+        self.weight_sh = nn.Parameter(nn.init.orthogonal_(torch.empty(n_static, hidden)))
+        self.bias = nn.Parameter(torch.cat([torch.full((hidden,), forget_bias), torch.zeros(2 * hidden)]))
+        self.bias_s = nn.Parameter(torch.zeros(hidden))
+        self.dropout = nn.Dropout(dropout)
+        inner = [part for _ in range(head_layers - 1) for part in (nn.Linear(hidden, hidden), nn.ReLU())]
+        self.head = nn.Sequential(*inner, nn.Linear(hidden, 1))
+
+    def forward(self, x_d: Tensor, x_s: Tensor, last_n: int | None = None, road: Road | None = None) -> Tensor:
+        """Normalised prediction [n, B] of the last n days (all of them when `last_n` is None).
+
+        Parameters
+        ----------
+        x_d : [T, B, D] normalised daily inputs
+        x_s : [B, S] normalised static inputs
+        road : how the hidden states are computed; None for the fastest: `recurrence` for training on a CPU in full
+            precision where the gates of a day outgrow its cache, else `fused`
+        """
+        if road is None:
+            large = torch.is_grad_enabled() and x_d.shape[1] * self.hidden > CACHED
+            road = "recurrence" if large and x_d.device.type == "cpu" and x_d.dtype.itemsize >= 4 else "fused"
+        h = {"fused": self.states_fused, "recurrence": self.states_recurrence, "loop": self.states_loop}[road](x_d, x_s)
+        h = h if last_n is None else h[-last_n:]
+        return self.head(self.dropout(h.to(self.bias.dtype))).squeeze(-1)
+
+    def states_recurrence(self, x_d: Tensor, x_s: Tensor) -> Tensor:
+        """Hidden states [T, B, H] by the recurrence with its gradient worked out by hand."""
+        i = torch.sigmoid(x_s @ self.weight_sh + self.bias_s)
+        return recurrence(x_d, i, self.weight_ih, self.weight_hh, self.bias)
+
+    def states_fused(self, x_d: Tensor, x_s: Tensor) -> Tensor:
+        """Hidden states [T, B, H] by the framework's fused kernel (oneDNN, cuDNN), in the dtype of `x_d`."""
+        n_steps, n_batch, _ = x_d.shape
+        x = torch.cat([x_d, x_s.to(x_d.dtype).expand(n_steps, -1, -1)], dim=2)
+        zero = x.new_zeros(1, n_batch, self.hidden)
+        weights = [w.to(x.dtype) for w in self._lstm_weights()]
+        if x.is_cuda:
+            weights = _contiguous(weights)
+        return torch._VF.lstm(x, (zero, zero), weights, True, 1, 0.0, self.training, False, False)[0]
+
+    def _lstm_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """This network as an ordinary LSTM over [x_t, x_s]: [4H, D+S], [4H, H], [4H], [4H]; gates i, f, g, o.
+
+        The input gate has zero weights on x_t and h, the other gates have zero weights on x_s.
+        """
+        w_f, w_o, w_g = self.weight_ih.t().chunk(3)
+        u_f, u_o, u_g = self.weight_hh.t().chunk(3)
+        b_f, b_o, b_g = self.bias.chunk(3)
+        w_s = self.weight_sh.t()
+        dynamic = torch.cat([w_f.new_zeros(w_f.shape), w_f, w_g, w_o])
+        static = torch.cat([w_s, w_s.new_zeros(3 * self.hidden, w_s.shape[1])])
+        recurrent = torch.cat([u_f.new_zeros(u_f.shape), u_f, u_g, u_o])
+        bias = torch.cat([self.bias_s, b_f, b_g, b_o])
+        return torch.cat([dynamic, static], dim=1), recurrent, bias, torch.zeros_like(bias)
+
+    def states_loop(self, x_d: Tensor, x_s: Tensor) -> Tensor:
+        """Hidden states [T, B, H] by one step after the other: the second road that the others must equal."""
+        i = torch.sigmoid(x_s @ self.weight_sh + self.bias_s)
+        h = c = x_d.new_zeros(x_d.shape[1], self.hidden)
+        states = []
+        for x_t in x_d:
+            f, o, g = (h @ self.weight_hh + x_t @ self.weight_ih + self.bias).chunk(3, dim=1)
+            c = torch.sigmoid(f) * c + i * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            states.append(h)
+        return torch.stack(states)
+
+
+def _contiguous(weights: list[Tensor]) -> list[Tensor]:
+    """The same weights as views of one buffer, which is how cuDNN takes them without a copy and a warning."""
+    flat = torch.cat([w.flatten() for w in weights])
+    return [part.view_as(w) for part, w in zip(flat.split([w.numel() for w in weights]), weights, strict=True)]
+
+
+def pick_device() -> torch.device:
+    """The first CUDA GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """One member of one layer in physical units: inputs as the forcing gives them, output in m3 m-3.
+
+    Attributes
+    ----------
+    network : the weights, in evaluation mode, on `device`
+    scaling : how inputs are normalised and the output is brought back
+    clip : smallest value that leaves the network, m3 m-3; None for no limit
+    dtype : float32, or bfloat16 to run the recurrence in it
+    """
+
+    network: EALSTM
+    scaling: Scaling
+    clip: float | None
+    device: torch.device
+    dtype: torch.dtype
+
+    @torch.inference_mode()
+    def __call__(self, x_d: Tensor, x_s: Tensor, last_n: int | None = None) -> Tensor:
+        """Soil moisture [n, B], m3 m-3, of the last n days (all when None), float32 on `device`.
+
+        Parameters
+        ----------
+        x_d : [T, B, D] daily inputs in physical units, in the order of `scaling.dynamic.names`
+        x_s : [B, S] static inputs in physical units, in the order of `scaling.static.names`
+        """
+        x_d = self.scaling.dynamic.apply(x_d.to(self.device)).to(self.dtype)
+        x_s = self.scaling.static.apply(x_s.to(self.device)).to(self.dtype)
+        y = self.scaling.target.invert(self.network(x_d, x_s, last_n).float().unsqueeze(-1)).squeeze(-1)
+        return y if self.clip is None else y.clamp(min=self.clip)
+
+
+def load(checkpoint: Checkpoint, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Forward:
+    """The network of a checkpoint, ready to run on a device."""
+    network = build(checkpoint)
+    network.eval()
+    device = torch.device(device)
+    return Forward(network.to(device), checkpoint.scaling, checkpoint.clip, device, dtype)
+
+
+def build(checkpoint: Checkpoint) -> EALSTM:
+    """A network with the weights of a checkpoint."""
+    settings = checkpoint.network
+    network = EALSTM(
+        len(checkpoint.dynamic),
+        len(checkpoint.static),
+        settings.hidden,
+        settings.dropout,
+        settings.forget_bias,
+        settings.head_layers,
+    )
+    network.load_state_dict(checkpoint.weights)
+    return network
+
+
+def cascade(layers: Sequence[Sequence[Callable[[Tensor, Tensor], Tensor]]], x_d: Tensor, x_s: Tensor) -> list[Tensor]:
+    """Every member of every layer over one sequence from zero state; the members' mean feeds the layers below.
+
+    Parameters
+    ----------
+    layers : the members of each layer, from the surface downward
+    x_d : [T, B, forcing variables] physical units
+    x_s : [B, S] physical units
+
+    Returns
+    -------
+    per layer [member, T, B], m3 m-3; a deeper layer's inputs are the forcing followed by the layers above
+    """
+    results: list[Tensor] = []
+    for members in layers:
+        results.append(torch.stack([member(x_d, x_s) for member in members]))
+        x_d = torch.cat([x_d, results[-1].mean(0).unsqueeze(-1).to(x_d.device)], dim=2)
+    return results

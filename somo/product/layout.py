@@ -1,0 +1,72 @@
+"""How the published arrays are cut: regions (one shard, one task), and the chunks inside.
+
+No object that readers can see is ever written over. A shard that must change is written under the other of two
+namespaces of keys, side A `c/0/1/2/3` or side B `c.0.1.2.3` (Zarr's chunk key encoding with its separator `/` or `.`),
+and the array's metadata, put last, names the side that counts.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+from somo.product.declaration import Product
+
+Tile = tuple[int, int]
+SEPARATORS = ("/", ".")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Arrays [layer, day, row, column] in shards of one block of days and one tile of cells, all layers together.
+
+    Attributes
+    ----------
+    layers : number of layers
+    shape : rows and columns of the grid
+    days : days of one block, which is one shard
+    chunk : days, rows and columns of one stored chunk
+    tile : rows and columns of one shard, multiples of the chunk's
+    """
+
+    layers: int
+    shape: tuple[int, int]
+    days: int
+    chunk: tuple[int, int, int]
+    tile: tuple[int, int]
+
+    @classmethod
+    def of(cls, product: Product, shape: tuple[int, int]) -> Self:
+        """Layout of a product on a grid of `shape` cells; what is larger than the grid is cut to it."""
+        declared = product.chunks
+        chunk = min(declared.lat, shape[0]), min(declared.lon, shape[1])
+        tile = tuple(
+            math.ceil(min(wanted, cells) / part) * part
+            for wanted, cells, part in zip((declared.tile_lat, declared.tile_lon), shape, chunk, strict=True)
+        )
+        return cls(len(product.layers), shape, product.region_days, (product.chunk_days, *chunk), (tile[0], tile[1]))
+
+    def tiles(self) -> Iterator[Tile]:
+        """Row and column of every tile, in stored order."""
+        for row in range(math.ceil(self.shape[0] / self.tile[0])):
+            for column in range(math.ceil(self.shape[1] / self.tile[1])):
+                yield row, column
+
+    def cells(self, tile: Tile) -> tuple[slice, slice]:
+        """Rows and columns of the grid that a tile covers."""
+        starts = tile[0] * self.tile[0], tile[1] * self.tile[1]
+        rows, columns = (slice(s, min(s + t, n)) for s, t, n in zip(starts, self.tile, self.shape, strict=True))
+        return rows, columns
+
+    def blocks(self, days: int) -> int:
+        """Number of blocks that hold the first `days` days of the product."""
+        return math.ceil(days / self.days)
+
+    def block_days(self, block: int, days: int) -> slice:
+        """Days of a block among the first `days` days of the product; the last block may be cut short."""
+        return slice(block * self.days, min((block + 1) * self.days, days))
+
+
+def shard_key(field: str, side: int, block: int, tile: Tile) -> str:
+    """Key of a shard inside the store."""
+    return f"{field}/" + SEPARATORS[side].join(["c", "0", *(str(i) for i in (block, *tile))])

@@ -1,0 +1,197 @@
+"""How a product is made: network, sequence, training, search, chunks, cluster, checks, publication."""
+
+import datetime as dt
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from somo.core.variables import SOIL_MOISTURE
+from somo.product.inputs import Declared, Name, Period
+
+
+class Network(Declared):
+    """EA-LSTM hyperparameters."""
+
+    hidden: int = Field(default=128, ge=1)
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+    forget_bias: float = 5.0
+    head_layers: int = Field(default=1, ge=1)
+
+
+class Sequence(Declared):
+    """`lookback - 1` days of spin-up, then `predict_last_n` supervised or predicted days."""
+
+    lookback: int = Field(default=365, ge=1)
+    predict_last_n: int = Field(default=365, ge=1)
+    lag_days: Literal[0, 1] = 0
+
+    @property
+    def spinup_days(self) -> int:
+        """Days of forcing needed before the first predicted day."""
+        return self.lookback - 1 + self.lag_days
+
+    @property
+    def length(self) -> int:
+        """Days in one sequence."""
+        return self.lookback - 1 + self.predict_last_n
+
+
+class Training(Declared):
+    """One training run, the ensemble and the folds; `period` bounds what is learnt from and the climatology."""
+
+    period: Period | None = None
+    epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    schedule: Literal["one-cycle", "step", "constant"] = "one-cycle"
+    weight_decay: float = Field(default=0.0, ge=0)
+    input_noise: float = Field(default=0.0, ge=0)
+    static_noise: float = Field(default=0.0, ge=0)
+    static_limit: float | None = Field(default=None, gt=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    members: int = Field(default=5, ge=1)
+    seed: int = 0
+    folds: int = Field(default=5, ge=2)
+    fold_members: int = Field(default=1, ge=1)
+    fold_distance_km: float = Field(default=0.0, ge=0)
+    held_back: float = Field(default=0.1, ge=0, lt=1)
+    patience: int = Field(default=5, ge=1)
+
+
+class Range(Declared):
+    """Values between two bounds that a search may try; whole numbers where both bounds are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high or (self.log and self.low <= 0):
+            raise ValueError(f"low {self.low} and high {self.high} are no range{' of logarithms' if self.log else ''}")
+        return self
+
+
+class Search(Declared):
+    """Hyperparameters to try: `space` names keys as `network.hidden` and gives a list of values or a `Range`."""
+
+    trials: int = Field(default=20, ge=1)
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["median", "none"] = "median"
+    seed: int = 0
+    space: dict[str, tuple[int | float | str, ...] | Range] = Field(default={})
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        allowed = {
+            f"{table}.{key}"
+            for table, model in (("network", Network), ("sequence", Sequence), ("training", Training))
+            for key in model.model_fields
+        }
+        if unknown := self.space.keys() - allowed:
+            raise ValueError(f"space names {sorted(unknown)[0]!r}; allowed are {', '.join(sorted(allowed))}")
+        return self
+
+
+class Chunks(Declared):
+    """Zarr layout: a region (a shard) of `days` x `tile_lat` x `tile_lon` cells, in chunks of `time` x `lat` x `lon`.
+
+    Left out, `days` is the least multiple of the sequence's `predict_last_n` that reaches 30, and `time` the divisor of
+    `days` nearest to 6. What is larger than the grid is cut to it. Where reading a tile's forcing in place costs more
+    than `read_factor` times its own bytes, the forcing is first laid out by tile.
+    """
+
+    days: int | None = Field(default=None, ge=1)
+    time: int | None = Field(default=None, ge=1)
+    lat: int = Field(default=120, ge=1)
+    lon: int = Field(default=96, ge=1)
+    tile_lat: int = Field(default=120, ge=1)
+    tile_lon: int = Field(default=96, ge=1)
+    read_factor: float = Field(default=4.0, ge=1)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for axis in ("lat", "lon"):
+            chunk, tile = getattr(self, axis), getattr(self, f"tile_{axis}")
+            if tile % chunk:
+                raise ValueError(f"tile_{axis} {tile} is not a multiple of the chunk {axis} {chunk}")
+        return self
+
+
+class Prediction(Declared):
+    """Arithmetic of the network in production; bfloat16 is refused on workers whose processor lacks it."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+
+class Cluster(Declared):
+    """Where Dask comes from; `workers` 0 means as many as the machine has cores."""
+
+    kind: Literal["local", "address", "kubernetes", "slurm"] = "local"
+    workers: int = Field(default=0, ge=0)
+    gpu_workers: int = Field(default=0, ge=0)
+    memory_gb: float = Field(default=4.0, gt=0)
+    address: str | None = None
+    queue: str | None = None
+    namespace: str | None = None
+    image: str | None = None
+    walltime: str = "04:00:00"
+
+
+class Drought(Declared):
+    """Climatology of the drought classes; without a base period the whole product serves."""
+
+    base: Period | None = None
+    window_days: int = Field(default=30, ge=1)
+    every_days: int = Field(default=10, ge=1)
+
+
+class Compared(Declared):
+    """Another soil-moisture product to compare with; `format` says which of its variables stand for which layer."""
+
+    name: Name
+    url: str
+    format: Literal["somo-v1", "era5-land", "gleam", "clm-da", "esa-cci"]
+    variable: str | None = None
+
+
+class Report(Declared):
+    """What the validation report looks at: a season, and the year that is set against all others.
+
+    Without `year`, 2015 if it is there (the year of the paper's figure), else the last one.
+    """
+
+    season: Literal["DJF", "MAM", "JJA", "SON"] = "JJA"
+    year: int | None = None
+
+
+class Checks(Declared):
+    """The gate: a version that breaks one of these is not released.
+
+    `valid_min` and `valid_max` (m3 m-3) lie within the `valid_range` that published files declare.
+    """
+
+    valid_min: float = Field(default=SOIL_MOISTURE.valid_min, ge=SOIL_MOISTURE.valid_min)
+    valid_max: float = Field(default=SOIL_MOISTURE.valid_max, le=SOIL_MOISTURE.valid_max)
+    max_nan_fraction: float = Field(default=0.0, ge=0, le=1)
+    max_seam: float = Field(default=0.01, gt=0)
+    max_block_jump: float = Field(default=0.01, gt=0)
+    max_year_jump: float = Field(default=0.01, gt=0)
+    max_skill_drop: float = Field(default=0.02, ge=0)
+    min_applicable: float = Field(default=0.0, ge=0, le=1)
+
+
+class Publication(Declared):
+    """What readers and catalogues are told about the data; `date` is the day this version is dated and cited by."""
+
+    title: str = ""
+    summary: str = ""
+    creator: str = "SoMo developers"
+    creator_url: str = ""
+    creator_email: str = ""
+    institution: str = ""
+    publisher: str = ""
+    date: dt.date | None = None
+    doi: str = ""
+    licence: str = "CC-BY-4.0"
+    references: str = "O, Orth, Weber, Park (2022), Sci Data 9:701; O & Orth (2021), Sci Data 8:170"

@@ -1,0 +1,103 @@
+"""A product's TOML file, read and validated; what is wrong with it is told by file, key, value and what is allowed."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import pydantic
+from pydantic import BaseModel
+
+from somo.product.declaration import Product, ProductError
+from somo.product.inputs import Forcing, Source
+
+
+def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> Product:
+    """Read and validate a product declaration.
+
+    Parameters
+    ----------
+    path : the TOML file
+    environ : values for `${NAME}` in any string of the file
+
+    Raises
+    ------
+    ProductError
+        naming file, key, value and what is allowed
+    """
+    path = Path(path)
+    try:
+        raw = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ProductError(f"{path}: cannot be read ({error.strerror}); give the path of a product TOML") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ProductError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return Product.model_validate(_expand(raw, environ or {}, str(path)))
+    except pydantic.ValidationError as error:
+        raise ProductError("\n".join(_explain(path, error))) from error
+
+
+def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
+    if isinstance(value, dict):
+        return {k: _expand(v, environ, f"{where}: {k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [_expand(v, environ, where) for v in value]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        if match[1] not in environ:
+            raise ProductError(
+                f"{where} = {value!r}: environment variable {match[1]} is not set; export {match[1]}=..."
+            )
+        return environ[match[1]]
+
+    return re.sub(r"\$\{(\w+)\}", replace, value)
+
+
+def _explain(path: Path, error: pydantic.ValidationError) -> Iterator[str]:
+    for e in error.errors():
+        location = _toml_location(e["loc"])
+        key = ".".join(location) or "product"
+        if e["type"] == "extra_forbidden":
+            allowed = ", ".join(_allowed(e["loc"][:-1]))
+            yield f"{path}: {key} = {e['input']!r} is unknown; allowed here: {allowed}"
+        elif e["type"] == "missing":
+            yield f"{path}: {key} is missing; add it"
+        else:
+            got = "" if isinstance(e["input"], dict | BaseModel) else f" = {e['input']!r}"
+            yield f"{path}: {key}{got}: {e['msg'].removeprefix('Value error, ')}"
+
+
+def _toml_location(location: tuple[int | str, ...]) -> list[str]:
+    """Where a value stands in the file: without the tag of a grid and the table that holds a variable's source."""
+    parts = [str(p) for p in location]
+    return [
+        p
+        for before, p in zip(["", *parts], parts, strict=False)
+        if not (before == "grid" and p in ("regular", "forcing")) and not (parts[0] == "forcing" and p == "source")
+    ]
+
+
+def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    """Keys that may stand at a location of the TOML, from the models themselves."""
+    models: list[type[BaseModel]] = [Product]
+    for part in location:
+        if len(models) > 1:
+            models = [m for m in models if part in get_args(m.model_fields["kind"].annotation)]
+        elif str(part) in models[0].model_fields:
+            models = _models_in(models[0].model_fields[str(part)].annotation)
+    keys = {key for model in models for key in model.model_fields}
+    if location[:1] == ("forcing",):  # a source's keys stand beside those of the variable
+        keys |= set(Forcing.model_fields) | set(Source.model_fields)
+        keys -= {"source"}
+    return sorted(keys)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Declarations behind a plain, optional, dict, tuple or union annotation."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for argument in get_args(annotation) for model in _models_in(argument)]

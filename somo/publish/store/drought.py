@@ -1,0 +1,252 @@
+"""The Zarr group `drought.zarr`: drought by windows and tiles, and the climatology behind it."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import dask.array
+import numpy as np
+import pandas as pd
+import xarray as xr
+import zarr as zarr_python
+from numpy.typing import NDArray
+
+from somo.core.grid import Grid
+from somo.product.declaration import Product
+from somo.product.inputs import Period
+from somo.product.layout import SEPARATORS, Layout, Tile
+from somo.publish import attributes
+from somo.publish.store import drought_index as drought
+from somo.publish.store import maps as zarr
+from somo.publish.store import series
+from somo.storage.objects import exists, join, zarr_store
+
+STORE = "drought.zarr"
+BLOCK_WINDOWS = 360
+CHUNK_WINDOWS = 4
+BY_WINDOW = ("anomaly", "percentile", "drought_class")
+BY_SEASON = ("climatology_mean", "climatology_std")
+CLIMATOLOGY = ("depth", "season", "lat", "lon")
+STEPS = {
+    "anomaly": 1e-3,
+    "percentile": 1e-2,
+    "drought_class": 1.0,
+    "climatology_mean": zarr.STEP,
+    "climatology_std": zarr.STEP,
+}
+FIELDS: dict[str, dict[str, object]] = {
+    "anomaly": {
+        "long_name": "standardised anomaly of soil moisture averaged over the window",
+        "units": "1",
+    },
+    "percentile": {
+        "long_name": "percentile of soil moisture averaged over the window among the base period's windows",
+        "units": "percent",
+    },
+    "drought_class": {
+        "long_name": "drought class of the percentile",
+        "units": "1",
+        "flag_values": np.arange(6, dtype="int16"),
+        "flag_meanings": "none D0 D1 D2 D3 D4",
+        "comment": "percentile at most 30 (D0), 20 (D1), 10 (D2), 5 (D3), 2 (D4)",
+    },
+    "climatology_mean": {
+        "long_name": "mean over the base period of soil moisture averaged over the window",
+        "units": "m3 m-3",
+    },
+    "climatology_std": {
+        "long_name": "standard deviation between the base period's years of soil moisture averaged over the window",
+        "units": "m3 m-3",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The windows of one version.
+
+    Attributes
+    ----------
+    ends : last day of each window
+    last : index of that day among the version's days
+    status : [window] provisional if one of its days is
+    base : period of the climatology
+    declared : how the windows are laid
+    """
+
+    ends: pd.DatetimeIndex
+    last: NDArray[np.intp]
+    status: NDArray[np.int8]
+    base: Period
+    window_days: int
+    every_days: int
+
+    @classmethod
+    def of(cls, product: Product, times: pd.DatetimeIndex, status: NDArray[np.int8], base: Period) -> Self:
+        window, every = product.drought.window_days, product.drought.every_days
+        ends = drought.window_ends(times, window, every)
+        last = times.get_indexer(ends)
+        open_days = np.concatenate([[0], np.cumsum(status != attributes.FINAL)])
+        provisional = (open_days[last + 1] - open_days[last + 1 - window]) > 0
+        flags = np.where(provisional, attributes.PROVISIONAL, attributes.FINAL).astype("int8")
+        return cls(ends, last, flags, base, window, every)
+
+    @property
+    def seasons(self) -> int:
+        """Windows in a year."""
+        return 365 // self.every_days
+
+    @property
+    def season(self) -> NDArray[np.intp]:
+        return drought.seasons(self.ends, self.every_days)
+
+    @property
+    def in_base(self) -> NDArray[np.bool_]:
+        assert self.base.end is not None
+        return np.asarray((self.ends >= pd.Timestamp(self.base.start)) & (self.ends <= pd.Timestamp(self.base.end)))
+
+
+def base_period(product: Product, years: list[int], former: Mapping[str, object]) -> Period | None:
+    """Period of the climatology: declared, or that of the group as it stands, or all there is.
+
+    Parameters
+    ----------
+    years : complete years of the version
+    former : attributes of the group as published before
+
+    Returns
+    -------
+    None where it has fewer than `drought.MIN_YEARS` years, too few to call anything unusual
+    """
+    declared = product.drought.base
+    if declared is None and "base_start" in former:
+        return Period.model_validate({"start": former["base_start"], "end": former["base_end"]})
+    if declared is None and product.period.end is not None:
+        declared = product.period
+    if declared is None and years:
+        declared = Period(start=dt.date(years[0], 1, 1), end=dt.date(years[-1], 12, 31))
+    if declared is None or declared.end is None or (declared.end - declared.start).days < 365 * drought.MIN_YEARS - 1:
+        return None
+    return declared
+
+
+def former_attrs(version_url: str) -> dict[str, object]:
+    """Attributes of the group as readers see it; empty before it is published."""
+    url = join(version_url, STORE)
+    if not exists(join(url, zarr.ROOT)):
+        return {}
+    return dict(zarr_python.open_group(zarr_store(url), mode="r").attrs)
+
+
+def visible(version_url: str) -> zarr.Visible | None:
+    """The windows that readers see."""
+    return zarr.read_visible(join(version_url, STORE))
+
+
+def stale(windows: Windows, seen: zarr.Visible | None) -> bool:
+    """Whether readers do not see every window yet, or one that may have changed."""
+    if seen is None or seen.days != len(windows.ends):
+        return True
+    return bool((seen.status != attributes.FINAL).any() or (windows.status != attributes.FINAL).any())
+
+
+def layouts(product: Product, shape: tuple[int, int]) -> tuple[Layout, Layout]:
+    """Layout of the fields by window, for maps, and of the climatology, for series."""
+    maps, points = Layout.of(product, shape), series.layout_of(product, shape)
+    n = 365 // product.drought.every_days
+    fields = Layout(maps.layers, shape, BLOCK_WINDOWS, (CHUNK_WINDOWS, *maps.chunk[1:]), maps.tile)
+    return fields, Layout(maps.layers, shape, n, (n, *points.chunk[1:]), points.tile)
+
+
+def write_tile(
+    version_url: str, product: Product, shape: tuple[int, int], windows: Windows, tile: Tile, side: int
+) -> None:
+    """Compute and put every shard of one tile; what is written shows only after `publish`."""
+    fields, points = layouts(product, shape)
+    source = series.STORE if exists(join(version_url, series.STORE, zarr.ROOT)) else zarr.STORE
+    packed = zarr.read_packed(
+        join(version_url, source), "soil_moisture", slice(0, int(windows.last[-1]) + 1), fields.cells(tile)
+    )
+    found = [_layer(values, windows) for values in packed]
+    whole = {name: np.stack([layer[name] for layer in found]) for name in FIELDS}
+    url = join(version_url, STORE)
+    for block in range(fields.blocks(len(windows.ends))):
+        part = fields.block_days(block, len(windows.ends))
+        by_window = {name: whole[name][:, part] for name in BY_WINDOW}
+        zarr.write_region(url, fields, block, tile, by_window, side)
+    by_season = {name: whole[name] for name in BY_SEASON}
+    zarr.write_region(url, points, 0, tile, by_season, side)
+
+
+def _layer(packed: NDArray[np.int16], windows: Windows) -> dict[str, NDArray[np.int16]]:
+    """Packed fields of one layer: [window, row, column], and the climatology [season, row, column]."""
+    days, *cells = packed.shape
+    flat = packed.reshape(days, -1)
+    means = drought.window_means(flat, int(zarr.FILL), windows.last, windows.window_days) * np.float32(zarr.STEP)
+    season, base, n = windows.season, windows.in_base, windows.seasons
+    mean, std = drought.climatology(means, season, base, n)
+    percentile = drought.percentiles(means, season, base, n)
+    values = {
+        "anomaly": drought.standardised(means, season, mean, std),
+        "percentile": percentile,
+        "drought_class": drought.classes(percentile),
+        "climatology_mean": mean,
+        "climatology_std": std,
+    }
+    return {name: _pack(v, STEPS[name]).reshape(-1, *cells) for name, v in values.items()}
+
+
+def _pack(values: NDArray[np.float32], step: float) -> NDArray[np.int16]:
+    steps = np.rint(np.clip(values / step, -32000, 32000))
+    return np.where(np.isnan(values), zarr.FILL, steps).astype(np.int16)
+
+
+def publish(version_url: str, product: Product, windows: Windows, side: int) -> None:
+    """Make the windows visible, in one put."""
+    with xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), consolidated=True, chunks=None) as store:
+        grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
+    fields, points = layouts(product, grid.shape)
+    packed = {n: zarr.packed_encoding(points if n.startswith("climatology") else fields, STEPS[n]) for n in FIELDS}
+    time = {"units": zarr.EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
+    own: dict[str, dict[str, object]] = {
+        **packed,
+        "time": {**time, "chunks": (zarr.TIME_CHUNK,)},
+        "time_bnds": {**time, "chunks": (zarr.TIME_CHUNK, 2)},
+        "status": {"chunks": (zarr.TIME_CHUNK,)},
+    }
+    ds = template(product, grid, windows, fields, points)
+    keys = {"name": "default", "separator": SEPARATORS[side]}
+    encoding = {str(n): {"_FillValue": None, "chunk_key_encoding": keys, **own.get(str(n), {})} for n in ds.variables}
+    url = join(version_url, STORE)
+    zarr.fill_empty(url, fields, BY_WINDOW, len(windows.ends), side)
+    zarr.fill_empty(url, points, BY_SEASON, windows.seasons, side)
+    zarr.publish_group(url, ds, encoding)
+
+
+def template(product: Product, grid: Grid, windows: Windows, fields: Layout, points: Layout) -> xr.Dataset:
+    """The group as its readers will see it, with nothing but NaN in the large arrays."""
+    base = zarr.template(product, grid, windows.status, np.zeros((len(product.layers), *grid.shape), "int8"))
+    small = base.drop_vars([*zarr.FIELDS, "applicability", "time", "time_bnds"])
+    starts = windows.ends - pd.Timedelta(days=windows.window_days - 1)
+    bounds = np.stack([starts.values, (windows.ends + pd.Timedelta(days=1)).values], 1)
+    season = (np.arange(windows.seasons, dtype=np.int32) + 1) * windows.every_days
+    ds = small.assign_coords(
+        time=("time", windows.ends, attributes.TIME),
+        season=("season", season, {"long_name": "day of the year on which the window ends", "units": "1"}),
+    ).assign(time_bnds=(("time", "bnds"), bounds))
+    ds = ds.assign({name: _empty(name, ds, points if name.startswith("climatology") else fields) for name in FIELDS})
+    summary = (
+        f"Soil moisture averaged over {windows.window_days} days, every {windows.every_days} days of the year, against "
+        f"its own climatology of {windows.base.start} to {windows.base.end}."
+    )
+    own = {"title": f"{product.name}: drought", "summary": summary}
+    ds.attrs = {**attributes.file_attrs(product, grid, windows.ends, product.layers), **own}
+    return ds.assign_attrs(base_start=str(windows.base.start), base_end=str(windows.base.end))
+
+
+def _empty(name: str, ds: xr.Dataset, layout: Layout) -> xr.Variable:
+    dims = CLIMATOLOGY if name.startswith("climatology") else zarr.DIMS
+    shape = tuple(ds.sizes[d] for d in dims)
+    data = dask.array.full(shape, np.nan, "float32", chunks=(layout.layers, layout.days, *layout.tile))
+    return xr.Variable(dims, data, {**FIELDS[name], "grid_mapping": "crs"})

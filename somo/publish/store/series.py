@@ -1,0 +1,124 @@
+"""The same values a second time, laid out for whole series: chunks of many years and few cells.
+
+No single chunking answers both a map and a series of 18 years fast enough, so this store is derived from the first by
+whole blocks of days and tiles of cells. Values are copied packed; the two stores agree bit for bit.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from somo.core.grid import Grid
+from somo.product.declaration import Product
+from somo.product.layout import Layout, Tile, shard_key
+from somo.publish.attributes import FINAL
+from somo.publish.store import maps as zarr
+from somo.storage.objects import StorageError, filesystem, join, patiently, zarr_store
+
+STORE = "soil_moisture_series.zarr"
+BLOCK_DAYS = 2190
+CHUNK_CELLS = 8
+
+
+def layout_of(product: Product, shape: tuple[int, int]) -> Layout:
+    """Blocks of a whole number of the first store's blocks, about six years; tiles as there."""
+    maps = Layout.of(product, shape)
+    days = maps.days * max(1, round(BLOCK_DAYS / maps.days))
+    (rows, high), (columns, wide) = (_cut(tile, cells) for tile, cells in zip(maps.tile, shape, strict=True))
+    return Layout(maps.layers, shape, days, (days, rows, columns), (high, wide))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What brings this store up to the first one without writing over what readers see.
+
+    Attributes
+    ----------
+    side : namespace of the shards that will count
+    write : blocks to derive
+    keep : blocks to copy from the other side; none if they already lie on this one
+    """
+
+    side: int
+    write: tuple[int, ...]
+    keep: tuple[int, ...]
+
+
+def plan(layout: Layout, source: zarr.Visible, here: zarr.Visible | None, damaged: bool = False) -> Plan:
+    """Blocks whose days are not all here as they are there; days that were provisional may have changed.
+
+    A store with damaged shards is derived anew.
+    """
+    blocks = range(layout.blocks(source.days))
+    if here is None or damaged:
+        return Plan(0 if here is None else 1 - here.side, tuple(blocks), ())
+    same = np.zeros(source.days, bool)
+    n = min(here.days, source.days)
+    same[:n] = (here.status[:n] == FINAL) & (source.status[:n] == FINAL)
+    stale = tuple(b for b in blocks if not same[layout.block_days(b, source.days)].all())
+    if all(b * layout.days >= here.days for b in stale):
+        return Plan(here.side, stale, ())
+    return Plan(1 - here.side, stale, tuple(b for b in blocks if b not in stale))
+
+
+def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: int) -> None:
+    """Derive one block of one tile; what is written shows only after `publish`."""
+    source = join(version_url, zarr.STORE)
+    days, cells = layout.block_days(block, visible(source).days), layout.cells(tile)
+    fields = {name: zarr.read_packed(source, name, days, cells) for name in zarr.FIELDS}
+    zarr.write_region(join(version_url, STORE), layout, block, tile, fields, side)
+
+
+def copy_block(version_url: str, layout: Layout, block: int, side: int) -> None:
+    """Copy what readers see of one block to a side."""
+    url = join(version_url, STORE)
+    fs, path = filesystem(url)
+    for tile in layout.tiles():
+        for name in zarr.FIELDS:
+            former, now = (f"{path}/{shard_key(name, s, block, tile)}" for s in (1 - side, side))
+            patiently(f"{url}: {former}", partial(fs.copy, former, now))
+
+
+def publish(product: Product, version_url: str, side: int) -> None:
+    """Make the days of the first store visible in this one, in one put."""
+    ds, layout = template(product, join(version_url, zarr.STORE))
+    url = join(version_url, STORE)
+    zarr.fill_empty(url, layout, zarr.FIELDS, ds.sizes["time"], side)
+    zarr.publish(url, ds, layout, side)
+
+
+def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
+    """The store as its readers will see it, with empty large arrays, and its layout."""
+    with xr.open_zarr(zarr_store(source), consolidated=True, chunks=None) as store:
+        grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
+        layout = layout_of(product, grid.shape)
+        method = str(store.attrs.get("method", ""))
+        ds = zarr.template(product, grid, store["status"].values, store["applicability"].values, method)
+    shard = dict(zip(zarr.DIMS, (layout.layers, layout.days, *layout.tile), strict=True))
+    return ds.assign({name: ds[name].variable.chunk(shard) for name in zarr.FIELDS}), layout
+
+
+def visible(source: str) -> zarr.Visible:
+    """What readers see of the first store.
+
+    Raises
+    ------
+    StorageError
+        if that is nothing yet
+    """
+    seen = zarr.read_visible(source)
+    if seen is None:
+        raise StorageError(f"{source}: nothing is published there; run the stage produce first")
+    return seen
+
+
+def _cut(tile: int, cells: int) -> tuple[int, int]:
+    """Cells of one chunk and one tile along an axis; a tile that spans the axis may reach beyond it to be divisible."""
+    if tile >= cells:
+        chunk = min(CHUNK_CELLS, cells)
+        return chunk, math.ceil(cells / chunk) * chunk
+    divisors = (d for d in range(1, tile + 1) if tile % d == 0)
+    return min(divisors, key=lambda d: (abs(d - CHUNK_CELLS), d)), tile

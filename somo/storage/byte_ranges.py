@@ -1,0 +1,153 @@
+"""Byte ranges of objects through obstore, and files made of them for libraries that seek."""
+
+import io
+from collections import OrderedDict
+from functools import lru_cache
+from typing import Any
+
+import obstore
+from fsspec import AbstractFileSystem
+from fsspec.asyn import sync
+from fsspec.implementations.local import LocalFileSystem
+from obstore.exceptions import PreconditionError
+from obstore.store import S3Store
+
+from somo.storage.objects import StorageError, filesystem, fingerprint
+
+BLOCK_BYTES = 2**20
+MOST_BLOCKS = 128
+
+
+@lru_cache(maxsize=4096)
+def opened(url: str) -> tuple[AbstractFileSystem, str]:
+    """File system and path behind a URL, found once per process."""
+    return filesystem(url)
+
+
+def on_s3(url: str) -> bool:
+    return "s3" in opened(url)[0].protocol
+
+
+def place(url: str) -> tuple[S3Store, str]:
+    """obstore's client of an object's bucket, and the object's key."""
+    fs, path = opened(url)
+    bucket, _, key = path.partition("/")
+    return _bucket(fs, bucket), key
+
+
+def conditions(expected: str, offset: int, size: int) -> Any:
+    """Options of a request for a range of an object that still has the fingerprint `expected`."""
+    return {"range": (offset, offset + size), "if_match": f'"{expected.split("-", 1)[1]}"'}
+
+
+def open_blocks(url: str, expected: str | None = None) -> Any:
+    """A file of an object's bytes for h5py, which can be sent to other processes.
+
+    On S3 the bytes come through obstore and not fsspec: h5py holds its lock while it waits for them, and a garbage
+    collection in fsspec's thread that meets an h5py object would wait for that lock for ever.
+
+    Parameters
+    ----------
+    expected : fingerprint that the object must keep; by default the one that it has now
+    """
+    return _Blocks(url, expected or fingerprint(url))
+
+
+def seekable(url: str) -> Any:
+    """What h5py opens in any process: the path of a local file, else a file of the object's bytes."""
+    fs, path = opened(url)
+    return path if isinstance(fs, LocalFileSystem) else open_blocks(url)
+
+
+class _Blocks(io.RawIOBase):
+    """Random access in blocks of 1 MiB, of which the latest are kept; `expected` begins with the file's size."""
+
+    def __init__(self, url: str, expected: str) -> None:
+        self.url = url
+        self.expected = expected
+        self.size = int(expected.split("-", 1)[0])
+        self.at = 0
+        self.blocks: OrderedDict[int, bytes] = OrderedDict()
+
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+        return _Blocks, (self.url, self.expected)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.size}[whence]
+        return self.at
+
+    def tell(self) -> int:
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        stop = min(self.at + len(buffer), self.size)
+        start = self.at
+        while self.at < stop:
+            number, inside = divmod(self.at, BLOCK_BYTES)
+            part = self._block(number)[inside : inside + stop - self.at]
+            buffer[self.at - start : self.at - start + len(part)] = part
+            self.at += len(part)
+        return self.at - start
+
+    def _block(self, number: int) -> bytes:
+        if number not in self.blocks:
+            first = number * BLOCK_BYTES
+            self.blocks[number] = _fetch(self.url, self.expected, first, min(BLOCK_BYTES, self.size - first))
+            if len(self.blocks) > MOST_BLOCKS:
+                self.blocks.popitem(last=False)
+        self.blocks.move_to_end(number)
+        return self.blocks[number]
+
+
+def _fetch(url: str, expected: str, offset: int, size: int) -> bytes:
+    if not on_s3(url):
+        fs, path = opened(url)
+        return bytes(fs.cat_file(path, start=offset, end=offset + size))
+    store, key = place(url)
+    try:
+        return bytes(obstore.get(store, key, options=conditions(expected, offset, size)).bytes())
+    except PreconditionError as error:
+        raise StorageError(f"{url}: was replaced while it was read; run again") from error
+    except obstore.exceptions.BaseError as error:
+        raise StorageError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
+
+
+@lru_cache(maxsize=64)
+def _bucket(fs: Any, bucket: str) -> S3Store:
+    """obstore's client of a bucket with the endpoint, region and credentials that s3fs resolved."""
+    fs.connect()
+    client = fs.s3
+    options: Any = {"endpoint": client.meta.endpoint_url, "region": client.meta.region_name or "us-east-1"}
+    if fs.anon:
+        options["skip_signature"] = True
+    else:
+        options["credential_provider"] = _Credentials(fs)
+    http: Any = {"allow_http": client.meta.endpoint_url.startswith("http://")}
+    return S3Store(bucket, client_options=http, virtual_hosted_style_request=False, **options)
+
+
+class _Credentials:
+    """The credentials s3fs found; those that expire are asked for again when obstore needs them."""
+
+    def __init__(self, fs: Any) -> None:
+        self.fs = fs
+        self.found = sync(fs.loop, self._find)
+
+    def __call__(self) -> Any:
+        return self.found if self.found["expires_at"] is None else sync(self.fs.loop, self._find)
+
+    async def _find(self) -> dict[str, Any]:
+        credentials = self.fs.s3._request_signer._credentials
+        frozen = await credentials.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": getattr(credentials, "_expiry_time", None),
+        }

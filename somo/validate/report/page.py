@@ -1,0 +1,80 @@
+"""Sections -> one self-contained page for people and one JSON for machines, published with the version."""
+
+import base64
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from somo.storage.objects import join, put
+from somo.validate.sections.section import Section
+
+HEADS = {
+    "pearson_r": ("r", ""),
+    "nse": ("NSE", ""),
+    "ubrmsd": ("ubRMSD", "m³ m⁻³"),
+    "bias": ("bias", "m³ m⁻³"),
+    "error_std": ("error standard deviation", "m³ m⁻³"),
+}
+"""How the page names a metric's column, and its units."""
+
+
+def write_report(sections: Sequence[Section], folder: str, about: dict[str, str]) -> str:
+    """Write `report.json` and `index.html` of the sections in their order; returns the page's URL.
+
+    Parameters
+    ----------
+    about : `title`, `version`, `period`, and an optional `note`
+    """
+    machine = {
+        **about,
+        "sections": [{"name": s.name, "title": s.title, "caption": s.caption, **s.findings} for s in sections],
+    }
+    put(join(folder, "report.json"), json.dumps(_plain(machine), indent=1, allow_nan=False).encode())
+    page = join(folder, "index.html")
+    put(page, render(sections, about).encode())
+    return page
+
+
+def render(sections: Sequence[Section], about: dict[str, str]) -> str:
+    """The page; everything it shows is inside it."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    template = environment.from_string((files("somo.validate") / "report.html").read_text())
+    shown = [
+        {
+            "name": s.name,
+            "title": s.title,
+            "caption": s.caption,
+            "image": base64.b64encode(s.figure).decode(),
+            "table": None if s.shown.empty else {"columns": [_head(str(c)) for c in s.shown], "rows": _rows(s.shown)},
+        }
+        for s in sections
+    ]
+    return template.render(**{"note": "", **about}, sections=shown)
+
+
+def _head(column: str) -> str:
+    metric, *rest = column.split(" ")
+    label, units = HEADS.get(metric, (metric, ""))
+    return " ".join([label, *rest, *([f"({units})"] if units else [])])
+
+
+def _rows(table: pd.DataFrame) -> list[list[str]]:
+    return [[_text(value) for value in row] for row in table.itertuples(index=False)]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.3f}"
+    return str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return None if isinstance(value, float) and value != value else value

@@ -1,0 +1,56 @@
+"""Coast lines for maps: Natural Earth 1:50m land (public domain), version 4.1.0, kept as `coast.npz`.
+
+The file is made once from the npm package world-atlas 2.0.2, which redistributes Natural Earth as TopoJSON:
+`npm pack world-atlas@2.0.2`, unpack, `python -m somo.validate.sections.coast package/land-50m.json`.
+"""
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FILE = Path(__file__).with_name("coast.npz")
+HUNDREDTHS = 100
+
+
+def coast_lines(west: float, east: float, south: float, north: float) -> NDArray[np.float64]:
+    """[point, 2] longitude and latitude in degrees of the coast near a box, lines parted by NaN rows.
+
+    Longitudes of the box may be given in -180..180 or 0..360; a box may not cross its own end of longitudes.
+    """
+    points = _points().copy()
+    if east > 180:
+        points[:, 0] %= 360
+    margin = 1.0
+    outside = (points[:, 0] < west - margin) | (points[:, 0] > east + margin)
+    outside |= (points[:, 1] < south - margin) | (points[:, 1] > north + margin)
+    points[outside] = np.nan
+    gap = np.isnan(points[:, 0])
+    return points[~gap | ~np.concatenate([[True], gap[:-1]])]
+
+
+@cache
+def _points() -> NDArray[np.float64]:
+    with np.load(FILE) as data:
+        hundredths, starts = data["hundredths"], data["starts"]
+    degrees = hundredths.astype(np.float64) / HUNDREDTHS
+    return np.insert(degrees, starts[1:], np.nan, axis=0)
+
+
+def encode(topology: dict[str, Any]) -> dict[str, NDArray[Any]]:
+    """Rings of a TopoJSON land topology as int16 hundredths of a degree [point, 2] and the start of each ring."""
+    scale, translate = topology["transform"]["scale"], topology["transform"]["translate"]
+    lines = [np.cumsum(arc, axis=0) * scale + translate for arc in topology["arcs"]]
+    rounded = [np.round(line * HUNDREDTHS).astype(np.int16) for line in lines]
+    kept = [line[np.concatenate([[True], (np.diff(line, axis=0) != 0).any(1)])] for line in rounded]
+    kept = [line for line in kept if len(line) > 2]
+    starts = np.cumsum([0] + [len(line) for line in kept[:-1]]).astype(np.int32)
+    return {"hundredths": np.concatenate(kept), "starts": starts}
+
+
+if __name__ == "__main__":
+    np.savez_compressed(FILE, allow_pickle=False, **encode(json.loads(Path(sys.argv[1]).read_text())))

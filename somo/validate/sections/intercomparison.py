@@ -1,0 +1,206 @@
+"""This product beside others: at independent stations (Fig 5a), everywhere (Fig 5b), by triple collocation."""
+
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from somo.core.grid import Grid
+from somo.validate.collocation import triple_collocation
+from somo.validate.matching import summarise
+from somo.validate.metrics import METRICS, scores
+from somo.validate.published import Published, at_cells
+from somo.validate.sections.figures import COLOURS, UNITS, canvas, draw_boxes, svg
+from somo.validate.sections.section import Impossible, Section
+
+SEGMENT = 20
+"""Cells along the side of a segment of the map, of which one land cell is drawn."""
+LEAST_SEGMENTS = 5
+LEAST_DAYS = 30
+
+
+def independent_section(
+    published: Published, name: str, compared: Mapping[str, xr.Dataset], targets: pd.DataFrame, sensors: pd.DataFrame
+) -> Section:
+    """Every product against stations that were kept out of training; cells used in training are left out and listed.
+
+    Parameters
+    ----------
+    name : of the product that is judged
+    compared : fields [time, lat, lon] by layer of every other product
+    targets, sensors : of the independent archives
+
+    Raises
+    ------
+    Impossible
+        if no sensor can be used, all cells were used in training, or none has enough days
+    """
+    used = set(published.targets["cell"][published.targets["domain"] == "home"])
+    home = targets[targets["domain"] == "home"]
+    if home.empty:
+        dropped = sensors[~sensors["kept"]]["reason"].value_counts()
+        told = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        raise Impossible(f"no independent sensor measures in the predicted domain ({told or 'all are elsewhere'})")
+    left_out = sorted({int(c) for c in home["cell"]} & used)
+    kept = home[~home["cell"].isin(left_out)].rename(columns={"value": "y"})
+    if kept.empty:
+        raise Impossible(f"all {len(left_out)} cells of the independent stations were used in training")
+    cells, names = np.sort(kept["cell"].unique()), (name, *compared)
+    estimates = estimates_at(published, name, compared, cells)
+    skill = score_cells(estimates, {layer: measured_at(kept, layer, e) for layer, e in estimates.items()})
+    if skill.empty:
+        raise Impossible(f"no cell of the independent stations has {LEAST_DAYS} measured days among the published ones")
+    stations = sensors[sensors["kept"]].drop_duplicates(["network", "station"])
+    caption = (
+        f"Correlation and ubRMSD ({UNITS}) against stations that no network has seen ({len(stations)} stations, "
+        f"{len(cells)} cells). Cells used in training are left out: {_listed(published.grid, left_out)}. {_BOX} "
+        f"All products interpolated bilinearly. n = {len(kept)} measured cell-days, "
+        f"{kept['time'].min():%Y-%m-%d} to {kept['time'].max():%Y-%m-%d}."
+    )
+    return _section("fig5a", caption, skill, names, {"left_out": left_out})
+
+
+def everywhere_section(published: Published, name: str, compared: Mapping[str, xr.Dataset], seed: int = 0) -> Section:
+    """Every product against the average of all, at one random land cell of every segment of the map."""
+    cells, side = segment_cells(published, seed)
+    estimates = estimates_at(published, name, compared, cells)
+    skill = score_cells(estimates, {layer: average(e) for layer, e in estimates.items() if e.sizes["model"] > 1})
+    if skill.empty:
+        raise Impossible(f"no land cell has {LEAST_DAYS} days on which this product and all others have a value")
+    caption = (
+        f"Correlation and ubRMSD ({UNITS}) against the average of all products, itself among them, at one random land "
+        f"cell of every segment of {side} x {side} cells, on days that all have. {_BOX} n = {len(cells)} cells, "
+        f"{int(skill['n'].sum())} product-cell-days, {published.period}."
+    )
+    return _section("fig5b", caption, skill, (name, *compared), {"cells": len(cells)})
+
+
+def collocation_section(published: Published, name: str, compared: Mapping[str, xr.Dataset], seed: int = 0) -> Section:
+    """Random error and correlation with the truth of this product, from all triplets with two others."""
+    cells, side = segment_cells(published, seed)
+    table = collocation_table(estimates_at(published, name, compared, cells))
+    layers = [layer for layer in published.layers if (table["layer"] == layer).any()]
+    if not layers:
+        raise Impossible("no layer for which two other products stand")
+    if table["r"].isna().all():
+        raise Impossible(f"no cell has {LEAST_DAYS} days on which this product and two others have a value")
+    metrics = {"r": "r with the truth", "error_std": f"standard deviation of the error ({UNITS})"}
+    triplets = dict.fromkeys(table["triplet"], COLOURS[0])
+    figure = _boxes(table[table["layer"].isin(layers)], "triplet", triplets, metrics)
+    caption = (
+        f"Triple collocation of {name} with two other products each (named beside the box), which takes none for the "
+        f"truth and holds where their errors are independent. {_BOX} n = {len(cells)} cells, one in every segment of "
+        f"{side} x {side}, {published.period}."
+    )
+    median = table.groupby(["layer", "triplet"])[["r", "error_std"]].median().round(4).reset_index()
+    found = {f"{r['layer']} {r['triplet']}": float(r["r"]) for r in median.to_dict("records")}
+    return Section("collocation", caption, svg(figure), table, median, {"r": found})
+
+
+def estimates_at(
+    published: Published, name: str, compared: Mapping[str, xr.Dataset], cells: NDArray[np.int64]
+) -> dict[str, xr.DataArray]:
+    """[model, cell, time] series of every product that stands for a layer, by layer; this product first."""
+    found = {}
+    for layer in published.layers:
+        own = published.at_cells(cells, layer)
+        others = {m: at_cells(ds[layer], published.grid, cells) for m, ds in compared.items() if layer in ds}
+        values = np.stack([own.values, *(other.values for other in others.values())])
+        coords = {"model": [name, *others], "cell": cells, "time": own["time"].values}
+        found[layer] = xr.DataArray(values, coords, ("model", "cell", "time"))
+    return found
+
+
+def measured_at(targets: pd.DataFrame, layer: str, like: xr.DataArray) -> NDArray[np.float64]:
+    """[cell, time] targets of a layer at the cells and days of an array, NaN where there is none."""
+    wide = targets[targets["layer"] == layer].pivot(index="cell", columns="time", values="y")
+    return wide.reindex(index=like["cell"].values, columns=pd.DatetimeIndex(like["time"].values)).to_numpy(np.float64)
+
+
+def average(estimates: xr.DataArray) -> NDArray[np.float64]:
+    """[cell, time] mean over products, NaN on days that one of them lacks."""
+    return estimates.mean("model", skipna=False).values.astype(np.float64)
+
+
+def score_cells(estimates: Mapping[str, xr.DataArray], y: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
+    """Metrics of every product at every cell with at least 30 pairs: layer, model, cell, `METRICS`, n."""
+    rows = []
+    for layer, measured in y.items():
+        for model in estimates[layer]["model"].values:
+            for k, cell in enumerate(estimates[layer]["cell"].values):
+                found = scores(measured[k], estimates[layer].sel(model=model).values[k])
+                if found["n"] >= LEAST_DAYS:
+                    rows.append({"layer": layer, "model": str(model), "cell": int(cell), **found})
+    return pd.DataFrame(rows, columns=["layer", "model", "cell", *METRICS, "n"])
+
+
+def segment_cells(published: Published, seed: int) -> tuple[NDArray[np.int64], int]:
+    """One random land cell of every square segment, and the segment's side in cells: 20, fewer on small grids."""
+    land = published.soil["soil_moisture"].isel(time=-1).notnull().any("depth").values
+    side = max(1, min(SEGMENT, min(land.shape) // LEAST_SEGMENTS))
+    generator = np.random.default_rng(seed)
+    chosen = []
+    for top in range(0, land.shape[0], side):
+        for left in range(0, land.shape[1], side):
+            row, column = np.nonzero(land[top : top + side, left : left + side])
+            if len(row):
+                k = generator.integers(len(row))
+                chosen.append((top + row[k]) * land.shape[1] + left + column[k])
+    return np.array(chosen, np.int64), side
+
+
+def collocation_table(estimates: Mapping[str, xr.DataArray]) -> pd.DataFrame:
+    """Triple collocation of the first product with every two others: layer, cell, triplet, r, error_std, n."""
+    rows = []
+    for layer, series in estimates.items():
+        for a, b in combinations(range(1, series.sizes["model"]), 2):
+            names = f"{series['model'].values[a]} and {series['model'].values[b]}"
+            for k, cell in enumerate(series["cell"].values):
+                x, y, z = (series.values[model, k] for model in (0, a, b))
+                c = triple_collocation(x, y, z, LEAST_DAYS)
+                rows.append((layer, int(cell), names, c.r[0], c.error_std[0], c.n))
+    return pd.DataFrame(rows, columns=["layer", "cell", "triplet", "r", "error_std", "n"])
+
+
+_BOX = "Box: 0.2 to 0.8 quantile over cells, line: median, triangle: mean; n = cells."
+
+
+def _section(
+    name: str, caption: str, skill: pd.DataFrame, models: tuple[str, ...], found: dict[str, object]
+) -> Section:
+    table = summarise(skill, ("layer", "model"), ("pearson_r", "ubrmsd", "bias"))
+    wide = table.pivot_table(index=["layer", "model"], columns="metric", values="value").round(3)
+    counts = table.groupby(["layer", "model"])[["cells", "days"]].max()
+    shown = counts.join(wide).reset_index()
+    shown = shown.sort_values(["layer", "model"], key=lambda c: c.map(models.index) if c.name == "model" else c)
+    medians = {f"{r['layer']} {r['model']}": float(r["pearson_r"]) for r in shown.to_dict("records")}
+    colours = {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(models)}
+    figure = _boxes(skill, "model", colours, {"pearson_r": "r", "ubrmsd": f"ubRMSD ({UNITS})"})
+    return Section(name, caption, svg(figure), skill, shown, {"pearson_r": medians, **found})
+
+
+def _boxes(table: pd.DataFrame, by: str, colours: Mapping[str, str], metrics: Mapping[str, str]) -> Figure:
+    """One row a layer and one column a metric (column of the table -> label); a box for every value of `by`."""
+    layers = sorted(table["layer"].unique())
+    names = {layer: [n for n in colours if ((table["layer"] == layer) & (table[by] == n)).any()] for layer in layers}
+    heights = [0.8 + 0.27 * len(names[layer]) for layer in layers]
+    with canvas(len(layers), len(metrics), 10.0, sum(heights), height_ratios=heights) as (figure, axes):
+        for row, layer in enumerate(layers):
+            here = table[table["layer"] == layer].set_index(by)
+            for column, (metric, label) in enumerate(metrics.items()):
+                groups = {name: here.loc[[name], metric].to_numpy() for name in names[layer]}
+                draw_boxes(axes[row, column], groups, colours)
+                axes[row, column].set(title=layer, xlabel=label)
+    return figure
+
+
+def _listed(grid: Grid, cells: list[int]) -> str:
+    if not cells:
+        return "none"
+    lat, lon = grid.centres(np.array(cells))
+    named = [f"{a:.2f} N {o:.2f} E" for a, o in zip(lat, lon, strict=True)]
+    return ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")

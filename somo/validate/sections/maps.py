@@ -1,0 +1,43 @@
+"""Maps of what was published."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from somo.validate.published import Published
+from somo.validate.sections.figures import SOIL_MAP, SPREAD_MAP, UNITS, canvas, colour_bar, draw_map, map_size, svg
+from somo.validate.sections.section import Section
+
+
+def overview_section(published: Published) -> Section:
+    """Mean soil moisture and mean ensemble spread of every layer over the whole period."""
+    soil = published.soil[["soil_moisture", "soil_moisture_std"]].mean("time").compute()
+    grid = published.grid
+    limits = _limits(soil["soil_moisture"])
+    spread = (0.0, float(np.nanquantile(soil["soil_moisture_std"], 0.98)) or 0.01)
+    width, height = map_size(grid)
+    with canvas(2, len(published.layers), width * len(published.layers), 2 * height + 1.8) as (figure, axes):
+        for k, layer in enumerate(published.layers):
+            mean = draw_map(axes[0, k], soil["soil_moisture"][k].values, grid, SOIL_MAP, limits, f"{layer}: mean")
+            std = draw_map(
+                axes[1, k], soil["soil_moisture_std"][k].values, grid, SPREAD_MAP, spread, f"{layer}: spread"
+            )
+        colour_bar(figure, mean, axes[0].tolist(), f"soil moisture ({UNITS})")
+        colour_bar(figure, std, axes[1].tolist(), f"ensemble standard deviation ({UNITS})", extend="max")
+    cells = int(np.isfinite(soil["soil_moisture"][0]).sum())
+    caption = (
+        f"Mean over all days of the published soil moisture (top) and of the spread of its members (bottom). "
+        f"n = {cells} land cells, {published.soil.sizes['time']} days, {published.period}. Coast: Natural Earth."
+    )
+    table = _tidy(soil, published.layers)
+    return Section("overview", caption, svg(figure), table)
+
+
+def _limits(field: xr.DataArray) -> tuple[float, float]:
+    low, high = np.nanquantile(field, (0.02, 0.98)) if np.isfinite(field).any() else (0.0, 1.0)
+    return float(low), float(max(high, low + 1e-3))
+
+
+def _tidy(fields: xr.Dataset, layers: tuple[str, ...]) -> pd.DataFrame:
+    named = fields.drop_vars("depth", errors="ignore").assign_coords(depth=list(layers)).rename(depth="layer")
+    return named.to_dataframe().dropna(how="all", subset=list(fields.data_vars)).reset_index()

@@ -1,0 +1,221 @@
+"""Seasons: their mean maps, z-scores of one season against all years (Fig 6), regional anomalies by year (Fig S6)."""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import regionmask
+import xarray as xr
+from numpy.typing import NDArray
+
+from somo.core.grid import Grid
+from somo.validate.sections.figures import (
+    ANOMALY_MAP,
+    COLOURS,
+    SOIL_MAP,
+    UNITS,
+    canvas,
+    colour_bar,
+    draw_map,
+    legend_below,
+    map_size,
+    svg,
+)
+from somo.validate.sections.section import Impossible, Section
+
+SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
+LEAST_DAYS = 60
+MAPS_ABREAST = 3
+SOUTH_OF = 60.0
+
+
+def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
+    """[year, ...] mean of a daily field over one season of each year; years that lack a month of it are left out.
+
+    December belongs to the winter of the year after.
+    """
+    days = pd.DatetimeIndex(field["time"].values)
+    inside = np.isin(days.month, SEASONS[season])
+    years = (days.year + (days.month == 12))[inside]
+    months = days.month[inside]
+    kept = np.array([y for y in np.unique(years) if _whole(months[years == y])], int)
+    part = field.isel(time=np.flatnonzero(inside)[np.isin(years, kept)])
+    labelled = part.assign_coords(year=("time", years[np.isin(years, kept)]))
+    return labelled.groupby("year").mean() if len(kept) else labelled.swap_dims(time="year").drop_vars("time")
+
+
+def _whole(months: pd.Index) -> bool:
+    """Whether days in these months make a season."""
+    return len(months) >= LEAST_DAYS and months.nunique() == 3
+
+
+def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:
+    """Season of one year less the mean over all years, over their standard deviation (ddof 1); NaN for few years."""
+    if seasons.sizes["year"] < 3:
+        return xr.full_like(seasons.sel(year=year, drop=True), np.nan)
+    spread = seasons.std("year", ddof=1)
+    return (seasons.sel(year=year, drop=True) - seasons.mean("year")) / spread.where(spread > 1e-6)
+
+
+def pattern_correlation(a: NDArray[np.float64], b: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    """Pearson correlation of two maps [lat, lon] with weights [lat], over the cells where both have a value."""
+    both = np.isfinite(a) & np.isfinite(b)
+    w = np.broadcast_to(weights[:, None], a.shape)[both]
+    x, y = a[both], b[both]
+    if len(x) < 2 or w.sum() == 0:
+        return float("nan")
+    x, y = x - np.average(x, weights=w), y - np.average(y, weights=w)
+    return float(_weighted_r(x, y, w))
+
+
+def _weighted_r(x: NDArray[np.float64], y: NDArray[np.float64], w: NDArray[np.float64]) -> float:
+    """Correlation of centred values with weights; NaN where one does not vary."""
+    scale = np.sqrt((w * x**2).sum() * (w * y**2).sum())
+    return float((w * x * y).sum() / scale) if scale > 0 else float("nan")
+
+
+def chosen_year(years: NDArray[np.int64], season: str, declared: int | None) -> int:
+    """The declared year; else 2015, the year of the paper's figure, where it is there; else the last year."""
+    if declared is not None and declared not in years:
+        raise Impossible(f"report.year {declared} holds no whole {season}; there are {', '.join(map(str, years))}")
+    return declared or (2015 if 2015 in years else int(years[-1]))
+
+
+def maps_section(
+    products: Mapping[str, xr.DataArray], grid: Grid, layer: str, season: str = "JJA", year: int | None = None
+) -> Section:
+    """Mean maps of a season and z-scores of one year, with their pattern correlations.
+
+    Parameters
+    ----------
+    products : name -> daily field [time, lat, lon] on `grid`; the first is the one that is judged
+    """
+    seasons = {name: seasonal_means(field, season).compute() for name, field in products.items()}
+    seasons = {name: field for name, field in seasons.items() if field.sizes["year"]}
+    judged = next(iter(products))
+    if judged not in seasons:
+        raise Impossible(f"the published days hold no whole {season}")
+    year = chosen_year(seasons[judged]["year"].values, season, year)
+    means = {name: field.mean("year").values for name, field in seasons.items()}
+    nowhere = np.full(grid.shape, np.nan)
+    scores = {n: z_scores(f, year).values if year in f["year"] else nowhere for n, f in seasons.items()}
+    level = _limits(np.stack(list(means.values())))
+    columns = min(len(seasons), MAPS_ABREAST)
+    rows = -(-len(seasons) // columns)
+    width, height = map_size(grid)
+    with canvas(2 * rows, columns, max(width * columns, 4.5), 2 * rows * height + 1.8) as (figure, axes):
+        upper, lower = axes[:rows].ravel(), axes[rows:].ravel()
+        for k, name in enumerate(seasons):
+            shown = draw_map(upper[k], means[name], grid, SOIL_MAP, level, name)
+            z = draw_map(lower[k], scores[name], grid, ANOMALY_MAP, (-2.5, 2.5), f"{name}, {year}")
+        for ax in (*upper[len(seasons) :], *lower[len(seasons) :]):
+            ax.set_axis_off()
+        colour_bar(figure, shown, upper.tolist(), f"{layer}, mean {season} soil moisture ({UNITS})")
+        colour_bar(figure, z, lower.tolist(), f"{layer}, z-score of {season} {year} (standard deviations)")
+    table = _pattern_table(means, scores, grid, judged)
+    years = seasons[judged]["year"].values
+    compared = _correlated(judged) if len(seasons) > 1 else ""
+    caption = (
+        f"Top: mean {season} soil moisture of {layer}; bottom: {season} {year} less the mean of all years over "
+        f"their standard deviation. {compared}n = {int(np.isfinite(means[judged]).sum())} cells, "
+        f"{len(years)} years {years.min()} to {years.max()}. {_few(years)}Coast: Natural Earth."
+    )
+    fields = _tidy(means, scores, grid)
+    shown_table = table[table["product"] != judged].round(3) if len(seasons) > 1 else pd.DataFrame()
+    return Section("fig6", caption, svg(figure), fields, shown_table, {"pattern_r": _records(table)})
+
+
+def regions_section(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...], season: str = "JJA") -> Section:
+    """Regional anomalies of a season by year, in the PRUDENCE regions (Christensen & Christensen 2007).
+
+    Parameters
+    ----------
+    seasons : [year, depth, lat, lon] as `seasonal_means` gives them
+    """
+    table = regional_anomalies(seasons, grid, layers)
+    names = list(dict.fromkeys(table["region"]))
+    if not names or table["year"].nunique() < 2:
+        raise Impossible(f"no PRUDENCE region holds a cell of this product with two or more whole seasons {season}")
+    rows = -(-len(names) // 4)
+    with canvas(rows, min(len(names), 4), 2.9 * min(len(names), 4), 2.3 * rows) as (figure, axes):
+        for ax in axes.ravel()[len(names) :]:
+            ax.set_axis_off()
+        for ax, name in zip(axes.ravel(), names, strict=False):
+            for k, layer in enumerate(layers):
+                here = table[(table["region"] == name) & (table["layer"] == layer)]
+                ax.plot(here["year"], here["anomaly"], marker="o", markersize=3, color=COLOURS[k], label=layer)
+            ax.axhline(0, color="#888888", linewidth=0.8)
+            ax.set(title=f"{name} (n = {int(here['cells'].max())})", ylabel=f"anomaly ({UNITS})")
+            ax.xaxis.get_major_locator().set_params(integer=True, nbins=4)
+        legend_below(figure, axes[0, 0])
+    caption = (
+        f"{season} soil moisture of each year less the mean of all years, area-weighted over the land cells of the "
+        f"PRUDENCE regions; n = cells of this product in the region, {table['year'].min()} to {table['year'].max()}."
+    )
+    return Section("figS6", caption, svg(figure), table)
+
+
+def regional_anomalies(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...]) -> pd.DataFrame:
+    """Area-weighted seasonal anomaly: region, layer, year, anomaly (m3 m-3), cells."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "No gridpoint belongs to any region")
+        warnings.filterwarnings("ignore", "Use `@` matmul", PendingDeprecationWarning)
+        inside = regionmask.defined_regions.prudence.mask_3D(grid.lon, grid.lat, drop=True, wrap_lon=False)
+    anomaly = (seasons - seasons.mean("year")).transpose("year", "depth", "lat", "lon")
+    weights = grid.area_weights()[:, None] * np.ones(grid.shape)
+    rows = []
+    for name, mask in zip(inside["names"].values, inside.values, strict=True):
+        for k, layer in enumerate(layers):
+            field = anomaly[:, k].values
+            known = mask & np.isfinite(field).all(0)
+            if known.any():
+                mean = (field[:, known] * weights[known]).sum(1) / weights[known].sum()
+                cells = int(known.sum())
+                rows += [
+                    (str(name), layer, int(y), float(v), cells)
+                    for y, v in zip(anomaly["year"].values, mean, strict=True)
+                ]
+    return pd.DataFrame(rows, columns=["region", "layer", "year", "anomaly", "cells"])
+
+
+def _pattern_table(
+    means: Mapping[str, NDArray], scores: Mapping[str, NDArray], grid: Grid, judged: str
+) -> pd.DataFrame:
+    south = np.where(grid.lat < SOUTH_OF, 1.0, 0.0)
+    rows = []
+    for name in means:
+        for of, fields in (("mean", means), ("z-score", scores)):
+            a, b = fields[judged], fields[name]
+            w = grid.area_weights()
+            cells = int((np.isfinite(a) & np.isfinite(b)).sum())
+            r, r_south = (pattern_correlation(a, b, weights) for weights in (w, w * south))
+            rows.append({"product": name, "of": of, "r": r, f"r south of {SOUTH_OF:.0f} N": r_south, "cells": cells})
+    return pd.DataFrame(rows)
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, object]]:
+    return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
+
+
+def _tidy(means: Mapping[str, NDArray], scores: Mapping[str, NDArray], grid: Grid) -> pd.DataFrame:
+    lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
+    parts = []
+    for name, mean in means.items():
+        known = {"lat": lat.ravel(), "lon": lon.ravel(), "mean": mean.ravel(), "z_score": scores[name].ravel()}
+        part = {"product": name, **known}
+        parts.append(pd.DataFrame(part).dropna(subset=["mean"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _limits(field: NDArray) -> tuple[float, float]:
+    low, high = np.nanquantile(field, (0.02, 0.98)) if np.isfinite(field).any() else (0.0, 1.0)
+    return float(low), float(max(high, low + 1e-3))
+
+
+def _correlated(judged: str) -> str:
+    return f"Table: area-weighted pattern correlation with {judged}, everywhere and south of {SOUTH_OF:.0f} N. "
+
+
+def _few(years: NDArray[np.int64]) -> str:
+    return "z-scores need three years. " if len(years) < 3 else ""

@@ -1,0 +1,128 @@
+"""Series at three cells: held-back prediction and measurement, and Fig 7 with its weather."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from somo.validate.matching import cell_scores, layer_names
+from somo.validate.metrics import scores
+from somo.validate.published import Published
+from somo.validate.sections.figures import COLOURS, MEASURED, UNITS, canvas, draw_points, draw_series, legend_below, svg
+from somo.validate.sections.section import Impossible, Section
+
+DRAWN_DAYS = 1096
+"""Days at the end of a daily series that are drawn: more would hide each other."""
+
+
+def typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:
+    """Cells with targets in most layers, spread from low to high skill (mean pearson_r over their layers).
+
+    Raises
+    ------
+    Impossible
+        if no cell has two pairs
+    """
+    skill = cell_scores(pairs, metrics=("pearson_r",)).groupby(["domain", "cell"], observed=True)["pearson_r"]
+    found = skill.agg(["mean", "size"])
+    if found.empty:
+        raise Impossible("no cell has two days with a measurement and a held-back prediction")
+    most = found[found["size"] == found["size"].max()].sort_values("mean")
+    places = np.unique(np.linspace(0, len(most) - 1, count + 2).round().astype(int)[1:-1])
+    return [(str(domain), int(cell)) for domain, cell in most.index[places]]
+
+
+def weekly(series: pd.Series) -> pd.Series:
+    """Mean of each centred week in which at least four of the seven days have a value."""
+    return series.asfreq("D").rolling(7, center=True, min_periods=4).mean()
+
+
+def weather_section(published: Published, weather: pd.DataFrame) -> Section:
+    """Published and measured soil moisture at three cells of the predicted domain as 7-day means, with their weather.
+
+    Parameters
+    ----------
+    weather : cell, time, precipitation (mm d-1) and, where declared, skin_temperature (K) of the cells to draw
+    """
+    cells = [int(c) for c in weather["cell"].unique()]
+    layers = published.layers
+    parts = []
+    with canvas(len(layers) + 1, len(cells), 4.2 * len(cells), 2.0 * (len(layers) + 1), sharex="col") as (figure, axes):
+        for column, cell in enumerate(cells):
+            here = weather[weather["cell"] == cell].set_index("time")
+            lat, lon = (float(v) for v in published.grid.centres(cell))
+            _weather_panel(axes[0, column], here, f"cell {cell} ({lat:.2f}° N, {lon:.2f}° E)")
+            for row, layer in enumerate(layers, start=1):
+                table = _published_and_measured(published, cell, layer)
+                _weekly_panel(axes[row, column], table, layer)
+                parts.append(table.assign(cell=cell, layer=layer))
+        legend_below(figure, axes[1, 0])
+    table = pd.concat(parts, ignore_index=True)
+    sky = "precipitation (area) and skin temperature (line)" if "skin_temperature" in weather else "precipitation"
+    caption = (
+        f"Soil moisture of the final ensemble at {len(cells)} cells with targets in most layers as 7-day means, the "
+        f"targets that it learnt from, and above them {sky} as 7-day means. "
+        f"n = {int(table['target'].notna().sum())} cell-days with a target, {published.period}."
+    )
+    return Section("fig7", caption, svg(figure), table)
+
+
+def _published_and_measured(published: Published, cell: int, layer: str) -> pd.DataFrame:
+    series = published.at_cells(np.array([cell]), layer)
+    shown = pd.DataFrame({"time": series["time"].values, "soil_moisture": series.values[0].astype(np.float64)})
+    t = published.targets
+    measured = t[(t["domain"] == "home") & (t["cell"] == cell) & (t["layer"] == layer)][["time", "value"]]
+    return shown.merge(measured.rename(columns={"value": "target"}), on="time", how="outer").sort_values("time")
+
+
+def _weekly_panel(ax: Axes, table: pd.DataFrame, layer: str) -> None:
+    series = table.set_index("time")
+    draw_series(ax, weekly(series["target"]), MEASURED, "target", 2.0)
+    draw_series(ax, weekly(series["soil_moisture"]), COLOURS[1], "published", 0.9)
+    ax.set(title=layer, ylabel=UNITS)
+
+
+def _weather_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:
+    rain = weekly(here["precipitation"])
+    ax.fill_between(rain.index, rain.to_numpy(), color=COLOURS[0], linewidth=0, rasterized=True)
+    ax.set(title=title)
+    ax.set_ylabel("rain (mm d⁻¹)", color=COLOURS[0])
+    if "skin_temperature" in here:
+        other = ax.twinx()
+        draw_series(other, weekly(here["skin_temperature"]) - 273.15, COLOURS[5], "skin temperature", 0.9)
+        other.set_ylabel("skin (°C)", color=COLOURS[5])
+        other.grid(visible=False)
+
+
+def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
+    """Held-back daily series of three cells, measured against predicted: low, middling and high skill."""
+    pairs = pairs.dropna(subset=["y", "y_hat"])
+    chosen = typical_cells(pairs, columns)
+    layers = layer_names(pairs)
+    with canvas(len(layers), len(chosen), 4.2 * len(chosen), 2.1 * len(layers), sharex="col") as (figure, axes):
+        for column, (domain, cell) in enumerate(chosen):
+            here = pairs[(pairs["domain"] == domain) & (pairs["cell"] == cell)]
+            for row, layer in enumerate(layers):
+                _series_panel(axes[row, column], here[here["layer"] == layer], f"{domain} cell {cell}, {layer}")
+        legend_below(figure, axes[0, 0], markerscale=3)
+    table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
+    caption = (
+        "Daily soil moisture at three cells at the quarter, half and three quarters of skill (pearson_r, mean over "
+        f"layers) of those with most layers; predicted by networks that never saw the cell. "
+        f"Drawn: the last three years; r and ubRMSD of all days. n = {len(table)} cell-days, "
+        f"{table['time'].min():%Y-%m-%d} to {table['time'].max():%Y-%m-%d}."
+    )
+    return Section("series", caption, svg(figure), table)
+
+
+def _series_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:
+    if here.empty:
+        ax.set(title=f"{title}: no data")
+        return
+    series = here.set_index("time").sort_index()
+    drawn = series[series.index > series.index[-1] - pd.Timedelta(days=DRAWN_DAYS)]
+    draw_series(ax, drawn["y_hat"], COLOURS[1], "predicted")
+    draw_points(ax, drawn["y"], MEASURED, "measured")
+    numbers = scores(series["y"].to_numpy(), series["y_hat"].to_numpy(), ("pearson_r", "ubrmsd"))
+    text = f"r {numbers['pearson_r']:.2f}, ubRMSD {numbers['ubrmsd']:.3f}, n {numbers['n']}"
+    ax.set(ylabel=UNITS)
+    ax.set_title(f"{title}\n{text}", fontsize=8.5)

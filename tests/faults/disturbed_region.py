@@ -1,0 +1,28 @@
+"""Regions during which a test disturbs the worker."""
+
+import os
+import time
+from pathlib import Path
+
+from flows.stages.region import Job, Work, produce_region
+
+MORE_THAN_THE_WORKER_HAS = 4_000_000_000
+
+
+def slow_region(job: Job, work: Work, marks: str) -> int:
+    """Write a file named by this process before a region starts, and wait long enough to be killed inside it."""
+    mark = Path(marks) / str(os.getpid())
+    mark.touch()
+    time.sleep(0.4)
+    result = produce_region(job, work)
+    mark.unlink(missing_ok=True)
+    return result
+
+
+def hungry_region(_job: Job, _work: Work) -> int:
+    """Take ever more memory, as a region larger than announced would, until the worker is ended for it."""
+    held = []
+    for _ in range(MORE_THAN_THE_WORKER_HAS // 10_000_000):
+        held.append(bytearray(os.urandom(10)) * 1_000_000)
+        time.sleep(0.005)
+    return len(held)

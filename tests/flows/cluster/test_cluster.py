@@ -1,0 +1,124 @@
+import os
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from flows.cluster import connecting
+from flows.cluster.connecting import cluster, gpu_resources, packages, require_same_packages
+from flows.cluster.errors import ClusterError
+from flows.cluster.watching import Progressed, completed, watching
+from flows.environment import load_product
+from somo.product.declaration import ProductError
+
+TOML = """
+name = "T"
+period = {start = 2001-01-01, end = 2001-12-31}
+grid = {kind = "regular", west = 0, east = 2, south = 50, north = 52, step_deg = 1}
+forcing.precipitation = {url = "${SOMO_REAL}/p_{year}.nc", variable = "tp", units = "mm d-1"}
+static.wetness = {computed = "mean", of = "precipitation"}
+insitu = [{name = "a", url = "archive.zip"}]
+targets = {scaling = "none"}
+cluster = {workers = 1, memory_gb = 1}
+"""
+
+
+@pytest.fixture
+def toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SOMO_REAL", "/data")
+    path = tmp_path / "t.toml"
+    path.write_text(TOML)
+    return path
+
+
+def double(value: int) -> int:
+    if value < 0:
+        raise ValueError(f"{value} is negative")
+    return 2 * value
+
+
+def test_load_takes_urls_from_the_environment(toml: Path) -> None:
+    assert load_product(toml).sources["precipitation"].url == "/data/p_{year}.nc"
+
+
+def test_real_cases_beside_the_project_are_found(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOMO_REAL")
+    project = toml.parent / "project"
+    (project / "tests").mkdir(parents=True)
+    (project / "pyproject.toml").touch()
+    inside = project / "tests" / "t.toml"
+    inside.write_text(TOML)
+    with pytest.raises(ProductError, match="SOMO_REAL is not set"):
+        load_product(inside)
+    (toml.parent / "shared" / "real").mkdir(parents=True)
+    assert load_product(inside).sources["precipitation"].url == f"{toml.parent}/shared/real/p_{{year}}.nc"
+
+
+def test_environment_replaces_cluster_keys(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOMO_CLUSTER_ADDRESS", "tls://127.0.0.1:1")
+    cluster = load_product(toml).cluster
+    assert (cluster.kind, cluster.address, cluster.workers) == ("address", "tls://127.0.0.1:1", 1)
+    monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
+    with pytest.raises(ProductError, match="SOMO_CLUSTER_WORKERS = 'many'"):
+        load_product(toml)
+
+
+def test_local_cluster_computes_in_other_processes(toml: Path) -> None:
+    with cluster(load_product(toml)) as client:
+        results = completed(client.map(double, [1, 2, 3]), "doubling")
+        assert sorted(results) == [2, 4, 6]
+        assert client.submit(len, [1], resources=gpu_resources(client)).result() == 1
+
+
+def test_slurm_jobs_become_workers(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The job script is run by a shell in SLURM's place: it must start a worker that finds its way back."""
+    for name, script in (
+        (
+            "sbatch",
+            f'cp "$1" {toml.parent}/job\nbash {toml.parent}/job >/dev/null 2>&1 &\necho "Submitted batch job $!"',
+        ),
+        ("scancel", 'pkill -P "$1"; kill "$1"'),
+    ):
+        program = toml.with_name(name)
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{toml.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("SOMO_CLUSTER_KIND", "slurm")
+    monkeypatch.setenv("SOMO_CLUSTER_QUEUE", "compute")
+    with cluster(load_product(toml)) as client:
+        assert client.submit(double, 4).result(60) == 8
+    job = (toml.parent / "job").read_text()
+    assert "#SBATCH -p compute" in job
+    assert "#SBATCH --mem=954M" in job
+
+
+def test_first_failure_is_raised_as_the_task_raised_it(client: Client) -> None:
+    with pytest.raises(ValueError, match="-1 is negative"):
+        list(completed(client.map(double, [1, -1, 3]), "doubling"))
+
+
+def test_unreachable_scheduler_is_named(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOMO_CLUSTER_ADDRESS", "tcp://127.0.0.1:9")
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 1)
+    with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:9: cannot be reached"), cluster(load_product(toml)):
+        pass
+
+
+def test_other_package_versions_are_refused(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_same_packages(client)
+    monkeypatch.setattr(client, "run", lambda _: {"tcp://w": {**packages(), "zarr": "2.0"}})
+    with pytest.raises(ClusterError, match=r"zarr 2\.0 on tcp://w"):
+        require_same_packages(client)
+
+
+def test_rate_and_time_left() -> None:
+    assert Progressed("work", 30, 60, 10.0).rate == "3.0/s"
+    assert Progressed("work", 1, 4, 10.0).rate == "6.0/min"
+    assert Progressed("work", 1, 4, 10.0).seconds_left == 30
+
+
+def test_watchers_see_every_step(client: Client) -> None:
+    seen: list[Progressed] = []
+    with watching(seen.append):
+        assert sorted(completed(client.map(double, [5, 6]), "doubling")) == [10, 12]
+    assert [(now.done, now.total) for now in seen] == [(1, 2), (2, 2)]

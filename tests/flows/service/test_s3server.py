@@ -1,0 +1,47 @@
+import fsspec
+import pytest
+
+from flows.service.s3server import S3Server
+from somo.storage.objects import StorageError, exists, put, read_bytes
+
+pytestmark = pytest.mark.s3
+
+
+def test_written_bytes_are_read_back(s3_root: str) -> None:
+    put(f"{s3_root}/a/b.txt", b"soil")
+    assert read_bytes(f"{s3_root}/a/b.txt") == b"soil"
+    assert not exists(f"{s3_root}/a/c.txt")
+
+
+def test_anonymous_reads_the_public_bucket_alone(s3: S3Server) -> None:
+    put("s3://public/seen.txt", b"seen")
+    put("s3://somo/hidden.txt", b"hidden")
+    anonymous = fsspec.filesystem("s3", anon=True, endpoint_url=s3.endpoint, skip_instance_cache=True)
+    assert anonymous.cat_file("public/seen.txt") == b"seen"
+    with pytest.raises(PermissionError):
+        anonymous.cat_file("somo/hidden.txt")
+    with pytest.raises(PermissionError):
+        anonymous.pipe_file("public/written.txt", b"no")
+
+
+def test_reader_cannot_write(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = s3.environment("reader")
+    reader = fsspec.filesystem(
+        "s3", key=key["AWS_ACCESS_KEY_ID"], secret=key["AWS_SECRET_ACCESS_KEY"], endpoint_url=s3.endpoint
+    )
+    with pytest.raises(PermissionError):
+        reader.pipe_file("somo/new.txt", b"no")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "wrong")
+    fsspec.filesystem("s3").clear_instance_cache()
+    with pytest.raises(StorageError, match="cannot be written"):
+        put("s3://somo/new.txt", b"no")
+    fsspec.filesystem("s3").clear_instance_cache()
+
+
+def test_a_restarted_server_keeps_objects_and_keys(tmp_path) -> None:
+    with S3Server(tmp_path) as server:
+        server.client().put_object(Bucket="somo", Key="kept", Body=b"kept")
+        before = server.environment()["AWS_SECRET_ACCESS_KEY"]
+    with S3Server(tmp_path) as server:
+        assert server.client().get_object(Bucket="somo", Key="kept")["Body"].read() == b"kept"
+        assert server.environment()["AWS_SECRET_ACCESS_KEY"] == before

@@ -1,0 +1,148 @@
+"""Which sections a report has, when they are made again, and that none takes the report with it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import xarray as xr
+
+from flows.stages import validate as stage
+from flows.stages.validate import inputs_keys, pending_sections, sections_of, validate
+from somo.storage.objects import join, put
+from somo.validate.published import ValidationError
+from somo.validate.sections.section import TITLES, Impossible, Section
+from somo.validate.sections.series import series_section
+from tests.flows.stages.test_release import tables
+from tests.publish import made
+
+RAIN = {"url": "{year}.nc", "variable": "tp", "units": "mm d-1"}
+
+
+def declared(**changes):
+    return made.product("2016-01-01", "2016-03-31", **changes)
+
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory):
+    """A root with a published version that has not been judged."""
+    root = tmp_path_factory.mktemp("made")
+    version = made.write_store(declared(), str(root))
+    for name, table in tables("1.0.0").items():
+        put(join(version, "validation", f"{name}.parquet"), table.to_parquet())
+    return root
+
+
+@pytest.fixture
+def version(made_once, tmp_path):
+    """URL of a copy, so that each test starts without a report."""
+    return str(shutil.copytree(made_once / "v1.0.0", tmp_path / "v1.0.0", copy_function=shutil.copy2))
+
+
+@pytest.fixture
+def made_sections(monkeypatch):
+    """The report cut to three sections: one drawn, one impossible, one that counts; and the names made, in order."""
+    names = []
+
+    def drawn(case):
+        names.append("series")
+        return series_section(case.published.crossval)
+
+    def impossible(case):
+        names.append("fig3")
+        raise Impossible("no measured day has the 365 days of forcing before it")
+
+    def plain(case):
+        names.append("overview")
+        return Section("overview", "n = 1.", b"<svg/>", pd.DataFrame({"a": [1]}))
+
+    monkeypatch.setattr(stage, "SECTIONS", {"overview": plain, "series": drawn, "fig3": impossible})
+    return names
+
+
+def report(version):
+    return json.loads(Path(version, "report/report.json").read_text())["sections"]
+
+
+def test_every_section_has_a_title_and_needs_what_it_compares():
+    assert list(stage.SECTIONS) == list(TITLES)
+    alone = sections_of(declared())
+    assert not {"fig5a", "fig5b", "collocation", "fig7"} & set(alone)
+    other = {"name": "Other", "format": "gleam", "url": "x"}
+    rain = {**made.product().forcing, "precipitation": RAIN}
+    assert "fig5b" in sections_of(declared(compare=[other]))
+    assert "collocation" not in sections_of(declared(compare=[other]))
+    assert "collocation" in sections_of(declared(compare=[other, {**other, "name": "Third"}]))
+    forcing = {name: RAIN if name == "precipitation" else made.PLAIN for name in rain}
+    assert "fig7" in sections_of(declared(forcing=forcing))
+    independent = [{"name": "net", "url": "net"}, {"name": "far", "url": "far", "role": "independent"}]
+    assert "fig5a" in sections_of(declared(insitu=independent))
+
+
+def test_an_impossible_section_leaves_the_others_their_report(version, made_sections, client):
+    product = declared(targets={"scaling": "pooled"})
+    page = Path(validate(product, version, version, client)).read_text()
+    assert [s["name"] for s in report(version)] == ["overview", "series", "fig3"]
+    assert report(version)[2]["not_drawn"] == "no measured day has the 365 days of forcing before it"
+    assert page.count("<img") == 2
+    assert "Not drawn: no measured day has the 365 days of forcing before it." in page
+    assert "In pooled units" in report(version)[1]["caption"]
+    assert pending_sections(product, version) == []
+
+
+def test_an_error_that_is_no_lack_of_data_is_raised(version, made_sections, client, monkeypatch):
+    def broken(case):
+        raise ValidationError("Other: no file x.nc")
+
+    monkeypatch.setitem(stage.SECTIONS, "fig3", broken)
+    with pytest.raises(ValidationError, match=r"no file x\.nc"):
+        validate(declared(), version, version, client)
+    assert pending_sections(declared(), version) == ["fig3"]
+
+
+def test_sections_are_made_once_and_only_the_chosen_one_again(version, made_sections, client):
+    validate(declared(), version, version, client)
+    assert made_sections == ["overview", "series", "fig3"]
+    validate(declared(), version, version, client)
+    assert len(made_sections) == 3
+    validate(declared(), version, version, client, only="series")
+    assert made_sections[3:] == ["series"]
+    assert len(report(version)) == 3
+    with pytest.raises(ValidationError, match="--only fig9: no section of Made; allowed are overview, series, fig3"):
+        validate(declared(), version, version, client, only="fig9")
+
+
+def compared(path, value):
+    ds = xr.Dataset(
+        {"sm": (("time", "lat", "lon"), [[[value] * 3] * 3], {"units": "m3 m-3"})},
+        {"time": pd.DatetimeIndex(["2016-01-01"]), "lat": [44.5, 45.5, 46.5], "lon": [4.5, 5.5, 6.5]},
+    )
+    ds.to_netcdf(path, engine="h5netcdf")
+
+
+def test_what_a_report_is_compared_with_is_part_of_its_name(version, made_sections, client, tmp_path):
+    """New days, another compared file and another independent archive make every section pending."""
+    archive, other = tmp_path / "far.zip", tmp_path / "cci_2016.nc"
+    archive.write_bytes(b"stations")
+    compared(other, 0.2)
+    insitu = [{"name": "net", "url": "net"}, {"name": "far", "url": str(archive), "role": "independent"}]
+    compare = [{"name": "CCI", "format": "esa-cci", "url": str(tmp_path / "cci_{year}.nc")}]
+    product = declared(insitu=insitu, compare=compare)
+    keys = [inputs_keys(product, version)["overview"]]
+    assert inputs_keys(product, version)["overview"] == keys[0]
+    archive.write_bytes(b"other stations")
+    keys.append(inputs_keys(product, version)["overview"])
+    compared(other, 0.35)
+    keys.append(inputs_keys(product, version)["overview"])
+    compared(tmp_path / "cci_2017.nc", 0.3)
+    assert inputs_keys(product, version)["overview"] == keys[-1]
+    table = pd.read_parquet(join(version, "validation", "crossval.parquet"))
+    put(join(version, "validation", "crossval.parquet"), table.iloc[:-1].to_parquet())
+    keys.append(inputs_keys(product, version)["overview"])
+    assert len(set(keys)) == 4
+
+
+def test_another_season_makes_two_sections_pending(version):
+    summer, autumn = (inputs_keys(declared(report={"season": season}), version) for season in ("JJA", "SON"))
+    assert {name for name in summer if summer[name] != autumn[name]} == {"fig6", "figS6"}

@@ -1,0 +1,95 @@
+import pytest
+import torch
+
+from somo.learn import LearnError
+from somo.learn.exchange import from_state_dict, import_checkpoint, read_description, read_state_dict, to_state_dict
+from somo.learn.networks.ealstm import load
+from tests.learn.networks.test_ealstm import random_network, their_weights
+
+DESCRIBED = """
+source = "made up"
+clip = 0.0
+target = { name = "layer1", mean = 0.2, std = 0.1 }
+sequence = { lookback = 365, predict_last_n = 1 }
+[[dynamic]]
+name = "precipitation"
+transform = "log1p"
+mean = 0.7
+std = 0.9
+[[dynamic]]
+name = "air_temperature"
+mean = 283
+std = 8
+[[static]]
+name = "sand"
+mean = 40
+std = 10
+"""
+
+
+def kratzert_weights(net):
+    state = {name: p.detach() for name, p in net.named_parameters()}
+    names = {n: f"lstm.{n}" for n in ("weight_ih", "weight_hh", "weight_sh", "bias", "bias_s")}
+    return {
+        **{theirs: state[ours] for ours, theirs in names.items()},
+        "fc.weight": state["head.0.weight"],
+        "fc.bias": state["head.0.bias"],
+    }
+
+
+@pytest.mark.parametrize("theirs", [kratzert_weights, their_weights])
+def test_there_and_back(theirs):
+    net = random_network(2, 1, 4)
+    weights = from_state_dict(theirs(net))
+    assert all(torch.equal(weights[name], p) for name, p in net.state_dict().items())
+    style = "kratzert" if theirs is kratzert_weights else "neuralhydrology"
+    back = to_state_dict(weights, style)
+    assert all(torch.equal(back[name], p) for name, p in theirs(net).items())
+
+
+def kratzert_cell(w, x_d, x_s):
+    """The original's forward, written from its paper: gates f, o, g; the last day's output."""
+    i = torch.sigmoid(x_s @ w["lstm.weight_sh"] + w["lstm.bias_s"])
+    h = c = torch.zeros_like(i)
+    for x in x_d:
+        f, o, g = torch.chunk(torch.addmm(w["lstm.bias"], h, w["lstm.weight_hh"]) + x @ w["lstm.weight_ih"], 3, 1)
+        c = torch.sigmoid(f) * c + i * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+    return (h @ w["fc.weight"].t() + w["fc.bias"])[:, 0]
+
+
+def test_a_published_model_predicts_as_it_did(tmp_path):
+    net = random_network(2, 1, 4).cpu()
+    path, toml = tmp_path / "model.pt", tmp_path / "model.toml"
+    torch.save(kratzert_weights(net), path)
+    toml.write_text(DESCRIBED)
+    checkpoint = import_checkpoint(read_state_dict(str(path)), read_description(str(toml)), "layer1", 0)
+    x_d, x_s = torch.rand(30, 5, 2) * 20 + torch.tensor([0.0, 270.0]), torch.rand(5, 1) * 80
+    z_d = torch.stack([(torch.log1p(x_d[..., 0]) - 0.7) / 0.9, (x_d[..., 1] - 283) / 8], dim=-1)
+    want = (kratzert_cell(kratzert_weights(net), z_d, (x_s - 40) / 10) * 0.1 + 0.2).clamp(min=0)
+    torch.testing.assert_close(load(checkpoint)(x_d, x_s, 1)[0], want, atol=1e-6, rtol=0)
+    assert checkpoint.sequence.lag_days == 0
+
+
+def test_code_in_a_file_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (print, ("run",))
+
+    torch.save({"lstm.bias": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(LearnError, match="not a file of tensors alone"):
+        read_state_dict(str(tmp_path / "evil.pt"))
+
+
+def test_contradictions_are_named(tmp_path):
+    toml = tmp_path / "model.toml"
+    toml.write_text(DESCRIBED)
+    with pytest.raises(LearnError, match="take 3 dynamic inputs, the description lists 2: precipitation, air_temp"):
+        import_checkpoint(kratzert_weights(random_network(3, 1, 4)), read_description(str(toml)), "layer1", 0)
+    with pytest.raises(LearnError, match="are of no EA-LSTM known here"):
+        from_state_dict({"what": torch.ones(1)})
+    toml.write_text(DESCRIBED.replace("std = 10", "std = 0"))
+    with pytest.raises(LearnError, match=r"static.0.std"):
+        read_description(str(toml))
+    with pytest.raises(LearnError, match="several dense layers"):
+        to_state_dict(random_network(2, 1, 4, head_layers=2).state_dict(), "kratzert")

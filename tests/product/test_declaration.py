@@ -1,0 +1,145 @@
+"""Product declarations: what is read, and what every mistake is told."""
+
+import datetime as dt
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from somo.product.declaration import Product, ProductError, content_hash
+from somo.product.toml_file import read_product
+
+GOOD = """
+name = "Test"
+period = { start = 2003-01-01, end = 2004-12-31 }
+grid = { kind = "regular", west = 0, east = 2, south = 50, north = 51, step_deg = 0.5 }
+domains.us.grid = { kind = "forcing", step_deg = 0.1 }
+targets = { scaling = "pooled" }
+
+[forcing.precipitation]
+url = "${DATA}/{domain}/tp_{year}{month}.nc"
+variable = "tp"
+units = "m"
+frequency = "sub-daily"
+kind = "accumulated"
+
+[forcing.net_shortwave]
+url = "${DATA}/ssr_{year}.nc"
+variable = "ssr"
+units = "J m-2"
+input = false
+
+[forcing.net_radiation]
+sum_of = ["net_shortwave"]
+
+[static.sand]
+url = "${DATA}/static.nc"
+variable = "sand"
+
+[static.aridity]
+computed = "aridity"
+
+[[insitu]]
+name = "A"
+url = "${DATA}/a.zip"
+"""
+
+
+def read(tmp_path: Path, text: str) -> Product:
+    path = tmp_path / "product.toml"
+    path.write_text(text)
+    return read_product(path, {"DATA": "s3://bucket"})
+
+
+def test_a_declaration_becomes_frozen_values(tmp_path: Path) -> None:
+    product = read(tmp_path, GOOD)
+    assert product.period.start == dt.date(2003, 1, 1)
+    assert product.inputs == ("precipitation", "net_radiation")
+    assert product.sources["precipitation"].url == "s3://bucket/{domain}/tp_{year}{month}.nc"
+    assert list(product.grids()) == ["home", "us"]
+    assert [layer.depth_m for layer in product.layers] == [0.05, 0.2, 0.4]
+    with pytest.raises(ValueError, match="frozen"):
+        product.name = "Other"
+
+
+MISTAKES = [
+    ('units = "m"', 'units = "m"\nunit = "m"',
+     r"tation\.unit = 'm' is unknown; allowed here: .*input.*units, url, variable"),
+    ("step_deg = 0.1 }", "step_deg = 0.1, west = 3 }",
+     r"domains\.us\.grid\.west = 3 is .*allowed here: kind, step_deg$"),
+    ("step_deg = 0.5 }", "step_deg = 0.5, top = 3 }",
+     r"grid\.top = 3 .*allowed here: east, kind, north, south, step_deg, west$"),
+    ('name = "A"', 'name = "A"\nmin_daily = 6',
+     "min_daily = 6 .*allowed here: format, min_subdaily, name, role, url"),
+    ('name = "Test"', "",
+     r"product\.toml: name is missing; add it"),
+    ('name = "Test"', 'name = "Test"\nsurprise = 1',
+     "surprise = 1 is unknown; allowed here: checks, chunks, "),
+    ('scaling = "pooled"', 'scaling = "best"',
+     "scaling = 'best': Input should be 'reference', 'pooled' or 'none'"),
+    ('scaling = "pooled"', 'scaling = "reference"',
+     r'"reference" and 0 \[\[targets\.reference\]\] layers contradict'),
+    ("end = 2004-12-31", "end = 2001-12-31",
+     "end 2001-12-31 lies before start 2003-01-01"),
+    ("east = 2", "east = 2.2",
+     r"longitude 0\.0\.\.2\.2 is not a whole number of cells of 0\.5 degrees"),
+    ("east = 2", "east = -2",
+     r"longitude 0\.0\.\.-2\.0 runs backward; swap the edges"),
+    ("{year}{month}", "{day}",
+     r"has \{day\}; allowed are \{year\}, \{month\}, \{domain\}"),
+    ("{year}{month}", "{month}",
+     r"has \{month\} without \{year\}"),
+    ("[forcing.net_shortwave]", "[forcing.sunshine]",
+     r"forcing\.sunshine is unknown; allowed are air_t"),
+    ('sum_of = ["net_shortwave"]', 'sum_of = ["net_longwave"]',
+     "sum_of names 'net_longwave', which has no"),
+    ('computed = "aridity"', 'computed = "mean"',
+     'computed = "mean" needs of = the name of a forcing'),
+    ("${DATA}/a.zip", "${ELSEWHERE}/a.zip",
+     "environment variable ELSEWHERE is not set; export ELSEWHERE="),
+    ("targets", "layers = [{ name = 'a', top_m = 0.3, bottom_m = 0.1 }]\ntargets",
+     r"bottom_m 0\.1 must lie below top_m 0\.3"),
+    ("targets", "checks = { valid_max = 1.5 }\ntargets",
+     r"checks\.valid_max = 1\.5: Input should be less than or equal to 1"),
+    ("targets", "chunks = { lat = 7, tile_lat = 20 }\ntargets",
+     "tile_lat 20 is not a multiple of the chunk"),
+    ('name = "Test"', "name = Test",
+     r"product\.toml: not valid TOML"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "message"), MISTAKES)
+def test_every_mistake_is_told_with_file_key_value_and_what_is_allowed(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in GOOD
+    with pytest.raises(ProductError, match=message) as caught:
+        read(tmp_path, GOOD.replace(old, new, 1))
+    assert "product.toml" in str(caught.value)
+
+
+def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ProductError) as caught:
+        read(tmp_path, GOOD.replace('name = "Test"', 'wrong = 1\nalso = "x"'))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_missing_file_is_told() -> None:
+    with pytest.raises(ProductError, match=r"nowhere\.toml: cannot be read .*give the path of a product TOML"):
+        read_product("/nowhere.toml")
+
+
+@pytest.mark.parametrize("name", ["demo.toml", "europe.toml"])
+def test_the_declared_products_are_valid(name: str) -> None:
+    path = Path(str(files("flows") / "products" / name))
+    text = path.read_text()
+    names = {part.split("}")[0] for part in text.split("${")[1:]}
+    product = read_product(path, dict.fromkeys(names, "s3://bucket"))
+    assert product.name.startswith("SoMo.ml-")
+
+
+def test_equal_declarations_have_equal_names(tmp_path: Path) -> None:
+    first, second = read(tmp_path, GOOD), read(tmp_path, GOOD.replace("tp_", "tq_"))
+    assert content_hash(first) == content_hash(read(tmp_path, GOOD + "\n# a comment\n"))
+    assert content_hash(first) != content_hash(second) and len(content_hash(first)) == 16
+    assert content_hash("a", "b") != content_hash("ab")

@@ -1,0 +1,116 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import somo.publish.reader
+from somo.product.inputs import Period
+from somo.publish.store import drought as drought_store
+from somo.publish.store import drought_index as drought
+from somo.publish.store import maps as zarr
+from somo.storage.objects import join
+from tests.publish import made
+
+
+def test_windows_end_on_the_same_days_of_every_year():
+    times = pd.date_range("2003-01-01", "2004-12-31")
+    ends = drought.window_ends(times, 30, 10)
+    assert ends[0] == pd.Timestamp("2003-01-30")
+    assert len(ends) == 36 * 2 - 2
+    assert list(drought.seasons(ends, 10)[:3]) == [2, 3, 4]
+    assert ends[-1].day_of_year == 360
+
+
+def test_window_means_by_hand_and_a_missing_day():
+    packed = np.array([[1, 1], [2, -1], [6, 4], [4, 5]], "int16")
+    means = drought.window_means(packed, -1, np.array([1, 2, 3]), 2)
+    np.testing.assert_array_equal(means, np.array([[1.5, np.nan], [4, np.nan], [5, 4.5]], "float32"))
+
+
+def test_standardised_anomaly_by_hand():
+    means = np.array([[1.0], [2.0], [3.0], [10.0]], "float32")
+    season, base = np.zeros(4, int), np.array([True, True, True, False])
+    mean, std = drought.climatology(means, season, base, 1)
+    assert (mean[0, 0], std[0, 0]) == (2, 1)
+    np.testing.assert_array_equal(drought.standardised(means, season, mean, std)[:, 0], [-1, 0, 1, 8])
+
+
+def test_percentiles_by_hand_with_neighbours_ties_and_outsiders():
+    means = np.array([[1.0], [2.0], [2.0], [0.0]], "float32")
+    season, base = np.array([0, 1, 2, 1]), np.array([True, True, True, False])
+    found = drought.percentiles(means, season, base, 6)[:, 0]
+    pool_of_season_0 = 100 * 1 / 3
+    np.testing.assert_allclose(found, [pool_of_season_0, 100 * 2.5 / 4, 100 * 1.5 / 3, 100 * 0.5 / 4], rtol=1e-6)
+
+
+def test_classes_at_their_borders():
+    percentile = np.array([30.1, 30, 20, 10, 5, 2, 0, np.nan], "float32")
+    np.testing.assert_array_equal(drought.classes(percentile), [0, 1, 2, 3, 4, 5, 5, np.nan])
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(st.integers(3, 30), st.integers(0, 2**32 - 1))
+def test_percentiles_are_those_of_any_monotone_transform(years, seed):
+    means = np.random.default_rng(seed).normal(size=(4 * years, 3)).astype("float32")
+    season, base = np.tile(np.arange(4), years), np.ones(4 * years, bool)
+    ranks = drought.percentiles(means, season, base, 4)
+    np.testing.assert_array_equal(ranks, drought.percentiles(np.arctan(means.astype(float)), season, base, 4))
+    assert ranks.min() > 0
+    assert ranks.max() < 100
+
+
+@pytest.fixture(scope="module")
+def dry_spring(tmp_path_factory):
+    declared = made.product(start="2010-01-01", end="2013-12-31")
+    root = str(tmp_path_factory.mktemp("bucket"))
+    return declared, root, made.write_store(declared, root)
+
+
+def test_the_group_holds_what_a_plain_computation_gives(dry_spring):
+    declared, root, version_url = dry_spring
+    store = somo.open(root, "1.0.0")
+    times, status = store["time"].to_index(), store["status"].values
+    base = drought_store.base_period(declared, [2010, 2011, 2012, 2013], {})
+    windows = drought_store.Windows.of(declared, times, status, base)
+    assert drought_store.stale(windows, drought_store.visible(version_url))
+    drought_store.write_tile(version_url, declared, (6, 8), windows, (0, 0), 1)
+    drought_store.publish(version_url, declared, windows, 1)
+    assert not drought_store.stale(windows, drought_store.visible(version_url))
+
+    group = somo.publish.reader.open_zarr(join(version_url, drought_store.STORE))
+    assert group.sizes["time"] == 4 * 36 - 2
+    assert group["drought_class"].isel(lat=0, lon=0).isnull().all()
+    one = store["soil_moisture"].isel(depth=1, lat=4, lon=5).load().to_pandas()
+    plain = one.rolling(30).mean().reindex(group["time"].to_index())
+    june = plain[plain.index.day_of_year == 150]
+    expected = (june - june.mean()) / june.std()
+    ours = group["anomaly"].isel(depth=1, lat=4, lon=5).sel(time=june.index)
+    np.testing.assert_allclose(ours, expected, atol=2e-3)
+    climate = group["climatology_mean"].isel(depth=1, lat=4, lon=5).sel(season=150)
+    assert float(climate) == pytest.approx(june.mean(), abs=1e-4)
+    assert list(group["time_bnds"].values[0]) == [np.datetime64("2010-01-01"), np.datetime64("2010-01-31")]
+
+
+def test_base_period_stays_when_days_are_added():
+    open_ended = made.product(end=None)
+    first = drought_store.base_period(open_ended, [2016, 2017, 2018], {})
+    assert (str(first.start), str(first.end)) == ("2016-01-01", "2018-12-31")
+    former = {"base_start": str(first.start), "base_end": str(first.end)}
+    assert drought_store.base_period(open_ended, [2016, 2017, 2018, 2019], former) == first
+    declared = made.product(end=None, drought={"base": {"start": "2003-01-01", "end": "2020-12-31"}})
+    assert drought_store.base_period(declared, [2016], former) == Period(start="2003-01-01", end="2020-12-31")
+
+
+def test_two_years_are_no_climatology():
+    assert drought_store.base_period(made.product(), [2016], {}) is None
+
+
+def test_windows_with_a_provisional_day_are_provisional():
+    declared = made.product(start="2010-01-01", end="2013-12-31")
+    times = pd.date_range("2010-01-01", "2010-04-30")
+    status = np.zeros(len(times), "int8")
+    status[-1] = 1
+    windows = drought_store.Windows.of(declared, times, status, declared.period)
+    assert list(windows.status) == [0] * 9 + [1]
+    assert zarr.FILL == -32768

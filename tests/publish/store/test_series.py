@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+import somo
+from somo.product.layout import Layout
+from somo.publish.attributes import FINAL, PROVISIONAL
+from somo.publish.store import maps as zarr
+from somo.publish.store import series
+from somo.storage.objects import StorageError, join
+from tests.publish import made
+
+
+def derive(declared, version_url):
+    _, layout = series.template(declared, join(version_url, zarr.STORE))
+    there = zarr.read_visible(join(version_url, zarr.STORE))
+    plan = series.plan(layout, there, zarr.read_visible(join(version_url, series.STORE)))
+    for block in plan.write:
+        for tile in layout.tiles():
+            series.write_block(version_url, layout, block, tile, plan.side)
+    for block in plan.keep:
+        series.copy_block(version_url, layout, block, plan.side)
+    series.publish(declared, version_url, plan.side)
+    return plan
+
+
+def test_series_store_agrees_bit_for_bit_and_grows_by_whole_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(series, "BLOCK_DAYS", 128)
+    declared = made.product(end=None)
+    version_url = made.write_store(declared, str(tmp_path), days=300, provisional=10)
+    assert derive(declared, version_url) == series.Plan(0, (0, 1, 2), ())
+    made.write_store(declared, str(tmp_path), days=320)
+    seen = (tmp_path / "v1.0.0" / series.STORE / "soil_moisture" / "c").rglob("*")
+    before = [path for path in seen if path.is_file()]
+    stamps = [path.stat().st_mtime_ns for path in before]
+    assert derive(declared, version_url) == series.Plan(1, (2,), (0, 1))
+    assert [path.stat().st_mtime_ns for path in before] == stamps
+    maps = somo.open(str(tmp_path), "1.0.0")
+    whole = somo.open(str(tmp_path), "1.0.0", layout="series")
+    assert whole.sizes["time"] == 320
+    xr.testing.assert_identical(maps.load(), whole.load())
+
+
+def test_blocks_that_readers_see_are_written_anew_on_the_other_side():
+    layout = Layout(2, (6, 8), 4, (4, 3, 4), (6, 8))
+    final, open_ = np.full(10, FINAL, "int8"), np.full(10, FINAL, "int8")
+    open_[9] = PROVISIONAL
+    there = zarr.Visible(final, 0, "")
+    assert series.plan(layout, there, None) == series.Plan(0, (0, 1, 2), ())
+    assert series.plan(layout, there, zarr.Visible(final, 0, "")) == series.Plan(0, (), ())
+    assert series.plan(layout, there, zarr.Visible(open_, 1, "")) == series.Plan(0, (2,), (0, 1))
+    assert series.plan(layout, there, zarr.Visible(final[:7], 0, "")) == series.Plan(1, (1, 2), (0,))
+    assert series.plan(layout, there, zarr.Visible(final[:8], 0, "")) == series.Plan(0, (2,), ())
+
+
+def test_chunks_divide_the_tile_of_the_real_grid():
+    layout = series.layout_of(
+        made.product(
+            grid={"kind": "regular", "west": -12, "east": 45, "south": 36, "north": 71.5, "step_deg": 0.1},
+            sequence={"lookback": 365, "predict_last_n": 365},
+            chunks={"time": 5},
+        ),
+        (355, 570),
+    )
+    assert (layout.days, layout.chunk, layout.tile) == (2190, (2190, 8, 8), (120, 96))
+    assert layout.blocks(6575) == 4
+
+
+def test_one_tile_of_a_prime_number_of_cells_is_cut_too():
+    declared = made.product(chunks={"time": 8, "lat": 71, "lon": 113, "tile_lat": 71, "tile_lon": 113})
+    layout = series.layout_of(declared, (71, 113))
+    assert (layout.chunk[1:], layout.tile) == ((8, 8), (72, 120))
+
+
+def test_without_the_first_store_the_remedy_is_named(tmp_path):
+    layout = Layout(2, (6, 8), 4, (4, 3, 4), (6, 8))
+    with pytest.raises(StorageError, match="run the stage produce first"):
+        series.write_block(str(tmp_path), layout, 0, (0, 0), 0)

@@ -1,0 +1,45 @@
+"""The report in a real browser."""
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from somo.validate.published import open_published
+from somo.validate.report.page import write_report
+from somo.validate.sections.series import series_section
+from somo.validate.sections.skill import split_section
+
+CHROMIUM = "/usr/bin/chromium"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.mark.service
+def test_report_opens_without_errors_and_sorts(version, tmp_path):
+    published = open_published(version, ("layer1", "layer2", "layer3"))
+    sections = [split_section(published.crossval, "figS3", "How."), series_section(published.crossval)]
+    about = {"title": "Made", "version": "1.0.0", "period": published.period, "url": published.url}
+    page_url = write_report(sections, str(tmp_path), about)
+    said: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("requestfailed", lambda request: said.append(request.url))
+        page.goto(f"file://{page_url}")
+        widths = page.eval_on_selector_all("img", "images => images.map(i => i.naturalWidth)")
+        page.get_by_role("button", name="r", exact=True).click()
+        first = page.locator("tbody tr").first.inner_text()
+        heads = page.locator("th").all_inner_texts()
+        browser.close()
+    assert said == []
+    assert {"NSE", "ubRMSD (m³ m⁻³)", "bias (m³ m⁻³)"} <= set(heads)
+    assert len(widths) == 2 and min(widths) > 200
+    assert "layer3" in first and "ridge" in first

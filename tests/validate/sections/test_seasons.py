@@ -1,0 +1,84 @@
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from somo.core.grid import Grid
+from somo.validate.sections.seasons import (
+    chosen_year,
+    pattern_correlation,
+    regional_anomalies,
+    seasonal_means,
+    z_scores,
+)
+from somo.validate.sections.section import Impossible
+
+DAYS = pd.date_range("2013-06-01", "2017-03-31", freq="D")
+GRID = Grid.regular(4, 9, 46, 50, 0.5)
+
+
+def field(values):
+    return xr.DataArray(values, {"time": DAYS, "lat": GRID.lat, "lon": GRID.lon}, ("time", "lat", "lon"))
+
+
+def by_year():
+    """Every cell has its year's last digit on every day."""
+    return field(np.broadcast_to((DAYS.year.to_numpy() % 10)[:, None, None], (len(DAYS), *GRID.shape)).astype(float))
+
+
+def test_summers_by_year():
+    means = seasonal_means(by_year(), "JJA")
+    assert means["year"].values.tolist() == [2013, 2014, 2015, 2016]
+    assert means[:, 0, 0].values.tolist() == [3, 4, 5, 6]
+
+
+def test_december_belongs_to_the_next_winter():
+    means = seasonal_means(by_year(), "DJF")
+    assert means["year"].values.tolist() == [2014, 2015, 2016, 2017]
+    assert means[0, 0, 0] == pytest.approx((31 * 3 + 59 * 4) / 90)
+
+
+def test_seasons_cut_short_are_left_out():
+    assert seasonal_means(by_year().isel(time=slice(40, 100)), "JJA").sizes["year"] == 0
+    assert seasonal_means(by_year().isel(time=slice(0, 30)), "SON").sizes["year"] == 0
+
+
+def test_z_score_by_hand():
+    z = z_scores(seasonal_means(by_year(), "JJA"), 2015)
+    assert z[0, 0] == pytest.approx((5 - 4.5) / np.std([3, 4, 5, 6], ddof=1))
+    assert np.isnan(z_scores(seasonal_means(by_year(), "JJA").isel(year=slice(0, 2)), 2014)).all()
+
+
+def test_pattern_correlation_with_weights():
+    generator = np.random.default_rng(0)
+    a, b = generator.normal(size=(2, 6, 7))
+    a[0, 0], b[3, 3] = np.nan, np.nan
+    both = np.isfinite(a) & np.isfinite(b)
+    assert pattern_correlation(a, b, np.ones(6)) == pytest.approx(np.corrcoef(a[both], b[both])[0, 1], abs=1e-12)
+    weights = np.array([1, 2, 0, 3, 1, 1.0])
+    repeated = np.repeat(np.stack([a, b]), weights.astype(int), axis=1)
+    both = np.isfinite(repeated).all(0)
+    wanted = np.corrcoef(repeated[0][both], repeated[1][both])[0, 1]
+    assert pattern_correlation(a, b, weights) == pytest.approx(wanted, abs=1e-12)
+    assert np.isnan(pattern_correlation(a, np.full_like(b, np.nan), weights))
+
+
+def test_regional_anomalies_are_area_weighted():
+    row = np.broadcast_to(GRID.lat[:, None], GRID.shape)
+    values = np.stack([row * (-1 if year % 2 else 1) for year in (2014, 2015)])[:, None]
+    coords = {"year": [2014, 2015], "lat": GRID.lat, "lon": GRID.lon}
+    table = regional_anomalies(xr.DataArray(values, coords, ("year", "depth", "lat", "lon")), GRID, ("layer1",))
+    france = table[table["region"] == "France"].set_index("year")
+    inside = (GRID.lat < 50)[:, None] & (GRID.lon < 5)[None, :]
+    w = np.broadcast_to(GRID.area_weights()[:, None], GRID.shape)
+    assert france.loc[2014, "cells"] == inside.sum()
+    assert france.loc[2014, "anomaly"] == pytest.approx((row[inside] * w[inside]).sum() / w[inside].sum())
+    assert france.loc[2015, "anomaly"] == pytest.approx(-france.loc[2014, "anomaly"])
+
+
+def test_the_declared_year_else_that_of_the_paper_else_the_last():
+    assert chosen_year(np.array([2014, 2015, 2016]), "JJA", 2014) == 2014
+    assert chosen_year(np.array([2014, 2015, 2016]), "JJA", None) == 2015
+    assert chosen_year(np.array([2003, 2004]), "JJA", None) == 2004
+    with pytest.raises(Impossible, match=r"report\.year 2018 holds no whole SON; there are 2003, 2004"):
+        chosen_year(np.array([2003, 2004]), "SON", 2018)
