@@ -7,12 +7,12 @@ from distributed.deploy.cluster import Cluster as DaskCluster
 
 from flows.cluster.pods import dask_cluster, gpu_workers
 from flows.environment import inherited
-from somo.product.method import Cluster
+from somo.product.cluster import KubernetesPods
 
 STORAGE_VARIABLES = ("AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION", "AWS_REGION", "AWS_ALLOW_HTTP")
 
 
-def start(declared: Cluster) -> DaskCluster:
+def start(declared: KubernetesPods) -> DaskCluster:
     """A cluster of the Dask operator: CPU workers scale with the work, GPU workers form a group of their own.
 
     The operator's addresses are tcp://, so that this process may not insist on TLS; infra/k8s keeps others out.
@@ -25,5 +25,5 @@ def start(declared: Cluster) -> DaskCluster:
     made = KubeCluster(custom_cluster_spec=wanted, namespace=declared.namespace)
     if declared.gpu_workers:
         made.add_worker_group("gpu", custom_spec=gpu_workers(declared, storage))
-    made.adapt(minimum=1, maximum=max(declared.workers, 1))
+    made.adapt(minimum=1, maximum=declared.workers)
     return made

@@ -10,10 +10,10 @@ from distributed.system import MEMORY_LIMIT
 
 from flows.cluster.workers import WORKER_ENVIRONMENT
 from flows.console import verbosity
-from somo.product.method import Cluster
+from somo.product.cluster import LocalWorkers
 
 
-def start(declared: Cluster) -> LocalCluster:
+def start(declared: LocalWorkers) -> LocalCluster:
     """One process of one thread per core; as many of them as there are GPUs advertise one."""
     workers = declared.workers or CPU_COUNT
     memory = min(int(declared.memory_gb * 1e9), MEMORY_LIMIT // workers)

@@ -3,10 +3,10 @@
 from distributed.deploy.cluster import Cluster as DaskCluster
 
 from flows.cluster.workers import WORKER_ENVIRONMENT
-from somo.product.method import Cluster
+from somo.product.cluster import SlurmJobs
 
 
-def start(declared: Cluster) -> DaskCluster:
+def start(declared: SlurmJobs) -> DaskCluster:
     """SLURM jobs of one process and one thread each, as many as the work needs up to `workers`."""
     from dask_jobqueue import SLURMCluster
 
@@ -21,5 +21,5 @@ def start(declared: Cluster) -> DaskCluster:
         job_extra_directives=["--gres=gpu:1"] if gpu else [],
         worker_extra_args=["--resources", "GPU=1"] if gpu else [],
     )
-    made.adapt(minimum=1, maximum=max(declared.workers, declared.gpu_workers, 1))
+    made.adapt(minimum=1, maximum=max(declared.workers, declared.gpu_workers))
     return made

@@ -12,7 +12,7 @@ import yaml
 from flows.cluster.pods import dask_cluster
 from flows.cluster.workers import IMAGE
 from flows.service.services import Place, Service, prometheus_settings, services, shared_environment
-from somo.product.method import Cluster
+from somo.product.cluster import KubernetesPods
 
 HOME = Path(__file__).parents[2]
 HEADER = "# Made by `python -m flows.service.containers` from flows/service/services.py; change that instead.\n"
@@ -203,7 +203,7 @@ def operator() -> list[dict[str, Any]]:
 def asked_cluster() -> list[dict[str, Any]]:
     """What a run asks the operator for in this place."""
     storage = {name: value for name, value in shared_environment(PLACE).items() if name.startswith("AWS_")}
-    return [dask_cluster("somo", Cluster(memory_gb=PLACE.memory_gb), storage)]
+    return [dask_cluster("somo", KubernetesPods(memory_gb=PLACE.memory_gb), storage)]
 
 
 def documents() -> Mapping[Path, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+import pydantic
 from distributed import Client, Future, as_completed
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -100,11 +101,13 @@ def variant(product: Product, values: Mapping[str, Any]) -> Product:
     for key, value in values.items():
         table, name = key.split(".")
         tables[table][name] = value
-    changed = {
-        table: type(getattr(product, table)).model_validate({**getattr(product, table).model_dump(), **update})
-        for table, update in tables.items()
-    }
-    return product.model_copy(update=changed)
+    try:
+        changed = {table: getattr(product, table).model_copy(update=update) for table, update in tables.items()}
+        return product.model_copy(update=changed)
+    except pydantic.ValidationError as error:
+        tried = ", ".join(f"{key} = {value!r}" for key, value in values.items())
+        reasons = "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
+        raise ProductError(f"[search.space] tries {tried}: {reasons}") from error
 
 
 def distributions(product: Product) -> dict[str, BaseDistribution]:

@@ -9,6 +9,7 @@ from typing import Any, get_args
 import pydantic
 from pydantic import BaseModel
 
+from somo.product.cluster import CLUSTER_KINDS, DEFAULT_KIND
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
 
@@ -36,7 +37,7 @@ def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> 
     try:
         return Product.model_validate(_expand(raw, environ or {}, str(path)))
     except pydantic.ValidationError as error:
-        raise ProductError("\n".join(_explain(path, error))) from error
+        raise ProductError("\n".join(_explain(path, error, raw))) from error
 
 
 def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
@@ -57,12 +58,12 @@ def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
     return re.sub(r"\$\{(\w+)\}", replace, value)
 
 
-def _explain(path: Path, error: pydantic.ValidationError) -> Iterator[str]:
+def _explain(path: Path, error: pydantic.ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
     for e in error.errors():
         location = _toml_location(e["loc"])
         key = ".".join(location) or "product"
         if e["type"] == "extra_forbidden":
-            allowed = ", ".join(_allowed(e["loc"][:-1]))
+            allowed = ", ".join(_allowed(e["loc"][:-1], raw))
             yield f"{path}: {key} = {e['input']!r} is unknown; allowed here: {allowed}"
         elif e["type"] == "missing":
             yield f"{path}: {key} is missing; add it"
@@ -81,8 +82,10 @@ def _toml_location(location: tuple[int | str, ...]) -> list[str]:
     ]
 
 
-def _allowed(location: tuple[int | str, ...]) -> list[str]:
+def _allowed(location: tuple[int | str, ...], raw: Mapping[str, Any]) -> list[str]:
     """Keys that may stand at a location of the TOML, from the models themselves."""
+    if location == ("cluster",):
+        return sorted(CLUSTER_KINDS[raw["cluster"].get("kind", DEFAULT_KIND)].model_fields)
     models: list[type[BaseModel]] = [Product]
     for part in location:
         if len(models) > 1:

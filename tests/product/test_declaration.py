@@ -5,8 +5,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from somo.product.declaration import Product, ProductError, content_hash
+from somo.product.method import Chunks, Sequence
 from somo.product.toml_file import read_product
 
 GOOD = """
@@ -143,3 +145,18 @@ def test_equal_declarations_have_equal_names(tmp_path: Path) -> None:
     assert content_hash(first) == content_hash(read(tmp_path, GOOD + "\n# a comment\n"))
     assert content_hash(first) != content_hash(second) and len(content_hash(first)) == 16
     assert content_hash("a", "b") != content_hash("ab")
+
+
+def test_a_changed_copy_is_checked_like_the_first(tmp_path: Path) -> None:
+    product = read(tmp_path, GOOD)
+    with pytest.raises(ValidationError, match=r"not a multiple of sequence\.predict_last_n"):
+        product.model_copy(update={"chunks": Chunks(days=30), "sequence": Sequence(predict_last_n=7)})
+    with pytest.raises(ValidationError, match="extra"):
+        product.sequence.model_copy(update={"lockback": 3})
+
+
+def test_settings_of_another_kind_of_cluster_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProductError, match=r"cluster\.queue = 'compute' is unknown; allowed here: gpu_workers, kind"):
+        read(tmp_path, GOOD + '\n[cluster]\nqueue = "compute"\n')
+    with pytest.raises(ProductError, match="allowed are local, address, kubernetes, slurm"):
+        read(tmp_path, GOOD + '\n[cluster]\nkind = "cloud"\n')

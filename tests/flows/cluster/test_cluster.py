@@ -9,6 +9,7 @@ from flows.cluster.connecting import cluster, gpu_resources, packages, require_s
 from flows.cluster.errors import ClusterError
 from flows.cluster.watching import Progressed, completed, watching
 from flows.environment import load_product
+from somo.product.cluster import SchedulerAddress
 from somo.product.declaration import ProductError
 
 TOML = """
@@ -57,7 +58,8 @@ def test_real_cases_beside_the_project_are_found(toml: Path, monkeypatch: pytest
 def test_environment_replaces_cluster_keys(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOMO_CLUSTER_ADDRESS", "tls://127.0.0.1:1")
     cluster = load_product(toml).cluster
-    assert (cluster.kind, cluster.address, cluster.workers) == ("address", "tls://127.0.0.1:1", 1)
+    assert cluster == SchedulerAddress(address="tls://127.0.0.1:1", memory_gb=1)
+    monkeypatch.delenv("SOMO_CLUSTER_ADDRESS")
     monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
     with pytest.raises(ProductError, match="SOMO_CLUSTER_WORKERS = 'many'"):
         load_product(toml)
