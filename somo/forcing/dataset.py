@@ -17,6 +17,7 @@ from somo.forcing.cells import domain_grid, match_grid
 from somo.forcing.daily import DailyArray
 from somo.forcing.features import DAY_SECONDS, daily_steps
 from somo.forcing.references.chunks import ReferenceSet, open_references
+from somo.forcing.references.combining import even_step
 from somo.forcing.sources import ForcingError, declares, needed_days
 from somo.product.declaration import Product
 from somo.product.inputs import Source
@@ -82,7 +83,7 @@ def daily_arrays(
     grid = open_grid(product, domain, references)
     arrays = {}
     for name, store in stores.items():
-        rows, columns = match_grid(f"forcing.{name} ({store.index['files'][0][0]})", grid, store.index)
+        rows, columns = match_grid(f"forcing.{name} ({store.index['files'][0][0]})", grid, store.grid)
         source = product.sources[name]
         arrays[name] = DailyArray(
             name, source, store.url, first, last - first + 1, tuple(rows.tolist()), tuple(columns.tolist())
@@ -92,7 +93,7 @@ def daily_arrays(
 
 def open_grid(product: Product, domain: str, references: Mapping[str, str]) -> Grid:
     """The cells of a domain, as declared or from the coordinates of its first forcing variable."""
-    return domain_grid(product, domain, open_references(references[next(iter(product.sources))]).index)
+    return domain_grid(product, domain, open_references(references[next(iter(product.sources))]).grid)
 
 
 def block_days(cells: int) -> int:
@@ -164,8 +165,8 @@ def _day(number: int) -> np.datetime64:
 
 def whole_days(source: Source, store: ReferenceSet) -> tuple[int, int]:
     """First and last day, counted from 1970-01-01, whose steps are all there."""
-    step, files = store.index["step"], store.index["files"]
-    start, end = files[0][3], files[-1][3] + (files[-1][4] - 1) * step
+    step = even_step(store.times)
+    start, end = int(store.times[0]), int(store.times[-1])
     if source.frequency == "daily":
         return start // DAY_SECONDS, end // DAY_SECONDS
     steps = daily_steps(source, step)
@@ -195,18 +196,18 @@ def provisional_days(product: Product, references: Mapping[str, str]) -> NDArray
     """
     found: set[int] = set()
     for name, source in product.sources.items():
-        index = open_references(references[name]).index
-        first, last = whole_days(source, open_references(references[name]))
+        store = open_references(references[name])
+        first, last = whole_days(source, store)
         recent = range(last + 1 - (source.provisional_days or 0), last + 1)
-        marked = (_days_of(source, index["step"], start, count) for start, count in index["provisional"])
+        marked = (_days_of(source, store.times[step : step + n]) for step, n in store.index["provisional"])
         found |= {day for days in (recent, *marked) for day in days if first <= day <= last}
     return np.array(sorted(found), "int64").astype("datetime64[D]")
 
 
-def _days_of(source: Source, step: int, start: int, count: int) -> range:
-    """Days that `count` steps from `start` seconds belong to; an accumulation's 00 UTC belongs to the day before."""
-    shift = 1 if daily_steps(source, step).first else 0
-    first, last = ((seconds - shift) // DAY_SECONDS for seconds in (start, start + (count - 1) * step))
+def _days_of(source: Source, times: NDArray[np.int64]) -> range:
+    """Days that consecutive steps belong to; an accumulation's 00 UTC belongs to the day before."""
+    shift = 1 if daily_steps(source, DAY_SECONDS // 2).first else 0
+    first, last = (int(seconds - shift) // DAY_SECONDS for seconds in times[[0, -1]])
     return range(first, last + 1)
 
 
