@@ -12,6 +12,7 @@ from rich.table import Table
 
 from flows.command import models
 from flows.command import published as commands
+from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console, output, verbosity
 from flows.environment import load_product, prepare_prefect, require_writable, root_of
@@ -113,6 +114,7 @@ for command in (
 ):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude
+app.command(context_settings={"ignore_unknown_options": True})(inputs)
 app.add_typer(models.app, name="model")
 
 
