@@ -62,10 +62,10 @@ def open_forcing(
         if forcing.sum_of:
             lazy[name] = sum((lazy[part] for part in forcing.sum_of[1:]), start=lazy[forcing.sum_of[0]])
     first = next(iter(arrays.values()))
-    days = np.arange(first.first_day, first.first_day + first.n_days).astype("datetime64[D]")
+    time = np.arange(first.first_day, first.first_day + first.n_days).astype("datetime64[D]")
     return xr.Dataset(
         {name: (("time", "lat", "lon"), lazy[name], FORCING[name].attrs()) for name in product.forcing},
-        {"time": days.astype("datetime64[ns]"), "lat": grid.lat, "lon": grid.lon},
+        {"time": time.astype("datetime64[ns]"), "lat": grid.lat, "lon": grid.lon},
     )
 
 

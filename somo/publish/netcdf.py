@@ -5,6 +5,7 @@ Whatever differs between layers is named by its layer, so that files of several 
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import h5netcdf
 import h5py
@@ -88,12 +89,12 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
 
 def _fields(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
     """Daily fields of a layer under the names of its files."""
-    described = {
+    described: dict[str, tuple[str, dict[str, Any]]] = {
         "soil_moisture": (layer.name, attributes.mean_attrs(layer)),
         "soil_moisture_std": (f"{layer.name}_std", attributes.std_attrs(layer)),
         attributes.UNCERTAINTY: (f"{layer.name}_uncertainty", attributes.uncertainty_attrs(layer)),
     }
-    fields = {
+    fields: dict[str, tuple[object, ...]] = {
         name: (("time", "lat", "lon"), part[field].data, attrs)
         for field, (name, attrs) in described.items()
         if field in part
@@ -107,7 +108,7 @@ def _fields(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
 def _cells(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
     """What is known of each cell of a layer, whatever the day."""
     inside = part["applicability"].fillna(0).astype("int8").data
-    cells = {
+    cells: dict[str, tuple[object, ...]] = {
         f"{layer.name}_applicability": (("lat", "lon"), inside, {**attributes.APPLICABILITY, "grid_mapping": "crs"})
     }
     if attributes.DISSIMILARITY in part:

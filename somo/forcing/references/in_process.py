@@ -2,8 +2,9 @@
 
 import datetime as dt
 
+from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import is_complete, reference_url, write_references
-from somo.forcing.references.scanning import combine, scan_file
+from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import find_files
 from somo.product.declaration import Product
 
@@ -23,5 +24,5 @@ def reference_in_process(
         files = find_files(name, source, domain, first, last, today)
         urls[name] = reference_url(root, name, domain, source, files)
         if not is_complete(urls[name]):
-            write_references(urls[name], combine([scan_file(f, name, source) for f in files], source), source)
+            write_references(urls[name], combine([scan_file(f, name, source) for f in files], source))
     return urls
