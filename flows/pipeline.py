@@ -20,7 +20,7 @@ from flows.stages.validate import validate
 from flows.status import STAGES, read_status
 from flows.today import on_day
 from somo.product.declaration import Product
-from somo.storage.objects import NETWORK_ERRORS
+from somo.storage.patience import NETWORK_ERRORS
 
 Call = Callable[..., Any]
 

@@ -20,7 +20,8 @@ from somo.publish import manifest, netcdf
 from somo.publish.attributes import FINAL
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
-from somo.storage.objects import exists, filesystem, join, read_bytes, zarr_store
+from somo.storage.client import filesystem, zarr_store
+from somo.storage.objects import exists, join, read_bytes
 from somo.validate.matching import layer_skill
 
 STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")

@@ -10,7 +10,8 @@ from flows.cluster.connecting import cluster
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console
 from flows.environment import load_product, root_of
-from somo.storage.objects import StorageError, join
+from somo.storage.objects import join
+from somo.storage.patience import StorageError
 
 
 def validate(

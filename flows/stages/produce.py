@@ -26,7 +26,9 @@ from somo.product.layout import Layout
 from somo.publish.attributes import FINAL, PROVISIONAL
 from somo.publish.manifest import rewritten_objects
 from somo.publish.store import maps as store
-from somo.storage.objects import checksum, exists, filesystem, join, local_copy, patiently
+from somo.storage.client import filesystem
+from somo.storage.objects import checksum, exists, join, local_copy
+from somo.storage.patience import patiently
 
 PROCESS_BYTES = 700_000_000
 

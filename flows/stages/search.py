@@ -24,7 +24,8 @@ from somo.forcing.dataset import Inputs
 from somo.learn.samples import read_training_set
 from somo.product.declaration import Product, ProductError, content_hash
 from somo.product.method import Range
-from somo.storage.objects import exists, filesystem, join, put, read_bytes
+from somo.storage.client import filesystem
+from somo.storage.objects import exists, join, put, read_bytes
 from somo.validate.matching import layer_skill
 
 TABLE, PLOT = "trials.parquet", "trials.png"

@@ -8,7 +8,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 
 from somo.insitu.sensor import InsituError
-from somo.storage.objects import filesystem
+from somo.storage.client import filesystem
 
 
 @contextmanager
