@@ -171,4 +171,6 @@ def credentials(
     from flows.service.credentials import write_credentials
 
     write_credentials(folder, PLACE, root)
-    typer.echo(f"written to {folder}: ca.pem node.pem node.key s3.json secrets.env prometheus.yml")
+    typer.echo(
+        f"written to {folder}: secrets.env, and for each group of services its own files in dask, s3, prometheus"
+    )
