@@ -9,6 +9,7 @@ import xarray as xr
 from distributed import Client
 from numpy.typing import NDArray
 
+from flows import results
 from flows.cluster.watching import completed
 from flows.console import console
 from flows.stages.applicability import APPLICABILITY
@@ -86,7 +87,7 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     copy_objects(wanted.job.store, wanted.copies)
     if not wanted.complete:
         show(wanted)
-    return join(root, f"v{product.version}")
+    return results.version_url(product, root)
 
 
 def require_written(wanted: Production) -> None:
@@ -127,7 +128,7 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     plan, work = missing_work(product, job, static, layout, method, status, visible)
     return Production(
         product, replace(job, side=plan.side), ensemble, static, layout, method, status, visible, work, plan.copy,
-        metadata_damaged(join(root, f"v{product.version}")),
+        metadata_damaged(results.version_url(product, root)),
     )  # fmt: skip
 
 
