@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from somo.core.status import FINAL
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
 from somo.storage.objects import checksum, filesystem, join, patiently, put, read_bytes
 
@@ -189,11 +190,11 @@ def plan(
 def _as_wanted(
     region: Region, entry: Entry | None, inputs: str, status: NDArray[np.int8], visible: NDArray[np.int8]
 ) -> bool:
-    """Whether an entry stands for the region; visible days that keep their status stay, whatever their forcing."""
+    """Whether an entry stands for the region; days that readers see as final stay, whatever their forcing."""
     if entry is None or not np.array_equal(entry.status, status[region.days]):
         return False
-    seen = visible[region.days]
-    return entry.inputs == inputs or np.array_equal(entry.status, seen)
+    shown = visible[region.days]
+    return entry.inputs == inputs or (np.array_equal(entry.status, shown) and not np.any(shown != FINAL))
 
 
 def _keys(region: Region, entry: Entry, side: int) -> list[str]:
