@@ -17,7 +17,7 @@ from somo.predict import regions as rg
 from somo.predict.states import list_states, states_url
 from somo.product.declaration import Product, content_hash
 from somo.product.layout import Layout
-from somo.publish.manifest import rewritten_objects
+from somo.publish.manifest import read_manifest, recorded, rewritten_objects
 from somo.publish.store import maps as store
 from somo.storage.objects import checksum, join
 
@@ -160,7 +160,7 @@ def missing_work(
     """What is not there yet, or not as it should be."""
     wanted = rg.regions(layout, len(status), static["land"].values.astype(bool))
     manifest = rg.read_manifest(job.manifest)
-    held = rg.held_objects(job.store, wanted, manifest)
+    held = rg.held_objects(job.store, wanted, manifest, recorded_in(job.store))
     inputs = {
         block: content_hash(method, forcing_of(product, dict(job.references), layout.block_days(block, len(status))))
         for block in range(layout.blocks(len(status)))
@@ -175,6 +175,18 @@ def missing_work(
         own = tuple(state for state in states if state.region == region.name)
         work.append(Work(region, inputs[region.block], status[region.days], kept, own))
     return plan, tuple(work)
+
+
+def recorded_in(store_url: str) -> rg.Recorded:
+    """What the version's manifest says of the objects of its store."""
+    version_url, name = store_url.rsplit("/", 1)
+    entries = read_manifest(version_url)
+
+    def sha256(key: str, size: int, version: str) -> str | None:
+        entry = recorded(entries, f"{name}/{key}", (size, version))
+        return None if entry is None else entry.sha256
+
+    return sha256
 
 
 def metadata_damaged(version_url: str) -> bool:

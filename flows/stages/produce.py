@@ -1,6 +1,6 @@
 """Production stage: models and forcing -> the version's Zarr store, region by region on the cluster."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -23,7 +23,8 @@ from somo.predict.infer import has_bfloat16, scratch_bytes
 from somo.predict.states import list_states, remove_states
 from somo.product.declaration import Product
 from somo.publish.store import maps as store
-from somo.storage.objects import exists, filesystem, join, local_copy, patiently
+from somo.storage.listing import copy_objects, listed_once
+from somo.storage.objects import exists, join, local_copy
 
 PROCESS_BYTES = 700_000_000
 
@@ -81,7 +82,8 @@ def require_written(wanted: Production) -> None:
 
 def pending(product: Product, root: str, inputs: Mapping[str, Inputs], models: str) -> tuple[list[str], int]:
     """Names of regions that are missing, and how many days readers will see once they are there."""
-    wanted = prepare(product, root, inputs, models)
+    with listed_once():
+        wanted = prepare(product, root, inputs, models)
     missing = [f"region {work.region.name}" for work in wanted.work]
     return missing or ([] if wanted.complete else ["the store's metadata"]), len(wanted.status)
 
@@ -141,15 +143,6 @@ def region_bytes(product: Product, ensemble: Ensemble, region: rg.Region) -> int
     members = max(len(m) for m in ensemble.layers.values())
     scratch = scratch_bytes(members, len(product.layers), product.network.hidden, length, len(product.inputs))
     return PROCESS_BYTES + forcing + results + scratch
-
-
-def copy_objects(url: str, pairs: Sequence[tuple[str, str]]) -> None:
-    """Copy objects inside a store, on the server where it can."""
-    if not pairs:
-        return
-    fs, path = filesystem(url)
-    sources, targets = ([f"{path}/{pair[i]}" for pair in pairs] for i in (0, 1))
-    patiently(url, lambda: fs.copy(sources, targets))
 
 
 def show(wanted: Production) -> None:

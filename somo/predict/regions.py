@@ -6,17 +6,20 @@ object it wrote. A region is recognised by that content, never by the mere prese
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from somo.core.status import FINAL
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
+from somo.storage.listing import listing
 from somo.storage.objects import checksum, filesystem, join, patiently, put, read_bytes
+
+READERS = 8
 
 
 @dataclass(frozen=True)
@@ -201,31 +204,32 @@ def _keys(region: Region, entry: Entry, side: int) -> list[str]:
     return [shard_key(field, side, region.block, region.tile) for field in sorted(entry.objects)]
 
 
-def held_objects(url: str, wanted: Iterable[Region], manifest: Mapping[str, Entry]) -> set[str]:
+Recorded = Callable[[str, int, str], str | None]
+"""SHA-256 of an object as it was taken, by key, size and version that storage tells; None if nobody took it."""
+
+
+def held_objects(
+    url: str, wanted: Iterable[Region], manifest: Mapping[str, Entry], recorded: Recorded = lambda *_: None
+) -> set[str]:
     """Keys under a store, on both sides, of objects that hold the bytes of the manifest.
 
-    One listing; an object whose reported version is no MD5 of its bytes is read.
+    One listing; an object of which neither the storage nor a record tells the checksum is read.
     """
-    fs, path = filesystem(url)
-    prefix = len(path.rstrip("/")) + 1
-
-    def listing() -> dict[str, Any]:
-        fs.invalidate_cache()
-        return fs.find(path, detail=True) if fs.exists(path) else {}
-
-    listed = {name[prefix:]: info for name, info in patiently(url, listing).items()}
-    held = set()
+    objects = listing(url)
+    held, doubtful = set(), []
     for region in wanted:
         entry = manifest.get(region.name)
         for field, written in entry.objects.items() if entry else ():
             for side in range(len(SEPARATORS)):
                 key = shard_key(field, side, region.block, region.tile)
-                if key in listed and _same(join(url, key), listed[key], written):
+                if key not in objects or objects[key].size != written.size:
+                    continue
+                version = objects[key].version
+                if written.md5 == version or recorded(key, written.size, version) == written.sha256:
                     held.add(key)
+                else:
+                    doubtful.append((key, written.sha256))
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = pool.map(lambda key: checksum(read_bytes(join(url, key))), [key for key, _ in doubtful])
+        held |= {key for (key, sha256), digest in zip(doubtful, digests, strict=True) if digest == sha256}
     return held
-
-
-def _same(url: str, info: Mapping[str, Any], written: Written) -> bool:
-    if info["size"] != written.size:
-        return False
-    return str(info.get("ETag", "")).strip('"') == written.md5 or checksum(read_bytes(url)) == written.sha256

@@ -36,7 +36,8 @@ from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
 from somo.publish import attributes
-from somo.storage.objects import exists, filesystem, join, patiently, put, read_bytes, zarr_store
+from somo.storage.listing import listing
+from somo.storage.objects import exists, join, patiently, put, read_bytes, zarr_store
 
 STORE = "soil_moisture.zarr"
 FIELDS = ("soil_moisture", "soil_moisture_std")
@@ -113,10 +114,7 @@ def empty_shard(layout: Layout) -> bytes:
 
 def fill_empty(url: str, layout: Layout, fields: Iterable[str], days: int, side: int) -> None:
     """Put an empty shard wherever there is none: a store that may not be listed answers 403 for what is missing."""
-    fs, path = filesystem(url)
-    fs.invalidate_cache()
-    start = len(path.rstrip("/")) + 1
-    there = {name[start:] for name in fs.find(path)}
+    there = listing(url).keys()
     wanted = {
         shard_key(field, side, block, tile)
         for field in fields
@@ -222,14 +220,16 @@ def publish(url: str, ds: xr.Dataset, layout: Layout, side: int = 0) -> None:
 
 
 def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, object]]) -> None:
-    """Put a Dataset's small arrays and all metadata, the root's last; lazy arrays are left to their writers."""
+    """Put what differs of a Dataset's small arrays and metadata, the root's last; lazy arrays are for their writers."""
     memory = MemoryStore()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
         ds.to_zarr(memory, zarr_format=3, consolidated=True, compute=False, encoding=encoding, write_empty_chunks=True)
     objects = {key: buffer.to_bytes() for key, buffer in memory._store_dict.items()}
+    sizes = {key: found.size for key, found in listing(url).items()}
     for key in sorted(objects, key=lambda key: (key == ROOT, key.endswith(ROOT), key)):
-        put(join(url, key), objects[key])
+        if sizes.get(key) != len(objects[key]) or read_bytes(join(url, key)) != objects[key]:
+            put(join(url, key), objects[key])
 
 
 def _storage(layout: Layout) -> dict[str, object]:
