@@ -31,6 +31,7 @@ from somo.publish.store import drought as drought_store
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
 from somo.storage.client import zarr_store
+from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
 BATCH = 32
@@ -87,10 +88,11 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
     if here is not None and here.days == there.days and (here.status == there.status).all() and not broken:
         return
     _, layout = series.template(product, source)
-    plan = series.plan(layout, there, here, broken)
+    blocks = {block for key in broken if (block := series.block_of(key)) is not None}
+    plan = series.plan(layout, there, here, blocks)
     parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
     futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]
-    futures += [client.submit(series.copy_block, version_url, layout, b, plan.side, pure=False) for b in plan.keep]
+    copy_objects(url, series.copies(version_url, layout, plan.keep, plan.side))
     for _ in completed(futures, "series store"):
         pass
     series.publish(product, version_url, plan.side)
@@ -117,9 +119,9 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     drought_store.publish(version_url, product, windows, side)
 
 
-def damaged(version_url: str, store: str) -> bool:
-    """Whether a shard of a store is missing, or is not the one whose checksum was taken."""
-    return any(k.startswith(f"{store}/") and not k.endswith(zarr.ROOT) for k in rewritten_objects(version_url))
+def damaged(version_url: str, store: str) -> list[str]:
+    """Keys of the objects of a store that are missing, or not the ones whose checksums were taken."""
+    return [k for k in rewritten_objects(version_url) if k.startswith(f"{store}/") and not k.endswith(zarr.ROOT)]
 
 
 def write_papers(
