@@ -19,6 +19,8 @@ from somo.storage.objects import fingerprint
 
 DECODING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
 FINAL_EXPVER = 1
+LONGEST_AXIS = 20_000_000
+"""Values of a coordinate: a thousand years of hours have 9 million. A file of a few kB may declare any number."""
 
 
 def scan_file(file: SourceFile, name: str, source: Source) -> Scan:
@@ -114,6 +116,11 @@ def _require_axes(url: str, name: str, variable: h5py.Dataset, h5: h5py.File) ->
     if [_axis(axis) for axis in axes] != ["time", "lat", "lon"] or variable.ndim != 3:
         have = ", ".join(axis.name.lstrip("/") for axis in axes) or "none with coordinates"
         raise ForcingError(f"{url}: {name} has dimensions ({have}), expected (time, latitude, longitude); rewrite it")
+    for axis in axes:
+        if axis.size > LONGEST_AXIS:
+            raise ForcingError(
+                f"{url}: {axis.name.lstrip('/')} declares {axis.size} values, more than {LONGEST_AXIS}; replace the file"
+            )
     return axes
 
 
