@@ -1,0 +1,16 @@
+export const get = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
+
+/** Show a text, and beside it a button that tries again where that may help. */
+export function say(box: HTMLElement, text: string, again?: () => void): void {
+  box.textContent = text;
+  if (!again) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Try again";
+  button.onclick = again;
+  box.append(" ", button);
+}
+
+export function reason(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
