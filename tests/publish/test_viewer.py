@@ -233,9 +233,12 @@ def test_no_map_stands_under_the_name_of_another(page):
     shown(page, "soil_moisture", 0, "2013-12-31")
     page.evaluate("window.names = []")
     page.evaluate(
-        """() => new MutationObserver(() => window.names.push(
-            [document.getElementById("date").value, document.body.dataset.shown ?? "", document.body.dataset.state].join("|")))
-            .observe(document.body, { attributes: true, attributeFilter: ["data-shown", "data-state"] })"""
+        """() => {
+            const { dataset } = document.body
+            const names = () => [document.getElementById("date").value, dataset.shown ?? "", dataset.state].join("|")
+            new MutationObserver(() => window.names.push(names()))
+                .observe(document.body, { attributes: true, attributeFilter: ["data-shown", "data-state"] })
+        }"""
     )
     held = []
     holding = [True]

@@ -11,6 +11,9 @@ export function say(box: HTMLElement, text: string, again?: () => void): void {
   box.append(" ", button);
 }
 
+/** What went wrong at the bottom of it: libraries wrap the errors of this page in their own. */
 export function reason(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+  let deepest = error;
+  while (deepest instanceof Error && deepest.cause) deepest = deepest.cause;
+  return deepest instanceof Error ? deepest.message : String(deepest);
 }
