@@ -7,11 +7,12 @@ from distributed import Client
 
 from flows.cluster.watching import completed
 from flows.console import console
-from flows.today import today
+from flows.results import forcing_files
 from somo.forcing.by_tile.cube import write_cube
 from somo.forcing.by_tile.tiling import make_slab, plan_slabs, read_cost
 from somo.forcing.daily import DailyArray
 from somo.forcing.dataset import Inputs, daily_arrays, open_grid
+from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import (
     is_complete,
     read_scan,
@@ -20,8 +21,8 @@ from somo.forcing.references.reference_set import (
     write_references,
     write_scan,
 )
-from somo.forcing.references.scanning import combine, scan_file
-from somo.forcing.sources import SourceFile, find_files, needed_days
+from somo.forcing.references.scanning import scan_file
+from somo.forcing.sources import SourceFile
 from somo.forcing.statics.static_file import (
     Moments,
     block_moments,
@@ -53,12 +54,7 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
 
 def reference(product: Product, root: str, client: Client) -> dict[str, dict[str, str]]:
     """Reference sets of every domain and variable: files are scanned one task each, combined here, strictly."""
-    first, last = needed_days(product)
-    files = {
-        (domain, name): find_files(name, source, domain, first, last, today())
-        for domain in product.grids()
-        for name, source in product.sources.items()
-    }
+    files = forcing_files(product)
     urls = {
         (domain, name): reference_url(root, name, domain, product.sources[name], listed)
         for (domain, name), listed in files.items()
@@ -67,8 +63,8 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
     scans = _scan_new(product, root, missing, client)
     for (domain, name), listed in missing.items():
         source = product.sources[name]
-        groups = combine([read_scan(scans[name, file]) for file in listed], source)
-        write_references(urls[domain, name], groups, source)
+        combined = combine([read_scan(scans[name, file]) for file in listed], source)
+        write_references(urls[domain, name], combined)
     return {domain: {name: urls[domain, name] for name in product.sources} for domain in product.grids()}
 
 

@@ -7,6 +7,7 @@ import xarray as xr
 from distributed import Client
 from numpy.typing import NDArray
 
+from flows import results
 from flows.cluster.watching import completed
 from flows.console import console
 from flows.stages.applicability import APPLICABILITY
@@ -52,7 +53,7 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     if not wanted.complete:
         show(wanted)
         forget_states(wanted)
-    return join(root, f"v{product.version}")
+    return results.version_url(product, root)
 
 
 def forget_states(wanted: Production) -> None:

@@ -20,7 +20,6 @@ from somo.predict.states import Listed, remove_states, write_state
 from somo.product.declaration import Product
 from somo.product.layout import Layout
 from somo.publish.store import maps as store
-from somo.storage.objects import patiently
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ class RegionForcing:
         first, last = (self.begins + dt.timedelta(days=row) for row in (first_row, stop_row - 1))
         region, names, land = self.region, self.opened.product.inputs, self.opened.land
         place = region.rows, region.columns
-        x_d = patiently(self.job.store, lambda: read_forcing(self.opened.forcing, names, first, last, *place, land))
+        x_d = read_forcing(self.opened.forcing, names, first, last, *place, land)
         return x_d[:, land[place].ravel()]
 
     def files(self, rows: int) -> tuple[str, ...]:
@@ -161,7 +160,7 @@ class RegionForcing:
 
 def produce_region(job: Job, work: Work) -> Produced:
     """Predict the days of one region that readers do not have for good, and write its shards, state and entry."""
-    opened, region = patiently(job.store, lambda: open_job(job)), work.region
+    opened, region = open_job(job), work.region
     land = opened.land[region.rows, region.columns]
     fields = {name: np.full((opened.layout.layers, len(work.status), *land.shape), store.FILL) for name in store.FIELDS}
     missing = {name: ~read_published(job.store, work, name, values, land) for name, values in fields.items()}

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from somo.core.status import FINAL
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
+from somo.storage.client import filesystem
 from somo.storage.listing import listing
-from somo.storage.objects import checksum, filesystem, join, patiently, put, read_bytes
+from somo.storage.objects import checksum, join, put, read_bytes
 
 READERS = 8
 
@@ -119,15 +120,10 @@ def read_manifest(url: str) -> dict[str, Entry]:
     """Entries by name of region."""
     fs, path = filesystem(url)
 
-    def contents() -> dict[str, bytes]:
-        fs.invalidate_cache()
-        found = [p for p in (fs.find(path) if fs.exists(path) else []) if p.endswith(".json")]
-        return fs.cat(found) if found else {}
-
-    return {
-        p.rsplit("/", 1)[-1].removesuffix(".json"): Entry.from_json(data)
-        for p, data in patiently(url, contents).items()
-    }
+    fs.invalidate_cache()
+    places = [place for place in (fs.find(path) if fs.exists(path) else []) if place.endswith(".json")]
+    contents = fs.cat(places) if places else {}
+    return {place.rsplit("/", 1)[-1].removesuffix(".json"): Entry.from_json(data) for place, data in contents.items()}
 
 
 def write_entry(url: str, region: Region, entry: Entry) -> None:

@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from somo.product.declaration import content_hash
-from somo.storage.objects import StorageError, filesystem, join, patiently, put, read_bytes
+from somo.storage.client import filesystem
+from somo.storage.objects import join, put, read_bytes
+from somo.storage.patience import StorageError
 
 SUFFIX = ".state"
 SEGMENT_ROWS = 32
@@ -117,13 +119,10 @@ def states_url(root: str, method: str) -> str:
 def list_states(url: str) -> list[Listed]:
     """Every state of a method, in one listing."""
     fs, path = filesystem(url)
-
-    def names() -> list[str]:
-        fs.invalidate_cache()
-        return [name for name in (fs.find(path) if fs.exists(path) else []) if name.endswith(SUFFIX)]
-
+    fs.invalidate_cache()
+    names = [PurePosixPath(place).name for place in (fs.find(path) if fs.exists(path) else [])]
     states = []
-    for name in (PurePosixPath(found).name for found in patiently(url, names)):
+    for name in (name for name in names if name.endswith(SUFFIX)):
         region, days, _ = name.removesuffix(SUFFIX).split(".")
         states.append(Listed(region, int(days), join(url, name)))
     return sorted(states, key=lambda state: (state.region, state.days, state.url))

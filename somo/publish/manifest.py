@@ -12,9 +12,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from somo.product.layout import SEPARATORS, other_side
-from somo.publish.reader import READ_ERRORS, Bucket, bucket, told
+from somo.publish.complete import first_line
+from somo.publish.reader import READ_ERRORS, Bucket, bucket
+from somo.storage.client import filesystem
 from somo.storage.listing import listing
-from somo.storage.objects import checksum, exists, filesystem, join, put, read_bytes
+from somo.storage.objects import checksum, exists, join, put, read_bytes
 
 NAME = "manifest.json"
 POINTER = "latest.json"
@@ -275,7 +277,7 @@ def _compare(store: Bucket, key: str, entry: Entry) -> Damage | None:
     except FileNotFoundError:
         return Damage(key, "missing")
     except READ_ERRORS as error:
-        return Damage(key, f"cannot be read ({told(error)})")
+        return Damage(key, f"cannot be read ({first_line(error)})")
     if digest.hexdigest() == entry.sha256:
         return None
     return Damage(key, f"{size} bytes, not those that were published")

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from fsspec.implementations.local import LocalFileSystem
 
-from somo.storage.objects import filesystem, patiently
+from somo.storage.client import filesystem
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,10 @@ def _list(url: str) -> dict[str, Object]:
     fs, path = filesystem(url)
     start = len(path.rstrip("/")) + 1
 
-    def find() -> dict[str, dict]:
-        fs.invalidate_cache()
-        return fs.find(path, detail=True) if fs.exists(path) else {}
-
+    fs.invalidate_cache()
+    found = fs.find(path, detail=True) if fs.exists(path) else {}
     objects = {}
-    for name, info in patiently(url, find).items():
+    for name, info in found.items():
         key = name[start:]
         if key and not key.rsplit("/", 1)[-1].startswith("."):
             version = info.get("ETag") or info.get("mtime") or info.get("created")
@@ -93,7 +91,7 @@ def copy_objects(url: str, pairs: Sequence[tuple[str, str]]) -> None:
             _link(Path(path, source), Path(path, target))
         return
     sources, targets = ([f"{path}/{pair[i]}" for pair in pairs] for i in (0, 1))
-    patiently(url, lambda: fs.copy(sources, targets))
+    fs.copy(sources, targets)
 
 
 def _link(source: Path, target: Path) -> None:

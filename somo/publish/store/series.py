@@ -16,8 +16,10 @@ from somo.product.declaration import Product
 from somo.product.layout import Layout, Tile, other_side, shard_key
 from somo.publish.attributes import FINAL
 from somo.publish.store import maps as zarr
+from somo.storage.client import zarr_store
 from somo.storage.listing import listing
-from somo.storage.objects import StorageError, join, zarr_store
+from somo.storage.objects import join
+from somo.storage.patience import StorageError
 
 STORE = "soil_moisture_series.zarr"
 BLOCK_DAYS = 2190

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from somo.forcing.dataset import open_forcing
-from somo.forcing.references.scanning import runs
+from somo.forcing.references.scan import flag_runs
 from somo.forcing.sources import ForcingError
 
 CHUNK_1, CHUNK_61 = (1, 4, 5), (61, 4, 5)
@@ -179,6 +179,23 @@ def _other_calendar(sources):
     ds.assign_coords(time=days).to_netcdf(sources.path(2004), engine="h5netcdf")
 
 
+def _endless_axis(sources):
+    """A file of a few kB whose days would fill the memory of any machine."""
+    sources.write(2004)
+    with h5py.File(sources.path(2004), "r+") as h5:
+        for name in ("t2m", "time", "lat", "lon"):
+            del h5[name]
+        for name, size in (("time", 10**11), ("lat", 4), ("lon", 5)):
+            h5.create_dataset(name, (size,), "f8", chunks=(min(size, 512),))
+            h5[name].make_scale()
+        h5["time"].attrs["units"], h5["lat"].attrs["units"], h5["lon"].attrs["units"] = (
+            "days since 2004-01-01", "degrees_north", "degrees_east",
+        )  # fmt: skip
+        h5.create_dataset("t2m", (10**11, 4, 5), "f4", chunks=(1, 4, 5)).attrs["units"] = "K"
+        for dimension, name in zip(h5["t2m"].dims, ("time", "lat", "lon"), strict=True):
+            dimension.attach_scale(h5[name])
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "other grid": (_other_grid, "lat has 4 values 48.05..47.7"),
     "other size": (_other_size, "lon has 4 values"),
@@ -193,6 +210,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "empty": (_empty, "cannot be read as NetCDF-4"),
     "other variable": (_other_variable, "no variable 't2m'; it has d2m"),
     "other axes": (_other_axes, "expected (time, latitude, longitude)"),
+    "endless axis": (_endless_axis, "time declares 100000000000 values, more than 20000000"),
     "other calendar": (_other_calendar, "'noleap' calendar"),
 }
 
@@ -259,5 +277,5 @@ def test_a_frequency_that_the_file_has_not_is_refused(sources, references, root)
 
 @given(st.lists(st.booleans(), max_size=30))
 def test_runs_cover_exactly_the_flags(flags):
-    covered = {first + i for first, count in runs(flags) for i in range(count)}
+    covered = {first + i for first, count in flag_runs(flags) for i in range(count)}
     assert covered == {i for i, flag in enumerate(flags) if flag}
