@@ -106,7 +106,7 @@ def fit_uncertainty(layer: str, y: ArrayLike, y_hat: ArrayLike, dissimilarity: A
     y, y_hat, index = y[complete], y_hat[complete], index[complete]
     if not len(y):
         raise LearnError(
-            f"{layer}: no out-of-fold prediction has a target, so its uncertainty cannot be calibrated; add measurements "
+            f"{layer}: no out-of-fold prediction has a target, so no uncertainty can be calibrated; add measurements "
             "after the first sequence.lookback days"
         )
     error, root = np.abs(y - y_hat), np.sqrt(index)
