@@ -19,7 +19,7 @@ from somo.storage.objects import fingerprint, join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
 SAMPLES_FORMAT = 1
-MODELS_FORMAT = 1
+MODELS_FORMAT = 2
 
 Files = Mapping[tuple[str, str], tuple[SourceFile, ...]]
 
