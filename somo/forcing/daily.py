@@ -1,20 +1,20 @@
 """Daily values of one variable, read from the reference set or the cube when sliced."""
 
 import itertools
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.variables import FORCING
 from somo.forcing.by_tile.cube import Cube, cube_url, open_cube
 from somo.forcing.features import DAY_SECONDS, DailySteps, daily_steps, to_daily
-from somo.forcing.references.chunks import ReferenceSet, open_references, steady
+from somo.forcing.references.chunks import ReferenceSet, open_references
 from somo.forcing.references.combining import even_step
+from somo.forcing.references.decoding import decode
+from somo.forcing.references.stored_array import steady
 from somo.forcing.sources import ForcingError
 from somo.forcing.units import suggest_units, to_canonical
 from somo.product.declaration import content_hash
@@ -178,10 +178,3 @@ def read_raw(
         for first, stop in itertools.pairwise(edges)
         for group in [int(groups[first])]
     ]
-
-
-def decode(raw: NDArray[Any], attrs: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
-    """Stored numbers -> float32 with NaN, by the CF attributes of the file."""
-    typed = {k: v if kind == "str" else np.dtype(kind).type(v) for k, (v, kind) in attrs.items()}
-    variable = xr.conventions.decode_cf_variable("x", xr.Variable(("t", "y", "x"), raw, typed), decode_times=False)
-    return np.asarray(variable.values, "float32")

@@ -1,13 +1,15 @@
 """What a product is made from: period, grid, layers, forcing, static features, in-situ archives, targets."""
 
 import datetime as dt
-import string
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from somo.product.patterns import Pattern, pattern_faults
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+FileFormat = Literal["hdf5", "netcdf3", "grib", "zarr", "geotiff"]
 Statistic = Literal["mean", "std", "aridity"]
 
 
@@ -99,28 +101,43 @@ class Layer(Declared):
         return round((self.top_m + self.bottom_m) / 2, 6)
 
 
-class Source(Declared):
-    """Gridded files over time: where they are and what their numbers mean."""
+class Files(Declared):
+    """Gridded files: where they are, how they are read and which variable counts.
 
-    url: str
+    `url` is a pattern (`somo.product.patterns`) or a list of patterns. `format` overrides what the content says.
+    `select` chooses along further dimensions, by the coordinate's value or, without a coordinate, by number from 0.
+    """
+
+    url: str | tuple[str, ...]
     variable: str
+    format: FileFormat | None = None
+    select: dict[str, float | str] = Field(default_factory=dict)
+
+    @field_validator("url")
+    @classmethod
+    def _patterns(cls, url: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for text in (url,) if isinstance(url, str) else url:
+            if fault := pattern_faults(text):
+                raise ValueError(fault)
+        if not url:
+            raise ValueError("url is empty; give the place of the files")
+        return url
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The declared patterns, in order."""
+        return tuple(Pattern(text) for text in ((self.url,) if isinstance(self.url, str) else self.url))
+
+
+class Source(Files):
+    """Gridded files over time and what their numbers mean."""
+
     units: str
     frequency: Literal["daily", "sub-daily"] = "daily"
     kind: Literal["instantaneous", "accumulated"] = "instantaneous"
     accumulation: Literal["day", "step"] = "day"
     provisional_days: int | None = Field(default=None, ge=0)
     expver: str | None = None
-
-    @model_validator(mode="after")
-    def _url_pattern(self) -> Self:
-        fields = {f for _, f, _, _ in string.Formatter().parse(self.url) if f is not None}
-        if unknown := fields - {"year", "month", "domain"}:
-            raise ValueError(
-                f"url {self.url!r} has {{{sorted(unknown)[0]}}}; allowed are {{year}}, {{month}}, {{domain}}"
-            )
-        if "month" in fields and "year" not in fields:
-            raise ValueError(f"url {self.url!r} has {{month}} without {{year}}")
-        return self
 
 
 class Forcing(Declared):

@@ -84,7 +84,7 @@ def build_references(product: Product, root: str, today: dt.date = dt.date(2030,
     for name, source in product.sources.items():
         files = find_files(name, source, "home", *needed_days(product), today)
         urls[name] = reference_url(root, name, "home", source, files)
-        write_references(urls[name], combine([scan_file(f, name, source) for f in files], source))
+        write_references(urls[name], combine([s for f in files for s in scan_file(f, name, source)], source))
     return urls
 
 
