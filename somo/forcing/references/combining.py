@@ -12,7 +12,6 @@ from somo.forcing.references.scan import Scan, compact, expand
 from somo.forcing.sources import ForcingError
 from somo.product.inputs import Source
 
-DAY_SECONDS = 86_400
 COORDINATE_TOLERANCE_DEG = 1e-4
 
 
@@ -43,12 +42,12 @@ def combine(scans: Sequence[Scan], source: Source) -> Combined:
     Raises
     ------
     ForcingError
-        naming both files that cannot be true together: other grid, overlap or gap in time, other time step
+        naming both files that cannot be true together: other grid, overlap in time
     """
     scans = sorted(scans, key=lambda s: int(s.times[0]))
     for scan in scans[1:]:
         _require_same_grid(scans[0], scan)
-    _require_even_steps(scans, source)
+    _require_apart(scans)
     groups: list[list[Scan]] = []
     offsets = []
     for scan in scans:
@@ -76,55 +75,19 @@ def _runs(scans: Sequence[Scan], offsets: Sequence[tuple[int, int]]) -> list[lis
     ]
 
 
-def even_step(times: NDArray[np.int64]) -> int:
-    """Seconds between evenly spaced times; a day for a single one, 0 if they are uneven."""
-    steps = np.unique(np.diff(times))
-    return DAY_SECONDS if len(steps) == 0 else int(steps[0]) if len(steps) == 1 else 0
-
-
-def _require_even_steps(scans: Sequence[Scan], source: Source) -> None:
-    """All files share one time step, which the declared frequency allows, and follow each other without gap."""
-    step = 0
-    for scan in scans:
-        own = even_step(scan.times)
-        if own == 0:
-            steps = np.diff(scan.times)
-            at = int(np.argmax(steps != np.median(steps)))
-            raise ForcingError(
-                f"{scan.url}: times {_stamp(scan.times[at])} and {_stamp(scan.times[at + 1])} are not "
-                f"{int(np.median(steps))} s apart as the others are; provide a file without gap or repetition"
-            )
-        if len(scan.times) > 1 and step and own != step:
-            raise ForcingError(
-                f"{scan.url}: a time every {own} s, but {scans[0].url} has one every {step} s; "
-                "provide files with one time step"
-            )
-        step = step or (own if len(scan.times) > 1 else 0)
-    step = step or DAY_SECONDS
-    if (source.frequency == "daily" and step != DAY_SECONDS) or step > DAY_SECONDS or DAY_SECONDS % step:
-        raise ForcingError(
-            f"{scans[0].url}: a time every {step} s, but it is declared {source.frequency!r}; correct frequency "
-            "or provide steps that divide a day"
-        )
+def _require_apart(scans: Sequence[Scan]) -> None:
+    """No two files hold the same time."""
     for before, after in itertools.pairwise(scans):
-        _require_next(before, after, step)
+        last, first = int(before.times[-1]), int(after.times[0])
+        if first <= last:
+            raise ForcingError(
+                f"{after.url}: begins at {_stamp(first)} and overlaps with {before.url}, which ends at {_stamp(last)}; "
+                "provide files that follow each other in time"
+            )
 
 
 def _stamp(seconds: int) -> np.datetime64:
     return np.datetime64(int(seconds), "s")
-
-
-def _require_next(before: Scan, after: Scan, step: int) -> None:
-    last, first = int(before.times[-1]), int(after.times[0])
-    end, start = last + step, first
-    if step == DAY_SECONDS:
-        end, start = end // DAY_SECONDS, start // DAY_SECONDS
-    if start != end:
-        how = "overlaps with" if start < end else "leaves a gap after"
-        raise ForcingError(
-            f"{after.url}: begins at {_stamp(first)} and {how} {before.url}, which ends at {_stamp(last)}; "
-            "provide files that follow each other in time"
-        )
 
 
 def _require_same_grid(first: Scan, other: Scan) -> None:

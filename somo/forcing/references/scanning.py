@@ -65,7 +65,7 @@ def _scan(handle: Any, file: SourceFile, name: str, source: Source) -> Scan:
             stamps=compact(times),
             bounds=_bounds(axes[0], times, h5),
             calendar=_text(axes[0], "calendar") or "standard",
-            cell_methods=_text(variable, "cell_methods") or None,
+            cell_methods=_cell_methods(variable),
             positions=compact(np.arange(len(times))),
             grid={
                 "kind": "regular",
@@ -159,6 +159,12 @@ def _bounds(axis: h5py.Dataset, times: NDArray[np.int64], h5: h5py.File) -> Runs
     units = _text(h5[name], "units") or _text(axis, "units")
     decoded = xr.coding.times.decode_cf_datetime(h5[name][:], units, _text(axis, "calendar") or "standard")
     return compact_bounds(times, decoded.astype("datetime64[s]").astype("int64"))
+
+
+def _cell_methods(variable: h5py.Dataset) -> str | None:
+    """The CF attribute, or what converters of GRIB files keep instead of it."""
+    step_type = _text(variable, "GRIB_stepType")
+    return _text(variable, "cell_methods") or (f"GRIB_stepType: {step_type}" if step_type else None)
 
 
 def _units(variable: h5py.Dataset) -> str | None:
