@@ -102,6 +102,8 @@ def daily_arrays(
                 name, product.quantity(name), source, store.url, begin, end - begin + 1, cells,
                 accumulation_of(source, store.url),
             )  # fmt: skip
+            # where the cells are not the source's, this says so before anything is read
+            _ = arrays[name].placing
     return arrays
 
 

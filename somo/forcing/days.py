@@ -132,7 +132,7 @@ def _day_of_step(
         else:
             remedy = f"correct forcing.{name}.stamp or frequency"
         raise ForcingError(
-            f"{stamps.where}: the value stamped {_text(stamps.times[at])} stands for {_text(starts[at])} to "
+            f"{stamps.file(at)}: the value stamped {_text(stamps.times[at])} stands for {_text(starts[at])} to "
             f"{_text(ends[at])}, which is not within one UTC day: {remedy}"
         )
     return first, starts, ends
@@ -180,9 +180,10 @@ def _require_whole_days(
     """Daily values are one a day, each of the whole day."""
     if (counts > 1).any():
         day = first + int(np.argmax(counts > 1))
+        step = int(np.cumsum(counts)[day - first]) - 1
         raise ForcingError(
-            f"{stamps.where}: {int(counts.max())} values on {np.datetime64(day, 'D')}, a time every {stamps.step} s, "
-            f'but forcing.{name} is declared "daily"; write frequency = "sub-daily", or provide one value a day'
+            f"{stamps.file(step)}: {int(counts.max())} values on {np.datetime64(day, 'D')}, a time every {stamps.step} "
+            f's, but forcing.{name} is declared "daily"; write frequency = "sub-daily", or provide one value a day'
         )
     widths = ends - starts
     short = (widths > 0) & ((widths < SHORTEST_DAY_SECONDS) | (widths > DAY_SECONDS))
@@ -207,11 +208,14 @@ def _finished(name: str, source: Source, stamps: Stamps, first: int, steps: NDAr
     longest = source.max_gap_days if source.gaps == "interpolate" else 0
     for start, length in _runs(missing):
         if length > longest:
-            raise ForcingError(_missing_days(name, stamps, first + start, length, longest))
+            around = int(steps[start - 1].max()), int(steps[start + length].max())
+            raise ForcingError(_missing_days(name, stamps, first + start, length, longest, around))
     return DayPlan(first, np.where(missing[:, None], -1, steps), total)
 
 
-def _missing_days(name: str, stamps: Stamps, day: int, length: int, longest: int) -> str:
+def _missing_days(name: str, stamps: Stamps, day: int, length: int, longest: int, around: tuple[int, int]) -> str:
+    """What is said of missing days; `around` are a step before and one after them."""
+    files = " and ".join(dict.fromkeys(stamps.file(step) for step in around))
     days = f"{np.datetime64(day, 'D')}"
     days += f" to {np.datetime64(day + length - 1, 'D')}" if length > 1 else ""
     limit = f", more than max_gap_days {longest}" if longest else ""
@@ -221,7 +225,7 @@ def _missing_days(name: str, stamps: Stamps, day: int, length: int, longest: int
         else ""
     )
     return (
-        f"forcing.{name}: {days} is missing or has not all its steps{limit} (files such as {stamps.where}); provide "
+        f"forcing.{name}: {days} is missing or has not all its steps{limit} between the others of {files}; provide "
         f'it, {calendar}or fill gaps with forcing.{name}.gaps = "interpolate" and max_gap_days'
     )
 

@@ -30,7 +30,8 @@ def grid_of(cells: Cells) -> Grid:
 
 def stamps_of(store: ReferenceSet) -> Stamps:
     """The time axis of a reference set."""
-    return Stamps(store.index["files"][0][0], store.times, store.time_bounds, store.cell_methods, store.calendar)
+    files = tuple(file[0] for file in store.index["files"])
+    return Stamps(files, store.times, store.time_bounds, store.cell_methods, store.calendar, store.file_of_step)
 
 
 @lru_cache(maxsize=64)

@@ -25,18 +25,29 @@ class Stamps:
 
     Attributes
     ----------
-    where : a file of the source, for messages
+    files : of the source, for messages
     times : [step] seconds since 1970-01-01, ascending
     bounds : [step, 2] intervals in the same seconds; None if the files have none
     cell_methods : the variable's CF attribute, or "GRIB_stepType: accum" of files converted from GRIB; None if neither
     calendar : CF name; of calendars without leap years the times are those of the days that have a date
+    file_of_step : [step] number of the file that holds each step; None of a single file
     """
 
-    where: str
+    files: tuple[str, ...]
     times: NDArray[np.int64]
     bounds: NDArray[np.int64] | None = None
     cell_methods: str | None = None
     calendar: str = "standard"
+    file_of_step: NDArray[np.int64] | None = None
+
+    def file(self, step: int) -> str:
+        """URL of the file that holds a step."""
+        return self.files[0 if self.file_of_step is None else int(self.file_of_step[step])]
+
+    @property
+    def where(self) -> str:
+        """The first file."""
+        return self.files[0]
 
     @property
     def step_type(self) -> str | None:

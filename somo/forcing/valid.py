@@ -9,7 +9,7 @@ from somo.forcing.plausible import fill_value
 from somo.forcing.references.chunks import open_references
 from somo.forcing.regridding.placing import SourceWindow
 from somo.forcing.sources import ForcingError
-from somo.forcing.units import suggest_units
+from somo.forcing.units import suggest_units, units_of_values
 
 if TYPE_CHECKING:
     from somo.forcing.daily import DailyArray
@@ -88,7 +88,8 @@ def _remedy(array: "DailyArray", value: float, span: tuple[float, float], limits
             f"{fill:g} is a usual number for no value that the file does not declare as such: write "
             f"forcing.{array.name}.missing = [{fill:g}], or correct its _FillValue"
         )
-    units = store.units[group] or array.source.units
-    better = suggest_units(array.quantity, units, array.accumulated, *span, limits)
-    origin = f"the file says {units!r}" if store.units[group] else f"forcing.{array.name} declares {units!r}"
+    units, accumulated = units_of_values(array.source, store.units[group], array.accumulated)
+    better = suggest_units(array.quantity, units, accumulated, *span, limits)
+    is_declared = units == array.source.units
+    origin = f"forcing.{array.name} declares {units!r}" if is_declared else f"the file says {units!r}"
     return f"{origin}: " + (f"are the file's units {better!r}?" if better else "correct the units or replace the file")

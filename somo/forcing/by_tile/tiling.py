@@ -137,9 +137,10 @@ def plan_slabs(array: DailyArray) -> tuple[Slab, ...]:
     for span, first, stop in slab_edges([span[1:] for span in spans], cells * itemsize):
         group = spans[span][0]
         attrs = store.index["decoding"][group] if group >= 0 else {}
+        files = files_of(store, array.plan, array.source.max_gap_days, first, stop)
         key = content_hash(
             FORMAT, array.name, array.quantity.units, array.source, array.accumulation, array.cells, first, stop,
-            files_of(store, array.plan, array.source.max_gap_days, first, stop), span, sorted(attrs.items()), store.units[max(group, 0)],
+            files, span, sorted(attrs.items()), store.units[max(group, 0)],
         )  # fmt: skip
         url = join(array.url.rsplit("/", 1)[0], "slabs", f"{key}.zarr")
         slabs.append(Slab(url, first, stop - first, attrs, group))
