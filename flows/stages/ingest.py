@@ -17,11 +17,11 @@ from somo.forcing.meaning import cells_of
 from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import (
     is_complete,
-    read_scan,
+    read_scans,
     reference_url,
     scan_url,
     write_references,
-    write_scan,
+    write_scans,
 )
 from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import SourceFile, find_files, needed_days
@@ -70,7 +70,7 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
     scans = _scan_new(product, root, missing, client)
     for (domain, name), listed in missing.items():
         source = product.sources[name]
-        combined = combine([read_scan(scans[name, file]) for file in listed], source)
+        combined = combine([scan for file in listed for scan in read_scans(scans[name, file])], source)
         write_references(urls[domain, name], combined)
     references = {domain: {name: urls[domain, name] for name in product.sources} for domain in product.grids()}
     _check_new(product, references, client)
@@ -113,7 +113,7 @@ def _scan_new(product: Product, root: str, missing: Files, client: Client) -> di
 
 def scan_into(url: str, file: SourceFile, name: str, source: Source) -> None:
     """Scan one file and keep the result."""
-    write_scan(url, scan_file(file, name, source))
+    write_scans(url, scan_file(file, name, source))
 
 
 def lay_out_by_tile(product: Product, references: Mapping[str, str], client: Client) -> None:

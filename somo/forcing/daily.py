@@ -12,9 +12,10 @@ from somo.forcing.days import Accumulation, DayPlan, to_daily
 from somo.forcing.gaps import LongGapError, interpolate
 from somo.forcing.meaning import Cells, conversions_of, is_accumulated, placing_of, plan_of
 from somo.forcing.references.chunks import open_references
+from somo.forcing.references.decoding import decode
 from somo.forcing.regridding.placing import Placing
 from somo.forcing.sources import ForcingError
-from somo.forcing.steps import convert, decode, read_steps
+from somo.forcing.steps import convert, read_steps
 from somo.forcing.valid import require_valid, step_limits
 from somo.product.declaration import content_hash
 from somo.product.inputs import Source

@@ -57,7 +57,7 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
         naming the file and the time: intervals that do not lie within a UTC day, steps that do not cover a day, days
         missing between others, more or fewer values a day than declared
     """
-    if stamps.calendar in NO_LEAP_YEARS and source.calendar_gap is None:
+    if stamps.calendar.lower() in NO_LEAP_YEARS and source.calendar_gap is None:
         raise ForcingError(
             f"{stamps.where}: its times are in the {stamps.calendar!r} calendar, which lacks days that forcing.{name} "
             f'needs: fill them with the day before by forcing.{name}.calendar_gap = "repeat", or provide files in the '
@@ -244,7 +244,7 @@ def _repeated(
 def _is_left_out(day: int, calendar: str) -> bool:
     """Whether a day since 1970-01-01 is one that years of 365 (or 360) days leave out."""
     date = np.datetime64(day, "D").astype(object)
-    if calendar == "360_day":
+    if calendar.lower() == "360_day":
         return date.day == 31
     # years of 365 days in the standard calendar, as Daymet's, lack the last day of leap years
     is_leap = (date + dt.timedelta(days=1)).month == 1 and date.timetuple().tm_yday == 366

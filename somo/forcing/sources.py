@@ -1,29 +1,16 @@
-"""Which forcing files exist: (domain, variable, year[, month]) -> URL, size and version."""
+"""Which forcing files exist: (domain, variable, days) -> URLs with size and version."""
 
 import datetime as dt
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
-from fsspec import AbstractFileSystem
-
+from somo.forcing.listing import ForcingError, SourceFile, find_urls
 from somo.product.declaration import Product
-from somo.product.inputs import Source
-from somo.storage.objects import filesystem, fingerprint, version_of
+from somo.product.inputs import Files, Source
+from somo.product.patterns import Pattern
+
+__all__ = ["ForcingError", "SourceFile", "declares", "find_files", "needed_days"]
 
 ONE_DAY = dt.timedelta(days=1)
-
-
-class ForcingError(ValueError):
-    """Forcing that cannot be used; the text names file, variable or day and the remedy."""
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file and the fingerprint (size and version) its bytes had when it was listed."""
-
-    url: str
-    fingerprint: str
 
 
 def needed_days(product: Product) -> tuple[dt.date, dt.date | None]:
@@ -42,7 +29,7 @@ def needed_days(product: Product) -> tuple[dt.date, dt.date | None]:
 def find_files(
     name: str, source: Source, domain: str, first: dt.date, last: dt.date | None, today: dt.date
 ) -> tuple[SourceFile, ...]:
-    """Files of one variable that cover the days `first`..`last`, in order of time.
+    """Files of one variable that cover the days `first`..`last`: those of one pattern after those of another, by day.
 
     Parameters
     ----------
@@ -54,22 +41,37 @@ def find_files(
     ForcingError
         naming the first file that is missing and what to do
     """
-    urls = list(dict.fromkeys(_urls(source, domain, first, last or today)))
-    found = _list(urls)
-    reach = max((i + 1 for i, url in enumerate(urls) if url in found), default=1)
-    required = urls if last is not None else urls[:reach]
-    if missing := [url for url in required if url not in found]:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise ForcingError(
-            f"{missing[0]}: no such file{more}; forcing.{name} of domain {domain!r} needs the days {first} to "
-            f"{last or 'the last available'} (spin-up included): provide the file, correct forcing.{name}.url, or "
-            "change period or sequence.lookback"
-        )
-    after = (
-        _list(_urls(source, domain, last + ONE_DAY, last + ONE_DAY)) if last is not None and _ends_at_00(source) else {}
+    days = [first + n * ONE_DAY for n in range(((last or today) - first).days + 1)]
+    following = [days[-1] + ONE_DAY] if last is not None and _ends_at_00(source) else []
+    names = {pattern: {day: pattern.on(day, domain) for day in [*days, *following]} for pattern in source.patterns}
+    existing = find_urls((url for of_day in names.values() for url in of_day.values()), source.variable)
+    missing = [day for day in days if not any(of_day[day] in existing for of_day in names.values())]
+    if last is None and (present := set(days) - set(missing)):
+        missing = [day for day in missing if day < max(present)]
+    if missing:
+        _refuse_missing(name, domain, [pattern.on(day, domain) for day in missing for pattern in names], first, last)
+    files: dict[str, SourceFile] = {}
+    for pattern, of_day in names.items():
+        for url in dict.fromkeys(of_day.values()):
+            for file in existing.get(url, []):
+                files.setdefault(file.url, _dated(file, pattern, domain))
+    return tuple(files.values())
+
+
+def _refuse_missing(name: str, domain: str, urls: list[str], first: dt.date, last: dt.date | None) -> None:
+    urls = list(dict.fromkeys(urls))
+    more = f" (and {len(urls) - 1} more)" if len(urls) > 1 else ""
+    raise ForcingError(
+        f"{urls[0]}: no such file{more}; forcing.{name} of domain {domain!r} needs the days {first} to "
+        f"{last or 'the last available'} (spin-up included): provide the file, correct forcing.{name}.url, or "
+        "change period or sequence.lookback"
     )
-    found |= {url: file for url, file in after.items() if url not in found}
-    return tuple(found[url] for url in dict.fromkeys([*required, *after]))
+
+
+def _dated(file: SourceFile, pattern: Pattern, domain: str) -> SourceFile:
+    """The file with the day that its name stands for."""
+    day = pattern.day_of(file.url, domain)
+    return replace(file, day=day.isoformat()) if day else file
 
 
 def _ends_at_00(source: Source) -> bool:
@@ -77,43 +79,6 @@ def _ends_at_00(source: Source) -> bool:
     return source.frequency == "sub-daily" and source.kind == "accumulated"
 
 
-def url_of(source: Source, domain: str, year: int, month: int) -> str:
-    """URL of the file that holds a month."""
-    return source.url.format(year=year, month=f"{month:02d}", domain=domain)
-
-
-def _urls(source: Source, domain: str, first: dt.date, last: dt.date) -> Iterator[str]:
-    for month in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
-        yield url_of(source, domain, month // 12, month % 12 + 1)
-
-
-def declares(source: Source, domain: str, url: str) -> bool:
+def declares(source: Files, domain: str, url: str) -> bool:
     """Whether a URL is one that the source declares for a domain."""
-    pattern = re.escape(source.url).replace(r"\{year\}", r"\d{4}").replace(r"\{month\}", r"\d{2}")
-    return re.fullmatch(pattern.replace(r"\{domain\}", re.escape(domain)), url) is not None
-
-
-def _list(urls: Iterable[str]) -> dict[str, SourceFile]:
-    """Those of the URLs that exist, from one listing per folder."""
-    folders: dict[str, dict[str, dict]] = {}
-    found = {}
-    for url in urls:
-        fs, path = filesystem(url)
-        folder = fs._parent(path)
-        if folder not in folders:
-            folders[folder] = _listing(fs, folder)
-        if (info := folders[folder].get(path)) is not None:
-            found[url] = SourceFile(url, version_of(info) if {"ETag", "mtime"} & info.keys() else fingerprint(url))
-    return found
-
-
-def _listing(fs: AbstractFileSystem, folder: str) -> dict[str, dict]:
-    fs.invalidate_cache()
-    try:
-        return {info["name"]: info for info in fs.ls(folder, detail=True) if info["type"] == "file"}
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ForcingError(
-            f"{fs.unstrip_protocol(folder)}: cannot be listed ({error}); allow reading this folder"
-        ) from error
+    return any(pattern.matches(url, domain) for pattern in source.patterns)

@@ -1,14 +1,15 @@
 """Steps of a reference set: read, decoded by CF, in our units."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
-from somo.forcing.references.chunks import ReferenceSet, steady
+from somo.forcing.references.chunks import ReferenceSet
+from somo.forcing.references.decoding import decode
+from somo.forcing.references.stored_array import steady
 from somo.forcing.regridding.placing import SourceWindow
 
 
@@ -57,10 +58,3 @@ def convert(values: NDArray[np.float32], conversion: tuple[float, float]) -> NDA
     if (factor, offset) == (1.0, 0.0):
         return values
     return (values * np.float64(factor) + offset).astype("float32")
-
-
-def decode(raw: NDArray[Any], attrs: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
-    """Stored numbers -> float32 with NaN, by the CF attributes of the file."""
-    typed = {k: v if kind == "str" else np.dtype(kind).type(v) for k, (v, kind) in attrs.items()}
-    variable = xr.conventions.decode_cf_variable("x", xr.Variable(("t", "y", "x"), raw, typed), decode_times=False)
-    return np.asarray(variable.values, "float32")

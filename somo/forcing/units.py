@@ -101,6 +101,10 @@ def units_of_values(source: Source, units_in_file: str | None, accumulated: bool
 def require_declared_units(url: str, name: str, source: Source, units: str) -> None:
     """A file's own units must be of the dimension that is declared; units that nobody knows contradict nothing.
 
+    Parameters
+    ----------
+    name : of the variable, for messages
+
     Raises
     ------
     ForcingError
@@ -109,7 +113,7 @@ def require_declared_units(url: str, name: str, source: Source, units: str) -> N
     declared = parse_units(source.units)
     if declared is None:
         raise ForcingError(
-            f"forcing.{name}: units {source.units!r} are not understood; {url} says {units!r}: write them in the "
+            f"{name}: the declared units {source.units!r} are not understood; {url} says {units!r}: write them in the "
             "notation of CF, as K, degC, mm, mm d-1, W m-2, J m-2"
         )
     if parse_units(units) is None or conversion(units, source.units) is not None:
@@ -118,8 +122,8 @@ def require_declared_units(url: str, name: str, source: Source, units: str) -> N
     if source.frequency == "daily" and any(rate is not None for rate in rates):
         return
     raise ForcingError(
-        f"{url}: {source.variable} has units {units!r}, but forcing.{name} declares {source.units!r}; "
-        f"correct forcing.{name}.units or replace the file"
+        f"{url}: {name} has units {units!r}, but is declared with units {source.units!r}; "
+        "correct the declared units or replace the file"
     )
 
 

@@ -1,12 +1,14 @@
 """What a product is made from: period, grid, layers, forcing, static features, in-situ archives, targets."""
 
 import datetime as dt
-import string
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from somo.product.patterns import Pattern, pattern_faults
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+FileFormat = Literal["hdf5", "netcdf3", "grib", "zarr", "geotiff"]
 Statistic = Literal["mean", "std", "aridity"]
 Kind = Literal["instantaneous", "mean", "accumulated"]
 Stamp = Literal["start", "middle", "end"]
@@ -89,8 +91,40 @@ class Layer(Declared):
         return round((self.top_m + self.bottom_m) / 2, 6)
 
 
-class Source(Declared):
-    """Gridded files over time: where they are and what their numbers mean.
+class Files(Declared):
+    """Gridded files: where they are, how they are read and which variable counts.
+
+    `url` is a pattern (`somo.product.patterns`) or a list of patterns. `format` overrides what the content says.
+    `select` chooses along further dimensions, by the coordinate's value or, without a coordinate, by number from 0.
+    """
+
+    url: str | tuple[str, ...]
+    variable: str
+    format: FileFormat | None = None
+    select: dict[str, float | str] = Field(default_factory=dict)
+
+    @field_validator("url")
+    @classmethod
+    def _patterns(cls, url: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for text in (url,) if isinstance(url, str) else url:
+            if fault := pattern_faults(text):
+                raise ValueError(fault)
+        if not url:
+            raise ValueError("url is empty; give the place of the files")
+        return url
+
+    def __hash__(self) -> int:
+        # `select` is a table, which has no hash of its own
+        return hash(self.model_dump_json())
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The declared patterns, in order."""
+        return tuple(Pattern(text) for text in ((self.url,) if isinstance(self.url, str) else self.url))
+
+
+class Source(Files):
+    """Gridded files over time and what their numbers mean.
 
     `kind` says what a value is: at an instant, the mean of an interval, or a sum; `stamp` which end of its interval a
     time is. Both are taken from the files (time bounds, cell methods) where they are left out. Sums several times a day
@@ -102,8 +136,6 @@ class Source(Declared):
     say so. `regrid` brings another grid onto the cells; without it the coordinates must be the cells'.
     """
 
-    url: str
-    variable: str
     units: str
     frequency: Literal["daily", "sub-daily"] = "daily"
     kind: Kind | None = None
@@ -128,17 +160,6 @@ class Source(Declared):
             raise ValueError('accumulation needs frequency = "sub-daily" and kind = "accumulated"')
         if (self.gaps is None) != (self.max_gap_days == 0):
             raise ValueError('gaps = "interpolate" needs max_gap_days, at least 1, and max_gap_days needs gaps')
-        return self
-
-    @model_validator(mode="after")
-    def _url_pattern(self) -> Self:
-        fields = {f for _, f, _, _ in string.Formatter().parse(self.url) if f is not None}
-        if unknown := fields - {"year", "month", "domain"}:
-            raise ValueError(
-                f"url {self.url!r} has {{{sorted(unknown)[0]}}}; allowed are {{year}}, {{month}}, {{domain}}"
-            )
-        if "month" in fields and "year" not in fields:
-            raise ValueError(f"url {self.url!r} has {{month}} without {{year}}")
         return self
 
 

@@ -28,7 +28,9 @@ def reference_in_process(
         files = find_files(name, source, domain, first, last, today)
         urls[name] = reference_url(root, name, domain, source, files)
         if not is_complete(urls[name]):
-            write_references(urls[name], combine([scan_file(f, name, source) for f in files], source))
+            write_references(
+                urls[name], combine([scan for file in files for scan in scan_file(file, name, source)], source)
+            )
     grid = domain_grid(product, domain, open_references(urls[next(iter(urls))]).grid)
     for name, source in product.sources.items():
         check_numbers(name, product.quantity(name), source, urls[name], cells_of(grid))
