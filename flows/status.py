@@ -13,7 +13,7 @@ from flows.stages.targets import sensors_url, targets_url
 from flows.today import today
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import is_complete, reference_url
-from somo.forcing.sources import find_files, needed_days
+from somo.forcing.sources import needed_days, product_files
 from somo.forcing.statics.static_file import static_url
 from somo.product.declaration import Product
 from somo.publish import manifest, netcdf
@@ -96,9 +96,8 @@ def _ingest(product: Product, root: str, known: dict[str, Any]) -> tuple[list[st
     missing, count, inputs = [], 0, {}
     for domain in product.grids():
         references = {}
-        for name, source in product.sources.items():
-            files = find_files(name, source, domain, first, last, today())
-            references[name] = reference_url(root, name, domain, source, files)
+        for name, files in product_files(product, domain, first, last, today()).items():
+            references[name] = reference_url(root, name, domain, product.sources[name], files)
             count += len(files)
             if not is_complete(references[name]):
                 missing.append(f"references of {name} ({domain})")

@@ -24,7 +24,7 @@ from somo.forcing.references.reference_set import (
     write_scans,
 )
 from somo.forcing.references.scanning import scan_file
-from somo.forcing.sources import SourceFile, find_files, needed_days
+from somo.forcing.sources import SourceFile, needed_days, product_files
 from somo.forcing.statics.static_file import (
     Moments,
     block_moments,
@@ -58,9 +58,9 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
     """Reference sets of every domain and variable: files are scanned one task each, combined here, strictly."""
     first, last = needed_days(product)
     files = {
-        (domain, name): find_files(name, source, domain, first, last, today())
+        (domain, name): listed
         for domain in product.grids()
-        for name, source in product.sources.items()
+        for name, listed in product_files(product, domain, first, last, today()).items()
     }
     urls = {
         (domain, name): reference_url(root, name, domain, product.sources[name], listed)
@@ -72,7 +72,9 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
         source = product.sources[name]
         combined = combine([scan for file in listed for scan in read_scans(scans[name, file])], source)
         write_references(urls[domain, name], combined)
-    references = {domain: {name: urls[domain, name] for name in product.sources} for domain in product.grids()}
+    references: dict[str, dict[str, str]] = {domain: {} for domain in product.grids()}
+    for (domain, name), url in urls.items():
+        references[domain][name] = url
     _check_new(product, references, client)
     return references
 
@@ -81,7 +83,7 @@ def _check_new(product: Product, references: Mapping[str, Mapping[str, str]], cl
     """Look at the numbers of the reference sets that no earlier run has looked at; one task each."""
     futures = []
     for domain, urls in references.items():
-        unchecked = [name for name in product.sources if not is_checked(urls[name])]
+        unchecked = [name for name, url in urls.items() if not is_checked(product.sources[name], url)]
         if unchecked:
             cells = cells_of(open_grid(product, domain, urls))
             futures += [
