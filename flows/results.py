@@ -11,7 +11,7 @@ from flows.today import today
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import reference_url
-from somo.forcing.sources import SourceFile, find_files, needed_days
+from somo.forcing.sources import SourceFile, find_files, needed_days, product_files
 from somo.forcing.statics.static_file import climate_period, static_url
 from somo.product.declaration import Product, content_hash
 from somo.product.inputs import Period
@@ -28,9 +28,9 @@ def forcing_files(product: Product) -> dict[tuple[str, str], tuple[SourceFile, .
     """(domain, variable) -> the files of every forcing variable for the days that the product needs."""
     first, last = needed_days(product)
     return {
-        (domain, name): find_files(name, source, domain, first, last, today())
+        (domain, name): files
         for domain in product.grids()
-        for name, source in product.sources.items()
+        for name, files in product_files(product, domain, first, last, today()).items()
     }
 
 

@@ -146,7 +146,7 @@ def _short(name: str) -> str:
 
 
 def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks | None]:
-    """Shape of a chunk and the place of every chunk that was written; None where only libhdf5 can find and decode it."""
+    """Shape of a chunk and the place of every written chunk; None where only libhdf5 can find and decode it."""
     if dataset.shape is None or dataset.ndim == 0:
         raise UnreadableError(f"{dataset.name.lstrip('/')} is a single number and no field")
     plist = dataset.id.get_create_plist()
