@@ -98,14 +98,25 @@ class _Blocks(io.RawIOBase):
     def _block(self, number: int) -> bytes:
         if number not in self.blocks:
             first = number * BLOCK_BYTES
-            self.blocks[number] = _fetch(self.url, self.expected, first, min(BLOCK_BYTES, self.size - first))
+            self.blocks[number] = read_range(self.url, self.expected, first, min(BLOCK_BYTES, self.size - first))
             if len(self.blocks) > MOST_BLOCKS:
                 self.blocks.popitem(last=False)
         self.blocks.move_to_end(number)
         return self.blocks[number]
 
 
-def _fetch(url: str, expected: str, offset: int, size: int) -> bytes:
+def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
+    """`size` bytes of an object from `offset` on.
+
+    Parameters
+    ----------
+    expected : fingerprint that the object must still have
+
+    Raises
+    ------
+    StorageError
+        if it was replaced or cannot be read
+    """
     if not on_s3(url):
         fs, path = opened(url)
         return bytes(fs.cat_file(path, start=offset, end=offset + size))
