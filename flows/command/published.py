@@ -99,12 +99,15 @@ def point(
     anon: Annotated[bool, typer.Option(help="Read without credentials.")] = True,
     debug: Debug = False,
 ) -> None:
-    """Series of the cell that holds a place, as CSV: one row a day, one column a layer and field.
+    """Series of the cell that holds a place, as CSV: one row a UTC day, one column a field and layer.
+
+    Lines above the table that begin with # say units, place, version, status, citation and licence.
 
     Example: `somo point 50.95 11.55 --url s3://bucket/prefix --start 2016-01-01 -o jena.csv`
     """
     import pandas as pd
 
+    from somo.publish.point import series_csv
     from somo.publish.reader import cell_at, latest, open_version
 
     if start and end and end < start:
@@ -114,17 +117,11 @@ def point(
     chosen_version = latest(url, anon) if version == "latest" else version
     row, column = cell_at(open_version(url, chosen_version, anon), lat, lon)
     ds = open_version(url, chosen_version, anon, "series").isel(lat=row, lon=column)
-    chosen = ds[["soil_moisture", "soil_moisture_std"]].sel(time=slice(start, end))
-    columns = {
-        f"{name}_{float(depth):g}m": chosen[name].sel(depth=depth).to_series()
-        for name in chosen.data_vars
-        for depth in chosen["depth"].values
-    }
-    table = pd.DataFrame(columns)
-    if table.empty:
+    chosen = ds.sel(time=slice(start, end))
+    if not chosen.sizes["time"]:
         first, last = (f"{day:%Y-%m-%d}" for day in pd.DatetimeIndex(ds["time"].values[[0, -1]]))
         raise StorageError(f"{url}: no day between --start and --end; version {chosen_version} has {first} to {last}")
-    text = table.to_csv(float_format="%.4f")
+    text = series_csv(chosen, url, (lat, lon))
     if output is None:
         typer.echo(text, nl=False)
     else:

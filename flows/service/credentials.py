@@ -3,7 +3,7 @@
 import secrets
 from pathlib import Path
 
-from flows.service.certificates import write_certificates
+from flows.cluster.certificates import write_certificates
 from flows.service.s3server import S3Server
 from flows.service.services import Place, prometheus_settings
 

@@ -12,6 +12,7 @@ from somo.forcing.by_tile.cube import write_cube
 from somo.forcing.by_tile.tiling import make_slab, plan_slabs, read_cost
 from somo.forcing.daily import DailyArray
 from somo.forcing.dataset import Inputs, daily_arrays, open_grid
+from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import (
     is_complete,
     read_scan,
@@ -20,7 +21,7 @@ from somo.forcing.references.reference_set import (
     write_references,
     write_scan,
 )
-from somo.forcing.references.scanning import combine, scan_file
+from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import SourceFile, find_files, needed_days
 from somo.forcing.statics.static_file import (
     Moments,
@@ -67,8 +68,8 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
     scans = _scan_new(product, root, missing, client)
     for (domain, name), listed in missing.items():
         source = product.sources[name]
-        groups = combine([read_scan(scans[name, file]) for file in listed], source)
-        write_references(urls[domain, name], groups, source)
+        combined = combine([read_scan(scans[name, file]) for file in listed], source)
+        write_references(urls[domain, name], combined)
     return {domain: {name: urls[domain, name] for name in product.sources} for domain in product.grids()}
 
 

@@ -13,12 +13,12 @@ from somo.product.inputs import ForcingGrid, RegularGrid
 GRID_TOLERANCE_DEG = 1e-4
 
 
-def domain_grid(product: Product, domain: str, index: dict[str, Any]) -> Grid:
-    """The cells of a domain, as declared or from the coordinates in the index of a reference set."""
+def domain_grid(product: Product, domain: str, coordinates: dict[str, Any]) -> Grid:
+    """The cells of a domain, as declared or from the coordinates of a reference set."""
     declared = product.grids()[domain]
     if isinstance(declared, RegularGrid):
         return Grid.regular(declared.west, declared.east, declared.south, declared.north, declared.step_deg)
-    return forcing_grid(declared, np.array(index["lat"], "float64"), np.array(index["lon"], "float64"))
+    return forcing_grid(declared, np.array(coordinates["lat"], "float64"), np.array(coordinates["lon"], "float64"))
 
 
 def forcing_grid(declared: ForcingGrid, lat: NDArray[np.float64], lon: NDArray[np.float64]) -> Grid:
@@ -29,10 +29,10 @@ def forcing_grid(declared: ForcingGrid, lat: NDArray[np.float64], lon: NDArray[n
     return Grid(np.round(lat, 6), west_east, declared.step_deg)
 
 
-def match_grid(where: str, grid: Grid, index: dict[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def match_grid(where: str, grid: Grid, coordinates: dict[str, Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Row and column in the files of each row and column of a grid."""
-    rows = match_axis(where, "lat", grid.lat, np.array(index["lat"]))
-    return rows, match_axis(where, "lon", grid.lon, np.array(index["lon"]))
+    rows = match_axis(where, "lat", grid.lat, np.array(coordinates["lat"]))
+    return rows, match_axis(where, "lon", grid.lon, np.array(coordinates["lon"]))
 
 
 def match_axis(where: str, axis: str, wanted: NDArray[np.floating], stored: NDArray[np.floating]) -> NDArray[np.int64]:

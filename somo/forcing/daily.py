@@ -1,5 +1,6 @@
 """Daily values of one variable, read from the reference set or the cube when sliced."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from somo.core.variables import FORCING
 from somo.forcing.by_tile.cube import Cube, cube_url, open_cube
 from somo.forcing.features import DAY_SECONDS, DailySteps, daily_steps, to_daily
-from somo.forcing.references.chunks import ReferenceSet, open_references
+from somo.forcing.references.chunks import ReferenceSet, open_references, steady
+from somo.forcing.references.combining import even_step
 from somo.forcing.sources import ForcingError
 from somo.forcing.units import suggest_units, to_canonical
 from somo.product.declaration import content_hash
@@ -89,7 +91,7 @@ class DailyArray:
     def unconverted(self, start: int, stop: int, window: Window) -> NDArray[np.float32]:
         """Decoded daily values in the source's units, in the files' rows and columns; memory stays bounded."""
         store = open_references(self.url)
-        steps = daily_steps(self.source, store.index["step"])
+        steps = daily_steps(self.source, even_step(store.times))
         cells = (window[0].stop - window[0].start) * (window[1].stop - window[1].start)
         days = max(1, READ_BYTES // (4 * cells * steps.count))
         parts = [
@@ -100,8 +102,8 @@ class DailyArray:
 
     def steps(self, store: ReferenceSet, steps: DailySteps, start: int, stop: int) -> slice:
         """Numbers of the steps that make days `start`..`stop` of this array."""
-        origin = step_of(store.index, self.first_day * DAY_SECONDS)
-        per_day = DAY_SECONDS // store.index["step"]
+        origin = step_of(store, self.first_day * DAY_SECONDS)
+        per_day = DAY_SECONDS // even_step(store.times)
         first = origin + start * per_day + steps.first
         last = origin + (stop - 1) * per_day + steps.first + (steps.count - 1) * steps.stride
         return slice(first, last + 1, steps.stride)
@@ -121,11 +123,11 @@ class DailyArray:
         bad = np.argwhere((values < quantity.valid_min) | (values > quantity.valid_max))[0]
         better = suggest_units(self.name, self.source, low, high)
         remedy = f"are the file's units {better!r}?" if better else "correct the units or replace the file"
-        index = open_references(self.url).index
-        lat, lon = index["lat"][self.rows[row + bad[1]]], index["lon"][self.columns[column + bad[2]]]
+        store = open_references(self.url)
+        lat, lon = store.grid["lat"][self.rows[row + bad[1]]], store.grid["lon"][self.columns[column + bad[2]]]
         day = np.datetime64(int(self.first_day + start + bad[0]), "D")
         raise ForcingError(
-            f"{file_of(index, int(day.astype(int)))}: {self.name} is {values[tuple(bad)]:g} {quantity.units} on {day} "
+            f"{file_of(store, int(day.astype(int)))}: {self.name} is {values[tuple(bad)]:g} {quantity.units} on {day} "
             f"at {lat:g} N, {lon:g} E, outside {quantity.valid_min:g}..{quantity.valid_max:g}; forcing.{self.name} "
             f"declares {self.source.units!r}: {remedy}"
         )
@@ -144,39 +146,42 @@ def _bounds(key: slice, n: int) -> tuple[int, int]:
     return start, stop
 
 
-def step_of(index: Mapping[str, Any], seconds: int) -> int:
+def step_of(store: ReferenceSet, seconds: int) -> int:
     """Number of the step at a time; daily sources may be stamped at any hour of their day."""
-    start, step = index["files"][0][3], index["step"]
+    start, step = int(store.times[0]), even_step(store.times)
     if step == DAY_SECONDS:
         start = start // DAY_SECONDS * DAY_SECONDS
     return int((seconds - start) // step)
 
 
-def file_of(index: Mapping[str, Any], day: int) -> str:
+def file_of(store: ReferenceSet, day: int) -> str:
     """URL of the file that holds a day (since 1970-01-01)."""
-    return str([f[0] for f in index["files"] if f[3] // DAY_SECONDS <= day][-1])
+    step = np.searchsorted(store.times // DAY_SECONDS, day, side="right") - 1
+    return str(store.index["files"][store.file_of_step[step]][0])
 
 
-def read_steps(store: ReferenceSet, steps: slice, window: Window) -> NDArray[np.float32]:
-    """Decoded steps [step, row, column] of a reference set, joined over its groups."""
+def read_steps(store: ReferenceSet, steps: slice | NDArray[np.int64], window: Window) -> NDArray[np.float32]:
+    """Decoded steps [step, row, column] of a reference set by their numbers, in the files' own units."""
     parts = [decode(raw, attrs) for raw, attrs in read_raw(store, steps, window)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def read_raw(store: ReferenceSet, steps: slice, window: Window) -> list[tuple[NDArray[Any], dict[str, Any]]]:
-    """Stored numbers and decoding attributes of steps, one part a group of files."""
-    parts = []
-    for group, (before, after) in enumerate(store.spans):
-        first = steps.start + max(0, -(-(before - steps.start) // steps.step)) * steps.step
-        stop = min(steps.stop, after)
-        if first < stop:
-            local = slice(first - before, stop - before, steps.step)
-            parts.append((store.read(group, (local, *window)), store.index["decoding"][group]))
-    return parts
+def read_raw(
+    store: ReferenceSet, steps: slice | NDArray[np.int64], window: Window
+) -> list[tuple[NDArray[Any], dict[str, Any]]]:
+    """Stored numbers and decoding attributes of steps, one part for every run of steps in one group of files."""
+    numbers = np.arange(*steps.indices(len(store.times))) if isinstance(steps, slice) else steps
+    groups, places = store.group_of_step[numbers], store.place_of_step[numbers]
+    edges = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(numbers)]
+    return [
+        (store.read(group, (steady(places[first:stop]), *window)), store.index["decoding"][group])
+        for first, stop in itertools.pairwise(edges)
+        for group in [int(groups[first])]
+    ]
 
 
 def decode(raw: NDArray[Any], attrs: Mapping[str, Sequence[Any]]) -> NDArray[np.float32]:
     """Stored numbers -> float32 with NaN, by the CF attributes of the file."""
-    typed = {k: v if kind == "str" else np.dtype(kind).type(v) for k, (v, kind) in attrs.items() if k != "units"}
+    typed = {k: v if kind == "str" else np.dtype(kind).type(v) for k, (v, kind) in attrs.items()}
     variable = xr.conventions.decode_cf_variable("x", xr.Variable(("t", "y", "x"), raw, typed), decode_times=False)
     return np.asarray(variable.values, "float32")

@@ -17,6 +17,7 @@ from somo.forcing.cells import domain_grid, match_grid
 from somo.forcing.daily import DailyArray
 from somo.forcing.features import DAY_SECONDS, daily_steps
 from somo.forcing.references.chunks import ReferenceSet, open_references
+from somo.forcing.references.combining import even_step
 from somo.forcing.sources import ForcingError, declares, needed_days
 from somo.product.declaration import Product
 from somo.product.inputs import Source
@@ -34,43 +35,55 @@ class Inputs:
     static: str
 
 
-def open_forcing(product: Product, domain: str, references: Mapping[str, str], by_tile: bool = False) -> xr.Dataset:
+def open_forcing(
+    product: Product,
+    domain: str,
+    references: Mapping[str, str],
+    by_tile: bool = False,
+    days: tuple[dt.date, dt.date | None] | None = None,
+) -> xr.Dataset:
     """One lazy Dataset of all declared forcing over the days that the product needs and every variable covers.
 
     Parameters
     ----------
     references : variable read from files -> URL of its reference set
     by_tile : for who takes many days of few cells: all days are one block, so that no stored chunk is read twice
+    days : first and last day instead of those that the product needs; without a last day as far as the files reach
 
     Returns
     -------
     Dataset (time, lat, lon), float32, variables named as declared, units of `somo.core.variables`, `time` at 00:00 of
     each UTC day, chunked in blocks of days; NaN where a source has no value. Precipitation is in mm d-1.
     """
-    arrays = daily_arrays(product, domain, references)
+    arrays = daily_arrays(product, domain, references, days)
     grid = open_grid(product, domain, references)
     lazy = {name: _lazy(array, by_tile) for name, array in arrays.items()}
     for name, forcing in product.forcing.items():
         if forcing.sum_of:
             lazy[name] = sum((lazy[part] for part in forcing.sum_of[1:]), start=lazy[forcing.sum_of[0]])
     first = next(iter(arrays.values()))
-    days = np.arange(first.first_day, first.first_day + first.n_days).astype("datetime64[D]")
+    time = np.arange(first.first_day, first.first_day + first.n_days).astype("datetime64[D]")
     return xr.Dataset(
         {name: (("time", "lat", "lon"), lazy[name], FORCING[name].attrs()) for name in product.forcing},
-        {"time": days.astype("datetime64[ns]"), "lat": grid.lat, "lon": grid.lon},
+        {"time": time.astype("datetime64[ns]"), "lat": grid.lat, "lon": grid.lon},
     )
 
 
-def daily_arrays(product: Product, domain: str, references: Mapping[str, str]) -> dict[str, DailyArray]:
+def daily_arrays(
+    product: Product,
+    domain: str,
+    references: Mapping[str, str],
+    days: tuple[dt.date, dt.date | None] | None = None,
+) -> dict[str, DailyArray]:
     """The variables read from files, on the cells of a domain and the days they all cover."""
     stores = {name: open_references(references[name]) for name in product.sources}
     for name, store in stores.items():
         _require_declared(name, product.sources[name], domain, store)
-    first, last = covered_days(product, stores)
+    first, last = covered_days(product, stores, days)
     grid = open_grid(product, domain, references)
     arrays = {}
     for name, store in stores.items():
-        rows, columns = match_grid(f"forcing.{name} ({store.index['files'][0][0]})", grid, store.index)
+        rows, columns = match_grid(f"forcing.{name} ({store.index['files'][0][0]})", grid, store.grid)
         source = product.sources[name]
         arrays[name] = DailyArray(
             name, source, store.url, first, last - first + 1, tuple(rows.tolist()), tuple(columns.tolist())
@@ -80,7 +93,7 @@ def daily_arrays(product: Product, domain: str, references: Mapping[str, str]) -
 
 def open_grid(product: Product, domain: str, references: Mapping[str, str]) -> Grid:
     """The cells of a domain, as declared or from the coordinates of its first forcing variable."""
-    return domain_grid(product, domain, open_references(references[next(iter(product.sources))]).index)
+    return domain_grid(product, domain, open_references(references[next(iter(product.sources))]).grid)
 
 
 def block_days(cells: int) -> int:
@@ -106,15 +119,17 @@ def _require_declared(name: str, source: Source, domain: str, store: ReferenceSe
             )
 
 
-def covered_days(product: Product, stores: Mapping[str, ReferenceSet]) -> tuple[int, int]:
-    """First and last day, counted from 1970-01-01, that a product needs and every variable has.
+def covered_days(
+    product: Product, stores: Mapping[str, ReferenceSet], days: tuple[dt.date, dt.date | None] | None = None
+) -> tuple[int, int]:
+    """First and last day, counted from 1970-01-01, that a product needs (or `days` asks) and every variable has.
 
     Raises
     ------
     ForcingError
         naming the variable that begins too late or ends too early
     """
-    first_date, last_date = needed_days(product)
+    first_date, last_date = days or needed_days(product)
     first, last = (first_date - EPOCH).days, None if last_date is None else (last_date - EPOCH).days
     ends = []
     for name, store in stores.items():
@@ -150,8 +165,8 @@ def _day(number: int) -> np.datetime64:
 
 def whole_days(source: Source, store: ReferenceSet) -> tuple[int, int]:
     """First and last day, counted from 1970-01-01, whose steps are all there."""
-    step, files = store.index["step"], store.index["files"]
-    start, end = files[0][3], files[-1][3] + (files[-1][4] - 1) * step
+    step = even_step(store.times)
+    start, end = int(store.times[0]), int(store.times[-1])
     if source.frequency == "daily":
         return start // DAY_SECONDS, end // DAY_SECONDS
     steps = daily_steps(source, step)
@@ -181,18 +196,18 @@ def provisional_days(product: Product, references: Mapping[str, str]) -> NDArray
     """
     found: set[int] = set()
     for name, source in product.sources.items():
-        index = open_references(references[name]).index
-        first, last = whole_days(source, open_references(references[name]))
+        store = open_references(references[name])
+        first, last = whole_days(source, store)
         recent = range(last + 1 - (source.provisional_days or 0), last + 1)
-        marked = (_days_of(source, index["step"], start, count) for start, count in index["provisional"])
+        marked = (_days_of(source, store.times[step : step + n]) for step, n in store.index["provisional"])
         found |= {day for days in (recent, *marked) for day in days if first <= day <= last}
     return np.array(sorted(found), "int64").astype("datetime64[D]")
 
 
-def _days_of(source: Source, step: int, start: int, count: int) -> range:
-    """Days that `count` steps from `start` seconds belong to; an accumulation's 00 UTC belongs to the day before."""
-    shift = 1 if daily_steps(source, step).first else 0
-    first, last = ((seconds - shift) // DAY_SECONDS for seconds in (start, start + (count - 1) * step))
+def _days_of(source: Source, times: NDArray[np.int64]) -> range:
+    """Days that consecutive steps belong to; an accumulation's 00 UTC belongs to the day before."""
+    shift = 1 if daily_steps(source, DAY_SECONDS // 2).first else 0
+    first, last = (int(seconds - shift) // DAY_SECONDS for seconds in times[[0, -1]])
     return range(first, last + 1)
 
 

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from somo.product.layout import SEPARATORS
-from somo.publish.reader import READ_ERRORS, Bucket, bucket, told
+from somo.publish.complete import first_line
+from somo.publish.reader import READ_ERRORS, Bucket, bucket
 from somo.storage.objects import checksum, exists, filesystem, join, put, read_bytes
 
 NAME = "manifest.json"
@@ -247,7 +248,7 @@ def _compare(store: Bucket, key: str, entry: Entry) -> Damage | None:
     except FileNotFoundError:
         return Damage(key, "missing")
     except READ_ERRORS as error:
-        return Damage(key, f"cannot be read ({told(error)})")
+        return Damage(key, f"cannot be read ({first_line(error)})")
     if digest.hexdigest() == entry.sha256:
         return None
     return Damage(key, f"{size} bytes, not those that were published")

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import reference_url, write_references
-from somo.forcing.references.scanning import combine, scan_file
+from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import find_files, needed_days
 from somo.product.declaration import Product
 
@@ -83,7 +84,7 @@ def build_references(product: Product, root: str, today: dt.date = dt.date(2030,
     for name, source in product.sources.items():
         files = find_files(name, source, "home", *needed_days(product), today)
         urls[name] = reference_url(root, name, "home", source, files)
-        write_references(urls[name], combine([scan_file(f, name, source) for f in files], source), source)
+        write_references(urls[name], combine([scan_file(f, name, source) for f in files], source))
     return urls
 
 

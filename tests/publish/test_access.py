@@ -15,8 +15,8 @@ from botocore.exceptions import ClientError
 from botocore.session import get_session
 
 import somo
+from flows.cluster.certificates import write_certificates
 from flows.service.access import open_bucket, policy, split
-from flows.service.certificates import write_certificates
 from flows.service.s3server import S3Server
 from somo.publish.catalog import catalog_document
 from somo.publish.manifest import describe, encode, list_objects, pointer, verify, write_manifest

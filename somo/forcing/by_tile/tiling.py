@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from somo.forcing.by_tile.cube import Cube, Slab, open_cube, slab_edges, slab_ex
 from somo.forcing.daily import DailyArray, Window, read_raw
 from somo.forcing.features import DAY_SECONDS, daily_steps
 from somo.forcing.references.chunks import ReferenceSet, open_references
+from somo.forcing.references.combining import even_step
 from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 from somo.product.layout import Layout
@@ -59,7 +61,7 @@ def read_cost(array: DailyArray, layout: Layout) -> ReadCost:
     """Cost of reading a variable tile by tile through its references."""
     store = open_references(array.url)
     tiles = [layout.cells(tile) for tile in layout.tiles()]
-    steps = daily_steps(array.source, store.index["step"])
+    steps = daily_steps(array.source, even_step(store.times))
     own = math.prod(array.shape) * store.array(0).dtype.itemsize * steps.count
     return ReadCost(own, touched_in_references(array, slice(0, array.n_days), tiles))
 
@@ -81,7 +83,7 @@ def _touched_in_cube(array: DailyArray, cube: Cube, first: int, stop: int, windo
     cells = sum(math.prod(part.stop - part.start for part in window) for window in windows)
     slabs = [slab for slab in cube.slabs if slab.first_day < stop and slab.first_day + slab.n_days > first]
     store = open_references(array.url)
-    as_stored = daily_steps(array.source, store.index["step"]).count == 1
+    as_stored = daily_steps(array.source, even_step(store.times)).count == 1
     size = sum(slab.n_days for slab in slabs) * (store.array(0).dtype.itemsize if as_stored else 4)
     return Touched(len(slabs) * len(windows), size * cells)
 
@@ -89,14 +91,13 @@ def _touched_in_cube(array: DailyArray, cube: Cube, first: int, stop: int, windo
 def touched_in_references(array: DailyArray, days: slice, windows: Sequence[Window]) -> Touched:
     """What reading some days of some tiles from the source files touches."""
     store = open_references(array.url)
-    wanted = array.steps(store, daily_steps(array.source, store.index["step"]), days.start, days.stop)
+    wanted = array.steps(store, daily_steps(array.source, even_step(store.times)), days.start, days.stop)
     numbers = np.arange(wanted.start, wanted.stop, wanted.step)
     total = NOTHING
-    for group, (before, after) in enumerate(store.spans):
-        inside = numbers[slice(*np.searchsorted(numbers, (before, after)))] - before
-        if not len(inside):
-            continue
-        stored = store.array(group)
+    groups, places = store.group_of_step[numbers], store.place_of_step[numbers]
+    for group in np.unique(groups):
+        inside = places[groups == group]
+        stored = store.array(int(group))
         across = sum(
             math.prod(
                 _chunks_across(indices[part], chunk)
@@ -117,7 +118,7 @@ def plan_slabs(array: DailyArray) -> tuple[Slab, ...]:
     """The slabs of a variable's cube, whether they exist or not."""
     store = open_references(array.url)
     stored = store.array(0)
-    steps = daily_steps(array.source, store.index["step"])
+    steps = daily_steps(array.source, even_step(store.times))
     packed = steps.count == 1
     spans = _spans_of_days(array, store) if packed else [(array.first_day, array.first_day + array.n_days)]
     cells = len(array.rows) * len(array.columns)
@@ -136,19 +137,16 @@ def plan_slabs(array: DailyArray) -> tuple[Slab, ...]:
 
 def _spans_of_days(array: DailyArray, store: ReferenceSet) -> list[tuple[int, int]]:
     """Days since 1970-01-01 of this array whose step lies in each group."""
-    wanted = array.steps(store, daily_steps(array.source, store.index["step"]), 0, array.n_days)
-    spans = []
-    for before, after in store.spans:
-        first, stop = (min(max(-(-(edge - wanted.start) // wanted.step), 0), array.n_days) for edge in (before, after))
-        if first < stop:
-            spans.append((array.first_day + first, array.first_day + stop))
-    return spans
+    wanted = array.steps(store, daily_steps(array.source, even_step(store.times)), 0, array.n_days)
+    groups = store.group_of_step[wanted]
+    edges = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(groups)]
+    return [(array.first_day + int(a), array.first_day + int(b)) for a, b in pairwise(edges)]
 
 
 def _group_of(array: DailyArray, store: ReferenceSet, day: int) -> int:
     local = day - array.first_day
-    step = array.steps(store, daily_steps(array.source, store.index["step"]), local, local + 1).start
-    return next(group for group, (before, after) in enumerate(store.spans) if before <= step < after)
+    step = array.steps(store, daily_steps(array.source, even_step(store.times)), local, local + 1).start
+    return int(store.group_of_step[step])
 
 
 def files_of(source: Source, store: ReferenceSet, first_day: int, stop_day: int) -> list[tuple[str, str]]:
@@ -156,13 +154,9 @@ def files_of(source: Source, store: ReferenceSet, first_day: int, stop_day: int)
 
     Where a source accumulates, the 00 UTC that follows the last day counts too, as it completes that day.
     """
-    step = store.index["step"]
-    end = stop_day * DAY_SECONDS + (1 if daily_steps(source, step).first else 0)
-    return [
-        (url, mark)
-        for url, mark, _, first, count in store.index["files"]
-        if first < end and first + count * step > first_day * DAY_SECONDS
-    ]
+    end = stop_day * DAY_SECONDS + (1 if daily_steps(source, even_step(store.times)).first else 0)
+    steps = slice(*np.searchsorted(store.times, (first_day * DAY_SECONDS, end)))
+    return [tuple(store.index["files"][number]) for number in dict.fromkeys(store.file_of_step[steps].tolist())]
 
 
 def make_slab(array: DailyArray, slab: Slab, tile: tuple[int, int]) -> None:
@@ -173,8 +167,8 @@ def make_slab(array: DailyArray, slab: Slab, tile: tuple[int, int]) -> None:
     rows, columns = np.array(array.rows), np.array(array.columns)
     window = slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1)
     start = slab.first_day - array.first_day
-    if slab.attrs or daily_steps(array.source, store.index["step"]).count == 1:
-        steps = array.steps(store, daily_steps(array.source, store.index["step"]), start, start + slab.n_days)
+    if slab.attrs or daily_steps(array.source, even_step(store.times)).count == 1:
+        steps = array.steps(store, daily_steps(array.source, even_step(store.times)), start, start + slab.n_days)
         ((values, _),) = read_raw(store, steps, window)
     else:
         values = array.unconverted(start, start + slab.n_days, window)

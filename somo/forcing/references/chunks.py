@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import islice, product
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.forcing.references.reference_set import read_table
+from somo.forcing.references.scan import bounds_of, expand
 from somo.forcing.references.source_ranges import read_range
 from somo.forcing.sources import ForcingError
 from somo.storage.objects import join, read_bytes
@@ -23,7 +24,8 @@ GAP_BYTES, REQUEST_BYTES = 2**15, 2**21
 """Chunks of a file no further apart are read by one request, up to this size."""
 REQUESTS_AT_ONCE = 8
 
-Parts = tuple[slice, ...]
+Places = slice | NDArray[np.int64]
+Parts = tuple[Places, ...]
 
 
 @dataclass(frozen=True)
@@ -68,18 +70,27 @@ class StoredArray:
             yield numbers, inside, target
 
 
-def _cut(part: slice, length: int, chunk: int) -> list[tuple[int, slice, slice]]:
-    """Number, wanted values and target of every chunk along one axis."""
-    wanted = np.arange(*part.indices(length))
+def _cut(part: Places, length: int, chunk: int) -> list[tuple[int, Places, slice]]:
+    """Number, wanted values and target of every run of places in one chunk along one axis."""
+    wanted = np.arange(*part.indices(length)) if isinstance(part, slice) else part
     if not len(wanted):
         return []
-    numbers, firsts = np.unique(wanted // chunk, return_index=True)
+    numbers = wanted // chunk
+    firsts = np.append(0, np.flatnonzero(np.diff(numbers)) + 1)
     stops = np.append(firsts[1:], len(wanted))
-    cuts = []
-    for number, first, stop in zip(numbers.tolist(), firsts.tolist(), stops.tolist(), strict=True):
-        start, last = (int(wanted[i]) - number * chunk for i in (first, stop - 1))
-        cuts.append((number, slice(start, last + 1, part.step), slice(first, stop)))
-    return cuts
+    return [
+        (int(numbers[first]), steady(wanted[first:stop] - numbers[first] * chunk), slice(int(first), int(stop)))
+        for first, stop in zip(firsts, stops, strict=True)
+    ]
+
+
+def steady(places: NDArray[np.int64]) -> Places:
+    """Places as a slice, which copies nothing, where they are evenly spaced and ascend."""
+    steps = np.unique(np.diff(places))
+    if len(steps) > 1 or (len(steps) and steps[0] < 1):
+        return places
+    step = int(steps[0]) if len(steps) else 1
+    return slice(int(places[0]), int(places[-1]) + 1, step)
 
 
 @dataclass
@@ -116,12 +127,40 @@ class ReferenceSet:
         self.records: int = content["record_size"]
         self.index: dict[str, Any] = self.metadata[".zattrs"]["somo"]
         self.fingerprints: dict[str, str] = {file[0]: file[1] for file in self.index["files"]}
-        self.spans = _spans(self.index)
+        self.grid: dict[str, Any] = self.index["grid"]
+        self.calendar: str = self.index["calendar"]
+        self.cell_methods: str | None = self.index["cell_methods"]
+        self.units: list[str | None] = self.index["units"]
         self._arrays: dict[int, StoredArray] = {}
         self._tables: dict[tuple[int, int], dict[str, np.ndarray]] = {}
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
         return open_references, (self.url,)
+
+    @cached_property
+    def times(self) -> NDArray[np.int64]:
+        """[step] time stamps of all files in seconds since 1970-01-01, ascending, at any distance."""
+        return expand(self.index["stamps"])
+
+    @cached_property
+    def time_bounds(self) -> NDArray[np.int64] | None:
+        """[step, 2] start and end of each step's interval in seconds; None unless every file has bounds."""
+        return None if self.index["bounds"] is None else bounds_of(self.times, self.index["bounds"])
+
+    @cached_property
+    def file_of_step(self) -> NDArray[np.int64]:
+        """[step] number of the file, in `index["files"]`, that holds it."""
+        return np.repeat(*np.array([[run[0], run[4]] for run in self.index["runs"]]).T)
+
+    @cached_property
+    def group_of_step(self) -> NDArray[np.int64]:
+        """[step] number of the group that holds it."""
+        return np.repeat(*np.array([[run[1], run[4]] for run in self.index["runs"]]).T)
+
+    @cached_property
+    def place_of_step(self) -> NDArray[np.int64]:
+        """[step] place along its group's time axis."""
+        return expand(run[2:] for run in self.index["runs"])
 
     def array(self, group: int) -> StoredArray:
         """How one group is stored."""
@@ -129,8 +168,12 @@ class ReferenceSet:
             self._arrays[group] = StoredArray.of(self.metadata[f"{self._field(group)}/.zarray"])
         return self._arrays[group]
 
-    def read(self, group: int, selection: tuple[slice, slice, slice]) -> NDArray[Any]:
+    def read(self, group: int, selection: tuple[Places, slice, slice]) -> NDArray[Any]:
         """Values of a group as they are stored, not decoded by CF.
+
+        Parameters
+        ----------
+        selection : places along the group's time axis, in any order, and a window of rows and columns
 
         Raises
         ------
@@ -138,7 +181,10 @@ class ReferenceSet:
             naming the file that was replaced, cannot be read, or holds a chunk that cannot be decoded
         """
         stored = self.array(group)
-        shape = [len(range(*part.indices(n))) for part, n in zip(selection, stored.shape, strict=True)]
+        shape = [
+            len(range(*part.indices(n))) if isinstance(part, slice) else len(part)
+            for part, n in zip(selection, stored.shape, strict=True)
+        ]
         values, requests = np.empty(shape, stored.dtype), []
         for place, inside, target in self._places(group, selection):
             path, offset, size, inline = place
@@ -220,16 +266,6 @@ def _decoded(stored: StoredArray, data: Any, variable: str, url: str, offset: in
             f"{url}: the chunk of {variable} at byte {offset} cannot be decoded ({error}); replace the file and run "
             "ingest again"
         ) from error
-
-
-def _spans(index: dict[str, Any]) -> list[tuple[int, int]]:
-    """First step and end of every group, counted over the whole set."""
-    spans, before = [], 0
-    for group in range(len(index["decoding"])):
-        after = before + sum(file[4] for file in index["files"] if file[2] == str(group))
-        spans.append((before, after))
-        before = after
-    return spans
 
 
 @lru_cache(maxsize=64)

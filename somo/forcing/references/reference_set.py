@@ -9,7 +9,7 @@ import io
 import json
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,13 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from somo.forcing.references.scanning import Scan, common_step
+from somo.forcing.references.combining import Combined
+from somo.forcing.references.scan import Scan, compact, compact_bounds, expand, flag_runs
 from somo.forcing.sources import SourceFile
 from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 from somo.storage.objects import exists, join, put, read_bytes
 
-FORMAT = 2
+FORMAT = 3
 RECORDS = 50_000
 TABLE = pa.schema(
     [
@@ -62,39 +63,61 @@ def is_complete(url: str) -> bool:
     return exists(join(url, ".zmetadata"))
 
 
-def write_references(url: str, groups: Sequence[Sequence[Scan]], source: Source) -> None:
+def write_references(url: str, combined: Combined) -> None:
     """Write one reference set; readers see it when its metadata, written last, is there."""
-    scans = [scan for group in groups for scan in group]
-    step = common_step(scans, source)
     metadata: dict[str, Any] = {".zgroup": {"zarr_format": 2}}
-    for number, group in enumerate(groups):
-        metadata |= _write_group(url, str(number), group, step)
-    metadata[".zattrs"] = {"somo": _index(groups, step)}
+    for number, group in enumerate(combined.groups):
+        metadata |= _write_group(url, str(number), group)
+    metadata[".zattrs"] = {"somo": _index(combined)}
     put(join(url, ".zmetadata"), json.dumps({"metadata": metadata, "record_size": RECORDS}).encode())
 
 
-def _index(groups: Sequence[Sequence[Scan]], step: int) -> dict[str, Any]:
-    first = groups[0][0]
-    numbered = [(str(number), scan) for number, group in enumerate(groups) for scan in group]
+def _index(combined: Combined) -> dict[str, Any]:
+    """What opening a set needs to know of it.
+
+    `files` holds URL and fingerprint; `runs` says of the steps, in order of time, [file, group, first place along the
+    group's time axis, distance to the next, count]; `stamps`, `bounds`, `calendar`, `cell_methods` and `grid` are as
+    in `Scan`; `decoding` and `units` have one entry a group; `provisional` holds runs [first step, count].
+    """
+    scans, first = combined.scans, combined.scans[0]
+    order = np.argsort(np.concatenate([scan.times for scan in scans]), kind="stable")
+    flags = np.concatenate([_flags(scan) for scan in scans])[order]
+    times = combined.times
+    bounds = None
+    if all(scan.time_bounds is not None for scan in scans):
+        bounds = compact_bounds(times, np.concatenate([scan.time_bounds for scan in scans])[order])
     return {
         "format": FORMAT,
         "variable": first.variable,
-        "step": step,
-        "lat": first.lat,
-        "lon": first.lon,
-        "files": [[s.url, s.fingerprint, number, s.start, s.count] for number, s in numbered],
-        "decoding": [group[0].attrs for group in groups],
-        "provisional": [[s.start + step * run[0], run[1]] for _, s in numbered for run in s.provisional],
+        "grid": first.grid,
+        "stamps": compact(times),
+        "bounds": bounds,
+        "calendar": first.calendar,
+        "cell_methods": first.cell_methods,
+        "files": [[scan.url, scan.fingerprint] for scan in scans],
+        "runs": combined.runs,
+        "decoding": [group[0].attrs for group in combined.groups],
+        "units": [group[0].units for group in combined.groups],
+        "provisional": flag_runs(flags),
     }
 
 
-def _write_group(url: str, path: str, group: Sequence[Scan], step: int) -> dict[str, Any]:
+def _flags(scan: Scan) -> NDArray[np.bool_]:
+    """[step] whether the file marks a step as provisional."""
+    flags = np.zeros(len(scan.times), bool)
+    for start, count in scan.provisional:
+        flags[start : start + count] = True
+    return flags
+
+
+def _write_group(url: str, path: str, group: Sequence[Scan]) -> dict[str, Any]:
     """Chunk tables of one group; returns its Zarr metadata."""
-    first, count = group[0], sum(scan.count for scan in group)
+    first, count = group[0], sum(scan.array["shape"][0] for scan in group)
     array = {**first.array, "shape": [count, *first.array["shape"][1:]]}
     shape = [math.ceil(s / c) for s, c in zip(array["shape"], array["chunks"], strict=True)]
     _write_table(join(url, path, first.variable), math.prod(shape), _rows(group, shape))
     plain = {key: value for key, (value, _) in first.attrs.items() if key != "_FillValue"}
+    plain |= {"units": first.units} if first.units else {}
     if "_FillValue" in first.attrs:
         array["fill_value"] = _json_number(first.attrs["_FillValue"][0])
     field = f"{path}/{first.variable}"
@@ -104,11 +127,22 @@ def _write_group(url: str, path: str, group: Sequence[Scan], step: int) -> dict[
         f"{field}/.zarray": array,
         f"{field}/.zattrs": {**plain, "_ARRAY_DIMENSIONS": first.dims},
     }
-    times = np.concatenate([s.start + step * np.arange(s.count) for s in group])
-    units = ("seconds since 1970-01-01", "degrees_north", "degrees_east")
-    for name, values, unit in zip(first.dims, (times, first.lat, first.lon), units, strict=True):
-        metadata |= _write_coordinate(url, f"{path}/{name}", np.asarray(values), {"units": unit})
-    return metadata
+    axes = {"y": ("lat", "degrees_north"), "x": ("lon", "degrees_east")}
+    for name, axis in zip(first.dims[1:], axes, strict=True):
+        key, unit = axes[axis] if first.grid["kind"] == "regular" else (axis, "m")
+        metadata |= _write_coordinate(url, f"{path}/{name}", np.asarray(first.grid[key]), {"units": unit})
+    stamps = np.zeros(count, "int64")
+    stamps[np.concatenate(list(_places(group)))] = np.concatenate([scan.times for scan in group])
+    attrs = {"units": "seconds since 1970-01-01"}
+    return metadata | _write_coordinate(url, f"{path}/{first.dims[0]}", stamps, attrs)
+
+
+def _places(group: Sequence[Scan]) -> Iterator[NDArray[np.int64]]:
+    """Places of every scan's steps along the group's time axis."""
+    length = 0
+    for scan in group:
+        yield expand(scan.positions) + length
+        length += scan.array["shape"][0]
 
 
 def _json_number(value: Any) -> Any:
@@ -126,7 +160,7 @@ def _rows(group: Sequence[Scan], shape: Sequence[int]) -> list[Row]:
             i, *rest = (int(v) for v in place.split("."))
             flat = int(np.ravel_multi_index((i + before, *rest), shape))
             rows.append((flat, scan.url, value[0], value[1], None))
-        before += math.ceil(scan.count / scan.array["chunks"][0])
+        before += math.ceil(scan.array["shape"][0] / scan.array["chunks"][0])
     return rows
 
 

@@ -1,9 +1,7 @@
-"""Source file -> positions of its chunks (kerchunk); many files -> groups of one array each, strictly checked."""
+"""Source file -> positions of its chunks (kerchunk)."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
 import h5py
@@ -12,46 +10,15 @@ import xarray as xr
 from kerchunk.hdf import SingleHdf5ToZarr
 from numpy.typing import NDArray
 
+from somo.forcing.references.scan import Runs, Scan, compact, compact_bounds, flag_runs
 from somo.forcing.sources import ForcingError, SourceFile
 from somo.forcing.units import require_declared_units
 from somo.product.inputs import Source
 from somo.storage.byte_ranges import open_blocks
 from somo.storage.objects import fingerprint
 
-DAY_SECONDS = 86_400
-COORDINATE_TOLERANCE_DEG = 1e-4
-DECODING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned", "units")
+DECODING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
 FINAL_EXPVER = 1
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What one source file holds of one variable; JSON-able.
-
-    Attributes
-    ----------
-    array : Zarr version 2 metadata of the variable
-    attrs : its CF decoding attributes as {name: [value, dtype]}
-    chunks : {"i.j.k": [offset, size]} in the file
-    start, step, count : times in seconds since 1970-01-01; `step` is 0 for a single time
-    lat, lon : coordinates as stored, degrees
-    dims : names of the variable's dimensions
-    provisional : runs [first, count] of times that the file itself marks as provisional
-    """
-
-    url: str
-    fingerprint: str
-    variable: str
-    array: dict[str, Any]
-    attrs: dict[str, list[Any]]
-    chunks: dict[str, list[int]]
-    start: int
-    step: int
-    count: int
-    lat: list[float]
-    lon: list[float]
-    dims: list[str]
-    provisional: list[list[int]]
 
 
 def scan_file(file: SourceFile, name: str, source: Source) -> Scan:
@@ -86,7 +53,7 @@ def _scan(handle: Any, file: SourceFile, name: str, source: Source) -> Scan:
                 f"{file.url}: the compression of {source.variable} cannot be read in place; rewrite it with deflate"
             )
         axes = _require_axes(file.url, source.variable, variable, h5)
-        start, step, count = _times(file.url, axes[0])
+        times = _times(file.url, axes[0])
         return Scan(
             url=file.url,
             fingerprint=file.fingerprint,
@@ -94,11 +61,16 @@ def _scan(handle: Any, file: SourceFile, name: str, source: Source) -> Scan:
             array=json.loads(found[f"{source.variable}/.zarray"]),
             attrs=_decoding(file.url, name, source, variable),
             chunks=_chunks(file, source.variable, found),
-            start=start,
-            step=step,
-            count=count,
-            lat=[float(v) for v in axes[1][:]],
-            lon=[float(v) for v in axes[2][:]],
+            units=_units(variable),
+            stamps=compact(times),
+            bounds=_bounds(axes[0], times, h5),
+            calendar=_text(axes[0], "calendar") or "standard",
+            cell_methods=_text(variable, "cell_methods") or None,
+            positions=compact(np.arange(len(times))),
+            grid={
+                "kind": "regular",
+                **{n: [float(v) for v in a[:]] for n, a in zip(("lat", "lon"), axes[1:], strict=True)},
+            },
             dims=[axis.name.lstrip("/") for axis in axes],
             provisional=_provisional(file.url, name, source, h5),
         )
@@ -160,8 +132,8 @@ def _text(h5: h5py.Dataset, key: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _times(url: str, axis: h5py.Dataset) -> tuple[int, int, int]:
-    """Start, step and count of a file's times, which must be evenly spaced."""
+def _times(url: str, axis: h5py.Dataset) -> NDArray[np.int64]:
+    """[step] seconds since 1970-01-01 of a file's times, which must ascend."""
     calendar = _text(axis, "calendar") or "standard"
     decoded = xr.coding.times.decode_cf_datetime(axis[:], _text(axis, "units"), calendar)
     if not np.issubdtype(decoded.dtype, np.datetime64):
@@ -170,14 +142,27 @@ def _times(url: str, axis: h5py.Dataset) -> tuple[int, int, int]:
     if len(times) == 0:
         raise ForcingError(f"{url}: holds no times; replace it")
     steps = np.diff(times)
-    if len(steps) and (steps.min() <= 0 or steps.min() != steps.max()):
-        usual = int(np.median(steps))
-        at = int(np.argmax(steps != usual))
+    if len(steps) and steps.min() <= 0:
+        at = int(np.argmax(steps <= 0))
         raise ForcingError(
-            f"{url}: times {decoded[at]} and {decoded[at + 1]} are not {usual} s apart as the others are; "
-            "provide a file without gap or repetition"
+            f"{url}: the times {decoded[at]} and {decoded[at + 1]} follow each other and do not ascend; "
+            "provide a file without repetition, in order of time"
         )
-    return int(times[0]), int(steps[0]) if len(steps) else 0, len(times)
+    return times
+
+
+def _bounds(axis: h5py.Dataset, times: NDArray[np.int64], h5: h5py.File) -> Runs | None:
+    """The intervals that the file gives for its times."""
+    name = _text(axis, "bounds") or _text(axis, "climatology")
+    if not name or name not in h5:
+        return None
+    units = _text(h5[name], "units") or _text(axis, "units")
+    decoded = xr.coding.times.decode_cf_datetime(h5[name][:], units, _text(axis, "calendar") or "standard")
+    return compact_bounds(times, decoded.astype("datetime64[s]").astype("int64"))
+
+
+def _units(variable: h5py.Dataset) -> str | None:
+    return _text(variable, "units").strip() or None
 
 
 def _decoding(url: str, name: str, source: Source, variable: h5py.Dataset) -> dict[str, list[Any]]:
@@ -191,8 +176,8 @@ def _decoding(url: str, name: str, source: Source, variable: h5py.Dataset) -> di
             else:
                 array = np.asarray(value).reshape(-1)
                 attrs[key] = [array[0].item(), str(array.dtype)]
-    if "units" in attrs:
-        require_declared_units(url, name, source, str(attrs["units"][0]))
+    if units := _units(variable):
+        require_declared_units(url, name, source, units)
     return attrs
 
 
@@ -216,85 +201,4 @@ def _provisional(url: str, name: str, source: Source, h5: h5py.File) -> list[lis
     if source.expver not in h5 or h5[source.expver].ndim != 1:
         raise ForcingError(f"{url}: no variable {source.expver!r} along time; correct forcing.{name}.expver")
     versions = [v.decode() if isinstance(v, bytes) else v for v in h5[source.expver][:]]
-    return runs([float(v) != FINAL_EXPVER for v in versions])
-
-
-def runs(flags: Iterable[bool]) -> list[list[int]]:
-    """[first, count] of every run of true flags."""
-    padded = np.concatenate([[False], np.fromiter(flags, bool), [False]]).astype("int8")
-    edges = np.flatnonzero(np.diff(padded))
-    return [[int(first), int(stop - first)] for first, stop in edges.reshape(-1, 2)]
-
-
-def combine(scans: Sequence[Scan], source: Source) -> list[list[Scan]]:
-    """Order scans in time and group those whose chunks form one array.
-
-    Raises
-    ------
-    ForcingError
-        naming both files that cannot be true together: other grid, overlap or gap in time, other time step
-    """
-    scans = sorted(scans, key=lambda s: s.start)
-    step = common_step(scans, source)
-    groups = [[scans[0]]]
-    for before, after in pairwise(scans):
-        for axis in ("lat", "lon"):
-            _require_same(axis, before, after)
-        _require_next(before, after, step)
-        if _continues(before, after):
-            groups[-1].append(after)
-        else:
-            groups.append([after])
-    return groups
-
-
-def common_step(scans: Sequence[Scan], source: Source) -> int:
-    """Seconds between times, which all files share and the declared frequency allows."""
-    known = [s for s in scans if s.step]
-    step = known[0].step if known else DAY_SECONDS
-    for scan in known:
-        if scan.step != step:
-            raise ForcingError(
-                f"{scan.url}: a time every {scan.step} s, but {known[0].url} has one every {step} s; "
-                "provide files with one time step"
-            )
-    if (source.frequency == "daily" and step != DAY_SECONDS) or step > DAY_SECONDS or DAY_SECONDS % step:
-        raise ForcingError(
-            f"{scans[0].url}: a time every {step} s, but it is declared {source.frequency!r}; correct frequency "
-            "or provide steps that divide a day"
-        )
-    return step
-
-
-def _require_same(axis: str, before: Scan, after: Scan) -> None:
-    a: NDArray[np.float64] = np.array(getattr(before, axis))
-    b: NDArray[np.float64] = np.array(getattr(after, axis))
-    if a.shape != b.shape or np.abs(a - b).max() > COORDINATE_TOLERANCE_DEG:
-        raise ForcingError(
-            f"{after.url}: {axis} has {len(b)} values {b[0]:g}..{b[-1]:g}, but {before.url} has {len(a)} values "
-            f"{a[0]:g}..{a[-1]:g}; all files of a variable must share one grid"
-        )
-
-
-def _require_next(before: Scan, after: Scan, step: int) -> None:
-    end, start = before.start + before.count * step, after.start
-    if step == DAY_SECONDS:
-        end, start = end // DAY_SECONDS, start // DAY_SECONDS
-    if start != end:
-        last, first = (np.datetime64(s, "s") for s in (before.start + (before.count - 1) * step, after.start))
-        how = "overlaps with" if start < end else "leaves a gap after"
-        raise ForcingError(
-            f"{after.url}: begins at {first} and {how} {before.url}, which ends at {last}; "
-            "provide files that follow each other in time"
-        )
-
-
-def _continues(before: Scan, after: Scan) -> bool:
-    """Whether the chunks of `after` may follow those of `before` in one array."""
-    whole = before.count % before.array["chunks"][0] == 0
-    return whole and _encoding(before) == _encoding(after)
-
-
-def _encoding(scan: Scan) -> str:
-    array = {key: value for key, value in scan.array.items() if key != "shape"}
-    return json.dumps([array, scan.attrs], sort_keys=True)
+    return flag_runs([float(v) != FINAL_EXPVER for v in versions])

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from somo.forcing.dataset import open_forcing
-from somo.forcing.references.scanning import runs
+from somo.forcing.references.scan import flag_runs
 from somo.forcing.sources import ForcingError
 
 CHUNK_1, CHUNK_61 = (1, 4, 5), (61, 4, 5)
@@ -259,5 +259,5 @@ def test_a_frequency_that_the_file_has_not_is_refused(sources, references, root)
 
 @given(st.lists(st.booleans(), max_size=30))
 def test_runs_cover_exactly_the_flags(flags):
-    covered = {first + i for first, count in runs(flags) for i in range(count)}
+    covered = {first + i for first, count in flag_runs(flags) for i in range(count)}
     assert covered == {i for i, flag in enumerate(flags) if flag}

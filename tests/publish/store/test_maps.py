@@ -135,7 +135,7 @@ def test_the_metadata_says_how_to_unpack(tmp_path, declared, grid, layout):
     assert array["data_type"] == "int16"
     assert array["attributes"]["scale_factor"] == 1e-4
     assert array["attributes"]["_FillValue"] == array["fill_value"] == -32768
-    assert array["attributes"]["valid_range"] == [0, 10000]
+    assert array["attributes"]["valid_range"] == [0, 1]
     assert array["codecs"][0]["name"] == "sharding_indexed"
     assert array["chunk_grid"]["configuration"]["chunk_shape"] == [2, layout.days, 6, 8]
 
