@@ -83,7 +83,9 @@ def _folder(product: Product, root: str) -> str:
         try:
             require_writable(product.root)
         except (OSError, ValueError) as error:
-            console.print(f"{product.root} cannot be written ({error}); daily means are kept in the cache", markup=False)
+            console.print(
+                f"{product.root} cannot be written ({error}); daily means are kept in the cache", markup=False
+            )
         else:
             return product.root
     return str(cache_folder() / product.name)

@@ -22,6 +22,7 @@ from somo.product.declaration import content_hash
 
 GOOD = "G"
 NO_DATA = "file has no data"
+_FILLED_LINE = re.compile(rb"[^\s][^\r\n]*")
 _DATE = re.compile(rb"\d{4}/\d\d?/\d\d?$")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 _MISSING = frozenset({"", "nan", "na", "null", "-", "--", "none", "n/a"})
@@ -110,7 +111,8 @@ def joined(sensors: Sequence[Sensor], reasons: Sequence[str] = ()) -> Sensor:
 def _read_file(member: Member, data: bytes) -> Sensor:
     """The sensor in one file."""
     named = read_name(member.path)
-    lines = re.split(rb"[\r\n]+", data[:8192].removeprefix(b"\xef\xbb\xbf").lstrip(), maxsplit=1)
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    lines = re.split(rb"[\r\n]+", data[:8192], maxsplit=1)
     first = lines[0].split()
     if not first:
         raise SensorError(NO_DATA)
@@ -150,15 +152,7 @@ def read_lines(
     column : position of the value among the tokens of a line; the flag follows it
     skip : lines before the first value
     """
-    try:
-        table = pd.read_csv(  # type: ignore[call-overload]  # its stubs know no integers as names in na_values
-            io.BytesIO(data), sep=r"\s+", header=None, names=list(range(column + 8)), skiprows=skip, encoding="latin-1",
-            usecols=[0, 1, column, column + 1], dtype={0: "category", 1: "category", column + 1: "category"},
-            quoting=3, on_bad_lines="skip", keep_default_na=False, na_values={column: list(_MISSING | {"NaN"})},
-        )  # fmt: skip
-    except pd.errors.EmptyDataError:
-        empty = np.empty(0, "M8[ns]"), np.empty(0), np.empty(0, bool)
-        return *empty, ""
+    table = _tokens(data, column, skip)
     time = _times(table[0], table[1])
     raw = table[column]
     value = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64)
@@ -166,6 +160,38 @@ def read_lines(
     broken = np.isnat(time) | (np.isnan(value) & raw.notna().to_numpy())
     note = _note(table[broken], data, skip) if broken.any() else ""
     return time[~broken], value[~broken], good[~broken], note
+
+
+def _tokens(data: bytes, column: int, skip: int) -> pd.DataFrame:
+    """Date, time of day, value and flag of every line that is not empty.
+
+    The parser gives up lines of more tokens than the first and files whose first line has too few; then lines are cut
+    one by one.
+    """
+    try:
+        table = _parsed(data, column, skip)
+    except ValueError:  # also where there is no line at all
+        table = pd.DataFrame()
+    ends = data.count(b"\n") + (not data.endswith(b"\n"))
+    if len(table) == ends - skip or len(table) == len(_FILLED_LINE.findall(data)) - skip:
+        return table if len(table) else _parsed(b"- - - -", 2, 0).iloc[:0].set_axis(_columns(column), axis=1)
+    rows = [line.split() for line in re.split(rb"[\r\n]+", data.strip())[skip:]]
+    chosen = [[*row[:2], *row[column : column + 2], *[b"-"] * 4] for row in rows if row]
+    plain = b"\n".join(b" ".join(row[:4]) for row in chosen)
+    return _parsed(plain, 2, 0).set_axis(_columns(column), axis=1)
+
+
+def _columns(column: int) -> list[int]:
+    """Positions of date, time of day, value and flag."""
+    return [0, 1, column, column + 1]
+
+
+def _parsed(data: bytes, column: int, skip: int) -> pd.DataFrame:
+    return pd.read_csv(  # type: ignore[call-overload, no-any-return]  # its stubs know no integers in na_values
+        io.BytesIO(data), sep=r"\s+", header=None, skiprows=skip, encoding="latin-1",
+        usecols=_columns(column), dtype={0: "category", 1: "category", column + 1: "category"},
+        quoting=3, on_bad_lines="skip", keep_default_na=False, na_values={column: list(_MISSING | {"NaN"})},
+    )  # fmt: skip
 
 
 def _times(dates: pd.Series, clocks: pd.Series) -> NDArray[np.datetime64]:
