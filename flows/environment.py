@@ -16,7 +16,8 @@ from flows.console import verbosity
 from somo.product.cluster import CLUSTER_KINDS
 from somo.product.declaration import Product, ProductError
 from somo.product.toml_file import read_product
-from somo.storage.objects import filesystem, join, put
+from somo.storage.client import filesystem
+from somo.storage.objects import join, put
 
 DAILY = "0 6 * * *"
 PREFECT_SETTINGS = {

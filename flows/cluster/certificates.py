@@ -1,8 +1,8 @@
 """TLS certificates: one authority, and one certificate that all processes show which talk to each other.
 
-`python -m flows.cluster.certificates FOLDER` writes `ca.pem`, `node.pem` and `node.key` there. Who holds a certificate of this
-authority may talk to its Dask scheduler and workers, or to the parts of its SeaweedFS, and nobody else. Each of the two
-has an authority of its own.
+`python -m flows.cluster.certificates FOLDER` writes `ca.pem`, `node.pem` and `node.key` there. Who holds a certificate
+of this authority may talk to its Dask scheduler and workers, or to the parts of its SeaweedFS, and nobody else. Each of
+the two has an authority of its own.
 """
 
 import datetime as dt
@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 
 VALID_DAYS = 825
 FILES = ("ca.pem", "node.pem", "node.key")
-HOSTS = ("localhost", "dask-scheduler", "s3")
-"""SeaweedFS compares a server's name with its certificate; Dask does not."""
+HOSTS = ("localhost", "dask-scheduler")
+"""Dask does not compare a server's name with its certificate; SeaweedFS does, and finds its own parts on loopback."""
 
 
 def write_certificates(folder: Path) -> None:

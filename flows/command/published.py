@@ -10,7 +10,8 @@ from flows.cluster.connecting import cluster
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console
 from flows.environment import load_product, root_of
-from somo.storage.objects import StorageError, join
+from flows.results import version_url
+from somo.storage.patience import StorageError
 
 
 def validate(
@@ -24,12 +25,14 @@ def validate(
 
     Example: `somo validate demo/demo.toml --root demo/bucket --only fig3`
     """
+    from flows.stages.release import follow
     from flows.stages.validate import validate as judge
 
     declared = load_product(product)
     where = root_of(declared, root)
     with cluster(declared) as client:
-        typer.echo(judge(declared, where, join(where, f"v{declared.version}"), client, only))
+        typer.echo(judge(declared, where, version_url(declared, where), client, only))
+    follow(declared, where)
 
 
 def release(
@@ -53,9 +56,9 @@ def release(
     if withdraw is not None:
         typer.echo(f"latest is now {take_back(declared, where, withdraw.removeprefix('v'))}")
         return
-    version_url = join(where, f"v{declared.version}")
-    require_complete(version_url)
-    require_judged(declared, version_url)
+    version = version_url(declared, where)
+    require_complete(version)
+    require_judged(declared, version)
     with cluster(declared) as client:
         current = make_current(declared, where, client)
     typer.echo(f"released {declared.version}; latest is {current}")
@@ -170,4 +173,6 @@ def credentials(
     from flows.service.credentials import write_credentials
 
     write_credentials(folder, PLACE, root)
-    typer.echo(f"written to {folder}: ca.pem node.pem node.key s3.json secrets.env prometheus.yml")
+    typer.echo(
+        f"written to {folder}: secrets.env, and for each group of services its own files in dask, s3, prometheus"
+    )

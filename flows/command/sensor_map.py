@@ -6,7 +6,7 @@ import pandas as pd
 
 from somo.product.declaration import Product
 from somo.product.inputs import RegularGrid
-from somo.storage.objects import StorageError
+from somo.storage.patience import StorageError
 
 SUFFIXES = (".png", ".svg", ".pdf")
 MARGIN_DEG = 1.0

@@ -17,7 +17,7 @@ from flows.environment import cache_folder, load_product, require_writable
 from somo.insitu.rules import Series
 from somo.insitu.targets import daily_table, headings, sensor_table, unusable_archives
 from somo.product.declaration import Product
-from somo.storage.objects import StorageError
+from somo.storage.patience import StorageError
 
 COLUMNS = (
     *("archive", "network", "station", "sensor", "latitude", "longitude", "depth_from_m", "depth_to_m"),
@@ -98,7 +98,8 @@ def read_series(product: Product, folder: str) -> list[Series]:
     ----------
     folder : URL below which daily means are kept
     """
-    from flows.stages.archives import daily_folder, plan_reading, read_archive
+    from flows.results import daily_folder
+    from flows.stages.archives import plan_reading, read_archive
     from flows.stages.targets import declared_places, to_series
 
     if any(grid.kind != "regular" for grid in product.grids().values()):

@@ -74,7 +74,7 @@ def weed(
     identities : path of the JSON file of keys and what each may do
     host, bind : its own name, and the address it listens on
     ports : of each of `PARTS`; each also takes the port 10,000 higher
-    sockets : folder of its Unix sockets that nobody else enters; relative to where it starts, since their paths are short
+    sockets : folder of its Unix sockets that nobody else enters; relative, since their paths must be short
     """
     return [
         program, "-logtostderr", "mini", f"-dir={data}", f"-ip={host}", f"-ip.bind={bind}",
@@ -88,7 +88,7 @@ def weed(
 
 
 def weed_environment(folder: str) -> dict[str, str]:
-    """Variables by which every part but S3 talks TLS, HTTP and gRPC alike, to holders of the folder's certificate alone.
+    """Variables by which every part but S3, over HTTP and gRPC, talks to holders of the folder's certificate alone.
 
     The keys of `SIGNING_KEYS` are to be added: they guard the socket of the filer, which knows no TLS.
 

@@ -20,7 +20,8 @@ from somo.insitu.same_sensor import join_downloads
 from somo.insitu.sensor import Recording, Sensor
 from somo.product.declaration import content_hash
 from somo.product.inputs import Insitu, Layer
-from somo.storage.objects import filesystem, fingerprint, join, patiently, put, read_bytes
+from somo.storage.client import filesystem
+from somo.storage.objects import join, put, read_bytes
 
 LARGEST_TASK_BYTES = 2**26
 """Inflated bytes that one task reads: some seconds of work, so that any cluster has enough of them and little is lost
@@ -54,19 +55,6 @@ class Reading:
     def bytes(self) -> int:
         """Inflated bytes that are still to be read."""
         return sum(recording.bytes for task in self.tasks for recording in task)
-
-
-def daily_folder(root: str, archive: Insitu) -> str:
-    """Where the daily means of an archive are kept."""
-    return join(root, "daily", archive.name)
-
-
-def archive_version(archive: Insitu) -> str:
-    """What changes when a file of an archive does."""
-    if archive.format == "table":
-        recordings = READERS["table"].list_recordings(archive.url, archive.name)
-        return content_hash(sorted(recording.key for recording in recordings))
-    return fingerprint(archive.url)
 
 
 def plan_reading(archive: Insitu, layers: Sequence[Layer], folder: str) -> Reading:
@@ -144,7 +132,7 @@ def _stored_urls(folder: str) -> list[str]:
     fs, path = filesystem(folder)
     fs.invalidate_cache()
     try:
-        names = patiently(folder, lambda: fs.ls(path, detail=False))
+        names = fs.ls(path, detail=False)
     except FileNotFoundError:
         return []
     return sorted(join(folder, name.rsplit("/", 1)[-1]) for name in names if name.endswith(".parquet"))

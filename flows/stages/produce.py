@@ -9,6 +9,7 @@ import xarray as xr
 from distributed import Client
 from numpy.typing import NDArray
 
+from flows import results
 from flows.cluster.watching import completed
 from flows.console import console
 from flows.stages.applicability import APPLICABILITY
@@ -26,7 +27,9 @@ from somo.product.layout import Layout
 from somo.publish.attributes import FINAL, PROVISIONAL
 from somo.publish.manifest import rewritten_objects
 from somo.publish.store import maps as store
-from somo.storage.objects import checksum, exists, filesystem, join, local_copy, patiently
+from somo.storage.client import filesystem
+from somo.storage.objects import checksum, exists, join, local_copy
+from somo.storage.patience import patiently
 
 PROCESS_BYTES = 700_000_000
 
@@ -84,7 +87,7 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     copy_objects(wanted.job.store, wanted.copies)
     if not wanted.complete:
         show(wanted)
-    return join(root, f"v{product.version}")
+    return results.version_url(product, root)
 
 
 def require_written(wanted: Production) -> None:
@@ -125,7 +128,7 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     plan, work = missing_work(product, job, static, layout, method, status, visible)
     return Production(
         product, replace(job, side=plan.side), ensemble, static, layout, method, status, visible, work, plan.copy,
-        metadata_damaged(join(root, f"v{product.version}")),
+        metadata_damaged(results.version_url(product, root)),
     )  # fmt: skip
 
 

@@ -30,7 +30,8 @@ from somo.publish.manifest import (
 from somo.publish.store import drought as drought_store
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
-from somo.storage.objects import exists, join, put, read_bytes, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.objects import exists, join, put, read_bytes
 
 BATCH = 32
 

@@ -17,7 +17,7 @@ from somo.predict.infer import Runner, infer, load_runner
 from somo.product.declaration import Product
 from somo.product.layout import Layout
 from somo.publish.store import maps as store
-from somo.storage.objects import patiently
+from somo.storage.patience import patiently
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,15 @@ from optuna.trial import TrialState, create_trial
 
 from flows.cluster.connecting import gpu_resources
 from flows.console import console
+from flows.results import search_url
 from flows.stages.samples import prepare
 from flows.stages.train import Group, folds_of, score_fold, train_network
 from somo.forcing.dataset import Inputs
 from somo.learn.samples import read_training_set
-from somo.product.declaration import Product, ProductError, content_hash
+from somo.product.declaration import Product, ProductError
 from somo.product.method import Range
-from somo.storage.objects import exists, filesystem, join, put, read_bytes
+from somo.storage.client import filesystem
+from somo.storage.objects import exists, join, put, read_bytes
 from somo.validate.matching import layer_skill
 
 TABLE, PLOT = "trials.parquet", "trials.png"
@@ -73,13 +75,6 @@ def search_samples(product: Product, root: str, samples: str, client: Client) ->
     best = study.best_trial
     console.print(f"best of {len(_finished(study))} trials: r {best.value:.3f} with {best.params}")
     return url
-
-
-def search_url(product: Product, root: str, samples: str) -> str:
-    """Where a study is kept; a study with more trials continues one with fewer."""
-    settings = (product.network, product.sequence, product.training)
-    declared = product.search.model_copy(update={"trials": 1})
-    return join(root, "search", content_hash(samples.rsplit("/", 1)[-1], *settings, declared))
 
 
 def require_searchable(product: Product) -> None:

@@ -9,8 +9,9 @@ import xarray as xr
 from distributed import Client
 
 from flows.console import console
-from flows.stages.archives import archive_version, daily_folder, plan_reading, read_archive
-from flows.stages.reference_model import open_reference, read_reference, reference_files, scaling_days
+from flows.results import daily_folder, scaling_days, sensors_url, targets_url
+from flows.stages.archives import plan_reading, read_archive
+from flows.stages.reference_model import open_reference, read_reference
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
 from somo.insitu.daily import DailySensor
@@ -18,9 +19,9 @@ from somo.insitu.rules import Place, Rules, Series, apply_rules
 from somo.insitu.same_sensor import count_once
 from somo.insitu.scaling import in_order, scale
 from somo.insitu.targets import drop_totals, require_kept, sensor_table, target_table
-from somo.product.declaration import Product, content_hash
+from somo.product.declaration import Product
 from somo.product.inputs import Insitu, RegularGrid
-from somo.storage.objects import exists, join, put, read_bytes
+from somo.storage.objects import exists, put, read_bytes
 
 
 def build_targets(
@@ -53,20 +54,6 @@ def build_targets(
     put(url, _parquet(target_table(scaled)))
     console.print(f"{role} sensors: {', '.join(f'{count} {name}' for name, count in drop_totals(table).items())}")
     return url
-
-
-def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role: str = "training") -> str:
-    """Where the targets of these archives, rules and cells are kept."""
-    archives = [(a.model_dump_json(), archive_version(a)) for a in product.insitu if a.role == role]
-    cells = {domain: i.static.rsplit("/", 1)[-1] for domain, i in inputs.items()}
-    training = (scaling_days(product), product.targets, reference_files(product)) if role == "training" else ()
-    days = product.period if role == "independent" else None
-    return join(root, "targets", f"{content_hash(archives, product.layers, cells, training, days)}.parquet")
-
-
-def sensors_url(targets: str) -> str:
-    """Where the table of sensors that belongs to a table of targets is kept."""
-    return targets.removesuffix(".parquet") + ".sensors.parquet"
 
 
 def read_places(product: Product, inputs: Mapping[str, Inputs]) -> dict[str, Place]:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from flows.cluster.connecting import gpu_resources
 from flows.cluster.watching import completed
 from flows.console import console
+from flows.results import models_url
 from flows.stages.applicability import write_applicability
-from flows.stages.samples import prepare, samples_url
+from flows.stages.samples import prepare
 from somo.forcing.dataset import Inputs
 from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import ENSEMBLE, member_stem, read_checkpoint, write_checkpoint, write_ensemble
@@ -24,11 +25,10 @@ from somo.learn.folds import hold_back, spatial_folds, temporal_split
 from somo.learn.importance import permutation_importance
 from somo.learn.networks.ealstm import Forward, load, pick_device
 from somo.learn.samples import TrainingSet, Window, read_training_set
-from somo.product.declaration import Product, content_hash
+from somo.product.declaration import Product
 from somo.storage.objects import exists, join, put, read_bytes
 from somo.validate.matching import layer_skill
 
-FORMAT = 1
 CROSSVAL = "crossval.parquet"
 IMPORTANCE = "importance.json"
 IMPORTANCE_DAYS = 730
@@ -55,13 +55,6 @@ def train(product: Product, root: str, inputs: Mapping[str, Inputs], targets: st
     layers = tuple(layer.name for layer in product.layers)
     write_ensemble(url, layers, product.training.members, {"samples": samples, "targets": targets})
     return url
-
-
-def models_url(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
-    """Where the networks learnt from these inputs and targets with these settings are kept."""
-    samples = samples_url(product, root, inputs, targets)
-    settings = (product.network, product.sequence, product.training, product.period.start)
-    return join(root, "models", content_hash(FORMAT, samples.rsplit("/", 1)[-1], *settings))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from fsspec import AbstractFileSystem
 
 from somo.product.declaration import Product
 from somo.product.inputs import Source
-from somo.storage.objects import filesystem, fingerprint, version_of
+from somo.storage.client import filesystem
+from somo.storage.objects import fingerprint, version_of
 
 ONE_DAY = dt.timedelta(days=1)
 

@@ -40,10 +40,15 @@ def list_recordings(url: str, archive: str) -> list[Recording]:
             'or correct format = "ismn"'
         )
     # One series may have been downloaded twice, or year by year, into the same zip.
-    named.sort(key=lambda pair: (pair[1].url, pair[0].series, pair[0].last), reverse=True)
-    groups = groupby(named, key=lambda pair: (pair[1].url, pair[0].series))
+    named.sort(key=lambda pair: (*_series(*pair), pair[0].last), reverse=True)
+    groups = groupby(named, key=lambda pair: _series(*pair))
     return [_recording([name for name, _ in group], [member for _, member in group])
             for group in (list(pairs) for _, pairs in groups)]  # fmt: skip
+
+
+def _series(name: Named, member: Member) -> tuple[str, str]:
+    """What the files of one sensor share that lie beside each other, in one zip or in one folder."""
+    return member.url if member.packed else "", name.series
 
 
 def _unknown(name: Named) -> bool:
@@ -187,7 +192,7 @@ def _columns(column: int) -> list[int]:
 
 
 def _parsed(data: bytes, column: int, skip: int) -> pd.DataFrame:
-    return pd.read_csv(  # type: ignore[call-overload, no-any-return]  # its stubs know no integers in na_values
+    return pd.read_csv(  # type: ignore[call-overload]  # its stubs know no integers in na_values
         io.BytesIO(data), sep=r"\s+", header=None, skiprows=skip, encoding="latin-1",
         usecols=_columns(column), dtype={0: "category", 1: "category", column + 1: "category"},
         quoting=3, on_bad_lines="skip", keep_default_na=False, na_values={column: list(_MISSING | {"NaN"})},

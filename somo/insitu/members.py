@@ -17,7 +17,9 @@ from fsspec.implementations.local import LocalFileSystem
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.inflating import STORED, Packed, data_start, unpacked
 from somo.storage.byte_ranges import open_blocks
-from somo.storage.objects import StorageError, filesystem, patiently, version_of
+from somo.storage.client import filesystem
+from somo.storage.objects import version_of
+from somo.storage.patience import StorageError
 
 MOST_LEVELS = 4
 """Zips inside of zips that are followed. ISMN downloads are one, sent on by colleagues two; a bomb has no end."""
@@ -68,14 +70,14 @@ def list_members(url: str, wanted: Callable[[str], bool]) -> list[Member]:
     fs, path = filesystem(url)
     fs.invalidate_cache()
     try:
-        info = patiently(url, lambda: fs.info(path))
+        info = fs.info(path)
     except FileNotFoundError as error:
         raise InsituError(f"{url}: no such archive; check the url under [[insitu]]") from error
     except PermissionError as error:
         raise StorageError(f"{url}: may not be read ({error}); check the credentials and their rights") from error
     if info["type"] != "directory":
         return list(_members_of_file(url, version_of(info), int(info["size"]), "", wanted))
-    inside = patiently(url, lambda: fs.find(path, detail=True))
+    inside = fs.find(path, detail=True)
     members: list[Member] = []
     for name in sorted(inside):
         relative = name[len(path.rstrip("/")) + 1 :]

@@ -56,21 +56,29 @@ def _joined(group: Sequence[DailySensor]) -> DailySensor:
         return group[0]
     newest, *older = sorted(group, key=lambda s: (s.downloaded, len(s.day)), reverse=True)
     day, mean, count, overlaps = newest.day, newest.mean, newest.count, False
+    # What a newer download has replaced altogether, such as values in percent, says nothing of the sensor any more.
+    counted = [newest]
     for sensor in older:
         outside = ~_between(sensor.day, day)
         overlaps |= not bool(outside.all())
+        counted += [sensor] if outside.any() else []
         order = np.argsort(np.concatenate([day, sensor.day[outside]]), kind="stable")
         day = np.concatenate([day, sensor.day[outside]])[order]
         mean = np.concatenate([mean, sensor.mean[outside]])[order]
         count = np.concatenate([count, sensor.count[outside]])[order]
-    notes = [s.note for s in (newest, *older) if s.note]
+    notes = [s.note for s in counted if s.note]
     if overlaps:
         notes.append(f"of {len(group)} downloads the newest was taken where they overlap ({newest.downloaded})")
     return replace(
-        newest, day=day, mean=mean, count=count, note="; ".join(dict.fromkeys(notes)),
-        good_values=sum(s.good_values for s in group), above_range=sum(s.above_range for s in group),
-        highest=float(np.nanmax([s.highest for s in group])) if any(s.good_values for s in group) else float("nan"),
-    )  # fmt: skip
+        newest,
+        day=day,
+        mean=mean,
+        count=count,
+        note="; ".join(dict.fromkeys(notes)),
+        good_values=sum(s.good_values for s in counted),
+        above_range=sum(s.above_range for s in counted),
+        highest=float(np.fmax.reduce([s.highest for s in counted])),
+    )
 
 
 def _between(day: np.ndarray, days: np.ndarray) -> np.ndarray:

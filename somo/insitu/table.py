@@ -19,7 +19,8 @@ from somo.insitu.members import Member
 from somo.insitu.sensor import Recording, Sensor
 from somo.insitu.table_files import Files
 from somo.product.declaration import content_hash
-from somo.storage.objects import StorageError, read_bytes
+from somo.storage.objects import read_bytes
+from somo.storage.patience import StorageError
 
 NEEDED = ("station", "latitude", "longitude", "file", "time", "value", "depth_from_m")
 OPTIONAL = ("depth_to_m", "units", "utc_offset_hours", "quality", "good", "network", "sensor")

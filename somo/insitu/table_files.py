@@ -7,7 +7,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from somo.insitu.errors import SensorError
 from somo.insitu.members import Member, leads_outside, list_members
-from somo.storage.objects import filesystem, patiently, version_of
+from somo.storage.client import filesystem
+from somo.storage.objects import version_of
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Files:
         fs, path = filesystem(url)
         fs.invalidate_cache()
         try:
-            infos = patiently(url, lambda: fs.ls(path, detail=True))
+            infos = fs.ls(path, detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
         listed = {}

@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
-from somo.storage.objects import checksum, filesystem, join, patiently, put, read_bytes
+from somo.storage.client import filesystem
+from somo.storage.objects import checksum, join, put, read_bytes
+from somo.storage.patience import patiently
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import ObjectStore, WrapperStore
 
-from somo.storage.objects import StorageError, join
+from somo.storage.objects import join
+from somo.storage.patience import StorageError
 
 METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
 """Objects of which zarr asks for those of either format, so that one of them is always missing."""

@@ -14,7 +14,8 @@ from typing import Any
 from somo.product.layout import SEPARATORS
 from somo.publish.complete import first_line
 from somo.publish.reader import READ_ERRORS, Bucket, bucket
-from somo.storage.objects import checksum, exists, filesystem, join, put, read_bytes
+from somo.storage.client import filesystem
+from somo.storage.objects import checksum, exists, join, put, read_bytes
 
 NAME = "manifest.json"
 POINTER = "latest.json"

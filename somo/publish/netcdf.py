@@ -18,7 +18,8 @@ from somo.core.grid import Grid
 from somo.product.declaration import Product
 from somo.product.inputs import Layer, Period
 from somo.publish import attributes
-from somo.storage.objects import join, put_file, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.objects import join, put_file
 
 CHUNK = {"time": 32, "lat": 72, "lon": 96}
 SLAB_DAYS = 64

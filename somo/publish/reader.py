@@ -12,7 +12,8 @@ from zarr.storage import ObjectStore, StorePath
 
 from somo.core.grid import Grid, distance_km
 from somo.publish.complete import CompleteStore, CompleteZarr, first_line
-from somo.storage.objects import StorageError, join
+from somo.storage.objects import join
+from somo.storage.patience import StorageError
 
 STORES = {"maps": "soil_moisture.zarr", "series": "soil_moisture_series.zarr"}
 Bucket = HTTPStore | LocalStore | S3Store

@@ -16,14 +16,17 @@ REQUESTS = [
     ("GET", path)
     for path in (
         "/", "/status", "/metrics", "/health", "/json/counts.json", "/info/main/workers.html", "/sitemap.json",
-        "/docs", "/openapi.json", "/redoc", "/api/openapi.json", "/api/docs", "/api/admin/settings", "/api/v1/status/config",
+        "/docs", "/openapi.json", "/redoc", "/api/openapi.json", "/api/docs", "/api/admin/settings",
+        "/api/v1/status/config",
         "/dir/status", "/dir/assign", "/cluster/status", "/vol/status", "/stats/counter", "/ui/index.html",
         "/buckets/", "/buckets/somo/", "/buckets/somo/tiny/latest.json", "/debug/pprof/", "/somo", "/somo?policy",
     )
 ] + [
-    ("PUT", "/buckets/somo/tiny/latest.json"), ("POST", "/buckets/somo/tiny/latest.json"), ("PUT", "/somo/tiny/latest.json"),
+    ("PUT", "/buckets/somo/tiny/latest.json"), ("POST", "/buckets/somo/tiny/latest.json"),
+    ("PUT", "/somo/tiny/latest.json"),
     ("DELETE", "/buckets/somo/tiny/latest.json"), ("DELETE", "/somo/tiny/latest.json"), ("DELETE", "/somo"),
-    ("POST", "/somo/tiny/x?uploads"), ("PUT", "/somo?policy"), ("PUT", "/mine"), ("POST", "/col/delete?collection=somo"),
+    ("POST", "/somo/tiny/x?uploads"), ("PUT", "/somo?policy"), ("PUT", "/mine"),
+    ("POST", "/col/delete?collection=somo"),
     ("POST", "/?Action=ListUsers&Version=2010-05-08"), ("POST", "/vol/grow?count=1"), ("POST", "/api/flows/filter"),
     ("POST", "/api/deployments/filter"), ("POST", "/-/quit"), ("POST", "/submit"),
 ]  # fmt: skip

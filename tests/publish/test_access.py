@@ -20,7 +20,8 @@ from flows.service.access import open_bucket, policy, split
 from flows.service.s3server import S3Server
 from somo.publish.catalog import catalog_document
 from somo.publish.manifest import describe, encode, list_objects, pointer, verify, write_manifest
-from somo.storage.objects import StorageError, join, put
+from somo.storage.objects import join, put
+from somo.storage.patience import StorageError
 from tests.publish import made
 from tests.publish.tls_proxy import tls_proxy
 

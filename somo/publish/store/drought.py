@@ -20,7 +20,8 @@ from somo.publish import attributes
 from somo.publish.store import drought_index as drought
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
-from somo.storage.objects import exists, join, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.objects import exists, join
 
 STORE = "drought.zarr"
 BLOCK_WINDOWS = 360

@@ -36,7 +36,9 @@ from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
 from somo.publish import attributes
-from somo.storage.objects import exists, filesystem, join, patiently, put, read_bytes, zarr_store
+from somo.storage.client import filesystem, zarr_store
+from somo.storage.objects import exists, join, put, read_bytes
+from somo.storage.patience import patiently
 
 STORE = "soil_moisture.zarr"
 FIELDS = ("soil_moisture", "soil_moisture_std")

@@ -16,7 +16,9 @@ from somo.product.declaration import Product
 from somo.product.layout import Layout, Tile, shard_key
 from somo.publish.attributes import FINAL
 from somo.publish.store import maps as zarr
-from somo.storage.objects import StorageError, filesystem, join, patiently, zarr_store
+from somo.storage.client import filesystem, zarr_store
+from somo.storage.objects import join
+from somo.storage.patience import StorageError, patiently
 
 STORE = "soil_moisture_series.zarr"
 BLOCK_DAYS = 2190

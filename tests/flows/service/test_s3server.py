@@ -2,7 +2,8 @@ import fsspec
 import pytest
 
 from flows.service.s3server import PARTS, S3Server
-from somo.storage.objects import StorageError, exists, put, read_bytes
+from somo.storage.objects import exists, put, read_bytes
+from somo.storage.patience import StorageError
 from tests.flows.stranger import doors, tried
 
 pytestmark = pytest.mark.s3

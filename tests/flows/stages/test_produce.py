@@ -11,7 +11,8 @@ import xarray as xr
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
 from flows.stages.region import open_job, predict, produce_region, read_inputs
-from somo.storage.objects import StorageError, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.patience import StorageError
 from tests.predict import made
 
 

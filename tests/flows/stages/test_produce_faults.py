@@ -25,7 +25,7 @@ from flows.cluster.errors import ClusterError
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
 from somo.product.cluster import LocalWorkers
-from somo.storage.objects import StorageError
+from somo.storage.patience import StorageError
 from tests.faults import killed_runs
 from tests.faults.disturbed_region import hungry_region, slow_region
 from tests.faults.fault_proxy import FaultProxy

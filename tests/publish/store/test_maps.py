@@ -10,7 +10,9 @@ from hypothesis.extra import numpy as hnp
 from somo.core.grid import Grid
 from somo.product.layout import Layout
 from somo.publish.store import maps as zarr
-from somo.storage.objects import StorageError, join, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.objects import join
+from somo.storage.patience import StorageError
 from tests.publish import made
 
 DAYS = 400

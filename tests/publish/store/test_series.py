@@ -7,7 +7,8 @@ from somo.product.layout import Layout
 from somo.publish.attributes import FINAL, PROVISIONAL
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
-from somo.storage.objects import StorageError, join
+from somo.storage.objects import join
+from somo.storage.patience import StorageError
 from tests.publish import made
 
 
