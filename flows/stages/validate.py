@@ -11,6 +11,7 @@ import xarray as xr
 from distributed import Client
 
 from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
+from somo.insitu.readers import archive_version
 from somo.product.declaration import Product, content_hash
 from somo.publish.manifest import renew
 from somo.storage.objects import exists, fingerprint, join, read_bytes
@@ -267,7 +268,7 @@ def inputs_keys(product: Product, version_url: str) -> dict[str, str]:
     """Hash of what each section is made of: a version that grew, or is judged by other data, has others."""
     declared = product.model_dump_json(exclude={"cluster", "root", "report"})
     seen = [fingerprint(join(version_url, name)) for name in SEEN]
-    independent = [fingerprint(archive.url) for archive in product.insitu if archive.role == "independent"]
+    independent = [archive_version(archive) for archive in product.insitu if archive.role == "independent"]
     common = content_hash(declared, *seen, *independent, *_compared_files(product, version_url))
     return {n: content_hash(common, product.report) if n in SEASONAL else common for n in sections_of(product)}
 
