@@ -12,13 +12,14 @@ from rich.table import Table
 
 from flows.command import models
 from flows.command import published as commands
+from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console, output, verbosity
 from flows.environment import load_product, prepare_prefect, require_writable, root_of
 from flows.status import STAGES, read_status, summary
 from somo.product.declaration import Product, ProductError
 from somo.publish import viewer
-from somo.publish.reader import told
+from somo.publish.complete import first_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -113,6 +114,7 @@ for command in (
 ):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude
+app.command(context_settings={"ignore_unknown_options": True})(inputs)
 app.add_typer(models.app, name="model")
 
 
@@ -141,7 +143,7 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
 def _unexpected(error: Exception) -> str:
     """What libraries of object stores say, with where to look; anything else asks for `--debug`."""
     if isinstance(error, BotoCoreError | BaseError):
-        return f"{told(error)}; check the URL, whether its server answers range requests, and the AWS_* settings"
+        return f"{first_line(error)}; check the URL, whether its server answers range requests, and the AWS_* settings"
     return f"unexpected {type(error).__name__}: {error}; --debug shows where"
 
 

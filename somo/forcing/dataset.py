@@ -35,39 +35,51 @@ class Inputs:
     static: str
 
 
-def open_forcing(product: Product, domain: str, references: Mapping[str, str], by_tile: bool = False) -> xr.Dataset:
+def open_forcing(
+    product: Product,
+    domain: str,
+    references: Mapping[str, str],
+    by_tile: bool = False,
+    days: tuple[dt.date, dt.date | None] | None = None,
+) -> xr.Dataset:
     """One lazy Dataset of all declared forcing over the days that the product needs and every variable covers.
 
     Parameters
     ----------
     references : variable read from files -> URL of its reference set
     by_tile : for who takes many days of few cells: all days are one block, so that no stored chunk is read twice
+    days : first and last day instead of those that the product needs; without a last day as far as the files reach
 
     Returns
     -------
     Dataset (time, lat, lon), float32, variables named as declared, units of `somo.core.variables`, `time` at 00:00 of
     each UTC day, chunked in blocks of days; NaN where a source has no value. Precipitation is in mm d-1.
     """
-    arrays = daily_arrays(product, domain, references)
+    arrays = daily_arrays(product, domain, references, days)
     grid = open_grid(product, domain, references)
     lazy = {name: _lazy(array, by_tile) for name, array in arrays.items()}
     for name, forcing in product.forcing.items():
         if forcing.sum_of:
             lazy[name] = sum((lazy[part] for part in forcing.sum_of[1:]), start=lazy[forcing.sum_of[0]])
     first = next(iter(arrays.values()))
-    days = np.arange(first.first_day, first.first_day + first.n_days).astype("datetime64[D]")
+    time = np.arange(first.first_day, first.first_day + first.n_days).astype("datetime64[D]")
     return xr.Dataset(
         {name: (("time", "lat", "lon"), lazy[name], FORCING[name].attrs()) for name in product.forcing},
-        {"time": days.astype("datetime64[ns]"), "lat": grid.lat, "lon": grid.lon},
+        {"time": time.astype("datetime64[ns]"), "lat": grid.lat, "lon": grid.lon},
     )
 
 
-def daily_arrays(product: Product, domain: str, references: Mapping[str, str]) -> dict[str, DailyArray]:
+def daily_arrays(
+    product: Product,
+    domain: str,
+    references: Mapping[str, str],
+    days: tuple[dt.date, dt.date | None] | None = None,
+) -> dict[str, DailyArray]:
     """The variables read from files, on the cells of a domain and the days they all cover."""
     stores = {name: open_references(references[name]) for name in product.sources}
     for name, store in stores.items():
         _require_declared(name, product.sources[name], domain, store)
-    first, last = covered_days(product, stores)
+    first, last = covered_days(product, stores, days)
     grid = open_grid(product, domain, references)
     arrays = {}
     for name, store in stores.items():
@@ -107,15 +119,17 @@ def _require_declared(name: str, source: Source, domain: str, store: ReferenceSe
             )
 
 
-def covered_days(product: Product, stores: Mapping[str, ReferenceSet]) -> tuple[int, int]:
-    """First and last day, counted from 1970-01-01, that a product needs and every variable has.
+def covered_days(
+    product: Product, stores: Mapping[str, ReferenceSet], days: tuple[dt.date, dt.date | None] | None = None
+) -> tuple[int, int]:
+    """First and last day, counted from 1970-01-01, that a product needs (or `days` asks) and every variable has.
 
     Raises
     ------
     ForcingError
         naming the variable that begins too late or ends too early
     """
-    first_date, last_date = needed_days(product)
+    first_date, last_date = days or needed_days(product)
     first, last = (first_date - EPOCH).days, None if last_date is None else (last_date - EPOCH).days
     ends = []
     for name, store in stores.items():

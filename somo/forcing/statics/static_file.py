@@ -166,7 +166,7 @@ def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str
     land = land_cells(product, grid, moments)
     features: dict[str, NDArray[np.float32]] = {}
     for name, static in product.static.items():
-        values = read_static(name, static, domain, grid) if static.url else _computed(static, moments)
+        values = read_static(name, static, domain, grid) if static.url else computed_feature(static, moments)
         features |= static_features(name, static, values, land)
     for name, values in features.items():
         _require_known(name, values, land, grid)
@@ -186,7 +186,8 @@ def _digest(moments: Mapping[str, Moments]) -> str:
     return checksum(b"".join(parts))[:16]
 
 
-def _computed(static: Static, moments: Mapping[str, Moments]) -> NDArray[np.float64]:
+def computed_feature(static: Static, moments: Mapping[str, Moments]) -> NDArray[np.float64]:
+    """[lat, lon] a feature that comes from the climatology of the forcing."""
     if static.computed == "aridity":
         return aridity(moments["net_radiation"].mean, moments["precipitation"].mean)
     assert static.of is not None

@@ -1,0 +1,219 @@
+"""Weights along one axis, and the values of a rectilinear source on the cells of a grid.
+
+Latitude and longitude are weighted one after the other. Sums always run over the nodes of a cell in the same order, so
+the values of a cell do not depend on which other cells are computed with it, to the last bit.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Method = Literal["nearest", "bilinear", "mean"]
+ROUNDING_DEG = 2e-5
+"""Coordinates closer than this are the same: a 32-bit float resolves 1.5e-5 degrees at 180 degrees."""
+EDGE = 0.5 + 1e-3
+"""How far outside the outermost nodes a cell may lie, in source steps: still inside the outermost source cell."""
+
+
+class OutsideSourceError(ValueError):
+    """A cell that no node of the source reaches.
+
+    Attributes
+    ----------
+    index : number of the first such cell along the axis
+    """
+
+    def __init__(self, index: int) -> None:
+        super().__init__(f"cell {index} lies outside the source")
+        self.index = index
+
+
+@dataclass(frozen=True, eq=False)
+class AxisWeights:
+    """The source nodes that each cell is made from, along one axis.
+
+    Attributes
+    ----------
+    index : [cell, k] numbers of the source nodes
+    weight : [cell, k] their shares, which sum to one; 0 where a cell has fewer than k nodes
+    """
+
+    index: NDArray[np.int64]
+    weight: NDArray[np.float64]
+
+    @classmethod
+    def picking(cls, index: NDArray[np.int64]) -> Self:
+        """One whole node a cell."""
+        return cls(index[:, None], np.ones((len(index), 1)))
+
+    @property
+    def picks(self) -> bool:
+        """Whether every cell takes the value of one node unchanged."""
+        return self.index.shape[1] == 1
+
+    def part(self, cells: slice) -> "AxisWeights":
+        """The weights of some of the cells."""
+        return AxisWeights(self.index[cells], self.weight[cells])
+
+    def nodes(self) -> NDArray[np.int64]:
+        """[n] numbers of all nodes that take part, ascending."""
+        return np.unique(self.index[self.weight > 0])
+
+    def moved(self, nodes: NDArray[np.int64]) -> "AxisWeights":
+        """The same weights where only `nodes`, ascending, have been read."""
+        # nodes of no weight may lie outside of what was read: any number that was read does for them
+        place = np.minimum(np.searchsorted(nodes, self.index), len(nodes) - 1)
+        return AxisWeights(place, self.weight)
+
+
+def nearest_weights(nodes: NDArray[np.floating], cells: NDArray[np.floating], period: float | None) -> AxisWeights:
+    """The node closest to each cell's centre; of two that are equally close, the northern or western one.
+
+    Parameters
+    ----------
+    nodes, cells : coordinates in degrees
+    period : 360 of longitudes, None of latitudes
+
+    Raises
+    ------
+    OutsideSourceError
+        if a cell lies further than half a step outside the nodes
+    """
+    apart = _apart(nodes, cells, period)
+    close = np.round(np.abs(apart) / ROUNDING_DEG)
+    # a tie goes to the north on latitudes and to the west on longitudes, as in `Grid.nearest`
+    preferred = apart < 0 if period else apart > 0
+    index = (2 * close - preferred).argmin(axis=1)
+    _require_inside(np.abs(apart[np.arange(len(cells)), index]) <= EDGE * _step(nodes, period))
+    return AxisWeights.picking(index)
+
+
+def bilinear_weights(nodes: NDArray[np.floating], cells: NDArray[np.floating], period: float | None) -> AxisWeights:
+    """The nodes on either side of each cell's centre, weighted by their distances; see `nearest_weights`.
+
+    Outside the outermost node, by half a step at most, that node counts alone.
+    """
+    apart = _apart(nodes, cells, period)
+    side = np.round(apart / ROUNDING_DEG)
+    low = np.where(side <= 0, apart, -np.inf).argmax(axis=1)
+    high = np.where(side >= 0, apart, np.inf).argmin(axis=1)
+    each = np.arange(len(cells))
+    has_low, has_high = (side <= 0).any(axis=1), (side >= 0).any(axis=1)
+    to_low = np.where(has_low, np.maximum(-apart[each, low], 0), np.inf)
+    to_high = np.where(has_high, np.maximum(apart[each, high], 0), np.inf)
+    width, step = to_low + to_high, _step(nodes, period)
+    # between the last node and the first one of a source that does not go round the globe lies nothing
+    inner = (width <= 1.5 * step) & (low != high)
+    _require_inside(inner | (np.minimum(to_low, to_high) <= EDGE * step))
+    share_of_high = np.where(to_low <= to_high, 0.0, 1.0)
+    share_of_high[inner] = to_low[inner] / width[inner]
+    return AxisWeights(np.stack([low, high], axis=1), np.stack([1 - share_of_high, share_of_high], axis=1))
+
+
+def mean_weights(
+    nodes: NDArray[np.floating], cells: NDArray[np.floating], edges: NDArray[np.floating], period: float | None
+) -> AxisWeights:
+    """The nodes whose own cells overlap each cell, weighted by the shared area: see `nearest_weights`.
+
+    Parameters
+    ----------
+    cells : centres in degrees
+    edges : [cell, 2] borders of the cells in degrees
+    """
+    near = _near(nodes, cells, period)
+    half_before, half_after = _halves(nodes, period)
+    position = cells[:, None] + _apart(nodes[near], cells, period)
+    borders = np.sort(edges, axis=1)
+    low = np.maximum(position - half_before[near], borders[:, :1])
+    high = np.minimum(position + half_after[near], borders[:, 1:])
+    overlap = np.where(high - low > ROUNDING_DEG, high - low, 0.0)
+    if period is None:
+        band = np.sin(np.radians(np.clip(high, -90, 90))) - np.sin(np.radians(np.clip(low, -90, 90)))
+        overlap = np.where(overlap > 0, np.maximum(band, 0.0), 0.0)
+    counts = (overlap > 0).sum(axis=1)
+    _require_inside(counts > 0)
+    order = np.argsort(overlap == 0, axis=1, kind="stable")[:, : counts.max()]
+    weight = np.take_along_axis(overlap, order, axis=1)
+    return AxisWeights(near[order], weight / weight.sum(axis=1, keepdims=True))
+
+
+def _near(nodes: NDArray[np.floating], cells: NDArray[np.floating], period: float | None) -> NDArray[np.int64]:
+    """Numbers of the nodes within the reach of the cells, so that a global source costs no more than a regional one."""
+    middle = (cells.min() + cells.max()) / 2
+    reach = (cells.max() - cells.min()) / 2 + (_step(cells, period) if len(cells) > 1 else 1.0) + _step(nodes, period)
+    near = np.flatnonzero(np.abs(_apart(nodes, np.array([middle]), period)[0]) <= reach)
+    return near if len(near) else np.arange(len(nodes))
+
+
+def _halves(nodes: NDArray[np.floating], period: float | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Degrees from each node to the lower and the upper border of its own cell, halfway to its neighbours."""
+    step = _step(nodes, period)
+    order = np.argsort(nodes)
+    gaps = np.diff(nodes[order].astype(np.float64))
+    # a hole in the coordinates belongs to no node
+    gaps = np.minimum(gaps, 1.5 * step)
+    before, after = np.empty(len(nodes)), np.empty(len(nodes))
+    before[order] = np.concatenate([[step], gaps]) / 2
+    after[order] = np.concatenate([gaps, [step]]) / 2
+    return before, after
+
+
+def _apart(nodes: NDArray[np.floating], cells: NDArray[np.floating], period: float | None) -> NDArray[np.float64]:
+    """[cell, node] degrees from each cell's centre to each node, the short way round."""
+    apart = nodes.astype(np.float64)[None, :] - cells.astype(np.float64)[:, None]
+    return apart if period is None else (apart + period / 2) % period - period / 2
+
+
+def _step(nodes: NDArray[np.floating], period: float | None) -> float:
+    """Usual distance of neighbours in degrees; nodes alone stand for the whole axis."""
+    if len(nodes) < 2:
+        return 360.0
+    steps = np.diff(nodes.astype(np.float64))
+    if period is not None:
+        steps = (steps + period / 2) % period - period / 2
+    return float(np.median(np.abs(steps)))
+
+
+def _require_inside(inside: NDArray[np.bool_]) -> None:
+    if not inside.all():
+        raise OutsideSourceError(int(np.argmin(inside)))
+
+
+def weigh(values: NDArray[np.floating], rows: AxisWeights, columns: AxisWeights) -> NDArray[np.floating]:
+    """[..., row, column] of the values [..., lat, lon] of a rectilinear source.
+
+    Nodes without a value (sea, gaps) take no part: the shares of the others are scaled to one. A cell none of whose
+    nodes has a value has none. Where each cell picks one node, any type of number passes unchanged.
+    """
+    if rows.picks and columns.picks:
+        return values[..., run_of(rows.index[:, 0]), :][..., run_of(columns.index[:, 0])]
+    has_value = np.isfinite(values)
+    if has_value.all():
+        return _sum_along(_sum_along(values, columns, -1), rows, -2).astype(np.float32)
+    total = _sum_along(_sum_along(np.where(has_value, values, 0), columns, -1), rows, -2)
+    # rounded, so that a cell with all its nodes gets the same bits whether or not a neighbour lacks one
+    share = np.round(_sum_along(_sum_along(has_value.astype(np.float64), columns, -1), rows, -2), 9)
+    valued = share > 0
+    return np.where(valued, total / np.where(valued, share, 1.0), np.nan).astype(np.float32)
+
+
+def _sum_along(values: NDArray[np.floating], weights: AxisWeights, axis: int) -> NDArray[np.float64]:
+    """Weighted sums along the last axis but one (-2) or the last (-1), node by node."""
+    total: NDArray[np.float64] | None = None
+    for k in range(weights.index.shape[1]):
+        nodes, share = run_of(weights.index[:, k]), weights.weight[:, k]
+        product = values[..., nodes, :] * share[:, None] if axis == -2 else values[..., nodes] * share
+        if total is None:
+            total = product
+        else:
+            total += product
+    assert total is not None
+    return total
+
+
+def run_of(index: NDArray[np.int64]) -> NDArray[np.int64] | slice:
+    """Numbers as a slice, which copies nothing, where they follow one another."""
+    first = int(index[0])
+    return slice(first, first + len(index)) if (np.diff(index) == 1).all() else index
