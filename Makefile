@@ -1,23 +1,30 @@
-# Every target makes its own environment first, from requirements.lock.
-# A machine without the CPU build of PyTorch on its index: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Every target makes its own environment first, from requirements-dev.lock: with PYTHON, for the processor TORCH (cpu or
+# cuda). Where PyTorch comes from, and how to name another place, is told in tools/environment.sh.
 PYTHON ?= python3
-TORCH_INDEX ?=
+TORCH ?= cpu
+UV_VERSION ?= 0.13.9
 BIN := .venv/bin
 READY := .venv/.ready
 VIEWER := somo/publish/viewer
+UV = $(if $(shell uv --version 2>/dev/null),uv,.uv/bin/uv)
 
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PYTHON TORCH TORCH_INDEX UV_VERSION
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: viewer page demo test lint bench stack lock sbom audit
+.PHONY: viewer page demo test quick lint bench stack lock sbom audit
 .DEFAULT_GOAL := demo
 
 demo: $(READY) page
 	$(BIN)/somo demo
 
 test: $(READY) page
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+
+# What needs neither real cases nor real servers nor killings.
+quick: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not real and not s3 and not service and not fault"
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -34,31 +41,45 @@ stack: $(READY)
 # The web page beside the data; built where there is Node.js, and carried by the wheel.
 viewer: $(VIEWER)/dist/index.html
 
-$(VIEWER)/dist/index.html: $(wildcard $(VIEWER)/*.json $(VIEWER)/*.js $(VIEWER)/index.html $(VIEWER)/src/*)
+$(VIEWER)/dist/index.html: $(wildcard $(VIEWER)/*.json $(VIEWER)/*.js $(VIEWER)/index.html) \
+	$(shell find $(VIEWER)/src $(VIEWER)/scripts -type f -not -path "*/shipped/*")
 	cd $(VIEWER) && npm ci --no-audit --no-fund --loglevel=error && npm run build
 
 page:
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory viewer; \
 	else echo "no Node.js here: the web page is left out; install Node.js 20 and run make viewer"; fi
 
-# torch alone and by exact version first: together with ranges pip fetches gigabytes of CUDA packages.
-$(READY): requirements.lock
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install -q $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$$(grep '^torch==' requirements.lock)"
-	$(BIN)/pip install -q --no-deps -r requirements.lock
-	$(BIN)/pip install -q --no-deps --no-build-isolation -e .
-	$(BIN)/pip check
-	touch $(READY)
+# Always made anew, so that an interrupted attempt leaves nothing behind; uv has the packages in its cache by then.
+$(READY): requirements-dev.lock requirements-torch.lock tools/environment.sh
+	@sh tools/environment.sh .venv
+	@echo $(TORCH) > $(READY)
 
-# Write down what .venv holds, after trying a new version in it: .venv/bin/pip install PACKAGE==VERSION
+# Whoever names TORCH gets an environment for it, also where there is one for the other.
+ifneq ($(origin TORCH),file)
+ifneq ($(shell cat $(READY) 2>/dev/null),$(TORCH))
+.PHONY: $(READY)
+endif
+endif
+
+# The locks: one for every Python from 3.11 to 3.13, with hashes; requirements.lock holds what production needs of
+# requirements-dev.lock. Versions stay as they are where pyproject.toml allows; to move: make lock MOVE=--upgrade, or
+# MOVE='--upgrade-package NAME'. PyTorch's version is in requirements-torch.lock and moves by hand, there and in
+# tools/lock.toml.
+LOCK := pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-package torch --constraint requirements-torch.lock \
+	--config-file tools/lock.toml --custom-compile-command "make lock"
 lock: $(READY)
-	$(BIN)/pip check
-	$(BIN)/pip freeze --all --exclude-editable --exclude pip | sed 's/+cpu$$//' > requirements.lock
+	env -u UV_FIND_LINKS $(UV) $(LOCK) $(MOVE) --all-extras --output-file requirements-dev.lock
+	cp requirements-dev.lock requirements.lock
+	env -u UV_FIND_LINKS $(UV) $(LOCK) --extra s3 --extra kubernetes --extra slurm --output-file requirements.lock
 
-# What the image installs, as CycloneDX.
+# What the image installs with its Python 3.11, as CycloneDX.
 sbom: $(READY)
-	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible -o sbom.json
+	$(UV) pip compile requirements.lock requirements-torch.lock --quiet --no-deps --python-version 3.11 --no-header \
+		--no-annotate --output-file .venv/image.txt
+	$(BIN)/cyclonedx-py requirements .venv/image.txt --pyproject pyproject.toml --output-reproducible -o sbom.json
 
 # Known vulnerabilities of those packages; asks a service on the network, and fails where that cannot be asked.
 audit: $(READY)
 	$(BIN)/pip-audit -r requirements.lock --no-deps --disable-pip --strict --progress-spinner off
+	$(BIN)/pip-audit -r requirements-torch.lock --no-deps --disable-pip --strict --progress-spinner off

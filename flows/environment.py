@@ -13,10 +13,11 @@ from uuid import uuid4
 import pydantic
 
 from flows.console import verbosity
+from somo.product.cluster import CLUSTER_KINDS
 from somo.product.declaration import Product, ProductError
-from somo.product.method import Cluster
 from somo.product.toml_file import read_product
-from somo.storage.objects import filesystem, join, put
+from somo.storage.client import filesystem
+from somo.storage.objects import join, put
 
 DAILY = "0 6 * * *"
 PREFECT_SETTINGS = {
@@ -42,15 +43,18 @@ def load_product(path: str | Path) -> Product:
         return product
     if "address" in overrides:
         overrides.setdefault("kind", "address")
+    kind = overrides.setdefault("kind", product.cluster.kind)
+    allowed = CLUSTER_KINDS[kind].model_fields if kind in CLUSTER_KINDS else {}
+    # What is declared for another kind of cluster means nothing to the one that the environment asks for.
+    declared = {key: value for key, value in product.cluster.model_dump(exclude_unset=True).items() if key in allowed}
     try:
-        changed = Cluster.model_validate({**product.cluster.model_dump(), **overrides})
+        return product.model_copy(update={"cluster": {**declared, **overrides}})
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        key = "SOMO_CLUSTER_" + ".".join(str(part) for part in first["loc"]).upper()
-        raise ProductError(
-            f"{key} = {first['input']!r}: {first['msg']}; allowed keys: {', '.join(Cluster.model_fields)}"
-        ) from error
-    return product.model_copy(update={"cluster": changed})
+        key = "SOMO_" + "_".join(str(name) for name in first["loc"]).upper()
+        keys = f"; allowed keys: {', '.join(allowed)}" if allowed else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ProductError(f"{key} = {first['input']!r}: {reason}{keys}") from error
 
 
 def _environment(path: Path) -> dict[str, str]:

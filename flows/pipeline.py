@@ -2,7 +2,8 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from typing import Any
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from distributed import Client
 from prefect import flow, task
@@ -11,58 +12,61 @@ from prefect.cache_policies import NO_CACHE
 from flows.artifacts import watched
 from flows.cluster.connecting import cluster
 from flows.environment import load_product
-from flows.stages.ingest import ingest
-from flows.stages.produce import produce
-from flows.stages.publish import publish
+from flows.stages.ingest import ingest as ingest_forcing
+from flows.stages.produce import produce as produce_days
+from flows.stages.publish import publish as publish_version
+from flows.stages.release import follow
 from flows.stages.targets import build_targets
-from flows.stages.train import train
-from flows.stages.validate import validate
+from flows.stages.train import train as train_networks
+from flows.stages.validate import validate as validate_version
 from flows.status import STAGES, read_status
 from flows.today import on_day
 from somo.product.declaration import Product
-from somo.storage.objects import NETWORK_ERRORS
 
-Call = Callable[..., Any]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
-def journey(product: Product, root: str, client: Client, call: Call) -> Iterator[str]:
+def shown_in_prefect(stage: Callable[Arguments, Result], name: str) -> Callable[Arguments, Result]:
+    """A stage as a task of Prefect, which times it and keeps its log.
+
+    Prefect does not try a stage again: every request has been tried for as long as its store's patience lasts.
+    """
+
+    @wraps(stage)
+    def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        # Without parameters: Prefect would otherwise walk through every argument in search of its own futures.
+        def work() -> Result:
+            return stage(*arguments, **options)
+
+        return task(work, name=name, cache_policy=NO_CACHE, persist_result=False)()
+
+    return call
+
+
+ingest = shown_in_prefect(ingest_forcing, "ingest")
+targets = shown_in_prefect(build_targets, "targets")
+train = shown_in_prefect(train_networks, "train")
+produce = shown_in_prefect(produce_days, "produce")
+publish = shown_in_prefect(publish_version, "publish")
+validate = shown_in_prefect(validate_version, "validate")
+
+
+def journey(product: Product, root: str, client: Client) -> Iterator[str]:
     """Take the journey a stage at a time; yields the name of each stage once it is complete."""
-    inputs = call(ingest, product, root, client)
+    inputs = ingest(product, root, client)
     yield "ingest"
-    targets = call(build_targets, product, root, inputs, client)
+    sensors = targets(product, root, inputs, client)
     yield "targets"
-    models = call(train, product, root, inputs, targets, client)
+    models = train(product, root, inputs, sensors, client)
     yield "train"
-    version = call(produce, product, root, inputs, models, client)
+    version = produce(product, root, inputs, models, client)
     yield "produce"
-    call(publish, product, root, version, inputs, targets, models, client)
+    publish(product, root, version, inputs, sensors, models, client)
     yield "publish"
-    call(validate, product, root, version, client)
+    validate(product, root, version, client)
+    follow(product, root)  # a version that is released already stays so, with what was added to it
     yield "validate"
-
-
-def is_transient(_task: object, _run: object, state: Any) -> bool:
-    """Whether a failed Prefect state comes from the network, which may have recovered."""
-    error = state.result(raise_on_failure=False)
-    while isinstance(error, BaseException):
-        if isinstance(error, NETWORK_ERRORS):
-            return True
-        error = error.__cause__
-    return False
-
-
-def as_task(stage: Call, *arguments: Any) -> Any:
-    """Call a stage as a Prefect task that is tried again when the network fails it, and only then."""
-    work = task(
-        lambda: stage(*arguments),
-        name=stage.__name__,
-        retries=2,
-        retry_delay_seconds=[5, 30],
-        retry_condition_fn=is_transient,
-        cache_policy=NO_CACHE,
-        persist_result=False,
-    )
-    return work()
 
 
 @flow(name="somo", flow_run_name="{path} until {until}", persist_result=False)
@@ -78,7 +82,7 @@ def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | No
         if all(stage.done for stage in before[: STAGES.index(until) + 1]):
             return False
         with cluster(product) as client, watched(product, root, before, client):
-            for stage in journey(product, root, client, as_task):
+            for stage in journey(product, root, client):
                 if stage == until:
                     break
     return True

@@ -9,18 +9,16 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from flows.stages.targets import sensors_url, targets_url
-from flows.today import today
+from flows.results import forcing_files, forcing_inputs, models_url, sensors_url, targets_url, version_url
 from somo.forcing.dataset import Inputs
-from somo.forcing.references.reference_set import is_complete, reference_url
-from somo.forcing.sources import needed_days, product_files
-from somo.forcing.statics.static_file import static_url
+from somo.forcing.references.reference_set import is_complete
 from somo.product.declaration import Product
 from somo.publish import manifest, netcdf
 from somo.publish.attributes import FINAL
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
-from somo.storage.objects import exists, filesystem, join, read_bytes, zarr_store
+from somo.storage.client import filesystem, zarr_store
+from somo.storage.objects import exists, join, read_bytes
 from somo.validate.matching import layer_skill
 
 STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
@@ -68,7 +66,7 @@ def read_status(product: Product, root: str) -> list[Stage]:
 
 def _stages(product: Product, root: str) -> Iterator[Stage]:
     """Each stage's results are named by the results before it, so the first missing one hides what follows."""
-    version = join(root, f"v{product.version}")
+    version = version_url(product, root)
     steps: tuple[tuple[tuple[str, ...], Callable[..., tuple[list[str], str, Any]]], ...] = (
         (("references", "static"), _ingest),
         (("targets",), _targets),
@@ -92,19 +90,13 @@ def _stages(product: Product, root: str) -> Iterator[Stage]:
 
 
 def _ingest(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, dict[str, Inputs]]:
-    first, last = needed_days(product)
-    missing, count, inputs = [], 0, {}
-    for domain in product.grids():
-        references = {}
-        for name, files in product_files(product, domain, first, last, today()).items():
-            references[name] = reference_url(root, name, domain, product.sources[name], files)
-            count += len(files)
-            if not is_complete(references[name]):
-                missing.append(f"references of {name} ({domain})")
-        inputs[domain] = Inputs(references, static_url(root, product, domain, references))
-        if not exists(inputs[domain].static):
+    files = forcing_files(product)
+    inputs, missing = forcing_inputs(product, root, files), []
+    for domain, made in inputs.items():
+        missing += [f"references of {name} ({domain})" for name, url in made.references.items() if not is_complete(url)]
+        if not exists(made.static):
             missing.append(f"static features of {domain}")
-    return missing, f"{count} forcing files referenced", inputs
+    return missing, f"{sum(map(len, files.values()))} forcing files referenced", inputs
 
 
 def _targets(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
@@ -116,8 +108,6 @@ def _targets(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
 
 
 def _train(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    from flows.stages.train import models_url
-
     url = models_url(product, root, known["ingest"], known["targets"])
     missing = [] if exists(join(url, "ensemble.json")) else ["the ensemble of these targets"]
     return missing, f"{product.training.members} members of {len(product.layers)} layers", url
@@ -174,7 +164,7 @@ def _bytes(url: str) -> int:
 
 def summary(product: Product, root: str) -> str:
     """Skill per layer on held-back stations, and where everything is; what a run ends with."""
-    version = join(root, f"v{product.version}")
+    version = version_url(product, root)
     pairs = pd.read_parquet(io.BytesIO(read_bytes(join(version, "validation", "crossval.parquet"))))
     found = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
     skill = "\n".join(f"  {layer.name}: {_skill(found.get(layer.name))}" for layer in product.layers)

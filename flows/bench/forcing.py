@@ -44,7 +44,7 @@ CHILD = """
 import json, sys, time
 import dask.array, fsspec, h5netcdf, numpy as np, pint, s3fs, xarray, zarr
 from somo.product.declaration import Product
-from somo.storage.objects import zarr_store
+from somo.storage.client import zarr_store
 from somo.forcing.references.decoding import decode
 from somo.forcing.dataset import open_forcing, read_forcing
 given = json.loads(sys.stdin.read())

@@ -34,7 +34,8 @@ from somo.publish.manifest import describe, encode, list_objects, pointer
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
 from somo.publish.viewer import is_built, publish_viewer
-from somo.storage.objects import join, put, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.objects import join, put
 
 PAGE = "map on the web page"
 GOALS_MS = {"open": 150.0, "map": 100.0, "series": 150.0, PAGE: 300.0}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from distributed import Client
 from distributed.deploy.cluster import Cluster as DaskCluster
@@ -11,7 +12,6 @@ from flows.cluster import address, kubernetes, local, slurm
 from flows.cluster.errors import ClusterError
 from flows.environment import dashboard_of_running_scheduler
 from somo.product.declaration import Product
-from somo.product.method import Cluster
 
 COMPARED_PACKAGES = (
     "somo",
@@ -29,8 +29,8 @@ CONNECT_SECONDS = 30
 QUEUE_SECONDS = {"kubernetes": 3600, "slurm": 86400}
 """How long the first worker may take to get its turn on a shared machine."""
 
-Starter = Callable[[Cluster], AbstractContextManager[DaskCluster | str]]
-KINDS: dict[str, Starter] = {
+Starter = Callable[[Any], AbstractContextManager[DaskCluster | str]]
+STARTERS: dict[str, Starter] = {
     "local": local.start,
     "address": address.start,
     "kubernetes": kubernetes.start,
@@ -49,13 +49,14 @@ def cluster(product: Product) -> Iterator[Client]:
         if there is none, or its packages differ from this process's
     """
     declared = product.cluster
-    with KINDS[declared.kind](declared) as source:
+    with STARTERS[declared.kind](declared) as source:
+        address_of_scheduler = source if isinstance(source, str) else source.scheduler_address
         try:
             client = Client(source, timeout=CONNECT_SECONDS)
         except (OSError, TimeoutError, TypeError, ValueError) as error:
             raise ClusterError(
-                f"Dask scheduler {declared.address}: cannot be reached ({error}); start it, correct [cluster] address, "
-                "or export the TLS certificates it asks for (DASK_DISTRIBUTED__COMM__TLS__*)"
+                f"Dask scheduler {address_of_scheduler}: cannot be reached ({error}); start it, correct [cluster] "
+                "address, or export the TLS certificates it asks for (DASK_DISTRIBUTED__COMM__TLS__*)"
             ) from error
         with client:
             require_workers(client, QUEUE_SECONDS.get(declared.kind, CONNECT_SECONDS))

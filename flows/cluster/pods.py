@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows.cluster.workers import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
-from somo.product.method import Cluster
+from somo.product.cluster import KubernetesPods
 
 WORKER = "dask worker --nthreads 1"
 SCHEDULER = ("dask", "scheduler", "--host", "0.0.0.0")
@@ -12,7 +12,7 @@ IDLE_S = 3600
 """Pods of a run that died are taken down after this time."""
 
 
-def dask_cluster(name: str, declared: Cluster, storage: Mapping[str, str]) -> dict[str, Any]:
+def dask_cluster(name: str, declared: KubernetesPods, storage: Mapping[str, str]) -> dict[str, Any]:
     """DaskCluster resource with its first worker.
 
     Parameters
@@ -37,7 +37,7 @@ def dask_cluster(name: str, declared: Cluster, storage: Mapping[str, str]) -> di
     return made
 
 
-def gpu_workers(declared: Cluster, storage: Mapping[str, str]) -> dict[str, Any]:
+def gpu_workers(declared: KubernetesPods, storage: Mapping[str, str]) -> dict[str, Any]:
     """Worker group whose pods hold one GPU each and advertise it."""
     from dask_kubernetes.operator import make_worker_spec
 

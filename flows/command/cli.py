@@ -19,7 +19,7 @@ from flows.environment import load_product, prepare_prefect, require_writable, r
 from flows.status import STAGES, read_status, summary
 from somo.product.declaration import Product, ProductError
 from somo.publish import viewer
-from somo.publish.reader import told
+from somo.publish.complete import first_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -143,7 +143,7 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
 def _unexpected(error: Exception) -> str:
     """What libraries of object stores say, with where to look; anything else asks for `--debug`."""
     if isinstance(error, BotoCoreError | BaseError):
-        return f"{told(error)}; check the URL, whether its server answers range requests, and the AWS_* settings"
+        return f"{first_line(error)}; check the URL, whether its server answers range requests, and the AWS_* settings"
     return f"unexpected {type(error).__name__}: {error}; --debug shows where"
 
 

@@ -10,7 +10,8 @@ from flows.cluster.connecting import cluster
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console
 from flows.environment import load_product, root_of
-from somo.storage.objects import StorageError, join
+from flows.results import version_url
+from somo.storage.patience import StorageError
 
 
 def validate(
@@ -24,12 +25,14 @@ def validate(
 
     Example: `somo validate demo/demo.toml --root demo/bucket --only fig3`
     """
+    from flows.stages.release import follow
     from flows.stages.validate import validate as judge
 
     declared = load_product(product)
     where = root_of(declared, root)
     with cluster(declared) as client:
-        typer.echo(judge(declared, where, join(where, f"v{declared.version}"), client, only))
+        typer.echo(judge(declared, where, version_url(declared, where), client, only))
+    follow(declared, where)
 
 
 def release(
@@ -53,9 +56,9 @@ def release(
     if withdraw is not None:
         typer.echo(f"latest is now {take_back(declared, where, withdraw.removeprefix('v'))}")
         return
-    version_url = join(where, f"v{declared.version}")
-    require_complete(version_url)
-    require_judged(declared, version_url)
+    version = version_url(declared, where)
+    require_complete(version)
+    require_judged(declared, version)
     with cluster(declared) as client:
         current = make_current(declared, where, client)
     typer.echo(f"released {declared.version}; latest is {current}")
@@ -99,12 +102,15 @@ def point(
     anon: Annotated[bool, typer.Option(help="Read without credentials.")] = True,
     debug: Debug = False,
 ) -> None:
-    """Series of the cell that holds a place, as CSV: one row a day, one column a layer and field.
+    """Series of the cell that holds a place, as CSV: one row a UTC day, one column a field and layer.
+
+    Lines above the table that begin with # say units, place, version, status, citation and licence.
 
     Example: `somo point 50.95 11.55 --url s3://bucket/prefix --start 2016-01-01 -o jena.csv`
     """
     import pandas as pd
 
+    from somo.publish.point import series_csv
     from somo.publish.reader import cell_at, latest, open_version
 
     if start and end and end < start:
@@ -114,17 +120,11 @@ def point(
     chosen_version = latest(url, anon) if version == "latest" else version
     row, column = cell_at(open_version(url, chosen_version, anon), lat, lon)
     ds = open_version(url, chosen_version, anon, "series").isel(lat=row, lon=column)
-    chosen = ds[["soil_moisture", "soil_moisture_std"]].sel(time=slice(start, end))
-    columns = {
-        f"{name}_{float(depth):g}m": chosen[name].sel(depth=depth).to_series()
-        for name in chosen.data_vars
-        for depth in chosen["depth"].values
-    }
-    table = pd.DataFrame(columns)
-    if table.empty:
+    chosen = ds.sel(time=slice(start, end))
+    if not chosen.sizes["time"]:
         first, last = (f"{day:%Y-%m-%d}" for day in pd.DatetimeIndex(ds["time"].values[[0, -1]]))
         raise StorageError(f"{url}: no day between --start and --end; version {chosen_version} has {first} to {last}")
-    text = table.to_csv(float_format="%.4f")
+    text = series_csv(chosen, url, (lat, lon))
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -173,4 +173,6 @@ def credentials(
     from flows.service.credentials import write_credentials
 
     write_credentials(folder, PLACE, root)
-    typer.echo(f"written to {folder}: ca.pem node.pem node.key s3.json secrets.env prometheus.yml")
+    typer.echo(
+        f"written to {folder}: secrets.env, and for each group of services its own files in dask, s3, prometheus"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import botocore.exceptions
 import botocore.session
 
-from somo.storage.objects import StorageError
+from somo.storage.patience import StorageError
 
 POLICIES = Path(__file__).parent
 

@@ -11,8 +11,8 @@ import yaml
 
 from flows.cluster.pods import dask_cluster
 from flows.cluster.workers import IMAGE
-from flows.service.services import Place, Service, prometheus_settings, services, shared_environment
-from somo.product.method import Cluster
+from flows.service.services import Place, Service, services, shared_environment
+from somo.product.cluster import KubernetesPods
 
 HOME = Path(__file__).parents[2]
 HEADER = "# Made by `python -m flows.service.containers` from flows/service/services.py; change that instead.\n"
@@ -49,7 +49,7 @@ def _compose_service(service: Service) -> dict[str, Any]:
         "image": service.image,
         "command": list(service.command[1:] if service.name == "prometheus" else service.command),
         "environment": environment(service),
-        "volumes": ["./secrets:/run/somo:ro"],
+        "volumes": [f"./secrets/{service.files}:{PLACE.secrets}/{service.files}:ro"] if service.files else [],
         "restart": "on-failure" if service.once else "unless-stopped",
     }
     if service.image == IMAGE:
@@ -86,16 +86,14 @@ def _health_test(service: Service) -> list[str] | None:
     """Command that tells inside the container whether the service is healthy."""
     if service.name == "postgres":
         return ["CMD", "pg_isready", "-U", "prefect", "-h", "127.0.0.1"]
-    if not service.health or service.image != IMAGE:
+    if service.health is None or service.image != IMAGE:
         return None
-    url = service.health.replace(f"//{service.name}:", "//127.0.0.1:")
-    return ["CMD", "python", "-c", f"import urllib.request; urllib.request.urlopen({url!r}, timeout=4)"]
+    return ["CMD", *service.health.command(service.name)]
 
 
 def kubernetes() -> list[dict[str, Any]]:
     """The Kubernetes resources as plain values; namespace and image are set by Kustomize."""
-    settings = {"prometheus.yml": prometheus_settings(PLACE)}
-    resources: list[dict[str, Any]] = [_resource("v1", "ConfigMap", "prometheus", data=settings)]
+    resources: list[dict[str, Any]] = []
     for service in services(PLACE):
         if service.name in KEPT:
             size = {"resources": {"requests": {"storage": "100Gi" if service.name == "s3" else "10Gi"}}}
@@ -147,11 +145,14 @@ def _pod(service: Service) -> dict[str, Any]:
         "resources": {"requests": {"memory": memory, "cpu": "1" if service.name == "dask-worker" else "250m"},
                       "limits": {"memory": memory}},
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-        "volumeMounts": [{"name": "secrets", "mountPath": "/run/somo", "readOnly": True}],
+        "volumeMounts": [],
     }  # fmt: skip
-    volumes: list[dict[str, Any]] = [{"name": "secrets", "secret": {"secretName": "somo-files", "defaultMode": 0o440}}]
-    if service.name == "prometheus":
-        volumes = [{"name": "secrets", "configMap": {"name": "prometheus"}}]
+    volumes: list[dict[str, Any]] = []
+    if service.files:
+        secret = {"secretName": f"somo-{service.files}", "defaultMode": 0o440}
+        volumes.append({"name": "secrets", "secret": secret})
+        mount = {"name": "secrets", "mountPath": f"{PLACE.secrets}/{service.files}", "readOnly": True}
+        container["volumeMounts"].append(mount)
     if service.name in PRODUCT_READERS:
         volumes.append({"name": "product", "configMap": {"name": "product"}})
         place = {"mountPath": DEPLOYED["SOMO_PRODUCT"], "subPath": "product.toml", "readOnly": True}
@@ -203,7 +204,7 @@ def operator() -> list[dict[str, Any]]:
 def asked_cluster() -> list[dict[str, Any]]:
     """What a run asks the operator for in this place."""
     storage = {name: value for name, value in shared_environment(PLACE).items() if name.startswith("AWS_")}
-    return [dask_cluster("somo", Cluster(memory_gb=PLACE.memory_gb), storage)]
+    return [dask_cluster("somo", KubernetesPods(memory_gb=PLACE.memory_gb), storage)]
 
 
 def documents() -> Mapping[Path, str]:

@@ -3,37 +3,44 @@
 import secrets
 from pathlib import Path
 
-from flows.service.certificates import write_certificates
-from flows.service.s3server import S3Server
-from flows.service.services import Place, prometheus_settings
+import bcrypt
+
+from flows.cluster.certificates import write_certificates
+from flows.cluster.dashboard import new_login
+from flows.service.s3server import SIGNING_KEYS, S3Server
+from flows.service.services import DASHBOARD_LOGIN, Place, prometheus_settings
 
 PUBLIC = ("v*", "catalog.json*", "latest.json*", "viewer/*")
 """Each with a star: SeaweedFS matches the beginning of a key, and lets nobody read one named without a star."""
 
 
 def write_credentials(folder: Path, place: Place, root: str) -> dict[str, str]:
-    """Fill a folder that only its owner may read, and keep what it holds already; returns the variables.
+    """Fill a folder that only its owner may enter, and keep what it holds already; returns the variables.
 
-    `ca.pem`, `node.pem`, `node.key` for Dask; `s3.json` with what each S3 identity may do; `secrets.env` with one
-    `NAME=value` a line; `prometheus.yml`.
+    `secrets.env` has one `NAME=value` a line. Files lie in a folder for each group of services, which sees no other:
+    `dask/` certificates, `s3/` certificates and what each S3 identity may do, `prometheus/` settings and passwords.
 
     Parameters
     ----------
     root : s3://bucket/prefix; the service may write below it and nothing else, anyone may read what is published there
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    write_certificates(folder)
-    (folder / "prometheus.yml").write_text(prometheus_settings(place))
+    for each in (folder, folder / "dask", folder / "s3"):
+        each.mkdir(parents=True, exist_ok=True)
+        each.chmod(0o700)
+    for name in ("dask", "s3"):
+        write_certificates(folder / name)
     path = folder / "secrets.env"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text("".join(f"{name}={value}\n" for name, value in _new(folder, place, root).items()))
-    return dict(line.split("=", 1) for line in path.read_text().splitlines())
+    path.touch(mode=0o600)
+    held = dict(line.split("=", 1) for line in path.read_text().splitlines())
+    if missing := {k: v for k, v in _new(folder / "s3", place, root).items() if k not in held}:
+        held |= missing
+        path.write_text("".join(f"{name}={value}\n" for name, value in held.items()))
+    _write_prometheus(folder / "prometheus", place, held[DASHBOARD_LOGIN])
+    return held
 
 
 def _new(folder: Path, place: Place, root: str) -> dict[str, str]:
-    password, user = secrets.token_urlsafe(18), f"somo:{secrets.token_urlsafe(18)}"
+    password, user = secrets.token_urlsafe(18), new_login()
     database = f"{place.host('postgres')}:{place.ports['postgres']}/postgres"
     keys = identities(folder, place, root).environment("service")
     return {
@@ -43,7 +50,26 @@ def _new(folder: Path, place: Place, root: str) -> dict[str, str]:
         "PREFECT_API_AUTH_STRING": user,
         "AWS_ACCESS_KEY_ID": keys["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": keys["AWS_SECRET_ACCESS_KEY"],
+        DASHBOARD_LOGIN: new_login(),
+        **{name: secrets.token_hex(32) for name in SIGNING_KEYS},
     }
+
+
+def _write_prometheus(folder: Path, place: Place, login: str) -> None:
+    """Settings, the password it scrapes with, and the users of its own interface with the hash that it asks for.
+
+    Its container has another user than ours and reads them, since they are mounted; the folder above keeps others out.
+    """
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    user, password = login.split(":")
+    (folder / "prometheus.yml").write_text(prometheus_settings(place))
+    if not (folder / "web.yml").exists():
+        (folder / "password").write_text(password)
+        hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
+        (folder / "web.yml").write_text(f"basic_auth_users:\n  {user}: {hashed}\n")
+    for path in folder.iterdir():
+        path.chmod(0o644)
 
 
 def identities(folder: Path, place: Place, root: str) -> S3Server:

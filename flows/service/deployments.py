@@ -12,11 +12,11 @@ from pydantic import AfterValidator, Field
 from flows.cluster.connecting import cluster
 from flows.environment import load_product, root_of
 from flows.pipeline import take
+from flows.results import version_url
 from flows.status import summary
 from flows.today import today
 from somo.product.declaration import ProductError
 from somo.product.method import Network, Training
-from somo.storage.objects import join
 
 HOUR_S = 3600
 Settings = TypeVar("Settings", Training, Network)
@@ -41,6 +41,8 @@ def _title() -> str:
     return f"{declared.name} {given.get('version') or declared.version}, {today():%Y-%m-%d}"
 
 
+# The two flows that compute for long are begun once more, for a Dask cluster that was lost. Requests to stores are
+# tried again by `somo.storage` alone, each for as long as its store's patience lasts.
 @flow(
     name="update",
     flow_run_name=_title,
@@ -102,7 +104,7 @@ def release(product: ProductFile, root: Root = "", version: Version | None = Non
     declared = load_product(product)
     where = root_of(declared, root)
     chosen = as_made(declared, where, version or declared.version)
-    require_judged(chosen, join(where, f"v{chosen.version}"))
+    require_judged(chosen, version_url(chosen, where))
     with cluster(chosen) as client:
         make_current(chosen, where, client)
     create_markdown_artifact(summary(chosen, where), key="release", description=f"Released {chosen.version}")
@@ -112,11 +114,13 @@ def release(product: ProductFile, root: Root = "", version: Version | None = Non
 @flow(name="validate", flow_run_name=_title, timeout_seconds=12 * HOUR_S, persist_result=False)
 def validate(product: ProductFile, root: Root = "") -> str:
     """Judge the version again from what is published."""
+    from flows.stages.release import follow
     from flows.stages.validate import validate as judge
 
     declared = load_product(product)
     where = root_of(declared, root)
     with cluster(declared) as client:
-        report = judge(declared, where, f"{where.rstrip('/')}/v{declared.version}", client)
+        report = judge(declared, where, version_url(declared, where), client)
+    follow(declared, where)
     create_markdown_artifact(summary(declared, where), key="validation", description=f"Report: {report}")
     return report

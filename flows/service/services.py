@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flows.cluster.dashboard import USER
 from flows.cluster.workers import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
-from flows.service.s3server import weed
+from flows.service.health import Health
+from flows.service.s3server import NO_ORIGIN, SIGNING_KEYS, weed, weed_environment
 
 PORTS = {
     "s3": 8333, "master": 9333, "volume": 9340, "filer": 8888, "admin": 23646, "postgres": 5432,
-    "prefect-server": 4200, "prefect-worker": 8080, "dask-scheduler": 8786, "dashboard": 8787, "prometheus": 9090,
+    "prefect-server": 4200, "dask-scheduler": 8786, "dashboard": 8787, "prometheus": 9090,
 }  # fmt: skip
 POOL = "somo"
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
@@ -25,7 +27,8 @@ class Place:
     hosts : host name of a service; the same for all if it is one string
     bind : address the services listen on
     data : folder of a service's data, which outlives it
-    secrets : folder of the TLS certificates and of the S3 identities
+    secrets : folder of secret files, with one folder for each group of services that need the same
+    sockets : folder of S3's Unix sockets, relative to where it starts
     programs : folder of PostgreSQL's and Python's programs, empty where they are on the PATH
     ports : by service
     workers : Dask worker processes, one thread each
@@ -40,6 +43,7 @@ class Place:
     ports: Mapping[str, int] = field(default_factory=lambda: PORTS)
     workers: int = 2
     memory_gb: float = 4.0
+    sockets: str = "/tmp"
 
     def host(self, service: str) -> str:
         return self.hosts if isinstance(self.hosts, str) else self.hosts[service]
@@ -61,8 +65,9 @@ class Service:
     command : program and arguments
     environment : beyond what all services share
     secret : names of the variables it needs of the secrets file
+    files : folder of secret files that it reads; "" if none
     needs : services that must be healthy before it starts
-    health : URL that answers 200, "tcp" for a port that opens, "" for a process that runs
+    health : what it answers; without, a process that runs
     image : container image
     once : a command that ends, and must end well before others start
     """
@@ -71,13 +76,16 @@ class Service:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()
+    files: str = ""
     needs: tuple[str, ...] = ()
-    health: str = ""
+    health: Health | None = None
     image: str = IMAGE
     once: bool = False
 
 
 PREFECT_SECRETS = ("PREFECT_API_AUTH_STRING",)
+DASHBOARD_LOGIN = "DASK_SOMO__LOGIN"
+"""Login of Dask's dashboard and of Prometheus, as `user:password`; Dask reads it as its own setting `somo.login`."""
 
 
 def services(place: Place) -> tuple[Service, ...]:
@@ -87,10 +95,7 @@ def services(place: Place) -> tuple[Service, ...]:
 
 
 def shared_environment(place: Place) -> dict[str, str]:
-    """Environment of every process of ours: where the services are, TLS for Dask, no telemetry."""
-    node, key = f"{place.secrets}/node.pem", f"{place.secrets}/node.key"
-    roles = {f"{TLS}{role}__{what}": value for role in ("SCHEDULER", "WORKER", "CLIENT")
-             for what, value in (("CERT", node), ("KEY", key))}  # fmt: skip
+    """Environment of every process of ours: where the services are, no telemetry."""
     return {
         "AWS_ENDPOINT_URL": place.url("s3"),
         "AWS_DEFAULT_REGION": "us-east-1",
@@ -102,19 +107,32 @@ def shared_environment(place: Place) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         **WORKER_ENVIRONMENT,
+    }
+
+
+def dask_environment(place: Place) -> dict[str, str]:
+    """Environment of what talks to Dask: its address, and the certificate that opens it."""
+    node, key = f"{place.secrets}/dask/node.pem", f"{place.secrets}/dask/node.key"
+    roles = {f"{TLS}{role}__{what}": value for role in ("SCHEDULER", "WORKER", "CLIENT")
+             for what, value in (("CERT", node), ("KEY", key))}  # fmt: skip
+    return {
         "SOMO_CLUSTER_ADDRESS": place.url("dask-scheduler", "tls"),
         "SOMO_DASHBOARD": place.url("dask-scheduler", port="dashboard"),
         "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true",
         "DASK_DISTRIBUTED__DASHBOARD__LINK": f"{place.url('dask-scheduler', port='dashboard')}/status",
-        f"{TLS}CA_FILE": f"{place.secrets}/ca.pem",
+        f"{TLS}CA_FILE": f"{place.secrets}/dask/ca.pem",
         **roles,
     }
 
 
 def _s3(place: Place) -> Service:
-    data, identities = f"{place.data}/s3", f"{place.secrets}/s3.json"
-    command = weed(place.program("weed"), data, identities, place.host("s3"), place.bind, place.ports)
-    return Service("s3", tuple(command), health=f"{place.url('s3')}/healthz")
+    data, secrets = f"{place.data}/s3", f"{place.secrets}/s3"
+    # Its parts find each other on loopback, and only S3 itself needs a name on a network of containers.
+    command = weed(
+        place.program("weed"), data, f"{secrets}/s3.json", "127.0.0.1", place.bind, place.ports, place.sockets
+    )
+    health = Health(f"{place.url('s3')}/healthz")
+    return Service("s3", tuple(command), weed_environment(secrets), SIGNING_KEYS, "s3", health=health)
 
 
 def _postgres(place: Place) -> Service:
@@ -124,31 +142,31 @@ def _postgres(place: Place) -> Service:
         "-c", "max_connections=100",
     )  # fmt: skip
     settings = {"POSTGRES_USER": "prefect", "POSTGRES_DB": "postgres", "PGDATA": f"{place.data}/postgres"}
-    return Service("postgres", command, settings, ("POSTGRES_PASSWORD",), health="tcp", image=POSTGRES_IMAGE)
+    health = Health(place.url("postgres", "tcp"))
+    return Service("postgres", command, settings, ("POSTGRES_PASSWORD",), health=health, image=POSTGRES_IMAGE)
 
 
 def _prefect(place: Place) -> tuple[Service, Service, Service]:
     """Server, the command that lays down pool, deployments and automations, and the worker that runs flows."""
-    port = str(place.ports["prefect-server"])
+    api = f"{place.url('prefect-server')}/api"
     server = Service(
-        "prefect-server", (place.program("prefect"), "server", "start", "--host", place.bind, "--port", port),
-        {"PREFECT_UI_API_URL": "/api"}, ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
-        ("postgres",), f"{place.url('prefect-server')}/api/health",
+        "prefect-server",
+        (place.program("python"), "-m", "uvicorn", "--factory", "flows.service.prefect_server:create",
+         "--host", place.bind, "--port", str(place.ports["prefect-server"])),
+        {"PREFECT_UI_API_URL": "/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": NO_ORIGIN},
+        ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
+        needs=("postgres",), health=Health(f"{api}/health"),
     )  # fmt: skip
     deploy = Service(
-        "deploy",
-        (place.program("python"), "-m", "flows.service.deploy"),
-        {},
-        PREFECT_SECRETS,
-        ("prefect-server",),
-        once=True,
-    )
+        "deploy", (place.program("python"), "-m", "flows.service.deploy"), {}, PREFECT_SECRETS,
+        needs=("prefect-server",), once=True,
+    )  # fmt: skip
     worker = Service(
         "prefect-worker",
-        (place.program("prefect"), "worker", "start", "--pool", POOL, "--type", "process", "--with-healthcheck"),
-        {"PREFECT_WORKER_WEBSERVER_HOST": place.bind,
-         "PREFECT_WORKER_WEBSERVER_PORT": str(place.ports["prefect-worker"])},
-        (*S3_SECRETS, *PREFECT_SECRETS), ("deploy", "s3", "dask-scheduler"), f"{place.url('prefect-worker')}/health",
+        (place.program("prefect"), "worker", "start", "--pool", POOL, "--type", "process"),
+        dask_environment(place), (*S3_SECRETS, *PREFECT_SECRETS), "dask", ("deploy", "s3", "dask-scheduler"),
+        # Its own health port knows no login; the server knows which workers have given a sign of life of late.
+        Health(f"{api}/work_pools/{POOL}/workers/filter", PREFECT_SECRETS[0], "{}", '"ONLINE"'),
     )  # fmt: skip
     return server, deploy, worker
 
@@ -158,26 +176,31 @@ def _dask(place: Place) -> tuple[Service, Service]:
     scheduler = Service(
         "dask-scheduler",
         (place.program("dask"), "scheduler", "--protocol", "tls", "--host", place.bind, "--port", port,
-         "--dashboard-address", dashboard),
-        health=f"{place.url('dask-scheduler', port='dashboard')}/health",
+         "--dashboard-address", dashboard, "--preload", "flows.cluster.dashboard"),
+        dask_environment(place), (DASHBOARD_LOGIN,), "dask",
+        health=Health(f"{place.url('dask-scheduler', port='dashboard')}/health", DASHBOARD_LOGIN),
     )  # fmt: skip
+    # On a network of containers a worker listens where the scheduler finds it; TLS keeps others out.
+    loopback = ("--host", place.bind) if place.bind.startswith("127.") else ()
     worker = Service(
         "dask-worker",
-        (place.program("dask"), "worker", place.url("dask-scheduler", "tls"), "--nthreads", "1",
-         "--nworkers", str(place.workers), "--memory-limit", f"{place.memory_gb:g}GB", "--no-dashboard"),
-        {}, S3_SECRETS, ("dask-scheduler", "s3"),
+        (place.program("dask"), "worker", place.url("dask-scheduler", "tls"), *loopback, "--nthreads", "1",
+         "--nworkers", str(place.workers), "--memory-limit", f"{place.memory_gb:g}GB", "--no-dashboard",
+         "--dashboard-address", "127.0.0.1:0"),
+        dask_environment(place), S3_SECRETS, "dask", ("dask-scheduler", "s3"),
     )  # fmt: skip
     return scheduler, worker
 
 
 def _prometheus(place: Place) -> Service:
+    secrets = f"{place.secrets}/prometheus"
     command = (
-        place.program("prometheus"), f"--config.file={place.secrets}/prometheus.yml",
-        f"--storage.tsdb.path={place.data}/prometheus",
+        place.program("prometheus"), f"--config.file={secrets}/prometheus.yml",
+        f"--web.config.file={secrets}/web.yml", f"--storage.tsdb.path={place.data}/prometheus",
         f"--web.listen-address={place.bind}:{place.ports['prometheus']}", "--storage.tsdb.retention.time=30d",
     )  # fmt: skip
-    return Service("prometheus", command, needs=("dask-scheduler",), health=f"{place.url('prometheus')}/-/ready",
-                   image=PROMETHEUS_IMAGE)  # fmt: skip
+    return Service("prometheus", command, files="prometheus", needs=("dask-scheduler",), image=PROMETHEUS_IMAGE,
+                   health=Health(f"{place.url('prometheus')}/-/ready", DASHBOARD_LOGIN))  # fmt: skip
 
 
 def prometheus_settings(place: Place) -> str:
@@ -187,6 +210,9 @@ def prometheus_settings(place: Place) -> str:
   scrape_interval: 15s
 scrape_configs:
   - job_name: dask
+    basic_auth:
+      username: {USER}
+      password_file: {place.secrets}/prometheus/password
     static_configs:
       - targets: ["{target}"]
 """

@@ -3,12 +3,9 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +14,12 @@ from typing import Self
 
 import psutil
 
+from flows.cluster.workers import IMAGE
 from flows.console import console
 from flows.environment import inherited
 from flows.service.credentials import identities, write_credentials
 from flows.service.s3server import S3Server, free_ports
-from flows.service.services import PORTS, Place, Service, services, shared_environment
+from flows.service.services import DASHBOARD_LOGIN, PORTS, Place, Service, services, shared_environment
 
 READY_SECONDS = 120
 STOP_SECONDS = 20
@@ -58,7 +56,7 @@ class Stack:
         programs = {"": str(Path(sys.executable).parent), "postgres": _postgres_programs(), "prometheus": ""}
         self.place = Place(
             hosts="127.0.0.1", bind="127.0.0.1", data=str(self.folder / "data"), secrets=str(self.folder / "secrets"),
-            programs=programs, ports=ports or PORTS, workers=workers,
+            programs=programs, ports=ports or PORTS, workers=workers, sockets="data/s3",
         )  # fmt: skip
         deployed = {"SOMO_PRODUCT": str(product.resolve()), "SOMO_ROOT": root}
         self.environment = {**shared_environment(self.place), **deployed, **(environment or {})}
@@ -90,17 +88,15 @@ class Stack:
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                cwd=self.folder, env=self.environment_of(service),
+                cwd=self.folder, env=self.environment_of(service), umask=0o077,
             )  # fmt: skip
 
     def environment_of(self, service: Service) -> dict[str, str]:
         """What a service finds in its environment: no secret that it does not need."""
-        from_this_process = inherited("PATH", "LANG", "TZ")
-        if service.name == "s3":
-            return {**from_this_process, "HOME": str(self.folder)}
         held = self.secrets()
-        own = {name: held[name] for name in service.secret}
-        return {**from_this_process, "HOME": str(self.folder), **self.environment, **service.environment, **own}
+        needed = {**service.environment, **{name: held[name] for name in service.secret}}
+        ours = self.environment if service.image == IMAGE and service.name != "s3" else {}
+        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH"), "HOME": str(self.folder), **ours, **needed}
 
     def wait(self, name: str, seconds: float = READY_SECONDS) -> None:
         """Wait until a service is healthy, or its command has ended well.
@@ -123,16 +119,9 @@ class Stack:
         service = self.services[name]
         if name == "s3":
             return self.s3().healthy()
-        if not service.health:
+        if service.health is None:
             return self.processes[name].poll() == 0 if service.once else self.processes[name].poll() is None
-        if service.health == "tcp":
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.place.ports[name])) == 0
-        try:
-            with urllib.request.urlopen(service.health, timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
+        return service.health.good(self.secrets())
 
     def kill(self, name: str, with_signal: int = signal.SIGKILL) -> None:
         """Signal a service and wait for its end; what it started does not outlive it, as in a container."""
@@ -176,11 +165,12 @@ class Stack:
 
     def s3(self) -> S3Server:
         """The S3 server's identities, for clients."""
-        return identities(self.folder / "secrets", self.place, self.root)
+        return identities(self.folder / "secrets" / "s3", self.place, self.root)
 
     def _prepare(self) -> None:
-        for name in ("data/s3", "data/prometheus", "logs"):
+        for name, mode in (("data", 0o711), ("data/s3", 0o700), ("data/prometheus", 0o700), ("logs", 0o700)):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
+            (self.folder / name).chmod(mode)
         self._initialise_postgres(self.secrets()["POSTGRES_PASSWORD"])
 
     def _initialise_postgres(self, password: str) -> None:
@@ -225,10 +215,12 @@ def serve(stack: Stack) -> None:
     with stack:
         place = stack.place
         console.print(f"all {len(stack.services)} services are healthy after {time.monotonic() - started:.0f} s")
-        console.print(f"Prefect     {place.url('prefect-server')}  (user and password in {place.secrets}/secrets.env)")
+        console.print(f"Prefect     {place.url('prefect-server')}")
         console.print(f"Dask        {place.url('dask-scheduler', port='dashboard')}/status")
         console.print(f"S3          {place.url('s3')}  {stack.root}")
-        console.print(f"Prometheus  {place.url('prometheus')}\nlogs in {stack.folder / 'logs'}; Ctrl+C stops all")
+        console.print(f"Prometheus  {place.url('prometheus')}")
+        console.print(f"user and password, in {place.secrets}/secrets.env: PREFECT_API_AUTH_STRING for Prefect,")
+        console.print(f"{DASHBOARD_LOGIN} for Dask and Prometheus; logs in {stack.folder / 'logs'}; Ctrl+C stops all")
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             while True:

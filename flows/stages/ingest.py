@@ -7,7 +7,7 @@ from distributed import Client
 
 from flows.cluster.watching import completed
 from flows.console import console
-from flows.today import today
+from flows.results import forcing_files
 from somo.forcing.by_tile.cube import write_cube
 from somo.forcing.by_tile.tiling import make_slab, plan_slabs, read_cost
 from somo.forcing.checked import check_numbers, is_checked
@@ -24,7 +24,7 @@ from somo.forcing.references.reference_set import (
     write_scans,
 )
 from somo.forcing.references.scanning import scan_file
-from somo.forcing.sources import SourceFile, needed_days, product_files
+from somo.forcing.sources import SourceFile
 from somo.forcing.statics.static_file import (
     Moments,
     block_moments,
@@ -56,12 +56,7 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
 
 def reference(product: Product, root: str, client: Client) -> dict[str, dict[str, str]]:
     """Reference sets of every domain and variable: files are scanned one task each, combined here, strictly."""
-    first, last = needed_days(product)
-    files = {
-        (domain, name): listed
-        for domain in product.grids()
-        for name, listed in product_files(product, domain, first, last, today()).items()
-    }
+    files = forcing_files(product)
     urls = {
         (domain, name): reference_url(root, name, domain, product.sources[name], listed)
         for (domain, name), listed in files.items()

@@ -8,34 +8,18 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from flows.cluster.watching import completed
+from flows.results import scaling_days
 from flows.stages.ingest import reference
-from flows.today import today
 from somo.core.grid import Grid
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import open_forcing
-from somo.forcing.sources import SourceFile, find_files
 from somo.insitu.targets import Key, Place, mean_over, overlap_weights
 from somo.product.declaration import Product, ProductError
-from somo.product.inputs import Forcing, Period, Source
+from somo.product.inputs import Forcing, Source
 from somo.product.method import Sequence as Days
 
 BLOCK_VALUES = 20_000_000
 """Values of the reference model that one task reads."""
-
-
-def scaling_days(product: Product) -> Period:
-    """Days whose values decide the scaling: those learnt from, so that new days change nothing."""
-    return product.training.period or product.period
-
-
-def reference_files(product: Product) -> list[tuple[SourceFile, ...]]:
-    """The files of every reference layer and domain, with their fingerprints."""
-    days = scaling_days(product)
-    return [
-        find_files(SOIL_MOISTURE.name, layer.source, domain, days.start, days.end, today())
-        for layer in product.targets.reference
-        for domain in product.grids()
-    ]
 
 
 def read_reference(

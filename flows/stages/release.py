@@ -6,6 +6,7 @@ from typing import Any
 import pydantic
 from distributed import Client
 
+from flows import results
 from flows.cluster.watching import completed
 from flows.stages.publish import BATCH, put_changed, released_before, write_catalog
 from flows.today import today
@@ -44,7 +45,7 @@ def release(product: Product, root: str, client: Client) -> str:
     ReleaseError
         if the version is not complete, or an object is not what was published
     """
-    version_url = join(root, f"v{product.version}")
+    version_url = results.version_url(product, root)
     require_complete(version_url)
     require_checksums(version_url, client)
     require_checks(product, root)
@@ -166,5 +167,5 @@ def require_checksums(version_url: str, client: Client) -> None:
 
 def require_checks(product: Product, root: str) -> None:
     """Run the gate's checks, against the newest released version before this one."""
-    version_url, previous = join(root, f"v{product.version}"), released_before(product, root)
+    version_url, previous = results.version_url(product, root), released_before(product, root)
     require_passed(run_checks(product, version_url, previous and join(root, f"v{previous}")), version_url)

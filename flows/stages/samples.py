@@ -12,13 +12,13 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from flows.cluster.watching import completed
+from flows.results import learnt_days, samples_url
 from somo.forcing.dataset import Inputs, open_forcing, open_grid
-from somo.forcing.statics.static_file import climate_period, open_static
+from somo.forcing.statics.static_file import open_static
 from somo.learn.samples import TrainingSet, require_complete, write_training_set
-from somo.product.declaration import Product, content_hash
-from somo.storage.objects import exists, join, read_bytes
+from somo.product.declaration import Product
+from somo.storage.objects import exists, read_bytes
 
-FORMAT = 1
 BLOCK_DAYS = 366
 
 
@@ -30,24 +30,6 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], targets: 
         require_complete(data)
         write_training_set(url, data)
     return url
-
-
-def samples_url(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
-    """Where the samples of these inputs and targets are kept.
-
-    The name of a static file stands for the forcing of the days that are learnt from, whose statistics it holds.
-    """
-    features = sorted((domain, i.static.rsplit("/", 1)[-1]) for domain, i in inputs.items())
-    key = content_hash(FORMAT, targets.rsplit("/", 1)[-1], features, product.inputs, learnt_days(product))
-    return join(root, "samples", f"{key}.safetensors")
-
-
-def learnt_days(product: Product) -> tuple[dt.date, dt.date]:
-    """First day of forcing and last day of target that are learnt from."""
-    first, last = climate_period(product)
-    if product.training.period is not None:
-        first = first - dt.timedelta(product.sequence.spinup_days)
-    return first, last
 
 
 def _collect(product: Product, inputs: Mapping[str, Inputs], targets: pd.DataFrame, client: Client) -> TrainingSet:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pandas as pd
+import pydantic
 from distributed import Client, Future, as_completed
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -17,13 +18,15 @@ from optuna.trial import TrialState, create_trial
 
 from flows.cluster.connecting import gpu_resources
 from flows.console import console
+from flows.results import search_url
 from flows.stages.samples import prepare
 from flows.stages.train import Group, folds_of, score_fold, train_network
 from somo.forcing.dataset import Inputs
 from somo.learn.samples import read_training_set
-from somo.product.declaration import Product, ProductError, content_hash
+from somo.product.declaration import Product, ProductError
 from somo.product.method import Range
-from somo.storage.objects import exists, filesystem, join, put, read_bytes
+from somo.storage.client import filesystem
+from somo.storage.objects import exists, join, put, read_bytes
 from somo.validate.matching import layer_skill
 
 TABLE, PLOT = "trials.parquet", "trials.png"
@@ -74,13 +77,6 @@ def search_samples(product: Product, root: str, samples: str, client: Client) ->
     return url
 
 
-def search_url(product: Product, root: str, samples: str) -> str:
-    """Where a study is kept; a study with more trials continues one with fewer."""
-    settings = (product.network, product.sequence, product.training)
-    declared = product.search.model_copy(update={"trials": 1})
-    return join(root, "search", content_hash(samples.rsplit("/", 1)[-1], *settings, declared))
-
-
 def require_searchable(product: Product) -> None:
     """Refuse an empty space, and sequences longer than the samples' spin-up."""
     if not product.search.space:
@@ -100,11 +96,13 @@ def variant(product: Product, values: Mapping[str, Any]) -> Product:
     for key, value in values.items():
         table, name = key.split(".")
         tables[table][name] = value
-    changed = {
-        table: type(getattr(product, table)).model_validate({**getattr(product, table).model_dump(), **update})
-        for table, update in tables.items()
-    }
-    return product.model_copy(update=changed)
+    try:
+        changed = {table: getattr(product, table).model_copy(update=update) for table, update in tables.items()}
+        return product.model_copy(update=changed)
+    except pydantic.ValidationError as error:
+        tried = ", ".join(f"{key} = {value!r}" for key, value in values.items())
+        reasons = "; ".join(problem["msg"].removeprefix("Value error, ") for problem in error.errors())
+        raise ProductError(f"[search.space] tries {tried}: {reasons}") from error
 
 
 def distributions(product: Product) -> dict[str, BaseDistribution]:

@@ -11,7 +11,8 @@ from distributed import Client
 
 from flows.cluster.watching import completed
 from flows.console import console
-from flows.stages.reference_model import read_reference, reference_files, scaling_days
+from flows.results import scaling_days, sensors_url, targets_url
+from flows.stages.reference_model import read_reference
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
 from somo.insitu import cosmos, ismn
@@ -26,9 +27,9 @@ from somo.insitu.targets import (
     sensor_table,
     target_table,
 )
-from somo.product.declaration import Product, content_hash
+from somo.product.declaration import Product
 from somo.product.inputs import Insitu
-from somo.storage.objects import exists, fingerprint, join, put, read_bytes
+from somo.storage.objects import exists, put, read_bytes
 
 READERS = {"ismn": ismn, "cosmos": cosmos}
 TASKS_PER_WORKER = 8
@@ -59,20 +60,6 @@ def build_targets(
     put(url, _parquet(target_table(scaled)))
     console.print(f"{role} sensors: {', '.join(f'{count} {name}' for name, count in drop_totals(sensors).items())}")
     return url
-
-
-def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role: str = "training") -> str:
-    """Where the targets of these archives, rules and cells are kept."""
-    archives = [(a.model_dump_json(), fingerprint(a.url)) for a in product.insitu if a.role == role]
-    cells = {domain: i.static.rsplit("/", 1)[-1] for domain, i in inputs.items()}
-    training = (scaling_days(product), product.targets, reference_files(product)) if role == "training" else ()
-    days = product.period if role == "independent" else None
-    return join(root, "targets", f"{content_hash(archives, product.layers, cells, training, days)}.parquet")
-
-
-def sensors_url(targets: str) -> str:
-    """Where the table of sensors that belongs to a table of targets is kept."""
-    return targets.removesuffix(".parquet") + ".sensors.parquet"
 
 
 def read_places(product: Product, inputs: Mapping[str, Inputs]) -> dict[str, Place]:

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from distributed import Client
 
-from flows.stages.release import follow
+from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
 from somo.product.declaration import Product, content_hash
 from somo.publish.manifest import renew
 from somo.storage.objects import exists, fingerprint, join, read_bytes
@@ -40,16 +40,12 @@ class Case:
     @cached_property
     def inputs(self) -> Mapping:
         """Forcing and statics of every domain, which earlier stages have made."""
-        from flows.stages.ingest import ingest
-
-        return ingest(self.product, self.root, self.client)
+        return forcing_inputs(self.product, self.root, forcing_files(self.product))
 
     @cached_property
     def learnt(self) -> "Learnt":
         """Models and training set."""
         from flows.stages.experiments import Learnt
-        from flows.stages.targets import targets_url
-        from flows.stages.train import models_url, samples_url
 
         targets = targets_url(self.product, self.root, self.inputs)
         models = models_url(self.product, self.root, self.inputs, targets)
@@ -166,7 +162,7 @@ def _regions(case: Case) -> Section:
 
 
 def _independent(case: Case) -> Section:
-    from flows.stages.targets import build_targets, sensors_url
+    from flows.stages.targets import build_targets
     from somo.validate.sections.intercomparison import independent_section
 
     url = build_targets(case.product, case.root, case.inputs, case.client, role="independent")
@@ -216,12 +212,10 @@ def sections_of(product: Product) -> list[str]:
 def validate(product: Product, root: str, version_url: str, client: Client, only: str | None = None) -> str:
     """Make the missing sections (or remake `only`) and the report of what there is; returns the URL of its page.
 
-    A version that is released already stays so, with what was added to it, if its checks hold.
-
     Raises
     ------
     ValidationError
-        if `only` is no section of this product, or a check of a released version fails
+        if `only` is no section of this product
     """
     names = sections_of(product)
     if only is not None and only not in names:
@@ -239,7 +233,6 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
             sections.append(section)
     page = write_report(sections, folder, _about(product, published))
     renew(version_url, "report")
-    follow(product, root)
     return page
 
 

@@ -10,7 +10,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from somo.storage.objects import exists, filesystem, put, read_bytes
+from somo.storage.client import filesystem
+from somo.storage.objects import exists, put, read_bytes
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from somo.learn.checkpoint import Ensemble
 from somo.learn.networks.ealstm import cascade, load
-from somo.predict.kernel import CpuForward
+from somo.predict.kernel import CpuForward, Memory
 from somo.product.method import Sequence as SequenceSettings
 
 Member = Callable[[Tensor, Tensor], Tensor]
@@ -28,6 +28,31 @@ class Runner:
 
     layers: list[list[Member]]
     batch: int
+
+    @property
+    def continues(self) -> bool:
+        """Whether a sequence may be run in parts: on a CPU, where every day is the same arithmetic on the same shapes.
+
+        cuDNN chooses its kernels by the length of a sequence and may then round otherwise: a GPU begins anew.
+        """
+        return all(isinstance(member, CpuForward) for layer in self.layers for member in layer)
+
+
+@dataclass(frozen=True, eq=False)
+class Stretch:
+    """Days of one sequence that were run in one go.
+
+    Attributes
+    ----------
+    mean, std : [layer, day, cell] m3 m-3, over the members
+    memory : [network, 2, cell, hidden] float32 of every member after the wanted day, layer by layer; or None
+    steps : days times cells times networks that were computed
+    """
+
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    memory: NDArray[np.float32] | None
+    steps: int
 
 
 def load_runner(ensemble: Ensemble, precision: str = "float32") -> Runner:
@@ -65,21 +90,90 @@ def infer(
     -------
     mean, std : [layer, day, cell]
     """
+    mean = np.empty((len(runner.layers), days, x_d.shape[1]), np.float32)
+    std = np.empty_like(mean)
+    for first_day in range(0, days, sequence.predict_last_n):
+        block = slice(first_day, min(first_day + sequence.predict_last_n, days))
+        x = x_d[first_day : block.stop + sequence.lookback - 1]
+        stretch = run_stretch(runner, x, x_s, block.stop - block.start)
+        mean[:, block], std[:, block] = stretch.mean, stretch.std
+    return mean, std
+
+
+def run_stretch(
+    runner: Runner,
+    x_d: NDArray[np.float32],
+    x_s: NDArray[np.float32],
+    days: int,
+    memory: NDArray[np.float32] | None = None,
+    keep_after: int | None = None,
+) -> Stretch:
+    """Run days of one sequence, from zero state or from where an earlier stretch stopped, batch by batch of cells.
+
+    Parameters
+    ----------
+    x_d : [day, cell, dynamic] forcing in physical units
+    x_s : [cell, static] physical units
+    days : the last days of `x_d`, whose soil moisture is wanted
+    memory : [network, 2, cell, hidden] of the day before; None for a sequence that begins here
+    keep_after : number of days of `x_d` after which the networks' memory is wanted; None for none
+
+    Raises
+    ------
+    ValueError
+        if a memory is given to or wanted of a runner that cannot continue
+    """
+    if not runner.continues and (memory is not None or keep_after is not None):
+        raise ValueError("sequences continue on a CPU alone; begin this one from zero state")
     cells = x_d.shape[1]
     mean = np.empty((len(runner.layers), days, cells), np.float32)
     std = np.zeros_like(mean)
-    for first_day in range(0, days, sequence.predict_last_n):
-        block = slice(first_day, min(first_day + sequence.predict_last_n, days))
-        window = slice(first_day, block.stop + sequence.lookback - 1)
-        for first_cell in range(0, cells, runner.batch):
-            part = slice(first_cell, first_cell + runner.batch)
-            x = torch.from_numpy(np.ascontiguousarray(x_d[window, part]))
-            for layer, y in enumerate(cascade(runner.layers, x, torch.from_numpy(x_s[part]))):
-                members = y[:, -(block.stop - block.start) :]
-                mean[layer, block, part] = members.mean(0).cpu().numpy()
-                if len(members) > 1:
-                    std[layer, block, part] = members.std(0).cpu().numpy()
-    return mean, std
+    parts, networks = [], sum(len(layer) for layer in runner.layers)
+    for first_cell in range(0, cells, runner.batch):
+        batch = slice(first_cell, first_cell + runner.batch)
+        x, features = torch.from_numpy(np.ascontiguousarray(x_d[:, batch])), torch.from_numpy(x_s[batch])
+        former = None if memory is None else torch.from_numpy(memory[:, :, batch])
+        y_by_layer, kept = _run_batch(runner, x, features, former, keep_after)
+        parts += [] if kept is None else [kept]
+        for layer, y in enumerate(y_by_layer):
+            members = y[:, -days:]
+            mean[layer, :, batch] = mean_of(members).cpu().numpy()
+            if len(members) > 1:
+                std[layer, :, batch] = members.std(0).cpu().numpy()
+    return Stretch(mean, std, np.concatenate(parts, axis=2) if parts else None, len(x_d) * cells * networks)
+
+
+def _run_batch(
+    runner: Runner, x_d: Tensor, x_s: Tensor, former: Tensor | None, keep_after: int | None
+) -> tuple[list[Tensor], NDArray[np.float32] | None]:
+    """Per layer [member, day, cell], and the memory [network, 2, cell, hidden] after a number of days."""
+    if not runner.continues:
+        return cascade(runner.layers, x_d, x_s), None
+    y_by_layer, kept, network = [], [], 0
+    for layer in runner.layers:
+        y_by_member = []
+        for member in layer:
+            assert isinstance(member, CpuForward)
+            memory = None if former is None else Memory(former[network, 0], former[network, 1])
+            y, after = member.advance(x_d, x_s, memory, keep_after)
+            y_by_member.append(y)
+            kept += [] if after is None else [torch.stack(after)]
+            network += 1
+        y_by_layer.append(torch.stack(y_by_member))
+        x_d = torch.cat([x_d, mean_of(y_by_layer[-1]).unsqueeze(-1)], dim=2)
+    return y_by_layer, torch.stack(kept).numpy() if kept else None
+
+
+def mean_of(members: Tensor) -> Tensor:
+    """Mean of [member, ...] added up one member after the other.
+
+    torch.mean adds in another order where an array ends than in its middle, so that a day's value would depend on how
+    many days were run together.
+    """
+    total = members[0].clone()
+    for member in members[1:]:
+        total += member
+    return total / len(members)
 
 
 def scratch_bytes(members: int, layers: int, hidden: int, days: int, dynamic: int, batch: int = CPU_BATCH) -> int:

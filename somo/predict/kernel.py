@@ -10,6 +10,7 @@ also multiply the input gate's zeros, a quarter of their product.
 
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,9 +18,16 @@ from torch import Tensor
 from somo.learn.networks.ealstm import EALSTM, Forward
 
 
+class Memory(NamedTuple):
+    """What one network carries from a day to the next: 2c and h / 2, both [B, H] float32."""
+
+    c_twice: Tensor
+    h_half: Tensor
+
+
 @dataclass(frozen=True, eq=False)
 class CpuForward:
-    """The same answer as a `Forward`, faster on a CPU without gradients.
+    """The same answer as a `Forward`, faster on a CPU without gradients, and able to go on from a day it has reached.
 
     Attributes
     ----------
@@ -45,20 +53,42 @@ class CpuForward:
         x_d : [T, B, D] daily inputs in physical units
         x_s : [B, S] static inputs in physical units
         """
-        scaling, clip = self.forward.scaling, self.forward.clip
-        z = self._normalised(scaling.dynamic.apply(x_d), scaling.static.apply(x_s))
-        y = scaling.target.invert(z.unsqueeze(-1)).squeeze(-1)
-        y = y if last_n is None else y[-last_n:]
-        return y if clip is None else y.clamp(min=clip)
+        y, _ = self.advance(x_d, x_s)
+        return y if last_n is None else y[-last_n:]
 
-    def _normalised(self, x_d: Tensor, x_s: Tensor) -> Tensor:
+    @torch.inference_mode()
+    def advance(
+        self, x_d: Tensor, x_s: Tensor, memory: Memory | None = None, keep_after: int | None = None
+    ) -> tuple[Tensor, Memory | None]:
+        """Soil moisture [T, B], m3 m-3, of days that follow a memory, and the memory after some of them.
+
+        Every day is the same arithmetic on the same shapes, so a sequence in two calls gives the bytes of one call.
+
+        Parameters
+        ----------
+        x_d, x_s : as in a call
+        memory : of the day before the first; None for a sequence that begins here, from zero
+        keep_after : number of days after which the memory is wanted; None for none
+        """
+        scaling, clip = self.forward.scaling, self.forward.clip
+        z, kept = self._normalised(scaling.dynamic.apply(x_d), scaling.static.apply(x_s), memory, keep_after)
+        y = scaling.target.invert(z.unsqueeze(-1)).squeeze(-1)
+        return y if clip is None else y.clamp(min=clip), kept
+
+    def _normalised(
+        self, x_d: Tensor, x_s: Tensor, memory: Memory | None, keep_after: int | None
+    ) -> tuple[Tensor, Memory | None]:
         network = self.forward.network
-        recurrence = _Recurrence(self.matrix, 4 * torch.sigmoid(x_s @ network.weight_sh + network.bias_s), x_d.shape[2])
+        inflow = 4 * torch.sigmoid(x_s @ network.weight_sh + network.bias_s)
+        recurrence = _Recurrence(self.matrix, inflow, x_d.shape[2], memory)
         inner, last = self.head[:-1], self.head[-1]
         y = torch.empty(x_d.shape[:2])
-        for x_t, y_t in zip(x_d, y, strict=True):
+        kept = recurrence.memory() if keep_after == 0 else None
+        for number, (x_t, y_t) in enumerate(zip(x_d, y, strict=True), start=1):
             torch.addmv(last.bias, inner(recurrence.step(x_t)), last.weight[0], out=y_t)
-        return y
+            if number == keep_after:
+                kept = recurrence.memory()
+        return y, kept
 
 
 def _matrix(network: EALSTM) -> Tensor:
@@ -79,16 +109,23 @@ def _head(network: EALSTM) -> torch.nn.Sequential:
 class _Recurrence:
     """State of a batch of cells and its buffers, as few as keep them in the processor's cache."""
 
-    def __init__(self, matrix: Tensor, inflow: Tensor, dynamic: int) -> None:
+    def __init__(self, matrix: Tensor, inflow: Tensor, dynamic: int, memory: Memory | None = None) -> None:
         cells, hidden = inflow.shape
         self.matrix, self.inflow, self.half = matrix, inflow, torch.tensor(0.5)
         self.state = torch.zeros(cells, hidden + dynamic + 1, dtype=matrix.dtype)
         self.state[:, -1] = 1
         self.h, self.x = self.state[:, :hidden], self.state[:, hidden:-1]
-        self.c_twice, self.h_half = torch.zeros(cells, hidden), torch.empty(cells, hidden)
+        self.c_twice, self.h_half = torch.zeros(cells, hidden), torch.zeros(cells, hidden)
+        if memory is not None:
+            self.c_twice.copy_(memory.c_twice)
+            self.h.copy_(self.h_half.copy_(memory.h_half))
         self.gates = torch.empty(cells, 3 * hidden)
         self.product = self.gates.to(matrix.dtype)  # the same buffer where products are float32
         self.f, self.o, self.g = self.gates.split(hidden, dim=1)
+
+    def memory(self) -> Memory:
+        """A copy of what the next day needs."""
+        return Memory(self.c_twice.clone(), self.h_half.clone())
 
     def step(self, x_t: Tensor) -> Tensor:
         """One day: inputs [B, D] -> h / 2 [B, H], in a buffer that the next day overwrites."""

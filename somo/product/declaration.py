@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 
 from somo.core.variables import FORCING, Quantity
+from somo.product.cluster import Cluster, LocalWorkers
 from somo.product.inputs import (
     Declared,
     Domain,
@@ -26,7 +27,6 @@ from somo.product.inputs import (
 from somo.product.method import (
     Checks,
     Chunks,
-    Cluster,
     Compared,
     Drought,
     Network,
@@ -71,7 +71,7 @@ class Product(Declared):
     search: Search = Search()
     chunks: Chunks = Chunks()
     prediction: Prediction = Prediction()
-    cluster: Cluster = Cluster()
+    cluster: Cluster = LocalWorkers()
     drought: Drought = Drought()
     compare: tuple[Compared, ...] = ()
     report: Report = Report()

@@ -1,6 +1,7 @@
 """What a product is made from: period, grid, layers, forcing, static features, in-situ archives, targets."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -15,9 +16,20 @@ Stamp = Literal["start", "middle", "end"]
 
 
 class Declared(BaseModel):
-    """A frozen table of the declaration that refuses unknown keys."""
+    """A frozen table of the declaration that refuses unknown keys, in copies too."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some values replaced, checked as the first one was.
+
+        Raises
+        ------
+        ValidationError
+            if the values contradict each other or are unknown
+        """
+        # pydantic's own copy takes over whatever it is given. Values that are not replaced have been checked before.
+        return super().model_copy(deep=deep) if not update else type(self).model_validate({**dict(self), **update})
 
 
 class Period(Declared):

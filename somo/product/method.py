@@ -124,20 +124,6 @@ class Prediction(Declared):
     precision: Literal["float32", "bfloat16"] = "float32"
 
 
-class Cluster(Declared):
-    """Where Dask comes from; `workers` 0 means as many as the machine has cores."""
-
-    kind: Literal["local", "address", "kubernetes", "slurm"] = "local"
-    workers: int = Field(default=0, ge=0)
-    gpu_workers: int = Field(default=0, ge=0)
-    memory_gb: float = Field(default=4.0, gt=0)
-    address: str | None = None
-    queue: str | None = None
-    namespace: str | None = None
-    image: str | None = None
-    walltime: str = "04:00:00"
-
-
 class Drought(Declared):
     """Climatology of the drought classes; without a base period the whole product serves."""
 

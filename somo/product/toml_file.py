@@ -9,8 +9,14 @@ from typing import Any, get_args
 import pydantic
 from pydantic import BaseModel
 
+from somo.product.cluster import CLUSTER_KINDS, DEFAULT_KIND
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
+
+PLACES = ("url", "root")
+"""Keys of a declaration that say where something lies, which may differ between machines."""
+SECRET_WORDS = {"SECRET", "PASSWORD", "PASSWD", "TOKEN", "KEY", "KEYS", "CREDENTIAL", "CREDENTIALS", "LOGIN", "AUTH",
+                "WEBHOOK"}  # fmt: skip
 
 
 def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> Product:
@@ -19,7 +25,7 @@ def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> 
     Parameters
     ----------
     path : the TOML file
-    environ : values for `${NAME}` in any string of the file
+    environ : values for `${SOMO_NAME}` in keys that hold a URL or a path (`PLACES`); no other variable is read
 
     Raises
     ------
@@ -36,33 +42,46 @@ def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> 
     try:
         return Product.model_validate(_expand(raw, environ or {}, str(path)))
     except pydantic.ValidationError as error:
-        raise ProductError("\n".join(_explain(path, error))) from error
+        raise ProductError("\n".join(_explain(path, error, raw))) from error
 
 
-def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
+def _expand(value: Any, environ: Mapping[str, str], where: str, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {k: _expand(v, environ, f"{where}: {k}") for k, v in value.items()}
+        return {k: _expand(v, environ, f"{where}: {k}", k) for k, v in value.items()}
     if isinstance(value, list):
-        return [_expand(v, environ, where) for v in value]
+        return [_expand(v, environ, where, key) for v in value]
     if not isinstance(value, str):
         return value
 
     def replace(match: re.Match[str]) -> str:
-        if match[1] not in environ:
+        name = match[1]
+        # A declaration is published word by word: a password read here would be in every catalogue.
+        if not _may_be_read(name):
             raise ProductError(
-                f"{where} = {value!r}: environment variable {match[1]} is not set; export {match[1]}=..."
+                f"{where} = {value!r}: a declaration reads variables that begin with SOMO_ and hold no secret, "
+                f"not {name}; rename it, or write the value"
             )
-        return environ[match[1]]
+        if key not in PLACES:
+            raise ProductError(
+                f"{where} = {value!r}: variables stand in {', '.join(PLACES)} alone; write the value into {key}"
+            )
+        if name not in environ:
+            raise ProductError(f"{where} = {value!r}: environment variable {name} is not set; export {name}=...")
+        return environ[name]
 
     return re.sub(r"\$\{(\w+)\}", replace, value)
 
 
-def _explain(path: Path, error: pydantic.ValidationError) -> Iterator[str]:
+def _may_be_read(name: str) -> bool:
+    return name.startswith("SOMO_") and not set(name.split("_")) & SECRET_WORDS
+
+
+def _explain(path: Path, error: pydantic.ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
     for e in error.errors():
         location = _toml_location(e["loc"])
         key = ".".join(location) or "product"
         if e["type"] == "extra_forbidden":
-            allowed = ", ".join(_allowed(e["loc"][:-1]))
+            allowed = ", ".join(_allowed(e["loc"][:-1], raw))
             yield f"{path}: {key} = {e['input']!r} is unknown; allowed here: {allowed}"
         elif e["type"] == "missing":
             yield f"{path}: {key} is missing; add it"
@@ -81,8 +100,10 @@ def _toml_location(location: tuple[int | str, ...]) -> list[str]:
     ]
 
 
-def _allowed(location: tuple[int | str, ...]) -> list[str]:
+def _allowed(location: tuple[int | str, ...], raw: Mapping[str, Any]) -> list[str]:
     """Keys that may stand at a location of the TOML, from the models themselves."""
+    if location == ("cluster",):
+        return sorted(CLUSTER_KINDS[raw["cluster"].get("kind", DEFAULT_KIND)].model_fields)
     models: list[type[BaseModel]] = [Product]
     for part in location:
         if len(models) > 1:

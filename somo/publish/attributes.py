@@ -4,19 +4,25 @@ import numpy as np
 import pandas as pd
 
 from somo.core.grid import Grid
+from somo.core.status import FINAL, PROVISIONAL
 from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
 from somo.product.inputs import Layer
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table v93"
-FINAL, PROVISIONAL = 0, 1
 VALID = SOIL_MOISTURE.valid_min, SOIL_MOISTURE.valid_max
 """Declared `valid_range` of soil moisture, m3 m-3; a version with a value outside it fails its checks."""
 
+DAY = "The stamp is 00:00 UTC; the value stands for the UTC day from then to 24:00 UTC, as time_bnds says."
+STANDARD_NAME = SOIL_MOISTURE.standard_name
+UNCERTAINTY = "soil_moisture_uncertainty"
+DISSIMILARITY = "dissimilarity"
+
 TIME = {
     "standard_name": "time",
-    "long_name": "day (UTC)",
+    "long_name": "day",
+    "comment": DAY,
     "axis": "T",
     "bounds": "time_bnds",
     "units_metadata": "leap_seconds: none",
@@ -35,9 +41,11 @@ LONGITUDE = {
     "axis": "X",
     "bounds": "lon_bnds",
 }
+# CDO takes a depth for one below the sea unless its long name is this one.
 DEPTH = {
     "standard_name": "depth",
-    "long_name": "depth of the middle of the layer below the surface",
+    "long_name": "depth_below_land",
+    "comment": "middle of the layer, metres below the surface; its top and bottom are the bounds",
     "units": "m",
     "positive": "down",
     "axis": "Z",
@@ -61,14 +69,13 @@ CRS = {
     ),
 }
 STATUS = {
-    "standard_name": "status_flag",
+    "standard_name": f"{STANDARD_NAME} status_flag",
     "long_name": "whether the day may still change with its forcing",
     "flag_values": np.array([FINAL, PROVISIONAL], "int8"),
     "flag_meanings": "final provisional",
-    "units": "1",
 }
 APPLICABILITY = {
-    "standard_name": "status_flag",
+    "standard_name": "quality_flag",
     "long_name": "whether the cell resembles the cells the model was trained on",
     "flag_values": np.array([0, 1], "int8"),
     "flag_meanings": "outside_area_of_applicability inside_area_of_applicability",
@@ -83,18 +90,33 @@ def mean_attrs(layer: Layer) -> dict[str, str | np.ndarray]:
         "long_name": f"volumetric soil moisture, {_interval(layer)}",
         "cell_methods": "time: mean depth: mean area: mean",
         "grid_mapping": "crs",
-        "ancillary_variables": f"{layer.name}_std status applicability",
+        "ancillary_variables": f"{layer.name}_std status {layer.name}_applicability",
         "coverage_content_type": "modelResult",
         "valid_range": np.array(VALID, "float32"),
     }
 
 
 def std_attrs(layer: Layer) -> dict[str, str]:
-    """CF attributes of the standard deviation over the ensemble's members, m3 m-3."""
+    """CF attributes of the standard deviation over the ensemble's members, m3 m-3.
+
+    CF's modifier keeps the plain standard name for soil moisture alone, so that it is found by that name.
+    """
     return {
-        **SOIL_MOISTURE.attrs(),
+        "standard_name": f"{STANDARD_NAME} standard_error",
         "long_name": f"standard deviation of soil moisture over the ensemble, {_interval(layer)}",
+        "units": SOIL_MOISTURE.units,
         "cell_methods": "time: mean depth: mean area: mean realization: standard_deviation",
+        "grid_mapping": "crs",
+        "coverage_content_type": "qualityInformation",
+    }
+
+
+def uncertainty_attrs(layer: Layer) -> dict[str, str]:
+    """CF attributes of the predictive standard uncertainty of the daily mean, m3 m-3."""
+    return {
+        "standard_name": f"{STANDARD_NAME} standard_error",
+        "long_name": f"standard uncertainty of soil moisture, {_interval(layer)}",
+        "units": SOIL_MOISTURE.units,
         "grid_mapping": "crs",
         "coverage_content_type": "qualityInformation",
     }
@@ -117,7 +139,7 @@ def file_attrs(
         "history": f"written by somo for version {product.version}",
         "source": "EA-LSTM ensemble trained on in-situ soil moisture, driven by gridded meteorology",
         "processing_level": "daily gridded model estimate",
-        "comment": "One estimate a day and layer; the standard deviation is the spread of the ensemble's members.",
+        "comment": f"One estimate a day and layer; the standard deviation is that over the ensemble's members. {DAY}",
         "acknowledgement": "In-situ data: International Soil Moisture Network and its contributing networks.",
         "project": "SoMo.ml",
         "references": words.references,

@@ -1,7 +1,11 @@
-"""Yearly NetCDF-4 files, one per layer: what most users download (CF-1.11, ACDD-1.3)."""
+"""Yearly NetCDF-4 files, one per layer: what most users download (CF-1.11, ACDD-1.3).
+
+Whatever differs between layers is named by its layer, so that files of several layers and years open as one Dataset.
+"""
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import h5netcdf
 import h5py
@@ -14,7 +18,8 @@ from somo.core.grid import Grid
 from somo.product.declaration import Product
 from somo.product.inputs import Layer, Period
 from somo.publish import attributes
-from somo.storage.objects import join, put_file, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.objects import join, put_file
 
 CHUNK = {"time": 32, "lat": 72, "lon": 96}
 SLAB_DAYS = 64
@@ -59,28 +64,58 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
 
     Returns
     -------
-    `<layer>` and `<layer>_std` [time, lat, lon] float32 in m3 m-3, status [time], applicability [lat, lon]
+    `<layer>`, `<layer>_std` and, where the store has it, `<layer>_uncertainty` [time, lat, lon] float32 in m3 m-3,
+    status [time], `<layer>_applicability` and `<layer>_dissimilarity` [lat, lon]
     """
     days = pd.DatetimeIndex(store["time"].to_index())
     part = store.isel(depth=product.layers.index(layer), time=np.flatnonzero(days.year == year))
     grid = Grid(part["lat"].values, part["lon"].values, product.grid.step_deg)
     times = pd.DatetimeIndex(part["time"].to_index())
-    applicability = part["applicability"].fillna(0).astype("int8")
     variables = {
-        layer.name: (("time", "lat", "lon"), part["soil_moisture"].data, attributes.mean_attrs(layer)),
-        f"{layer.name}_std": (("time", "lat", "lon"), part["soil_moisture_std"].data, attributes.std_attrs(layer)),
+        **_fields(part, layer),
         "status": ("time", part["status"].data.astype("int8"), attributes.STATUS),
-        "applicability": (("lat", "lon"), applicability.data, {**attributes.APPLICABILITY, "grid_mapping": "crs"}),
+        **_cells(part, layer),
         "crs": ((), np.int32(0), attributes.CRS),
         **_bounds(grid, times, layer),
     }
+    depth = f"{layer.name}_depth"
     coordinates = {
         "time": ("time", times, attributes.TIME),
         "lat": ("lat", grid.lat, attributes.LATITUDE),
         "lon": ("lon", grid.lon, attributes.LONGITUDE),
-        "depth": ((), layer.depth_m, attributes.DEPTH),
+        depth: ((), layer.depth_m, {**attributes.DEPTH, "bounds": f"{depth}_bnds"}),
     }
     return xr.Dataset(variables, coordinates, attributes.file_attrs(product, grid, times, (layer,)))
+
+
+def _fields(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
+    """Daily fields of a layer under the names of its files."""
+    described: dict[str, tuple[str, dict[str, Any]]] = {
+        "soil_moisture": (layer.name, attributes.mean_attrs(layer)),
+        "soil_moisture_std": (f"{layer.name}_std", attributes.std_attrs(layer)),
+        attributes.UNCERTAINTY: (f"{layer.name}_uncertainty", attributes.uncertainty_attrs(layer)),
+    }
+    fields: dict[str, tuple[object, ...]] = {
+        name: (("time", "lat", "lon"), part[field].data, attrs)
+        for field, (name, attrs) in described.items()
+        if field in part
+    }
+    if f"{layer.name}_uncertainty" in fields:
+        attrs = described["soil_moisture"][1]
+        attrs["ancillary_variables"] = f"{layer.name}_uncertainty {attrs['ancillary_variables']}"
+    return fields
+
+
+def _cells(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
+    """What is known of each cell of a layer, whatever the day."""
+    inside = part["applicability"].fillna(0).astype("int8").data
+    cells: dict[str, tuple[object, ...]] = {
+        f"{layer.name}_applicability": (("lat", "lon"), inside, {**attributes.APPLICABILITY, "grid_mapping": "crs"})
+    }
+    if attributes.DISSIMILARITY in part:
+        distance = part[attributes.DISSIMILARITY]
+        cells[f"{layer.name}_dissimilarity"] = (("lat", "lon"), distance.astype("float32").data, distance.attrs)
+    return cells
 
 
 def write_netcdf(ds: xr.Dataset, path: Path, layer: str) -> None:
@@ -90,14 +125,14 @@ def write_netcdf(ds: xr.Dataset, path: Path, layer: str) -> None:
     by how `ds` is chunked, and every variable is flushed in turn: left to the end, their order would be that of the
     library's handles, which depends on what the process did before.
     """
-    fields = [layer, f"{layer}_std"]
-    small = ds.drop_vars(fields).reset_coords("depth").load()
+    fields = [str(name) for name in ds.data_vars if ds[name].dims == ("time", "lat", "lon")]
+    small = ds.drop_vars(fields).reset_coords(f"{layer}_depth").load()
     with h5py.File(path, "w", track_order=True) as stored, h5netcdf.File(stored, "w") as file:
         small.dump_to_store(H5NetCDFStore(file), encoding=_encoding(small), unlimited_dims=["time"])
         for name in ("lat", "lon"):
             file.variables[f"{name}_bnds"].attrs["units"] = ds[name].attrs["units"]
         for name in fields:
-            _create_field(file, ds[name])
+            _create_field(file, ds[name], layer)
         for holder in (file, *file.variables.values()):
             _write_text(holder.attrs)
         for name in file.variables:
@@ -132,17 +167,17 @@ def _bounds(grid: Grid, times: pd.DatetimeIndex, layer: Layer) -> dict[str, tupl
         "time_bnds": (("time", "bnds"), days),
         "lat_bnds": (("lat", "bnds"), lat_bounds),
         "lon_bnds": (("lon", "bnds"), lon_bounds),
-        "depth_bnds": (("bnds",), np.array([layer.top_m, layer.bottom_m])),
+        f"{layer.name}_depth_bnds": (("bnds",), np.array([layer.top_m, layer.bottom_m])),
     }
 
 
-def _create_field(file: h5netcdf.File, field: xr.DataArray) -> None:
+def _create_field(file: h5netcdf.File, field: xr.DataArray, layer: str) -> None:
     chunks = tuple(min(CHUNK[str(d)], field.sizes[d]) for d in field.dims)
     variable = file.create_variable(
         str(field.name), field.dims, "float32", fillvalue=FILL, chunks=chunks,
         compression="gzip", compression_opts=4, shuffle=True,
     )  # fmt: skip
-    for key, value in {**field.attrs, "coordinates": "depth"}.items():
+    for key, value in {**field.attrs, "coordinates": f"{layer}_depth"}.items():
         variable.attrs[key] = value
 
 
@@ -160,6 +195,6 @@ def _encoding(small: xr.Dataset) -> dict[str, dict[str, object]]:
         "time": {**time, "chunksizes": (days,)},
         "time_bnds": {**time, "chunksizes": (days, 2)},
         "status": {"chunksizes": (days,)},
-        "applicability": {"zlib": True},
+        **{str(name): {"zlib": True} for name in small.variables if small[name].dims == ("lat", "lon")},
     }
     return {str(name): {"_FillValue": None, **own.get(str(name), {})} for name in small.variables}

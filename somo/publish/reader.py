@@ -11,7 +11,9 @@ from obstore.store import HTTPStore, LocalStore, S3Store
 from zarr.storage import ObjectStore, StorePath
 
 from somo.core.grid import Grid, distance_km
-from somo.storage.objects import StorageError, join
+from somo.publish.complete import CompleteStore, CompleteZarr, first_line
+from somo.storage.objects import join
+from somo.storage.patience import StorageError
 
 STORES = {"maps": "soil_moisture.zarr", "series": "soil_moisture_series.zarr"}
 Bucket = HTTPStore | LocalStore | S3Store
@@ -78,7 +80,7 @@ def _latest(url: str, store: Bucket) -> str:
         pointer = bytes(store.get("latest.json").bytes())
     except READ_ERRORS as error:
         raise StorageError(
-            f"{join(url, 'latest.json')}: cannot be read ({told(error)}); check the URL, name a version, "
+            f"{join(url, 'latest.json')}: cannot be read ({first_line(error)}); check the URL, name a version, "
             "or make one the latest with `somo release`"
         ) from error
     return str(json.loads(pointer)["version"])
@@ -86,13 +88,16 @@ def _latest(url: str, store: Bucket) -> str:
 
 def _open(url: str, store: Bucket, group: str = "") -> xr.Dataset:
     """One client serves pointer, metadata and chunks: making another takes as long as several requests."""
+    where = join(url, group) if group else url
     try:
-        place = StorePath(ObjectStore(store, read_only=True), group)
-        return xr.open_zarr(place, consolidated=True, chunks=None, decode_coords="all")
+        place = StorePath(CompleteStore(ObjectStore(store, read_only=True), url), group)
+        found = CompleteZarr.open_group(place, consolidated=True, zarr_format=3)
+        return xr.open_dataset(found, chunks=None, decode_coords="all")
+    except StorageError:
+        raise
     except (*READ_ERRORS, ValueError) as error:
-        where = join(url, group) if group else url
         raise StorageError(
-            f"{where}: no Zarr store can be opened ({told(error).split(' in store ')[0]}); check URL and version"
+            f"{where}: no Zarr store can be opened ({first_line(error).split(' in store ')[0]}); check URL and version"
         ) from error
 
 
@@ -105,8 +110,3 @@ def bucket(url: str, anon: bool = True) -> Bucket:
     if url.startswith("s3://"):
         return S3Store.from_url(url, skip_signature=anon, client_options={"allow_http": True})
     return HTTPStore.from_url(url, client_options={"allow_http": True})
-
-
-def told(error: Exception) -> str:
-    """What an error says to people: obstore's first line, without the structures that it lists below."""
-    return str(error).split("\n", 1)[0]

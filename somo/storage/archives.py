@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from somo.storage.objects import StorageError
+from somo.storage.patience import StorageError
 
 LOCAL_HEADER_BYTES = 30
 PIECE_BYTES = 2**20

@@ -1,9 +1,10 @@
 """Byte ranges of objects through obstore, and files made of them for libraries that seek."""
 
+import datetime as dt
 import io
 from collections import OrderedDict
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from fsspec import AbstractFileSystem
@@ -13,9 +14,24 @@ from obstore.exceptions import PreconditionError
 from obstore.store import S3Store
 
 from somo.storage import archives, web
-from somo.storage.objects import StorageError, filesystem, fingerprint
+from somo.storage.client import filesystem
+from somo.storage.objects import fingerprint
+from somo.storage.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, StorageError, unreachable
+
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig
 
 BLOCK_BYTES = 2**20
+# obstore repeats a request itself, so the policy of `somo.storage.patience` is told to it in its own terms.
+RETRY: "RetryConfig" = {
+    "max_retries": 1000,
+    "retry_timeout": dt.timedelta(seconds=PATIENCE_S),
+    "backoff": {
+        "init_backoff": dt.timedelta(seconds=FIRST_PAUSE_S),
+        "max_backoff": dt.timedelta(seconds=LONGEST_PAUSE_S),
+        "base": 2,
+    },
+}
 MOST_BLOCKS = 128
 
 
@@ -119,6 +135,8 @@ def _fetch(url: str, expected: str, offset: int, size: int) -> bytes:
         return bytes(obstore.get(store, key, options=conditions(expected, offset, size)).bytes())
     except PreconditionError as error:
         raise StorageError(f"{url}: was replaced while it was read; run again") from error
+    except obstore.exceptions.GenericError as error:
+        raise unreachable(url, error) from error
     except obstore.exceptions.BaseError as error:
         raise StorageError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
 
@@ -144,7 +162,7 @@ def _bucket(fs: Any, bucket: str) -> S3Store:
     else:
         options["credential_provider"] = _Credentials(fs)
     http: Any = {"allow_http": client.meta.endpoint_url.startswith("http://")}
-    return S3Store(bucket, client_options=http, virtual_hosted_style_request=False, **options)
+    return S3Store(bucket, client_options=http, virtual_hosted_style_request=False, retry_config=RETRY, **options)
 
 
 class _Credentials:

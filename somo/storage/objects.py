@@ -1,45 +1,19 @@
-"""URLs -> bytes, files and Zarr stores on any fsspec file system; writes are seen whole or not at all.
+"""URLs -> bytes and files on any file system; writes are seen whole or not at all."""
 
-Credentials, endpoint, region and anonymous access come from the environment in the ecosystem's usual names
-(`AWS_*`, `FSSPEC_*`), which fsspec and botocore read themselves.
-"""
-
-import errno
 import hashlib
 import mimetypes
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
-import aiohttp
-import botocore.exceptions
-import botocore.parsers
-import fsspec
-import zarr.storage
 from fsspec import AbstractFileSystem
-from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from fsspec.implementations.local import LocalFileSystem
-from zarr.abc.store import Store
 
-T = TypeVar("T")
-PATIENCE_S = 90.0
-NETWORK_ERRORS = (
-    TimeoutError,
-    ConnectionError,
-    aiohttp.ClientError,
-    botocore.exceptions.ConnectionError,
-    botocore.exceptions.HTTPClientError,
-    botocore.parsers.ResponseParserError,
-)
-_SERVER_ERRNOS = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
-
-
-class StorageError(OSError):
-    """A place that cannot be read or written; the text names the URL and the remedy."""
+from somo.storage.client import filesystem
+from somo.storage.patience import StorageError
 
 
 def join(root: str, *parts: str) -> str:
@@ -47,47 +21,18 @@ def join(root: str, *parts: str) -> str:
     return "/".join([root.rstrip("/"), *(p.strip("/") for p in parts)])
 
 
-def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
-    """File system and path behind a URL; a plain path is a local one."""
-    return fsspec.url_to_fs(url)
-
-
-def patiently(url: str, action: Callable[[], T], patience_s: float = PATIENCE_S) -> T:
-    """Result of one request to an object store, repeated while the network or the server fails for the moment.
-
-    Other failures (permissions, missing objects, a full disk) and those of the local disk are raised at once.
+def exists(url: str) -> bool:
+    """Whether there is an object at a URL.
 
     Raises
     ------
     StorageError
-        if the store stays out of reach for `patience_s`, or is refused by the client library
+        if its store cannot be reached or does not let us look
     """
-    give_up = time.monotonic() + (0 if isinstance(filesystem(url)[0], LocalFileSystem) else patience_s)
-    pause = 0.2
-    while True:
-        try:
-            return action()
-        except (OSError, aiohttp.ClientError, botocore.exceptions.BotoCoreError) as error:
-            passing = isinstance(error, NETWORK_ERRORS) or getattr(error, "errno", None) in _SERVER_ERRNOS
-            if not passing and isinstance(error, OSError):
-                raise
-            if not passing or time.monotonic() + pause > give_up:
-                raise StorageError(
-                    f"{url}: cannot be reached ({error}); check the network and the AWS_* settings"
-                ) from error
-        time.sleep(pause)
-        pause = min(2 * pause, 5.0)
-
-
-def exists(url: str) -> bool:
     fs, path = filesystem(url)
-
-    def ask() -> bool:
-        fs.invalidate_cache()
-        return bool(fs.exists(path))
-
+    fs.invalidate_cache()
     try:
-        return patiently(url, ask)
+        return bool(fs.exists(path))
     except PermissionError as error:
         raise StorageError(f"{url}: may not be looked at ({error}); check the credentials and their rights") from error
 
@@ -102,7 +47,7 @@ def read_bytes(url: str) -> bytes:
     """
     fs, path = filesystem(url)
     try:
-        return patiently(url, lambda: fs.cat_file(path))
+        return bytes(fs.cat_file(path))
     except StorageError:
         raise
     except OSError as error:
@@ -120,7 +65,7 @@ def put(url: str, data: bytes) -> None:
     fs, path = filesystem(url)
     try:
         if not isinstance(fs, LocalFileSystem):
-            patiently(url, lambda: fs.pipe_file(path, data, **_content_type(fs, path)))
+            fs.pipe_file(path, data, **_content_type(fs, path))
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(path).with_name(f".{Path(path).name}.{uuid4().hex[:8]}")
@@ -146,7 +91,7 @@ def put_file(local: Path, url: str) -> None:
     fs, path = filesystem(url)
     try:
         if not isinstance(fs, LocalFileSystem):
-            patiently(url, lambda: fs.put_file(str(local), path))
+            fs.put_file(str(local), path)
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(path).with_name(f".{Path(path).name}.{uuid4().hex[:8]}")
@@ -188,6 +133,8 @@ def fingerprint(url: str) -> str:
         if info["type"] == "directory":
             inside = fs.find(path, detail=True)
             return checksum("\n".join(f"{name} {version_of(inside[name])}" for name in sorted(inside)).encode())
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
     return version_of(info)
@@ -202,13 +149,3 @@ def version_of(info: dict[str, Any]) -> str:
 def checksum(data: bytes) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
-
-
-def zarr_store(url: str, read_only: bool = True) -> Store:
-    """Zarr store at a URL."""
-    fs, path = filesystem(url)
-    if isinstance(fs, LocalFileSystem):
-        return zarr.storage.LocalStore(path, read_only=read_only)
-    if fs.async_impl:
-        return zarr.storage.FsspecStore.from_url(url, read_only=read_only)
-    return zarr.storage.FsspecStore(AsyncFileSystemWrapper(fs, asynchronous=True), path=path, read_only=read_only)

@@ -11,7 +11,7 @@ from typing import Any
 import fsspec.config
 import requests
 
-from somo.storage.objects import StorageError, patiently
+from somo.storage.patience import StorageError, patiently
 
 TIMEOUT_S = (20, 120)
 """Seconds to wait for a connection, and between two packets."""

@@ -24,7 +24,8 @@ from somo.core.grid import Grid
 from somo.product.inputs import Layer
 from somo.product.method import Compared
 from somo.storage.byte_ranges import seekable
-from somo.storage.objects import filesystem, fingerprint
+from somo.storage.client import filesystem
+from somo.storage.objects import fingerprint
 from somo.validate.published import ValidationError
 from somo.validate.regrid import Axis, bilinear
 

@@ -8,7 +8,8 @@ import pandas as pd
 import xarray as xr
 
 from somo.core.grid import Grid
-from somo.storage.objects import join, read_bytes, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.objects import join, read_bytes
 
 CROSSVAL = ("domain", "cell", "layer", "time", "y", "y_hat", "y_ridge", "fold")
 TARGETS = ("domain", "cell", "layer", "time", "value", "count")

@@ -1,6 +1,7 @@
 """ISMN archives: both layouts, zipped, unpacked and remote, and what is wrong with broken ones."""
 
 import warnings
+import zipfile
 from pathlib import Path
 
 import fsspec
@@ -144,3 +145,20 @@ def test_real_archives(real: Path, case: str, sensors: int, stations: int) -> No
         found = read(str(real / case))
     assert len(found) == sensors and len({s.station for s in found}) == stations
     assert not [s.problem for s in found if s.problem] and all(s.good.all() for s in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("NET/S1/../../../outside_sm_1.stm", b"x", r"\.\./outside_sm_1\.stm points out of its folder"),
+        ("/NET/S1/rooted_sm_1.stm", b"x", "points out of its folder"),
+        ("NET/S9/bomb_sm_1.stm", bytes(20 << 20), r"bomb_sm_1\.stm would unpack to 20 MB, \d{3,} times"),
+    ],
+)
+def test_an_archive_that_would_do_harm_is_not_unpacked(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    archive = write_zip(tmp_path / "a.zip", FILES)
+    with zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr(name, content)
+    with pytest.raises(InsituError, match=message):
+        read(archive)
+    assert not list(tmp_path.rglob("*outside*"))

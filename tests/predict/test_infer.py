@@ -105,3 +105,33 @@ def test_a_single_member_has_no_spread(tmp_path):
 
 def test_the_network_runs_on_one_thread(runner):
     assert torch.get_num_threads() == 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(cells=st.integers(1, 40), cut=st.integers(0, 25), last=st.integers(26, 30), seed=st.integers(0, 99))
+def test_a_sequence_in_two_stretches_has_the_bytes_of_one(runner, cells, cut, last, seed):
+    x_d, x_s = forcing(last - LOOKBACK + 1, cells, seed=seed)
+    whole = module.run_stretch(runner, x_d, x_s, last - cut, keep_after=cut)
+    again = module.run_stretch(runner, x_d[cut:], x_s, last - cut, whole.memory)
+    assert whole.memory.shape == (4, 2, cells, 8)
+    assert np.array_equal(whole.mean, again.mean)
+    assert np.array_equal(whole.std, again.std)
+    assert (whole.steps, again.steps) == (last * cells * 4, (last - cut) * cells * 4)
+
+
+def test_a_stretch_of_bfloat16_goes_on_with_its_bytes(ensemble):
+    runner = load_runner(ensemble, "bfloat16")
+    x_d, x_s = forcing(20, 7)
+    whole = module.run_stretch(runner, x_d, x_s, 12, keep_after=18)
+    again = module.run_stretch(runner, x_d[18:], x_s, 12, whole.memory)
+    assert np.array_equal(whole.mean, again.mean)
+    assert np.array_equal(whole.std, again.std)
+
+
+def test_runners_that_begin_anew_refuse_a_memory(ensemble):
+    fused = module.Runner([[load(m) for m in layer] for layer in ensemble.layers.values()], 64)
+    x_d, x_s = forcing(20)
+    assert not fused.continues
+    with pytest.raises(ValueError, match="continue on a CPU alone"):
+        module.run_stretch(fused, x_d, x_s, 20, keep_after=3)
+    assert module.run_stretch(fused, x_d, x_s, 20).memory is None

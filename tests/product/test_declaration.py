@@ -5,8 +5,10 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from somo.product.declaration import Product, ProductError, content_hash
+from somo.product.method import Chunks, Sequence
 from somo.product.toml_file import read_product
 
 GOOD = """
@@ -17,14 +19,14 @@ domains.us.grid = { kind = "forcing", step_deg = 0.1 }
 targets = { scaling = "pooled" }
 
 [forcing.precipitation]
-url = "${DATA}/{domain}/tp_{year}{month}.nc"
+url = "${SOMO_DATA}/{domain}/tp_{year}{month}.nc"
 variable = "tp"
 units = "m"
 frequency = "sub-daily"
 kind = "accumulated"
 
 [forcing.net_shortwave]
-url = "${DATA}/ssr_{year}.nc"
+url = "${SOMO_DATA}/ssr_{year}.nc"
 variable = "ssr"
 units = "J m-2"
 input = false
@@ -33,7 +35,7 @@ input = false
 sum_of = ["net_shortwave"]
 
 [static.sand]
-url = "${DATA}/static.nc"
+url = "${SOMO_DATA}/static.nc"
 variable = "sand"
 
 [static.aridity]
@@ -41,14 +43,14 @@ computed = "aridity"
 
 [[insitu]]
 name = "A"
-url = "${DATA}/a.zip"
+url = "${SOMO_DATA}/a.zip"
 """
 
 
 def read(tmp_path: Path, text: str) -> Product:
     path = tmp_path / "product.toml"
     path.write_text(text)
-    return read_product(path, {"DATA": "s3://bucket"})
+    return read_product(path, {"SOMO_DATA": "s3://bucket"})
 
 
 def test_a_declaration_becomes_frozen_values(tmp_path: Path) -> None:
@@ -95,8 +97,14 @@ MISTAKES = [
      "sum_of names 'net_longwave', which has no"),
     ('computed = "aridity"', 'computed = "mean"',
      'computed = "mean" needs of = the name of a forcing'),
-    ("${DATA}/a.zip", "${ELSEWHERE}/a.zip",
-     "environment variable ELSEWHERE is not set; export ELSEWHERE="),
+    ("${SOMO_DATA}/a.zip", "${SOMO_ELSEWHERE}/a.zip",
+     "environment variable SOMO_ELSEWHERE is not set; export SOMO_ELSEWHERE="),
+    ("${SOMO_DATA}/a.zip", "${AWS_SECRET_ACCESS_KEY}",
+     "variables that begin with SOMO_ and hold no secret, not AWS_SECRET_ACCESS_KEY"),
+    ("${SOMO_DATA}/a.zip", "${SOMO_API_TOKEN}",
+     "hold no secret, not SOMO_API_TOKEN"),
+    ('name = "Test"', 'name = "${SOMO_DATA}"',
+     "variables stand in url, root alone; write the value into name"),
     ("targets", "layers = [{ name = 'a', top_m = 0.3, bottom_m = 0.1 }]\ntargets",
      r"bottom_m 0\.1 must lie below top_m 0\.3"),
     ("targets", "checks = { valid_max = 1.5 }\ntargets",
@@ -143,3 +151,18 @@ def test_equal_declarations_have_equal_names(tmp_path: Path) -> None:
     assert content_hash(first) == content_hash(read(tmp_path, GOOD + "\n# a comment\n"))
     assert content_hash(first) != content_hash(second) and len(content_hash(first)) == 16
     assert content_hash("a", "b") != content_hash("ab")
+
+
+def test_a_changed_copy_is_checked_like_the_first(tmp_path: Path) -> None:
+    product = read(tmp_path, GOOD)
+    with pytest.raises(ValidationError, match=r"not a multiple of sequence\.predict_last_n"):
+        product.model_copy(update={"chunks": Chunks(days=30), "sequence": Sequence(predict_last_n=7)})
+    with pytest.raises(ValidationError, match="extra"):
+        product.sequence.model_copy(update={"lockback": 3})
+
+
+def test_settings_of_another_kind_of_cluster_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ProductError, match=r"cluster\.queue = 'compute' is unknown; allowed here: gpu_workers, kind"):
+        read(tmp_path, GOOD + '\n[cluster]\nqueue = "compute"\n')
+    with pytest.raises(ProductError, match="allowed are local, address, kubernetes, slurm"):
+        read(tmp_path, GOOD + '\n[cluster]\nkind = "cloud"\n')

@@ -15,12 +15,13 @@ from botocore.exceptions import ClientError
 from botocore.session import get_session
 
 import somo
+from flows.cluster.certificates import write_certificates
 from flows.service.access import open_bucket, policy, split
-from flows.service.certificates import write_certificates
 from flows.service.s3server import S3Server
 from somo.publish.catalog import catalog_document
 from somo.publish.manifest import describe, encode, list_objects, pointer, verify, write_manifest
-from somo.storage.objects import StorageError, join, put
+from somo.storage.objects import join, put
+from somo.storage.patience import StorageError
 from tests.publish import made
 from tests.publish.tls_proxy import tls_proxy
 

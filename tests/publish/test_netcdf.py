@@ -63,8 +63,8 @@ def test_bounds_meet_at_leap_days_and_at_the_edges(leap_year):
         assert (ds["time_bnds"].values[1:, 0] == ds["time_bnds"].values[:-1, 1]).all()
         assert (ds["lat_bnds"].values[0, 0], ds["lat_bnds"].values[-1, 1]) == (45.6, 45.0)
         assert (ds["lon_bnds"].values[0, 0], ds["lon_bnds"].values[-1, 1]) == (5.0, 5.8)
-        assert ds["depth"] == 0.2
-        assert list(ds["depth_bnds"].values) == [0.1, 0.3]
+        assert ds["layer2_depth"] == 0.2
+        assert list(ds["layer2_depth_bnds"].values) == [0.1, 0.3]
 
 
 def test_the_coverage_ends_with_the_last_day(leap_year):

@@ -6,7 +6,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.publish.reader import bucket, cell_at
-from somo.storage.objects import StorageError
+from somo.storage.patience import StorageError
 
 
 @pytest.fixture

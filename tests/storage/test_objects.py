@@ -8,6 +8,8 @@ import pytest
 import zarr
 
 from somo.storage import objects as storage
+from somo.storage.client import zarr_store
+from somo.storage.patience import StorageError
 
 
 @pytest.fixture(params=["file", "memory", pytest.param("s3", marks=pytest.mark.s3)])
@@ -50,22 +52,22 @@ def test_a_fingerprint_changes_with_the_bytes(root: str) -> None:
 
 def test_a_zarr_store(root: str) -> None:
     url = storage.join(root, "s.zarr")
-    zarr.create_array(storage.zarr_store(url, read_only=False), shape=(3,), dtype="f4")[:] = np.arange(3)
-    assert zarr.open_array(storage.zarr_store(url), mode="r")[:].tolist() == [0, 1, 2]
+    zarr.create_array(zarr_store(url, read_only=False), shape=(3,), dtype="f4")[:] = np.arange(3)
+    assert zarr.open_array(zarr_store(url), mode="r")[:].tolist() == [0, 1, 2]
 
 
 def test_what_is_missing_is_told(root: str) -> None:
     url = storage.join(root, "nothing.bin")
     for read in (storage.read_bytes, storage.fingerprint):
-        with pytest.raises(storage.StorageError, match=r"nothing\.bin: cannot be read .*check that it exists"):
+        with pytest.raises(StorageError, match=r"nothing\.bin: cannot be read .*check that it exists"):
             read(url)
-    with pytest.raises(storage.StorageError, match=r"nothing\.bin: no such file"), storage.local_copy(url):
+    with pytest.raises(StorageError, match=r"nothing\.bin: no such file"), storage.local_copy(url):
         pass
 
 
 def test_an_unwritable_place_is_told_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(storage.StorageError, match=r"cannot be written .*check permissions, free space and --root"):
+    with pytest.raises(StorageError, match=r"cannot be written .*check permissions, free space and --root"):
         storage.put(str(tmp_path / "file" / "a.bin"), b"1")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
@@ -74,7 +76,7 @@ def test_a_failed_write_keeps_the_old_bytes(tmp_path: Path, monkeypatch: pytest.
     url = str(tmp_path / "a.bin")
     storage.put(url, b"old")
     monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(storage.StorageError, match="disk full"):
+    with pytest.raises(StorageError, match="disk full"):
         storage.put(url, b"new")
     assert storage.read_bytes(url) == b"old" and [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from somo.product.declaration import content_hash
-from somo.storage.objects import exists, join, put, read_bytes, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.objects import exists, join, put, read_bytes
 
 FORMAT = 2
 SLAB_DAYS = 128

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from somo.forcing.formats.stored import Stored, UnreadableError, Variable, Window, text, zarr_metadata
 from somo.forcing.listing import SourceFile, zarr_version
-from somo.storage.objects import zarr_store
+from somo.storage.client import zarr_store
 
 MOST_COORDINATE_VALUES = 30_000_000
 

@@ -19,7 +19,7 @@ from somo.forcing.references.scan import Scan, compact, compact_bounds, flag_run
 from somo.forcing.references.scan_reader import ScanReader
 from somo.forcing.sources import ForcingError, SourceFile
 from somo.product.inputs import Files
-from somo.storage.objects import NETWORK_ERRORS, StorageError
+from somo.storage.patience import NETWORK_ERRORS, StorageError
 
 FINAL_EXPVER = 1
 YEARS_ALIKE = tuple(int(np.datetime64(year, "s").astype("int64")) for year in ("1901-01-01", "2100-01-01"))

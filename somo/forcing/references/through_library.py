@@ -13,7 +13,7 @@ from somo.forcing.listing import SourceFile
 from somo.forcing.references.reading import selected_shape
 from somo.forcing.references.stored_array import Places, StoredArray, steady
 from somo.forcing.sources import ForcingError
-from somo.storage.objects import NETWORK_ERRORS, StorageError
+from somo.storage.patience import NETWORK_ERRORS, StorageError
 
 
 def read_through(

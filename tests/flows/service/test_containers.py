@@ -13,7 +13,7 @@ from flows.cluster.pods import gpu_workers
 from flows.cluster.workers import IMAGE, S3_SECRETS
 from flows.service.containers import PLACE, documents, kubernetes
 from flows.service.services import services
-from somo.product.method import Cluster
+from somo.product.cluster import KubernetesPods
 
 INFRA = Path(__file__).parents[3] / "infra"
 KUBERNETES = "1.32"
@@ -130,7 +130,7 @@ def test_pods_of_the_operator_reach_the_object_store_without_a_key_written_down(
 
 
 def test_gpu_workers_hold_a_gpu_and_say_so() -> None:
-    made = gpu_workers(Cluster(gpu_workers=2, image="somo:cuda"), {})
+    made = gpu_workers(KubernetesPods(gpu_workers=2, image="somo:cuda"), {})
     (container,) = made["spec"]["containers"]
     assert (made["replicas"], container["image"]) == (2, "somo:cuda")
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"

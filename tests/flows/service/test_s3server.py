@@ -1,8 +1,10 @@
 import fsspec
 import pytest
 
-from flows.service.s3server import S3Server
-from somo.storage.objects import StorageError, exists, put, read_bytes
+from flows.service.s3server import PARTS, S3Server
+from somo.storage.objects import exists, put, read_bytes
+from somo.storage.patience import StorageError
+from tests.flows.stranger import doors, tried
 
 pytestmark = pytest.mark.s3
 
@@ -45,3 +47,19 @@ def test_a_restarted_server_keeps_objects_and_keys(tmp_path) -> None:
     with S3Server(tmp_path) as server:
         assert server.client().get_object(Bucket="somo", Key="kept")["Body"].read() == b"kept"
         assert server.environment()["AWS_SECRET_ACCESS_KEY"] == before
+
+
+def test_only_s3_itself_answers_strangers(s3: S3Server) -> None:
+    put("s3://somo/tiny/latest.json", b"{}")
+    ports, sockets = doors([s3.process.pid])
+    assert len(ports) == 2 * len(PARTS)
+    assert {address for address, _ in ports} == {"127.0.0.1"}
+    given = tried([port for _, port in ports], sockets)
+    assert given.keys() == {str(s3.port)}
+    assert {gift.split(":")[0] for gift in given[str(s3.port)]} == {"GET /", "GET /status"}
+    assert read_bytes("s3://somo/tiny/latest.json") == b"{}"
+
+
+def test_data_and_keys_are_the_owners_alone(s3: S3Server) -> None:
+    for name in ("data", "s3.json", "node.key"):
+        assert s3.folder.joinpath(name).stat().st_mode & 0o077 == 0, name

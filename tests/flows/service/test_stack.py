@@ -3,6 +3,7 @@
 The tests follow one life of it: the first firing of the schedule, then faults, new days, another version.
 """
 
+import base64
 import datetime as dt
 import http.server
 import json
@@ -22,11 +23,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import xarray as xr
 
+from flows.service.services import DASHBOARD_LOGIN
 from flows.service.stack import Stack, free_place
 from tests.faults.operated import add_days, api, ended, fire, objects, put_sources, runs, wait_for
+from tests.flows.stranger import doors, tried
 
 pytestmark = [pytest.mark.service, pytest.mark.timeout(1500)]
 SERVED = Path(__file__).parents[1] / "service.toml"
@@ -157,7 +161,7 @@ def test_the_service_writes_its_prefix_alone(stack: Stack) -> None:
 def test_strangers_reach_neither_prefect_nor_dask(stack: Stack) -> None:
     with pytest.raises(urllib.error.HTTPError, match="401"):
         api(stack, "/deployments/filter", {}, authorised=False)
-    context = ssl.create_default_context(cafile=str(stack.folder / "secrets" / "ca.pem"))
+    context = ssl.create_default_context(cafile=str(stack.folder / "secrets" / "dask" / "ca.pem"))
     with (
         socket.create_connection(("127.0.0.1", stack.place.ports["dask-scheduler"]), timeout=10) as plain,
         pytest.raises((ssl.SSLError, ConnectionError)),
@@ -167,9 +171,46 @@ def test_strangers_reach_neither_prefect_nor_dask(stack: Stack) -> None:
         encrypted.recv(1)
 
 
-def test_dask_is_measured(stack: Stack) -> None:
-    with urllib.request.urlopen(f"{stack.place.url('dask-scheduler', port='dashboard')}/metrics", timeout=10) as answer:
+def test_dask_is_measured_by_those_who_log_in(stack: Stack) -> None:
+    request = urllib.request.Request(f"{stack.place.url('dask-scheduler', port='dashboard')}/metrics")
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(request, timeout=10)
+    login = base64.b64encode(stack.secrets()[DASHBOARD_LOGIN].encode()).decode()
+    request.add_header("Authorization", f"Basic {login}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
         assert b"dask_scheduler_workers" in answer.read()
+
+
+def test_no_port_of_any_service_gives_another_user_anything(stack: Stack) -> None:
+    before = objects(stack, "")
+    ports, sockets = doors(process.pid for process in stack.processes.values() if process.poll() is None)
+    assert {address for address, _ in ports} == {"127.0.0.1"}
+    assert {stack.place.ports[name] for name in ("s3", "filer", "postgres", "prefect-server", "dask-scheduler")} <= {
+        port for _, port in ports
+    }
+    given = tried([port for _, port in ports], sockets)
+    named = {port: name for name, port in stack.place.ports.items()}
+    answers = {named[int(port)]: {gift.split(":")[0] for gift in gifts} for port, gifts in given.items()}
+    # S3 says that it lives and that there is nothing for strangers to list; Prefect hands out its page with the login.
+    pages = answers.pop("prefect-server")
+    assert answers == {"s3": {"GET /status", "GET /"}}
+    assert not any(path.startswith(("GET /api/", "POST")) or "docs" in path or "openapi" in path for path in pages)
+    assert objects(stack, "") == before
+
+
+def test_data_logs_and_secrets_are_the_owners_alone(stack: Stack) -> None:
+    for name in ("secrets", "logs", "data/s3", "data/postgres"):
+        assert (stack.folder / name).stat().st_mode & 0o077 == 0, name
+
+
+def test_each_process_holds_its_own_secrets_and_no_more(stack: Stack) -> None:
+    held = stack.secrets()
+    for name, process in stack.processes.items():
+        if process.poll() is None and name != "postgres":
+            found = psutil.Process(process.pid).environ()
+            assert {key for key in held if held[key] in found.values()} == {
+                key for key in held if held[key] in {held[own] for own in stack.services[name].secret}
+            }, name
 
 
 def test_an_update_as_of_the_day_before_midnight_takes_no_later_day(stack: Stack, tiny_sources: Path) -> None:

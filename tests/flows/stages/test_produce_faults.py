@@ -24,8 +24,8 @@ from flows.cluster.connecting import cluster
 from flows.cluster.errors import ClusterError
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
-from somo.product.method import Cluster
-from somo.storage.objects import StorageError
+from somo.product.cluster import LocalWorkers
+from somo.storage.patience import StorageError
 from tests.faults import killed_runs
 from tests.faults.disturbed_region import hungry_region, slow_region
 from tests.faults.fault_proxy import FaultProxy
@@ -253,7 +253,7 @@ def test_a_bucket_that_may_only_be_read(s3, case, undisturbed, monkeypatch, clie
 
 def test_a_worker_without_memory_enough(s3, case, undisturbed, processes, monkeypatch):
     root = new_root()
-    small = case.product.model_copy(update={"cluster": Cluster(workers=1, memory_gb=1.0)})
+    small = case.product.model_copy(update={"cluster": LocalWorkers(workers=1, memory_gb=1.0)})
     with monkeypatch.context() as patched, cluster(small) as client:
         patched.setattr(stage, "produce_region", hungry_region)
         with pytest.raises(

@@ -170,6 +170,23 @@ def _other_calendar(sources):
     ds.assign_coords(time=days).to_netcdf(sources.path(2004), engine="h5netcdf")
 
 
+def _endless_axis(sources):
+    """A file of a few kB whose days would fill the memory of any machine."""
+    sources.write(2004)
+    with h5py.File(sources.path(2004), "r+") as h5:
+        for name in ("t2m", "time", "lat", "lon"):
+            del h5[name]
+        for name, size in (("time", 10**11), ("lat", 4), ("lon", 5)):
+            h5.create_dataset(name, (size,), "f8", chunks=(min(size, 512),))
+            h5[name].make_scale()
+        h5["time"].attrs["units"], h5["lat"].attrs["units"], h5["lon"].attrs["units"] = (
+            "days since 2004-01-01", "degrees_north", "degrees_east",
+        )  # fmt: skip
+        h5.create_dataset("t2m", (10**11, 4, 5), "f4", chunks=(1, 4, 5)).attrs["units"] = "K"
+        for dimension, name in zip(h5["t2m"].dims, ("time", "lat", "lon"), strict=True):
+            dimension.attach_scale(h5[name])
+
+
 REFUSED: dict[str, tuple[Any, str]] = {
     "other grid": (_other_grid, "lat has 4 values 48.05..47.7"),
     "other size": (_other_size, "lon has 4 values"),

@@ -11,7 +11,7 @@ from somo.forcing.dataset import open_forcing
 from somo.forcing.references.chunks import open_references
 from somo.forcing.sources import ForcingError
 from somo.storage import byte_ranges as ranges
-from somo.storage.objects import StorageError
+from somo.storage.patience import StorageError
 
 
 def _upload(sources, url, *years):

@@ -10,7 +10,9 @@ from hypothesis.extra import numpy as hnp
 from somo.core.grid import Grid
 from somo.product.layout import Layout
 from somo.publish.store import maps as zarr
-from somo.storage.objects import StorageError, join, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.objects import join
+from somo.storage.patience import StorageError
 from tests.publish import made
 
 DAYS = 400
@@ -135,7 +137,7 @@ def test_the_metadata_says_how_to_unpack(tmp_path, declared, grid, layout):
     assert array["data_type"] == "int16"
     assert array["attributes"]["scale_factor"] == 1e-4
     assert array["attributes"]["_FillValue"] == array["fill_value"] == -32768
-    assert array["attributes"]["valid_range"] == [0, 10000]
+    assert array["attributes"]["valid_range"] == [0, 1]
     assert array["codecs"][0]["name"] == "sharding_indexed"
     assert array["chunk_grid"]["configuration"]["chunk_shape"] == [2, layout.days, 6, 8]
 

@@ -1,10 +1,12 @@
-"""TLS certificates for Dask: one authority, and one certificate that scheduler, workers and clients all show.
+"""TLS certificates: one authority, and one certificate that all processes show which talk to each other.
 
-`python -m flows.service.certificates FOLDER` writes `ca.pem`, `node.pem` and `node.key` there.
-Who holds a certificate of this authority may talk to the scheduler, and nobody else.
+`python -m flows.cluster.certificates FOLDER` writes `ca.pem`, `node.pem` and `node.key` there. Who holds a certificate
+of this authority may talk to its Dask scheduler and workers, or to the parts of its SeaweedFS, and nobody else. Each of
+the two has an authority of its own.
 """
 
 import datetime as dt
+import ipaddress
 import sys
 from pathlib import Path
 
@@ -15,13 +17,15 @@ from cryptography.x509.oid import NameOID
 
 VALID_DAYS = 825
 FILES = ("ca.pem", "node.pem", "node.key")
+HOSTS = ("localhost", "dask-scheduler")
+"""Dask does not compare a server's name with its certificate; SeaweedFS does, and finds its own parts on loopback."""
 
 
 def write_certificates(folder: Path) -> None:
     """Make an authority and a certificate, unless the folder holds them; the authority's key is not kept."""
     if all((folder / name).exists() for name in FILES):
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority_key, node_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority = _sign("SoMo authority", authority_key, "SoMo authority", authority_key, is_authority=True)
     node = _sign("somo", node_key, "SoMo authority", authority_key, is_authority=False)
@@ -41,7 +45,8 @@ def _sign(
     is_authority: bool,
 ) -> x509.Certificate:
     now = dt.datetime.now(dt.UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.DNSName("dask-scheduler")])
+    loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    names = x509.SubjectAlternativeName([*(x509.DNSName(host) for host in HOSTS), loopback])
     usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH])
     builder = (
         x509.CertificateBuilder()

@@ -1,0 +1,123 @@
+"""Where every stage keeps its results: each URL and each hash is decided here, once.
+
+A result is named by the hash of what it is made from, so an existing result is the resume. Stages ask here before they
+work, and whoever only looks (status, validation, publication) asks here instead of a stage.
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+
+from flows.today import today
+from somo.core.variables import SOIL_MOISTURE
+from somo.forcing.dataset import Inputs
+from somo.forcing.references.reference_set import reference_url
+from somo.forcing.sources import SourceFile, find_files, needed_days, product_files
+from somo.forcing.statics.static_file import climate_period, static_url
+from somo.product.declaration import Product, content_hash
+from somo.product.inputs import Period
+from somo.storage.objects import fingerprint, join
+
+# Raised by one when the content of a result changes although its inputs do not, so that it is made again.
+SAMPLES_FORMAT = 1
+MODELS_FORMAT = 2
+
+Files = Mapping[tuple[str, str], tuple[SourceFile, ...]]
+
+
+def forcing_files(product: Product) -> dict[tuple[str, str], tuple[SourceFile, ...]]:
+    """(domain, variable) -> the files of every forcing variable for the days that the product needs."""
+    first, last = needed_days(product)
+    return {
+        (domain, name): listed
+        for domain in product.grids()
+        for name, listed in product_files(product, domain, first, last, today()).items()
+    }
+
+
+def forcing_inputs(product: Product, root: str, files: Files) -> dict[str, Inputs]:
+    """Domain -> where the references of these files and the static features made with them are, or will be."""
+    inputs = {}
+    for domain in product.grids():
+        references = {
+            name: reference_url(root, name, domain, source, files[domain, name])
+            for name, source in product.sources.items()
+            if (domain, name) in files
+        }
+        inputs[domain] = Inputs(references, static_url(root, product, domain, references))
+    return inputs
+
+
+def scaling_days(product: Product) -> Period:
+    """Days whose values decide the scaling: those learnt from, so that new days change nothing."""
+    return product.training.period or product.period
+
+
+def reference_files(product: Product) -> list[tuple[SourceFile, ...]]:
+    """The files of every reference layer and domain, with their fingerprints."""
+    days = scaling_days(product)
+    return [
+        find_files(SOIL_MOISTURE.name, layer.source, domain, days.start, days.end, today())
+        for layer in product.targets.reference
+        for domain in product.grids()
+    ]
+
+
+def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role: str = "training") -> str:
+    """Where the targets of these archives, rules and cells are kept."""
+    archives = [(a.model_dump_json(), fingerprint(a.url)) for a in product.insitu if a.role == role]
+    cells = {domain: i.static.rsplit("/", 1)[-1] for domain, i in inputs.items()}
+    training = (scaling_days(product), product.targets, reference_files(product)) if role == "training" else ()
+    days = product.period if role == "independent" else None
+    return join(root, "targets", f"{content_hash(archives, product.layers, cells, training, days)}.parquet")
+
+
+def sensors_url(targets: str) -> str:
+    """Where the table of sensors that belongs to a table of targets is kept."""
+    return targets.removesuffix(".parquet") + ".sensors.parquet"
+
+
+def samples_url(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
+    """Where the samples of these inputs and targets are kept.
+
+    The name of a static file stands for the forcing of the days that are learnt from, whose statistics it holds.
+    """
+    features = sorted((domain, i.static.rsplit("/", 1)[-1]) for domain, i in inputs.items())
+    key = content_hash(SAMPLES_FORMAT, targets.rsplit("/", 1)[-1], features, product.inputs, learnt_days(product))
+    return join(root, "samples", f"{key}.safetensors")
+
+
+def learnt_days(product: Product) -> tuple[dt.date, dt.date]:
+    """First day of forcing and last day of target that are learnt from."""
+    first, last = climate_period(product)
+    if product.training.period is not None:
+        first = first - dt.timedelta(product.sequence.spinup_days)
+    return first, last
+
+
+def models_url(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
+    """Where the networks learnt from these inputs and targets with these settings are kept."""
+    samples = samples_url(product, root, inputs, targets)
+    settings = (product.network, product.sequence, product.training, product.period.start)
+    return join(root, "models", content_hash(MODELS_FORMAT, samples.rsplit("/", 1)[-1], *settings))
+
+
+def search_url(product: Product, root: str, samples: str) -> str:
+    """Where a study is kept; a study with more trials continues one with fewer."""
+    settings = (product.network, product.sequence, product.training)
+    declared = product.search.model_copy(update={"trials": 1})
+    return join(root, "search", content_hash(samples.rsplit("/", 1)[-1], *settings, declared))
+
+
+def version_url(product: Product, root: str) -> str:
+    """Folder of everything published of the declared version."""
+    return join(root, f"v{product.version}")
+
+
+def report_url(version: str) -> str:
+    """Folder of a version's report."""
+    return join(version, "report")
+
+
+def report_page(version: str) -> str:
+    """The report's page for people."""
+    return join(report_url(version), "index.html")

@@ -1,0 +1,157 @@
+"""The one client: file systems and Zarr stores behind URLs, whose every request has the patience of its store.
+
+Credentials, endpoint, region and anonymous access come from the environment in the ecosystem's usual names
+(`AWS_*`, `FSSPEC_*`), which fsspec and botocore read themselves.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any, cast
+
+import fsspec
+import zarr.storage
+from fsspec import AbstractFileSystem
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
+from fsspec.implementations.local import LocalFileSystem
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import WrapperStore
+
+from somo.storage.patience import patiently, patiently_async
+
+REQUESTS = frozenset(
+    {"cat", "cat_file", "cat_ranges", "copy", "created", "du", "exists", "find", "get", "get_file", "glob", "info"}
+    | {
+        "isdir",
+        "isfile",
+        "ls",
+        "mkdir",
+        "makedirs",
+        "modified",
+        "pipe_file",
+        "put",
+        "put_file",
+        "rm",
+        "rm_file",
+        "size",
+    }
+)
+"""Methods of a file system that ask its store."""
+
+
+def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
+    """File system and path behind a URL; a plain path is a local one.
+
+    Requests to a remote one are repeated while its store is out of reach (`somo.storage.patience`); a local disk is
+    asked once.
+    """
+    fs, path = fsspec.url_to_fs(url, **_tried_once(url))
+    if isinstance(fs, LocalFileSystem):
+        return fs, path
+    fs.retries = 1
+    return cast(AbstractFileSystem, PatientFileSystem(fs)), path
+
+
+def _tried_once(url: str) -> dict[str, Any]:
+    """Options by which botocore does not try again on its own: its attempts and ours would multiply."""
+    if not url.startswith("s3://"):
+        return {}
+    declared = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+    return {"config_kwargs": {**declared, "retries": {"total_max_attempts": 1}}}
+
+
+class PatientFileSystem:
+    """A remote file system of fsspec whose requests are tried again; everything else it does itself."""
+
+    def __init__(self, fs: AbstractFileSystem) -> None:
+        self._fs = fs
+
+    def __reduce__(self) -> tuple[type["PatientFileSystem"], tuple[AbstractFileSystem]]:
+        return PatientFileSystem, (self._fs,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PatientFileSystem) and self._fs == other._fs
+
+    def __hash__(self) -> int:
+        return hash(self._fs)
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self._fs, name)
+        return self._patient(attribute) if name in REQUESTS else attribute
+
+    def _patient(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        def request(*arguments: Any, **options: Any) -> Any:
+            place = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+            return patiently(self._fs.unstrip_protocol(place), partial(method, *arguments, **options))
+
+        return request
+
+    def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
+        """A file whose reading is tried again block by block; writing is one request at the end, tried once."""
+        url = self._fs.unstrip_protocol(path)
+        file = patiently(url, partial(self._fs.open, path, mode, **options))
+        # A buffered file of fsspec asks for its blocks through its cache's fetcher.
+        if (cache := getattr(file, "cache", None)) is not None and getattr(cache, "fetcher", None) is not None:
+            fetch = cache.fetcher
+            cache.fetcher = lambda start, end: patiently(url, partial(fetch, start, end))
+        return file
+
+
+def zarr_store(url: str, read_only: bool = True) -> Store:
+    """Zarr store at a URL."""
+    options = _tried_once(url)
+    fs, path = fsspec.url_to_fs(url, **options)
+    if isinstance(fs, LocalFileSystem):
+        return zarr.storage.LocalStore(path, read_only=read_only)
+    if fs.async_impl:
+        store = zarr.storage.FsspecStore.from_url(url, storage_options=options, read_only=read_only)
+        store.fs.retries = 1
+        return PatientStore(store, url)
+    wrapped = AsyncFileSystemWrapper(fs, asynchronous=True)
+    return PatientStore(zarr.storage.FsspecStore(wrapped, path=path, read_only=read_only), url)
+
+
+class PatientStore(WrapperStore[Store]):
+    """A Zarr store whose requests are tried again while it is out of reach."""
+
+    def __init__(self, store: Store, url: str) -> None:
+        super().__init__(store)
+        self.url = url
+
+    def _with_store(self, store: Store) -> "PatientStore":
+        return PatientStore(store, self.url)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, PatientStore) and self._store == other._store
+
+    def __reduce__(self) -> tuple[type["PatientStore"], tuple[Store, str]]:
+        return PatientStore, (self._store, self.url)
+
+    def _object(self, key: str) -> str:
+        return f"{self.url.rstrip('/')}/{key}"
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
+        return await patiently_async(self._object(key), lambda: self._store.get(key, prototype, byte_range))
+
+    async def set(self, key: str, value: Buffer) -> None:
+        await patiently_async(self._object(key), lambda: self._store.set(key, value))
+
+    async def exists(self, key: str) -> bool:
+        return await patiently_async(self._object(key), lambda: self._store.exists(key))
+
+    async def delete(self, key: str) -> None:
+        await patiently_async(self._object(key), lambda: self._store.delete(key))
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        for name in await self._listed(prefix, lambda: self._store.list_dir(prefix)):
+            yield name
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        for name in await self._listed(prefix, lambda: self._store.list_prefix(prefix)):
+            yield name
+
+    async def _listed(self, prefix: str, listing: Callable[[], AsyncIterator[str]]) -> list[str]:
+        async def names() -> list[str]:
+            return [name async for name in listing()]
+
+        return await patiently_async(self._object(prefix), names)

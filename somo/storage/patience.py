@@ -1,0 +1,105 @@
+"""The one policy of trying again: a request is repeated while its store is out of reach, and nothing else is.
+
+Every request goes through here, each with the patience of the store that it asks. An answer that trying again cannot
+change (no such object, not permitted, a full disk) is raised at once and as it is.
+"""
+
+import asyncio
+import errno
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import aiohttp
+import botocore.exceptions
+import botocore.parsers
+
+T = TypeVar("T")
+PATIENCE_S = 90.0
+"""A rolling restart of an object store takes about a minute; what lasts longer needs a person."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+NETWORK_ERRORS = (
+    TimeoutError,
+    ConnectionError,
+    aiohttp.ClientConnectionError,
+    aiohttp.ClientPayloadError,
+    botocore.exceptions.ConnectionError,
+    botocore.exceptions.HTTPClientError,
+    botocore.parsers.ResponseParserError,
+)
+# What s3fs makes of the answers SlowDown, ServiceUnavailable, InternalError and of a connection that breaks off.
+PASSING_ERRNOS = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
+# Request timeout, too early, too many requests, and what servers and the proxies before them say while they restart.
+PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+
+
+class StorageError(OSError):
+    """A place that cannot be read or written; the text names the URL and the remedy."""
+
+
+class UnreachableError(StorageError):
+    """A store that stayed out of reach for as long as its patience lasts; says nothing about the object asked for."""
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether a failure comes from the network or a busy server, so that the same request may succeed later."""
+    if isinstance(error, StorageError):
+        return False
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.status in PASSING_STATUS
+    return isinstance(error, NETWORK_ERRORS) or getattr(error, "errno", None) in PASSING_ERRNOS
+
+
+def patiently(url: str, request: Callable[[], T], patience_s: float | None = None) -> T:
+    """Result of a request, repeated while it fails for a passing reason.
+
+    Parameters
+    ----------
+    url : what is asked for, for the message
+    patience_s : seconds after which it is given up; 90 if not given
+
+    Raises
+    ------
+    UnreachableError
+        naming the URL and the last failure
+    """
+    for pause_s in _pauses(patience_s):
+        try:
+            return request()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            last = error
+        time.sleep(pause_s)
+    raise unreachable(url, last) from last
+
+
+async def patiently_async(url: str, request: Callable[[], Awaitable[T]], patience_s: float | None = None) -> T:
+    """As `patiently`, without holding up the event loop."""
+    for pause_s in _pauses(patience_s):
+        try:
+            return await request()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            last = error
+        await asyncio.sleep(pause_s)
+    raise unreachable(url, last) from last
+
+
+def _pauses(patience_s: float | None) -> Iterator[float]:
+    """Seconds to wait after each failed attempt, as long as the patience lasts; one attempt at the least."""
+    give_up = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
+    pause_s = FIRST_PAUSE_S
+    while True:
+        last_attempt = time.monotonic() + pause_s > give_up
+        yield 0.0 if last_attempt else pause_s
+        if last_attempt:
+            return
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def unreachable(url: str, error: Exception) -> UnreachableError:
+    """The error of a request that is given up."""
+    reason = str(error).strip() or type(error).__name__
+    return UnreachableError(f"{url}: cannot be reached ({reason}); check the network and the AWS_* settings")

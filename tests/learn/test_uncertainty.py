@@ -1,0 +1,115 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from somo.learn import LearnError
+from somo.learn.uncertainty import (
+    STANDARD_WIDTH,
+    Uncertainty,
+    conformal_factor,
+    crps,
+    fit_uncertainty,
+    read_uncertainties,
+    write_uncertainties,
+)
+
+N = 40_000
+
+
+def synthetic(seed: int, n: int = N) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Targets, predictions, dissimilarity and the known standard deviation of the noise between them."""
+    g = np.random.default_rng(seed)
+    y_hat, index = g.uniform(0.05, 0.45, n), g.uniform(0, 1, n)
+    sigma = 0.03 * np.exp(2 * (y_hat - 0.25) + 0.8 * (np.sqrt(index) - 0.6))
+    return y_hat + sigma * g.normal(size=n), y_hat, index, sigma
+
+
+def test_known_noise_is_found_again_and_covered_at_new_cells() -> None:
+    y, y_hat, index, _ = synthetic(0)
+    fitted = fit_uncertainty("layer1", y, y_hat, index)
+    y, y_hat, index, sigma = synthetic(1)
+    u = fitted.standard(y_hat, index)
+    np.testing.assert_allclose(u, sigma, rtol=0.06)
+    for level in (0.5, 0.8, 0.9, 0.95):
+        inside = np.abs(y - y_hat) <= norm.ppf((1 + level) / 2) * u
+        assert inside.mean() == pytest.approx(level, abs=0.01)
+    for third in np.array_split(np.argsort(index), 3):
+        assert (np.abs(y - y_hat) <= STANDARD_WIDTH * u)[third].mean() == pytest.approx(0.9, abs=0.015)
+
+
+def test_conformal_factor_by_hand() -> None:
+    """Of 1..9 the ninth holds 90 % of ten: ceil(0.9 * 10) = 9; of 1..19 the 18th."""
+    assert conformal_factor(np.arange(1.0, 10.0)) == pytest.approx(9 / STANDARD_WIDTH)
+    assert conformal_factor(np.arange(19.0, 0.0, -1.0)) == pytest.approx(18 / STANDARD_WIDTH)
+    assert conformal_factor([0.0, 0.0]) > 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(0.01, 9), min_size=2, max_size=40), st.floats(0.1, 10), st.floats(0.05, 0.9))
+def test_scaling_is_monotone(errors: list[float], larger: float, level: float) -> None:
+    """A higher level never narrows an interval, and errors that are c times as large widen it c times."""
+    factor = conformal_factor(errors, level)
+    assert conformal_factor(errors, min(level + 0.1, 1.0)) >= factor
+    assert conformal_factor(np.multiply(errors, larger), level) == pytest.approx(larger * factor)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 999))
+def test_uncertainty_never_falls_with_dissimilarity(seed: int) -> None:
+    """Not even where the errors do."""
+    g = np.random.default_rng(seed)
+    y_hat, index = g.uniform(0, 0.5, 300), g.uniform(0, 1, 300)
+    fitted = fit_uncertainty("layer1", y_hat + g.normal(0, 0.05, 300) * (1.5 - index), y_hat, index)
+    u = fitted.standard(0.2, np.linspace(0, 5, 200))
+    assert (np.diff(u) >= 0).all()
+
+
+def test_a_cell_unlike_all_training_cells_is_not_known() -> None:
+    y, y_hat, index, _ = synthetic(2, 4000)
+    fitted = fit_uncertainty("layer1", y, y_hat, index)
+    inside, far, missing = fitted.standard(0.25, [index.max(), 4 * index.max(), np.nan])
+    assert inside < 0.05
+    assert far**2 == pytest.approx(inside**2 + 2 * y.var(), rel=1e-3)
+    assert missing == pytest.approx(far, rel=1e-3)
+
+
+def test_predictions_outside_the_calibrated_range_count_as_at_its_ends() -> None:
+    y, y_hat, index, _ = synthetic(3, 4000)
+    fitted = fit_uncertainty("layer1", y, y_hat, index)
+    assert fitted.standard(0.9, 0.5) == fitted.standard(fitted.high, 0.5)
+
+
+def test_score_equals_its_integral() -> None:
+    """The integral of (F(x) - 1[x >= y])^2 for a normal F of mean 0 and standard deviation 2 at y = 1.5."""
+    below = quad(lambda x: norm.cdf(x, scale=2) ** 2, -math.inf, 1.5)[0]
+    above = quad(lambda x: norm.sf(x, scale=2) ** 2, 1.5, math.inf)[0]
+    assert crps(1.5, 2.0) == pytest.approx(below + above)
+
+
+def test_five_cells_that_do_not_differ_still_calibrate() -> None:
+    g = np.random.default_rng(4)
+    y_hat = np.full(50, 0.3)
+    fitted = fit_uncertainty("layer1", y_hat + g.normal(0, 0.02, 50), y_hat, np.zeros(50))
+    assert 0.01 < float(fitted.standard(0.3, 0.0)) < 0.04
+
+
+def test_nothing_to_calibrate_on_is_said() -> None:
+    with pytest.raises(LearnError, match="layer2: no out-of-fold prediction"):
+        fit_uncertainty("layer2", [np.nan], [0.2], [0.1])
+
+
+def test_kept_beside_the_ensemble(tmp_path) -> None:
+    y, y_hat, index, _ = synthetic(5, 500)
+    fitted = fit_uncertainty("layer1", y, y_hat, index)
+    url = str(tmp_path / "uncertainty.json")
+    write_uncertainties(url, [fitted])
+    assert read_uncertainties(url) == (fitted,)
+    assert isinstance(read_uncertainties(url)[0], Uncertainty)
+    (tmp_path / "uncertainty.json").write_text('{"format": 0}')
+    with pytest.raises(LearnError, match="train again"):
+        read_uncertainties(url)
