@@ -133,13 +133,13 @@ class SectionInputs:
         shards = sorted(
             (key, entry.sha256)
             for key, entry in self.entries.items()
-            if len(open_blocks) and (block := _block(key)) is not None and block in open_blocks
+            if len(open_blocks) and (block := block_of(key)) is not None and block in open_blocks
         )
         edges = np.flatnonzero(np.diff(status, prepend=-2))
         return (self.method, len(status), *zip(edges.tolist(), status[edges].tolist(), strict=True), *shards)
 
 
-def _block(key: str) -> int | None:
+def block_of(key: str) -> int | None:
     """Block of days of a shard of the store for maps; None of other objects."""
     dotted = min(key, other_side(key))
     is_shard = key.startswith(f"{store.STORE}/") and "/c." in dotted
