@@ -41,7 +41,8 @@ stack: $(READY)
 # The web page beside the data; built where there is Node.js, and carried by the wheel.
 viewer: $(VIEWER)/dist/index.html
 
-$(VIEWER)/dist/index.html: $(wildcard $(VIEWER)/*.json $(VIEWER)/*.js $(VIEWER)/index.html $(VIEWER)/src/*)
+$(VIEWER)/dist/index.html: $(wildcard $(VIEWER)/*.json $(VIEWER)/*.js $(VIEWER)/index.html) \
+	$(shell find $(VIEWER)/src $(VIEWER)/scripts -type f -not -path "*/shipped/*")
 	cd $(VIEWER) && npm ci --no-audit --no-fund --loglevel=error && npm run build
 
 page:

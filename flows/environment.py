@@ -88,6 +88,11 @@ def require_writable(root: str) -> None:
     fs.rm_file(path)
 
 
+def cache_folder() -> Path:
+    """This user's folder for what can be made again: `XDG_CACHE_HOME`, or `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "somo"
+
+
 def prepare_prefect() -> None:
     """Settings of Prefect for a run from the command line; what the environment says already stays."""
     for name, value in PREFECT_SETTINGS.items():

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 from obstore.exceptions import BaseError
 from rich.table import Table
 
-from flows.command import models
+from flows.command import models, sensors
 from flows.command import published as commands
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
@@ -111,6 +111,7 @@ for command in (
     commands.stack,
     commands.access,
     commands.credentials,
+    sensors.sensors,
 ):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude

@@ -8,11 +8,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from somo.core.status import FINAL
+from somo.insitu.readers import archive_version
 from somo.product.declaration import Product, content_hash
 from somo.product.layout import other_side
 from somo.publish.manifest import Entry, digest_of, read_manifest
 from somo.publish.store import maps as store
-from somo.storage.objects import fingerprint, join
+from somo.storage.objects import join
 from somo.validate.published import ValidationError
 from somo.validate.sections.seasons import season_days
 
@@ -91,7 +92,7 @@ class SectionInputs:
     @cached_property
     def independent(self) -> tuple[str, ...]:
         """Archives that were kept out of training."""
-        return tuple(fingerprint(archive.url) for archive in self.product.insitu if archive.role == "independent")
+        return tuple(archive_version(archive) for archive in self.product.insitu if archive.role == "independent")
 
     @cached_property
     def compared(self) -> tuple[object, ...]:

@@ -105,8 +105,8 @@ def fit_uncertainty(layer: str, y: ArrayLike, y_hat: ArrayLike, dissimilarity: A
     target, mean, index = columns[:, np.isfinite(columns).all(axis=0)]
     if not len(target):
         raise LearnError(
-            f"{layer}: no out-of-fold prediction has a target, so its uncertainty cannot be calibrated; add "
-            "measurements after the first sequence.lookback days"
+            f"{layer}: no out-of-fold prediction has a target, so no uncertainty can be calibrated; add measurements "
+            "after the first sequence.lookback days"
         )
     error, root = np.abs(target - mean), np.sqrt(index)
     draft = Uncertainty(
