@@ -8,6 +8,7 @@ from distributed import Client
 
 from flows import results
 from flows.cluster.watching import completed
+from flows.stages.gate_blocks import block_evidence
 from flows.stages.publish import BATCH, put_changed, released_before, write_catalog
 from flows.today import today
 from somo.product.declaration import Product
@@ -74,7 +75,7 @@ def follow(product: Product, root: str) -> None:
     if is_followed(root, folder):
         return
     version_url = join(root, folder)
-    require_passed(run_checks(product, version_url), version_url)
+    require_passed(run_checks(product, version_url, kept=block_evidence(product, root)), version_url)
     former = read_pointer(root)
     manifests = {**former["manifests"], folder: checksum(read_bytes(join(version_url, NAME)))}
     point(product, root, former, former["version"], manifests, former["released"])
@@ -168,4 +169,5 @@ def require_checksums(version_url: str, client: Client) -> None:
 def require_checks(product: Product, root: str) -> None:
     """Run the gate's checks, against the newest released version before this one."""
     version_url, previous = results.version_url(product, root), released_before(product, root)
-    require_passed(run_checks(product, version_url, previous and join(root, f"v{previous}")), version_url)
+    former = previous and join(root, f"v{previous}")
+    require_passed(run_checks(product, version_url, former, block_evidence(product, root)), version_url)
