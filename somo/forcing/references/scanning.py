@@ -119,7 +119,8 @@ def _require_axes(url: str, name: str, variable: h5py.Dataset, h5: h5py.File) ->
     for axis in axes:
         if axis.size > LONGEST_AXIS:
             raise ForcingError(
-                f"{url}: {axis.name.lstrip('/')} declares {axis.size} values, more than {LONGEST_AXIS}; replace the file"
+                f"{url}: {axis.name.lstrip('/')} declares {axis.size} values, more than {LONGEST_AXIS}; "
+                "replace the file"
             )
     return axes
 
