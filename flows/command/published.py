@@ -155,9 +155,9 @@ def stack(
     Example: `somo stack --folder /data/stack`
     """
     from flows.service.demo import prepare
-    from flows.service.stack import Stack, serve
+    from flows.service.stack import operated, serve
 
-    serve(Stack(folder, product or prepare(folder.resolve() / "demo"), root))
+    serve(operated(folder, product or prepare(folder.resolve() / "demo"), root))
 
 
 def credentials(
