@@ -127,8 +127,8 @@ class Prediction(Declared):
 class Drought(Declared):
     """Climatology of the drought classes; without a base period the whole product serves.
 
-    With fewer complete years than `min_years` no drought is published: D4, the driest 2 percent, is one window in fifty.
-    30 years are advised (World Meteorological Organization's climate normals).
+    With fewer complete years than `min_years` no drought is published: D4, the driest 2 percent, is one window in
+    fifty. 30 years are advised (World Meteorological Organization's climate normals).
     """
 
     base: Period | None = None
