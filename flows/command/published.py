@@ -141,7 +141,7 @@ def access(
     from flows.service.access import open_bucket
 
     open_bucket(root)
-    typer.echo(f"{root}: anyone may now read the versions, latest.json, catalog.json and viewer/")
+    typer.echo(f"{root}: anyone may now read the versions, index.html, latest.json, catalog.json and viewer/")
 
 
 def stack(
