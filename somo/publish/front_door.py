@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 import jinja2
+import pandas as pd
 import xarray as xr
 
 from somo.product.declaration import Product
@@ -26,7 +27,7 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
     """
     words = product.publication
     licence, licence_url = LICENCES.get(words.licence, (words.licence, ""))
-    times = store["time"].to_index()
+    times = pd.DatetimeIndex(store["time"].values)
     years = netcdf.complete_years(times, store["status"].values == attributes.FINAL, product.period)
     layer = product.layers[0].name
     current = product.model_copy(update={"version": version})

@@ -184,117 +184,19 @@ def _by_version(scan: Scan, kind: str, stored: Stored, axes: Axes) -> tuple[Scan
 
     In these files every time has values in one version alone: the final one first, the preliminary one after.
     """
-
-    def __init__(self, handle: Any, variable: str) -> None:
-        super().__init__(handle, "r")
-        self.variable = variable
-
-    def visititems(self, func: Callable[[str, Any], None]) -> None:
-        if self.variable in self:
-            func(self.variable, self[self.variable])
-
-
-def _positions(h5: _OneVariable, url: str) -> dict[str, Any]:
-    """kerchunk's references of the variable; nothing if kerchunk cannot translate it."""
-    translator = SingleHdf5ToZarr(h5, url, inline_threshold=0, unsupported_inline_threshold=0, error="ignore")
-    try:
-        return translator.translate()["refs"]
-    finally:
-        translator.close()
-
-
-def _require_variable(url: str, name: str, source: Source, h5: h5py.File) -> h5py.Dataset:
-    if source.variable not in h5:
-        have = ", ".join(str(key) for key in h5)
-        raise ForcingError(f"{url}: no variable {source.variable!r}; it has {have}: correct forcing.{name}.variable")
-    return h5[source.variable]
-
-
-def _require_axes(url: str, name: str, variable: h5py.Dataset, h5: h5py.File) -> list[h5py.Dataset]:
-    """Coordinates of the dimensions, which must be time, latitude and longitude."""
-    axes = [dim[0] for dim in variable.dims if len(dim) == 1]
-    if [_axis(axis) for axis in axes] != ["time", "lat", "lon"] or variable.ndim != 3:
-        have = ", ".join(axis.name.lstrip("/") for axis in axes) or "none with coordinates"
-        raise ForcingError(f"{url}: {name} has dimensions ({have}), expected (time, latitude, longitude); rewrite it")
-    for axis in axes:
-        if axis.size > LONGEST_AXIS:
-            raise ForcingError(
-                f"{url}: {axis.name.lstrip('/')} declares {axis.size} values, more than {LONGEST_AXIS}; "
-                "replace the file"
-            )
-    return axes
-
-
-def _axis(coordinate: h5py.Dataset) -> str | None:
-    """Which axis a coordinate is, by its CF attributes or its name."""
-    units, standard_name = (_text(coordinate, key) for key in ("units", "standard_name"))
-    if " since " in units:
-        return "time"
-    text = f"{standard_name} {units} {coordinate.name}".lower()
-    words = (("lat", "lat"), ("lat", "north"), ("lon", "lon"), ("lon", "east"))
-    return next((axis for axis, word in words if word in text), None)
-
-
-def _text(h5: h5py.Dataset, key: str) -> str:
-    value = h5.attrs.get(key, "")
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _times(url: str, axis: h5py.Dataset) -> NDArray[np.int64]:
-    """[step] seconds since 1970-01-01 of a file's times, which must ascend."""
-    calendar = _text(axis, "calendar") or "standard"
-    decoded = xr.coding.times.decode_cf_datetime(axis[:], _text(axis, "units"), calendar)
-    if not np.issubdtype(decoded.dtype, np.datetime64):
-        raise ForcingError(f"{url}: times in the {calendar!r} calendar; provide files in the standard calendar")
-    times = decoded.astype("datetime64[s]").astype("int64")
-    if len(times) == 0:
-        raise ForcingError(f"{url}: holds no times; replace it")
-    steps = np.diff(times)
-    if len(steps) and steps.min() <= 0:
-        at = int(np.argmax(steps <= 0))
-        raise ForcingError(
-            f"{url}: the times {decoded[at]} and {decoded[at + 1]} follow each other and do not ascend; "
-            "provide a file without repetition, in order of time"
-        )
-    return times
-
-
-def _bounds(axis: h5py.Dataset, times: NDArray[np.int64], h5: h5py.File) -> Runs | None:
-    """The intervals that the file gives for its times."""
-    name = _text(axis, "bounds") or _text(axis, "climatology")
-    if not name or name not in h5:
-        return None
-    units = _text(h5[name], "units") or _text(axis, "units")
-    decoded = xr.coding.times.decode_cf_datetime(h5[name][:], units, _text(axis, "calendar") or "standard")
-    return compact_bounds(times, decoded.astype("datetime64[s]").astype("int64"))
-
-
-def _units(variable: h5py.Dataset) -> str | None:
-    return _text(variable, "units").strip() or None
-
-
-def _decoding(url: str, name: str, source: Source, variable: h5py.Dataset) -> dict[str, list[Any]]:
-    """CF decoding attributes with their types; the file's own units must mean what is declared."""
-    attrs: dict[str, list[Any]] = {}
-    for key in DECODING:
-        if key in variable.attrs:
-            value = variable.attrs[key]
-            if isinstance(value, bytes | str):
-                attrs[key] = [_text(variable, key), "str"]
-            else:
-                array = np.asarray(value).reshape(-1)
-                attrs[key] = [array[0].item(), str(array.dtype)]
-    if units := _units(variable):
-        require_declared_units(url, name, source, units)
-    return attrs
-
-
-def _chunks(file: SourceFile, variable: str, found: dict[str, Any]) -> dict[str, list[int]]:
-    size = int(file.fingerprint.split("-", 1)[0])
-    chunks = {}
-    for key, value in found.items():
-        field, _, place = key.rpartition("/")
-        if field != variable or place.startswith(".z"):
+    assert axes.versions is not None
+    dim = stored.dims[axes.versions]
+    numbers = stored.coordinates[dim].values if dim in stored.coordinates.variables else np.array([1, 5])
+    positions, times = np.asarray(ScanReader.positions(scan)), scan.times
+    taken = np.zeros(len(times), bool)
+    scans = []
+    for index in np.argsort(numbers.astype("float64")).tolist():
+        array, chunks, reader = _as_maps(kind, stored, axes, {**axes.fixed, axes.versions: index})
+        version = replace(scan, array=array, chunks=chunks, reader=reader)
+        last = index == int(np.argmax(numbers.astype("float64")))
+        own = ~taken if last else _filled(version, positions) & ~taken
+        taken |= own
+        if not own.any():
             continue
         flags = np.full(int(own.sum()), float(numbers[index]) != FINAL_EXPVER)
         bounds = None if scan.time_bounds is None else compact_bounds(times[own], scan.time_bounds[own])
