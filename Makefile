@@ -13,14 +13,18 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHON TORCH TORCH_INDEX UV_VERSION
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: viewer page demo test lint bench stack lock sbom audit
+.PHONY: viewer page demo test quick lint bench stack lock sbom audit
 .DEFAULT_GOAL := demo
 
 demo: $(READY) page
 	$(BIN)/somo demo
 
 test: $(READY) page
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+
+# What needs neither real cases nor real servers nor killings.
+quick: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not real and not s3 and not service and not fault"
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -37,7 +41,8 @@ stack: $(READY)
 # The web page beside the data; built where there is Node.js, and carried by the wheel.
 viewer: $(VIEWER)/dist/index.html
 
-$(VIEWER)/dist/index.html: $(wildcard $(VIEWER)/*.json $(VIEWER)/*.js $(VIEWER)/index.html $(VIEWER)/src/*)
+$(VIEWER)/dist/index.html: $(wildcard $(VIEWER)/*.json $(VIEWER)/*.js $(VIEWER)/index.html) \
+	$(shell find $(VIEWER)/src $(VIEWER)/scripts -type f -not -path "*/shipped/*")
 	cd $(VIEWER) && npm ci --no-audit --no-fund --loglevel=error && npm run build
 
 page:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-console = Console(stderr=True)
-output = Console(soft_wrap=True)
+# Names of stations, files and errors are shown as they are: rich would read "[/x]" in one as its own markup and fail.
+console = Console(stderr=True, markup=False)
+output = Console(soft_wrap=True, markup=False)
 
 
 @dataclass

@@ -11,7 +11,7 @@ from flows.today import today
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import reference_url
-from somo.forcing.sources import SourceFile, find_files, needed_days
+from somo.forcing.sources import SourceFile, find_files, needed_days, product_files
 from somo.forcing.statics.static_file import climate_period, static_url
 from somo.insitu.readers import archive_version
 from somo.product.declaration import Product, content_hash
@@ -20,7 +20,7 @@ from somo.storage.objects import join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
 SAMPLES_FORMAT = 1
-MODELS_FORMAT = 1
+MODELS_FORMAT = 2
 
 Files = Mapping[tuple[str, str], tuple[SourceFile, ...]]
 
@@ -29,9 +29,9 @@ def forcing_files(product: Product) -> dict[tuple[str, str], tuple[SourceFile, .
     """(domain, variable) -> the files of every forcing variable for the days that the product needs."""
     first, last = needed_days(product)
     return {
-        (domain, name): find_files(name, source, domain, first, last, today())
+        (domain, name): files
         for domain in product.grids()
-        for name, source in product.sources.items()
+        for name, files in product_files(product, domain, first, last, today()).items()
     }
 
 

@@ -5,6 +5,7 @@ read by a process that has read them before, as a worker reads one tile after th
 numbers read with nothing but h5netcdf or zarr. Prints what `make bench` reports and writes `bench/forcing.json`.
 """
 
+import datetime as dt
 import json
 import platform
 import statistics
@@ -44,7 +45,7 @@ import json, sys, time
 import dask.array, fsspec, h5netcdf, numpy as np, pint, s3fs, xarray, zarr
 from somo.product.declaration import Product
 from somo.storage.client import zarr_store
-from somo.forcing.daily import decode
+from somo.forcing.references.decoding import decode
 from somo.forcing.dataset import open_forcing, read_forcing
 given = json.loads(sys.stdin.read())
 product, rows, columns = Product.model_validate(given["product"]), *(slice(0, n) for n in given["tile"])
@@ -143,7 +144,7 @@ def describe(product: Product, references: dict[str, str]) -> dict[str, object]:
     return {
         "product": product.model_dump(mode="json"), "references": references, "tile": TILE, "name": NAME,
         "stored": STORED, "days": [str(first), str(stop - 1)],
-        "files": [product.sources[NAME].url.format(year=year) for year in READ_YEARS],
+        "files": [product.sources[NAME].patterns[0].on(dt.date(year, 1, 1), "home") for year in READ_YEARS],
         "slabs": [{"url": s.url, "attrs": s.attrs, "days": days} for s, days in parts if days[0] < days[1]],
     }  # fmt: skip
 

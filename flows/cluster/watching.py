@@ -70,7 +70,7 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
     if not pending:
         return
     bar = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"), TimeRemainingColumn(elapsed_when_finished=True),
         console=console, disable=console.quiet,
     )  # fmt: skip

@@ -7,8 +7,9 @@ WORKER_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
 }
-"""One thread for torch, and freed memory kept for the next batch.
+"""One thread for torch, freed memory kept for the next batch, and no pages on a port that knows no login.
 
 Training asks for the same large buffers batch after batch; clean pages from the system cost as much as its arithmetic.
 """

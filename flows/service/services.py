@@ -185,7 +185,8 @@ def _dask(place: Place) -> tuple[Service, Service]:
     worker = Service(
         "dask-worker",
         (place.program("dask"), "worker", place.url("dask-scheduler", "tls"), *loopback, "--nthreads", "1",
-         "--nworkers", str(place.workers), "--memory-limit", f"{place.memory_gb:g}GB", "--no-dashboard"),
+         "--nworkers", str(place.workers), "--memory-limit", f"{place.memory_gb:g}GB", "--no-dashboard",
+         "--dashboard-address", "127.0.0.1:0"),
         dask_environment(place), S3_SECRETS, "dask", ("dask-scheduler", "s3"),
     )  # fmt: skip
     return scheduler, worker

@@ -1,8 +1,6 @@
 """Production stage: models and forcing -> the version's Zarr store, region by region on the cluster."""
 
-import datetime as dt
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 
 import numpy as np
 import xarray as xr
@@ -13,59 +11,24 @@ from flows import results
 from flows.cluster.watching import completed
 from flows.console import console
 from flows.stages.applicability import APPLICABILITY
-from flows.stages.region import Job, Work, produce_region
+from flows.stages.plan import Production, ProductionError, prepare
+from flows.stages.region import Produced, produce_region
 from somo.core.grid import Grid
+from somo.core.status import FINAL
 from somo.forcing.by_tile.tiling import NOTHING, Touched, touched
+from somo.forcing.covered import EPOCH
 from somo.forcing.daily import Window
-from somo.forcing.dataset import EPOCH, Inputs, daily_arrays, open_forcing, provisional_days, source_files
-from somo.forcing.statics.static_file import open_static
-from somo.learn.checkpoint import Ensemble, read_ensemble
+from somo.forcing.dataset import Inputs, daily_arrays
+from somo.learn.checkpoint import Ensemble
 from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes
-from somo.product.declaration import Product, content_hash
-from somo.product.layout import Layout
-from somo.publish.attributes import FINAL, PROVISIONAL
-from somo.publish.manifest import rewritten_objects
+from somo.predict.states import list_states, remove_states
+from somo.product.declaration import Product
 from somo.publish.store import maps as store
-from somo.storage.client import filesystem
-from somo.storage.objects import checksum, exists, join, local_copy
-from somo.storage.patience import patiently
+from somo.storage.listing import copy_objects, listed_once
+from somo.storage.objects import exists, join, local_copy
 
 PROCESS_BYTES = 700_000_000
-
-
-class ProductionError(ValueError):
-    """A production that cannot start; the text names both sides and the remedy."""
-
-
-@dataclass(frozen=True)
-class Production:
-    """The wanted state of a version's store, and what is missing.
-
-    Attributes
-    ----------
-    status : [day] of every day that can be predicted, from the product's first
-    visible : what readers see now
-    damaged : whether metadata or a small array of the store is not the one whose checksum was taken
-    """
-
-    product: Product
-    job: Job
-    ensemble: Ensemble
-    static: xr.Dataset
-    layout: Layout
-    method: str
-    status: NDArray[np.int8]
-    visible: store.Visible
-    work: tuple[Work, ...]
-    copies: tuple[tuple[str, str], ...]
-    damaged: bool
-
-    @property
-    def complete(self) -> bool:
-        """Whether readers see the wanted state."""
-        seen = np.array_equal(self.status, self.visible.status) and not self.damaged
-        return seen and not self.work and not self.copies
 
 
 def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: str, client: Client) -> str:
@@ -80,14 +43,33 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     if wanted.work:
         announce(wanted, client)
         futures = [client.submit(produce_region, wanted.job, work, pure=False) for work in wanted.work]
-        for _ in completed(futures, "regions"):
-            pass
+        total = sum(completed(futures, "regions"), Produced(0))
+        console.print(
+            f"produce: {total.steps} steps of a cell and network; {total.continued} sequences went on from a state, "
+            f"{total.begun} began anew, {total.rejected} states were damaged or had seen other forcing"
+        )
         wanted = prepare(product, root, inputs, models)
         require_written(wanted)
     copy_objects(wanted.job.store, wanted.copies)
     if not wanted.complete:
         show(wanted)
+        forget_states(wanted)
     return results.version_url(product, root)
+
+
+def forget_states(wanted: Production) -> None:
+    """Remove the states that later runs need no more, once their days are visible: all but the latest of each region.
+
+    A region whose days are all final and complete needs none.
+    """
+    layout, days, useful = wanted.layout, len(wanted.status), {}
+    for block in range(layout.blocks(days)):
+        status = wanted.status[layout.block_days(block, days)]
+        final = int(np.append(status == FINAL, False).argmin())
+        useful[f"b{block:04d}"] = final if final < layout.days else -1
+    states = list_states(wanted.job.states)
+    latest = {s.region: s.url for s in states if s.days <= useful.get(s.region.split("-")[0], -1)}
+    remove_states([s for s in states if latest.get(s.region) != s.url])
 
 
 def require_written(wanted: Production) -> None:
@@ -102,143 +84,10 @@ def require_written(wanted: Production) -> None:
 
 def pending(product: Product, root: str, inputs: Mapping[str, Inputs], models: str) -> tuple[list[str], int]:
     """Names of regions that are missing, and how many days readers will see once they are there."""
-    wanted = prepare(product, root, inputs, models)
+    with listed_once():
+        wanted = prepare(product, root, inputs, models)
     missing = [f"region {work.region.name}" for work in wanted.work]
     return missing or ([] if wanted.complete else ["the store's metadata"]), len(wanted.status)
-
-
-def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: str) -> Production:
-    """Compare what should be with what is; nothing is written."""
-    home = inputs[product.home]
-    job = Job(
-        product.model_dump_json(),
-        tuple(sorted(home.references.items())),
-        home.static,
-        models,
-        store.store_url(root, product.version),
-        rg.manifest_url(root, product.version),
-    )
-    ensemble, static = read_ensemble(models), open_static(home.static)
-    require_matching(product, ensemble, static, models)
-    layout = Layout.of(product, (static.sizes["lat"], static.sizes["lon"]))
-    method = method_hash(product, static, models, layout)
-    visible = store.read_visible(job.store) or store.Visible(np.zeros(0, np.int8), 0, method)
-    require_same_method(product, job.store, visible, method)
-    status = wanted_status(product, home.references, visible)
-    plan, work = missing_work(product, job, static, layout, method, status, visible)
-    return Production(
-        product, replace(job, side=plan.side), ensemble, static, layout, method, status, visible, work, plan.copy,
-        metadata_damaged(results.version_url(product, root)),
-    )  # fmt: skip
-
-
-def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, models: str) -> None:
-    """Refuse models that were trained on other inputs, layers or sequences than the product declares."""
-    pairs = {
-        "layers": (tuple(ensemble.layers), tuple(layer.name for layer in product.layers)),
-        "dynamic inputs": (ensemble.dynamic, product.inputs),
-        "static features": (ensemble.static, tuple(static.attrs["features"].split(","))),
-        "sequence": (ensemble.sequence, product.sequence),
-    }
-    for what, (trained, declared) in pairs.items():
-        if trained != declared:
-            raise ProductionError(
-                f"{models}: trained with {what} {trained}, the product declares {declared}; run the train stage again"
-            )
-
-
-def method_hash(product: Product, static: xr.Dataset, models: str, layout: Layout) -> str:
-    """What all days of a version share: models, cells, features, sequence and arithmetic."""
-    arrays = ("lat", "lon", "land", *static.attrs["features"].split(","))
-    values = b"".join(static[name].values.tobytes() for name in arrays)
-    return content_hash(
-        models.rstrip("/").rsplit("/", 1)[-1], checksum(values), product.period.start, layout,
-        product.sequence, product.prediction, product.layers, product.inputs,
-    )  # fmt: skip
-
-
-def require_same_method(product: Product, url: str, visible: store.Visible, method: str) -> None:
-    """Refuse to mix days made with other models or settings into a published version."""
-    if visible.method != method:
-        raise ProductionError(
-            f"{url}: version {product.version} was made with other models, features or sequences (method "
-            f"{visible.method}, now {method}); a version never changes its method: declare a new version in the product"
-        )
-
-
-def wanted_status(product: Product, references: Mapping[str, str], visible: store.Visible) -> NDArray[np.int8]:
-    """[day] final or provisional, of every day that the forcing allows; what is final to readers stays so.
-
-    A day is provisional while any day of forcing that its sequence has seen by then is.
-
-    Raises
-    ------
-    ProductionError
-        if readers see days that the forcing no longer reaches
-    """
-    sequence, start = product.sequence, np.datetime64(product.period.start)
-    times = open_forcing(product, product.home, references)["time"].values.astype("datetime64[D]")
-    open_days = np.isin(times, provisional_days(product, references))
-    days = int((times[-1] - start).astype(int)) + 1 + sequence.lag_days
-    if product.period.end is not None:
-        days = min(days, (product.period.end - product.period.start).days + 1)
-    if days < visible.days:
-        last, seen = (start + np.timedelta64(n - 1, "D") for n in (days, visible.days))
-        raise ProductionError(
-            f"version {product.version} shows days up to {seen}, forcing and period.end now reach {last}; "
-            "published days are not withdrawn: restore the forcing or period.end, or declare a new version"
-        )
-    status = np.full(days, FINAL, np.int8)
-    before = int((start - np.timedelta64(sequence.spinup_days, "D") - times[0]).astype(int))
-    for first in range(0, days, sequence.predict_last_n):
-        stop = min(first + sequence.predict_last_n, days)
-        seen_open = np.logical_or.accumulate(open_days[before + first : before + stop + sequence.lookback - 1])
-        status[first:stop][seen_open[sequence.lookback - 1 :]] = PROVISIONAL
-    status[: visible.days][visible.status == FINAL] = FINAL
-    return status
-
-
-def missing_work(
-    product: Product,
-    job: Job,
-    static: xr.Dataset,
-    layout: Layout,
-    method: str,
-    status: NDArray[np.int8],
-    visible: store.Visible,
-) -> tuple[rg.Plan, tuple[Work, ...]]:
-    """What is not there yet, or not as it should be."""
-    wanted = rg.regions(layout, len(status), static["land"].values.astype(bool))
-    manifest = rg.read_manifest(job.manifest)
-    held = rg.held_objects(job.store, wanted, manifest)
-    inputs = {
-        block: content_hash(method, forcing_of(product, dict(job.references), layout.block_days(block, len(status))))
-        for block in range(layout.blocks(len(status)))
-    }
-    plan = rg.plan(wanted, manifest, inputs, status, visible.status, visible.side, held)
-    work = []
-    for region in plan.predict:
-        seen = visible.status[region.days]
-        kept = np.zeros(region.days.stop - region.days.start, bool)
-        kept[: len(seen)] = seen == status[region.days][: len(seen)]
-        work.append(Work(region, inputs[region.block], status[region.days], kept))
-    return plan, tuple(work)
-
-
-def metadata_damaged(version_url: str) -> bool:
-    """Whether an object of the store other than a shard is missing, or is not the one whose checksum was taken."""
-    shards = tuple(f"{store.STORE}/{field}/c" for field in store.FIELDS)
-    found = (key for key in rewritten_objects(version_url) if key.startswith(f"{store.STORE}/"))
-    return any(not key.startswith(shards) for key in found)
-
-
-def forcing_of(product: Product, references: Mapping[str, str], days: slice) -> list[tuple[str, str]]:
-    """Source files, with fingerprints, that some days of the product are made from."""
-    first, last = (
-        product.period.start + dt.timedelta(days=day)
-        for day in (days.start - product.sequence.spinup_days, days.stop - 1 - product.sequence.lag_days)
-    )
-    return source_files(product, references, first, last)
 
 
 def announce(wanted: Production, client: Client) -> None:
@@ -277,14 +126,21 @@ def forcing_read(wanted: Production) -> Touched:
     """Stored chunks of forcing that the missing regions are made from."""
     product, sequence = wanted.product, wanted.product.sequence
     arrays = daily_arrays(product, product.home, dict(wanted.job.references))
-    needed = {part for name in product.inputs for part in product.forcing[name].sum_of or (name,)}
-    first = (product.period.start - EPOCH).days - next(iter(arrays.values())).first_day
+    read_variables = {term for name in product.inputs for term in product.forcing[name].terms or (name,)}
     windows: dict[tuple[int, int], list[Window]] = {}
     for region in (work.region for work in wanted.work):
-        days = first + region.days.start - sequence.spinup_days, first + region.days.stop - sequence.lag_days
+        days = region.days.start - sequence.spinup_days, region.days.stop - sequence.lag_days
         windows.setdefault(days, []).append((region.rows, region.columns))
-    readings = [(slice(*days), tiles) for days, tiles in windows.items()]
-    return sum((touched(arrays[name], readings) for name in needed), NOTHING)
+    total = NOTHING
+    for name, array in arrays.items():
+        if name.split(".then.")[0] in read_variables:
+            first = (product.period.start - EPOCH).days - array.first_day
+            readings = [
+                (slice(max(0, first + begin), min(array.n_days, first + end)), tiles)
+                for (begin, end), tiles in windows.items()
+            ]
+            total += touched(array, [(days, tiles) for days, tiles in readings if days.start < days.stop])
+    return total
 
 
 def region_bytes(product: Product, ensemble: Ensemble, region: rg.Region) -> int:
@@ -296,15 +152,6 @@ def region_bytes(product: Product, ensemble: Ensemble, region: rg.Region) -> int
     members = max(len(m) for m in ensemble.layers.values())
     scratch = scratch_bytes(members, len(product.layers), product.network.hidden, length, len(product.inputs))
     return PROCESS_BYTES + forcing + results + scratch
-
-
-def copy_objects(url: str, pairs: Sequence[tuple[str, str]]) -> None:
-    """Copy objects inside a store, on the server where it can."""
-    if not pairs:
-        return
-    fs, path = filesystem(url)
-    sources, targets = ([f"{path}/{pair[i]}" for pair in pairs] for i in (0, 1))
-    patiently(url, lambda: fs.copy(sources, targets))
 
 
 def show(wanted: Production) -> None:

@@ -28,9 +28,10 @@ from somo.publish.manifest import (
     write_manifest,
 )  # fmt: skip
 from somo.publish.store import drought as drought_store
+from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
-from somo.publish.store import series
 from somo.storage.client import zarr_store
+from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
 BATCH = 32
@@ -87,10 +88,11 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
     if here is not None and here.days == there.days and (here.status == there.status).all() and not broken:
         return
     _, layout = series.template(product, source)
-    plan = series.plan(layout, there, here, broken)
+    blocks = {block for key in broken if (block := series.block_of(key)) is not None}
+    plan = series.plan(layout, there, here, blocks)
     parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
     futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]
-    futures += [client.submit(series.copy_block, version_url, layout, b, plan.side, pure=False) for b in plan.keep]
+    copy_objects(url, series.copies(version_url, layout, plan.keep, plan.side))
     for _ in completed(futures, "series store"):
         pass
     series.publish(product, version_url, plan.side)
@@ -105,21 +107,32 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
         shape = store.sizes["lat"], store.sizes["lon"]
         times = pd.DatetimeIndex(store["time"].to_index())
         windows = drought_store.Windows.of(product, times, store["status"].values, base)
-    seen = drought_store.visible(version_url)
-    if not drought_store.stale(windows, seen) and not damaged(version_url, drought_store.STORE):
+    shown = drought_store.visible(version_url)
+    broken = damaged(version_url, drought_store.STORE)
+    if not drought_store.stale(windows, shown) and not broken:
         return
-    side = 0 if seen is None else 1 - seen.side
+    side = 0 if shown is None else 1 - shown.side
     tiles = drought_store.layouts(product, shape)[0].tiles()
-    write = drought_store.write_tile
-    futures = [client.submit(write, version_url, product, shape, windows, tile, side, pure=False) for tile in tiles]
+    given = version_url, product, shape, windows
+    if (
+        shown is not None
+        and not broken
+        and drought_update.is_enough(windows, shown, drought_store.former_attrs(version_url))
+    ):
+        changed = drought_update.changed_windows(windows, shown)
+        futures = [client.submit(drought_update.update_tile, *given, changed, t, side, pure=False) for t in tiles]
+        pairs = drought_update.copies(version_url, product, shape, changed, side)
+        copy_objects(join(version_url, drought_store.STORE), pairs)
+    else:
+        futures = [client.submit(drought_store.write_tile, *given, tile, side, pure=False) for tile in tiles]
     for _ in completed(futures, "drought"):
         pass
     drought_store.publish(version_url, product, windows, side)
 
 
-def damaged(version_url: str, store: str) -> bool:
-    """Whether a shard of a store is missing, or is not the one whose checksum was taken."""
-    return any(k.startswith(f"{store}/") and not k.endswith(zarr.ROOT) for k in rewritten_objects(version_url))
+def damaged(version_url: str, store: str) -> list[str]:
+    """Keys of the objects of a store that are missing, or not the ones whose checksums were taken."""
+    return [k for k in rewritten_objects(version_url) if k.startswith(f"{store}/") and not k.endswith(zarr.ROOT)]
 
 
 def write_papers(

@@ -1,7 +1,7 @@
 """One region on a worker: read its forcing, predict all layers and members, write its shards and its entry."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -9,15 +9,17 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from flows.console import console
+from flows.stages.continuing import Days, Sequence, run_sequence, segment_files
+from somo.core.status import FINAL
 from somo.forcing.dataset import open_forcing, read_forcing
 from somo.forcing.statics.static_file import open_static
 from somo.learn.checkpoint import read_ensemble
 from somo.predict import regions as rg
 from somo.predict.infer import Runner, infer, load_runner
+from somo.predict.states import Listed, remove_states, write_state
 from somo.product.declaration import Product
 from somo.product.layout import Layout
 from somo.publish.store import maps as store
-from somo.storage.patience import patiently
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Job:
     references : (variable, URL of its reference set)
     static, models, store, manifest : URLs
     side : namespace that the shards are written in (`somo.product.layout`)
+    states : folder of the networks' states; empty for none
     """
 
     product: str
@@ -39,6 +42,7 @@ class Job:
     store: str
     manifest: str
     side: int = 0
+    states: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,51 @@ class Work:
     inputs : hash of what it is made from
     status : [day] as it will be published
     kept : [day] whether readers see the day's values already and they must not change
+    states : of the networks over this region, the latest last
     """
 
     region: rg.Region
     inputs: str
     status: NDArray[np.int8]
     kept: NDArray[np.bool_]
+    states: tuple[Listed, ...] = ()
+
+    @property
+    def final_days(self) -> int:
+        """Number of days before the first that is not final."""
+        return int(np.append(self.status == FINAL, False).argmin())
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What a region cost.
+
+    Attributes
+    ----------
+    cell_days : cells times days that its shards hold
+    steps : cells times days times networks that were computed
+    continued, begun : sequences that went on from a state, and that began from zero
+    rejected : states that were missing, damaged, or had seen other forcing
+    """
+
+    cell_days: int
+    steps: int = 0
+    continued: int = 0
+    begun: int = 0
+    rejected: int = 0
+
+    def plus(self, run: Sequence) -> "Produced":
+        """With one more sequence."""
+        return Produced(
+            self.cell_days,
+            self.steps + run.stretch.steps,
+            self.continued + run.continued,
+            self.begun + (not run.continued),
+            self.rejected + len(run.rejected),
+        )
+
+    def __add__(self, other: "Produced") -> "Produced":
+        return Produced(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -93,17 +136,76 @@ def open_job(job: Job) -> Opened:
     )
 
 
-def produce_region(job: Job, work: Work) -> int:
-    """Predict and write one region; returns the number of cells times days it holds."""
-    opened, region = patiently(job.store, lambda: open_job(job)), work.region
-    x_d, x_s, land = patiently(job.store, lambda: read_inputs(opened, region))
-    fields = predict(opened, x_d, x_s, land, region.days.stop - region.days.start)
-    if work.kept.any():
-        keep_visible(job.store, work, fields, land)
+@dataclass(frozen=True)
+class RegionForcing:
+    """Forcing of one sequence of a region; rows count its days from `begins`."""
+
+    opened: Opened
+    job: Job
+    region: rg.Region
+    begins: dt.date
+
+    def read(self, first_row: int, stop_row: int) -> NDArray[np.float32]:
+        """[row, land cell, variable] of the rows from the first to the second (excluded)."""
+        first, last = (self.begins + dt.timedelta(days=row) for row in (first_row, stop_row - 1))
+        region, names, land = self.region, self.opened.product.inputs, self.opened.land
+        place = region.rows, region.columns
+        x_d = read_forcing(self.opened.forcing, names, first, last, *place, land)
+        return x_d[:, land[place].ravel()]
+
+    def files(self, rows: int) -> tuple[str, ...]:
+        """Hash of the source files of every segment of the first rows."""
+        return segment_files(self.job.product, self.job.references, self.begins, rows)
+
+
+def produce_region(job: Job, work: Work) -> Produced:
+    """Predict the days of one region that readers do not have for good, and write its shards, state and entry."""
+    opened, region = open_job(job), work.region
+    land = opened.land[region.rows, region.columns]
+    fields = {name: np.full((opened.layout.layers, len(work.status), *land.shape), store.FILL) for name in store.FIELDS}
+    missing = {name: ~read_published(job.store, work, name, values, land) for name, values in fields.items()}
+    produced = predict_missing(opened, job, work, fields, missing)
     written = store.write_region(job.store, opened.layout, region.block, region.tile, fields, job.side)
     objects = {field: rg.Written.of(data) for field, data in written.items()}
     rg.write_entry(job.manifest, region, rg.Entry(work.inputs, tuple(work.status.tolist()), objects))
-    return int(land.sum()) * (region.days.stop - region.days.start)
+    return produced
+
+
+def predict_missing(
+    opened: Opened,
+    job: Job,
+    work: Work,
+    fields: dict[str, NDArray[np.int16]],
+    missing: dict[str, NDArray[np.bool_]],
+) -> Produced:
+    """Fill the missing days of a region's packed fields, sequence by sequence, and keep the networks' state.
+
+    Parameters
+    ----------
+    fields : packed [layer, day, row, column] by name
+    missing : [day] by name
+    """
+    product, region = opened.product, work.region
+    land = opened.land[region.rows, region.columns]
+    features = opened.features[region.rows, region.columns][land]
+    wanted_days = np.logical_or.reduce(list(missing.values()))
+    produced = Produced(int(land.sum()) * len(wanted_days))
+    for offset in range(0, len(wanted_days), product.sequence.predict_last_n):
+        wanted = offset + np.flatnonzero(wanted_days[offset : offset + product.sequence.predict_last_n])
+        if not len(wanted):
+            continue
+        first, stop = int(wanted[0]), int(wanted[-1]) + 1
+        days = Days(offset, first, stop, work.final_days, product.sequence.lookback - 1)
+        begins = product.period.start + dt.timedelta(days=region.days.start + offset - product.sequence.spinup_days)
+        run = run_sequence(opened.runner, days, features, work.states, RegionForcing(opened, job, region, begins))
+        for name, packed in pack_fields((run.stretch.mean, run.stretch.std), land).items():
+            span = np.flatnonzero(missing[name][first:stop])
+            fields[name][:, first + span] = packed[:, span]
+        remove_states(run.rejected)
+        if run.state is not None and job.states:
+            write_state(job.states, region.name, run.state)
+        produced = produced.plus(run)
+    return produced
 
 
 def read_inputs(
@@ -138,15 +240,20 @@ def pack_fields(
     return fields
 
 
-def keep_visible(url: str, work: Work, fields: dict[str, NDArray[np.int16]], land: NDArray[np.bool_]) -> None:
-    """Put the published values of the kept days into a region, unless the published shard is damaged."""
+def read_published(
+    url: str, work: Work, name: str, values: NDArray[np.int16], land: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Put the published values of the kept days into a field; [day] which days it then holds, none of a damaged one."""
     region, days = work.region, np.flatnonzero(work.kept)
+    if not len(days):
+        return work.kept
     window = slice(region.days.start, region.days.start + int(days[-1]) + 1)
-    for name, values in fields.items():
-        try:
-            seen = store.read_packed(url, name, window, (region.rows, region.columns))[:, days]
-        except (ValueError, RuntimeError) as error:
-            console.print(f"{url}: {name} of region {region.name} is damaged ({error}) and is predicted anew")
-            continue
-        if not (seen[..., land] == store.FILL).any():
-            values[:, days] = seen
+    try:
+        published = store.read_packed(url, name, window, (region.rows, region.columns))[:, days]
+    except (ValueError, RuntimeError) as error:
+        console.print(f"{url}: {name} of region {region.name} is damaged ({error}) and is predicted anew")
+        return np.zeros_like(work.kept)
+    if (published[..., land] == store.FILL).any():
+        return np.zeros_like(work.kept)
+    values[:, days] = published
+    return work.kept

@@ -16,15 +16,17 @@ from flows.cluster.watching import completed
 from flows.console import console
 from flows.results import models_url
 from flows.stages.applicability import write_applicability
+from flows.stages.calibration import calibrate
 from flows.stages.samples import prepare
 from somo.forcing.dataset import Inputs
 from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import ENSEMBLE, member_stem, read_checkpoint, write_checkpoint, write_ensemble
-from somo.learn.fit import Run, fit, predict_blocks
+from somo.learn.fit import Run, fit, members_spread, predict_blocks
 from somo.learn.folds import hold_back, spatial_folds, temporal_split
 from somo.learn.importance import permutation_importance
 from somo.learn.networks.ealstm import Forward, load, pick_device
 from somo.learn.samples import TrainingSet, Window, read_training_set
+from somo.learn.uncertainty import UNCERTAINTY, write_uncertainties
 from somo.product.declaration import Product
 from somo.storage.objects import exists, join, put, read_bytes
 from somo.validate.matching import layer_skill
@@ -51,7 +53,8 @@ def train(product: Product, root: str, inputs: Mapping[str, Inputs], targets: st
     for _ in completed(futures, "train networks"):
         pass
     importance = cross_validate(product, samples, folds, groups[:-1], url, client)
-    write_applicability(product, url, data, folds, importance, inputs, client)
+    write_calibration(product, url, data, folds, importance)
+    write_applicability(product, url, data, folds, importance.mean(0), inputs, client)
     layers = tuple(layer.name for layer in product.layers)
     write_ensemble(url, layers, product.training.members, {"samples": samples, "targets": targets})
     return url
@@ -165,7 +168,7 @@ def cross_validate(
 
     Returns
     -------
-    [layer, feature] mean over folds of the importance of the forcing variables and static features
+    [fold, layer, feature] importance of the forcing variables and static features by every fold's networks
     """
     resources = gpu_resources(client)
     futures = [
@@ -181,7 +184,23 @@ def cross_validate(
         network, ridge = (layer_skill(table, column)["pearson_r"] for column in ("y_hat", "y_ridge"))
         for layer in network.index:
             console.print(f"{layer}: median r {network[layer]:.3f}, ridge {ridge[layer]:.3f}")
-    return np.mean([json.loads(read_bytes(join(g.url, IMPORTANCE))) for g in groups], axis=0)
+    return np.stack([json.loads(read_bytes(join(g.url, IMPORTANCE))) for g in groups])
+
+
+def write_calibration(
+    product: Product, url: str, data: TrainingSet, folds: NDArray[np.int64], importance: NDArray[np.float64]
+) -> None:
+    """Learn the uncertainty from the table of out-of-fold predictions unless that was done, and add it to the table.
+
+    Parameters
+    ----------
+    importance : [fold, layer, feature] as `cross_validate` returns it
+    """
+    if exists(join(url, UNCERTAINTY)):
+        return
+    table, uncertainties = calibrate(product, data, folds, importance, _read_table(join(url, CROSSVAL)))
+    put(join(url, CROSSVAL), _parquet(table))
+    write_uncertainties(join(url, UNCERTAINTY), uncertainties)
 
 
 def judge_fold(product: Product, samples: str, folds: NDArray[np.int64], group: Group) -> None:
@@ -199,16 +218,20 @@ def score_fold(
 ) -> pd.DataFrame:
     """Targets beside out-of-fold predictions of network and ridge regression, one row a cell, layer and day.
 
-    Days of the forcing before `earliest` are left out.
+    The spread of the fold's members stands beside them where it has several. Days of the forcing before `earliest` are
+    left out.
     """
     data, networks, test, first = _left_out(product, samples, folds, group)
     first = max(first, earliest)
     y_hat = predict_blocks(networks, data, test, product.sequence, first).numpy()
+    spread = np.full_like(y_hat, np.nan)
+    if group.members > 1:
+        spread = predict_blocks(networks, data, test, product.sequence, first, members_spread).numpy()
     tables = []
     for i, layer in enumerate(data.layers):
         train_cells = np.flatnonzero(data.cells_with(layer) & (folds != group.fold))
         ridge = ridge_predict(data, layer, train_cells, test, first)
-        tables.append(beside_targets(data, layer, test, y_hat[i], ridge))
+        tables.append(beside_targets(data, layer, test, y_hat[i], ridge, spread[i]))
     return pd.concat(tables, ignore_index=True).assign(fold=group.fold)
 
 
@@ -245,14 +268,20 @@ def _read_table(url: str) -> pd.DataFrame:
 
 
 def beside_targets(
-    data: TrainingSet, layer: str, test: NDArray[np.int64], y_hat: NDArray[np.float32], ridge: NDArray[np.float64]
+    data: TrainingSet,
+    layer: str,
+    test: NDArray[np.int64],
+    y_hat: NDArray[np.float32],
+    ridge: NDArray[np.float64],
+    spread: NDArray[np.float32] | None = None,
 ) -> pd.DataFrame:
-    """One row a target of some cells that has a prediction: domain, cell, layer, time, y, y_hat, y_ridge.
+    """One row a target of some cells that has a prediction: domain, cell, layer, time, y, y_hat, y_ridge, spread.
 
     Parameters
     ----------
     test : indices of the cells
     y_hat, ridge : [day, test] predictions of the networks and of the baseline
+    spread : [day, test] standard deviation over the members; None where it is not wanted
     """
     y = data.y[data.layers.index(layer)][:, test].numpy()
     day, cell = np.nonzero(np.isfinite(y) & np.isfinite(y_hat))
@@ -265,5 +294,6 @@ def beside_targets(
             "y": y[day, cell],
             "y_hat": y_hat[day, cell],
             "y_ridge": ridge[day, cell].astype(np.float32),
+            "spread": np.float32("nan") if spread is None else spread[day, cell],
         }
     )

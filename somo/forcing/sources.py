@@ -1,30 +1,16 @@
-"""Which forcing files exist: (domain, variable, year[, month]) -> URL, size and version."""
+"""Which forcing files exist: (domain, variable, days) -> URLs with size and version."""
 
 import datetime as dt
-import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
-from fsspec import AbstractFileSystem
-
+from somo.forcing.listing import ForcingError, SourceFile, find_urls
 from somo.product.declaration import Product
-from somo.product.inputs import Source
-from somo.storage.client import filesystem
-from somo.storage.objects import fingerprint, version_of
+from somo.product.inputs import Files, Source
+from somo.product.patterns import Pattern
+
+__all__ = ["ForcingError", "SourceFile", "declares", "find_files", "needed_days"]
 
 ONE_DAY = dt.timedelta(days=1)
-
-
-class ForcingError(ValueError):
-    """Forcing that cannot be used; the text names file, variable or day and the remedy."""
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One file and the fingerprint (size and version) its bytes had when it was listed."""
-
-    url: str
-    fingerprint: str
 
 
 def needed_days(product: Product) -> tuple[dt.date, dt.date | None]:
@@ -40,81 +26,91 @@ def needed_days(product: Product) -> tuple[dt.date, dt.date | None]:
     return first, last
 
 
+def product_files(
+    product: Product, domain: str, first: dt.date, last: dt.date | None, today: dt.date
+) -> dict[str, tuple[SourceFile, ...]]:
+    """Files of every source that cover the days `first`..`last`, by source; see `find_files`.
+
+    A source that is continued by another reaches as far as its files do, and the other one begins where its files
+    begin; where that has no files at all, as a forecast that is not there yet, it is left out.
+    """
+    files = {}
+    for name, source in product.sources.items():
+        variable, continues, _ = name.partition(".then.")
+        is_continued = f"{variable}.then.1" in product.sources
+        until = None if is_continued else last
+        listed = find_files(name, source, domain, first, until, last or today, begins_later=bool(continues))
+        if listed:
+            files[name] = listed
+    return files
+
+
 def find_files(
-    name: str, source: Source, domain: str, first: dt.date, last: dt.date | None, today: dt.date
+    name: str,
+    source: Source,
+    domain: str,
+    first: dt.date,
+    last: dt.date | None,
+    today: dt.date,
+    begins_later: bool = False,
 ) -> tuple[SourceFile, ...]:
-    """Files of one variable that cover the days `first`..`last`, in order of time.
+    """Files of one variable that cover the days `first`..`last`: those of one pattern after those of another, by day.
 
     Parameters
     ----------
     name : name of the variable, for messages
     first, last : days needed; without `last` every consecutive file up to `today` counts
+    begins_later : whether files may be missing before the first one that exists, and all of them
 
     Raises
     ------
     ForcingError
         naming the first file that is missing and what to do
     """
-    urls = list(dict.fromkeys(_urls(source, domain, first, last or today)))
-    found = _list(urls)
-    reach = max((i + 1 for i, url in enumerate(urls) if url in found), default=1)
-    required = urls if last is not None else urls[:reach]
-    if missing := [url for url in required if url not in found]:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise ForcingError(
-            f"{missing[0]}: no such file{more}; forcing.{name} of domain {domain!r} needs the days {first} to "
-            f"{last or 'the last available'} (spin-up included): provide the file, correct forcing.{name}.url, or "
-            "change period or sequence.lookback"
-        )
-    after = (
-        _list(_urls(source, domain, last + ONE_DAY, last + ONE_DAY)) if last is not None and _ends_at_00(source) else {}
+    days = [first + n * ONE_DAY for n in range(((last or today) - first).days + 1)]
+    around = [days[-1] + ONE_DAY] if last is not None and _reaches_after(source) else []
+    around += [days[0] - ONE_DAY] if source.day_offset_hours < 0 else []
+    names = {pattern: {day: pattern.on(day, domain) for day in [*days, *around]} for pattern in source.patterns}
+    existing = find_urls((url for of_day in names.values() for url in of_day.values()), source.variable)
+    missing = [day for day in days if not any(of_day[day] in existing for of_day in names.values())]
+    present = set(days) - set(missing)
+    if present:
+        begin = min(present) if begins_later else first
+        end = max(present) if last is None or begins_later else last
+        # days missing between others are judged with those that files lack, where gaps may be filled
+        missing = [day for day in missing if begin <= day <= end and (source.gaps is None or day < min(present))]
+    if missing and (present or not begins_later):
+        _refuse_missing(name, domain, [pattern.on(day, domain) for day in missing for pattern in names], first, last)
+    files: dict[str, SourceFile] = {}
+    for pattern, of_day in names.items():
+        for url in dict.fromkeys(of_day.values()):
+            for file in existing.get(url, []):
+                files.setdefault(file.url, _dated(file, pattern, domain))
+    return tuple(files.values())
+
+
+def _refuse_missing(name: str, domain: str, urls: list[str], first: dt.date, last: dt.date | None) -> None:
+    urls = list(dict.fromkeys(urls))
+    more = f" (and {len(urls) - 1} more)" if len(urls) > 1 else ""
+    raise ForcingError(
+        f"{urls[0]}: no such file{more}; forcing.{name} of domain {domain!r} needs the days {first} to "
+        f"{last or 'the last available'} (spin-up included): provide the file, correct forcing.{name}.url, or "
+        "change period or sequence.lookback"
     )
-    found |= {url: file for url, file in after.items() if url not in found}
-    return tuple(found[url] for url in dict.fromkeys([*required, *after]))
 
 
-def _ends_at_00(source: Source) -> bool:
-    """Whether the value at 00 UTC completes the day before, so that the next file may be needed."""
-    return source.frequency == "sub-daily" and source.kind == "accumulated"
+def _dated(file: SourceFile, pattern: Pattern, domain: str) -> SourceFile:
+    """The file with the day that its name stands for."""
+    day = pattern.day_of(file.url, domain)
+    return replace(file, day=day.isoformat()) if day else file
 
 
-def url_of(source: Source, domain: str, year: int, month: int) -> str:
-    """URL of the file that holds a month."""
-    return source.url.format(year=year, month=f"{month:02d}", domain=domain)
+def _reaches_after(source: Source) -> bool:
+    """Whether a day may be completed by the next one's file: by its value at 00 UTC, or because days end later."""
+    ends_at_00 = source.frequency == "sub-daily" and source.kind == "accumulated"
+    return ends_at_00 or source.stamp == "end" or source.day_offset_hours > 0
 
 
-def _urls(source: Source, domain: str, first: dt.date, last: dt.date) -> Iterator[str]:
-    for month in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
-        yield url_of(source, domain, month // 12, month % 12 + 1)
-
-
-def declares(source: Source, domain: str, url: str) -> bool:
+def declares(source: Files, domain: str, url: str) -> bool:
     """Whether a URL is one that the source declares for a domain."""
-    pattern = re.escape(source.url).replace(r"\{year\}", r"\d{4}").replace(r"\{month\}", r"\d{2}")
-    return re.fullmatch(pattern.replace(r"\{domain\}", re.escape(domain)), url) is not None
-
-
-def _list(urls: Iterable[str]) -> dict[str, SourceFile]:
-    """Those of the URLs that exist, from one listing per folder."""
-    folders: dict[str, dict[str, dict]] = {}
-    found = {}
-    for url in urls:
-        fs, path = filesystem(url)
-        folder = fs._parent(path)
-        if folder not in folders:
-            folders[folder] = _listing(fs, folder)
-        if (info := folders[folder].get(path)) is not None:
-            found[url] = SourceFile(url, version_of(info) if {"ETag", "mtime"} & info.keys() else fingerprint(url))
-    return found
-
-
-def _listing(fs: AbstractFileSystem, folder: str) -> dict[str, dict]:
-    fs.invalidate_cache()
-    try:
-        return {info["name"]: info for info in fs.ls(folder, detail=True) if info["type"] == "file"}
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ForcingError(
-            f"{fs.unstrip_protocol(folder)}: cannot be listed ({error}); allow reading this folder"
-        ) from error
+    return any(pattern.matches(url, domain) for pattern in source.patterns)

@@ -244,12 +244,23 @@ def rate_factor(schedule: str, progress: float) -> float:
     return (1 + math.cos(math.pi * (progress - 0.3) / 0.7)) / 2
 
 
+def members_mean(members: Tensor) -> Tensor:
+    """[day, cell] of [member, day, cell]."""
+    return members.mean(0)
+
+
+def members_spread(members: Tensor) -> Tensor:
+    """Standard deviation (ddof 1) over members, [day, cell] of [member, day, cell]."""
+    return members.std(0)
+
+
 def predict_blocks(
     layers: Sequence[list[Forward]],
     data: TrainingSet,
     cells: NDArray[np.int64],
     sequence: SequenceSettings,
     first: int,
+    statistic: Callable[[Tensor], Tensor] = members_mean,
 ) -> Tensor:
     """Members' mean of every layer [layer, day, cell] as the product makes it; NaN before the first block.
 
@@ -258,6 +269,7 @@ def predict_blocks(
     Parameters
     ----------
     first : index of the product's first day among the days of the forcing
+    statistic : of the members of a layer, [member, day, cell] -> [day, cell], m3 m-3
     """
     result = torch.full((len(layers), data.n_days, len(cells)), torch.nan)
     for part in torch.arange(len(cells)).split(EVALUATION_CELLS):
@@ -265,8 +277,8 @@ def predict_blocks(
         for start in range(first, data.n_days, sequence.predict_last_n):
             stop = min(start + sequence.predict_last_n, data.n_days)
             days = slice(start - sequence.spinup_days, stop - sequence.lag_days)
-            means = [m.mean(0) for m in cascade(list(layers), data.x_d[days][:, chosen], data.x_s[chosen])]
-            result[:, start:stop, part] = torch.stack(means)[:, start - stop :].cpu()
+            by_layer = [statistic(m) for m in cascade(list(layers), data.x_d[days][:, chosen], data.x_s[chosen])]
+            result[:, start:stop, part] = torch.stack(by_layer)[:, start - stop :].cpu()
     return result
 
 

@@ -101,21 +101,20 @@ def fit_uncertainty(layer: str, y: ArrayLike, y_hat: ArrayLike, dissimilarity: A
     LearnError
         if there is no prediction beside a target
     """
-    y, y_hat, index = (np.asarray(v, float) for v in (y, y_hat, dissimilarity))
-    complete = np.isfinite(y) & np.isfinite(y_hat) & np.isfinite(index)
-    y, y_hat, index = y[complete], y_hat[complete], index[complete]
-    if not len(y):
+    columns = np.stack([np.asarray(column, np.float64) for column in (y, y_hat, dissimilarity)])
+    target, mean, index = columns[:, np.isfinite(columns).all(axis=0)]
+    if not len(target):
         raise LearnError(
-            f"{layer}: no out-of-fold prediction has a target, so its uncertainty cannot be calibrated; add measurements "
+            f"{layer}: no out-of-fold prediction has a target, so no uncertainty can be calibrated; add measurements "
             "after the first sequence.lookback days"
         )
-    error, root = np.abs(y - y_hat), np.sqrt(index)
+    error, root = np.abs(target - mean), np.sqrt(index)
     draft = Uncertainty(
-        layer, float(y_hat.mean()), _width(y_hat), float(y_hat.min()), float(y_hat.max()),
-        float(root.mean()), _width(root), float(index.max()), (0.0, 0.0, 0.0, 0.0), 1.0, 2 * float(y.var()),
+        layer, float(mean.mean()), _width(mean), float(mean.min()), float(mean.max()),
+        float(root.mean()), _width(root), float(index.max()), (0.0, 0.0, 0.0, 0.0), 1.0, 2 * float(target.var()),
     )  # fmt: skip
-    fitted = {**asdict(draft), "coefficients": _coefficients(draft, error, y_hat, root)}
-    standardised = error / Uncertainty(**fitted).standard(y_hat, index)
+    fitted = {**asdict(draft), "coefficients": _coefficients(draft, error, mean, root)}
+    standardised = error / Uncertainty(**fitted).standard(mean, index)
     return Uncertainty(**{**fitted, "factor": conformal_factor(standardised)})
 
 

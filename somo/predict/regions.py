@@ -6,18 +6,21 @@ object it wrote. A region is recognised by that content, never by the mere prese
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from somo.core.status import FINAL
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
 from somo.storage.client import filesystem
+from somo.storage.listing import listing
 from somo.storage.objects import checksum, join, put, read_bytes
-from somo.storage.patience import patiently
+
+READERS = 8
 
 
 @dataclass(frozen=True)
@@ -117,15 +120,10 @@ def read_manifest(url: str) -> dict[str, Entry]:
     """Entries by name of region."""
     fs, path = filesystem(url)
 
-    def contents() -> dict[str, bytes]:
-        fs.invalidate_cache()
-        found = [p for p in (fs.find(path) if fs.exists(path) else []) if p.endswith(".json")]
-        return fs.cat(found) if found else {}
-
-    return {
-        p.rsplit("/", 1)[-1].removesuffix(".json"): Entry.from_json(data)
-        for p, data in patiently(url, contents).items()
-    }
+    fs.invalidate_cache()
+    places = [place for place in (fs.find(path) if fs.exists(path) else []) if place.endswith(".json")]
+    contents = fs.cat(places) if places else {}
+    return {place.rsplit("/", 1)[-1].removesuffix(".json"): Entry.from_json(data) for place, data in contents.items()}
 
 
 def write_entry(url: str, region: Region, entry: Entry) -> None:
@@ -191,42 +189,43 @@ def plan(
 def _as_wanted(
     region: Region, entry: Entry | None, inputs: str, status: NDArray[np.int8], visible: NDArray[np.int8]
 ) -> bool:
-    """Whether an entry stands for the region; visible days that keep their status stay, whatever their forcing."""
+    """Whether an entry stands for the region; days that readers see as final stay, whatever their forcing."""
     if entry is None or not np.array_equal(entry.status, status[region.days]):
         return False
-    seen = visible[region.days]
-    return entry.inputs == inputs or np.array_equal(entry.status, seen)
+    shown = visible[region.days]
+    return entry.inputs == inputs or (np.array_equal(entry.status, shown) and not np.any(shown != FINAL))
 
 
 def _keys(region: Region, entry: Entry, side: int) -> list[str]:
     return [shard_key(field, side, region.block, region.tile) for field in sorted(entry.objects)]
 
 
-def held_objects(url: str, wanted: Iterable[Region], manifest: Mapping[str, Entry]) -> set[str]:
+Recorded = Callable[[str, int, str], str | None]
+"""SHA-256 of an object as it was taken, by key, size and version that storage tells; None if nobody took it."""
+
+
+def held_objects(
+    url: str, wanted: Iterable[Region], manifest: Mapping[str, Entry], recorded: Recorded = lambda *_: None
+) -> set[str]:
     """Keys under a store, on both sides, of objects that hold the bytes of the manifest.
 
-    One listing; an object whose reported version is no MD5 of its bytes is read.
+    One listing; an object of which neither the storage nor a record tells the checksum is read.
     """
-    fs, path = filesystem(url)
-    prefix = len(path.rstrip("/")) + 1
-
-    def listing() -> dict[str, Any]:
-        fs.invalidate_cache()
-        return fs.find(path, detail=True) if fs.exists(path) else {}
-
-    listed = {name[prefix:]: info for name, info in patiently(url, listing).items()}
-    held = set()
+    objects = listing(url)
+    held, doubtful = set(), []
     for region in wanted:
         entry = manifest.get(region.name)
         for field, written in entry.objects.items() if entry else ():
             for side in range(len(SEPARATORS)):
                 key = shard_key(field, side, region.block, region.tile)
-                if key in listed and _same(join(url, key), listed[key], written):
+                if key not in objects or objects[key].size != written.size:
+                    continue
+                version = objects[key].version
+                if written.md5 == version or recorded(key, written.size, version) == written.sha256:
                     held.add(key)
+                else:
+                    doubtful.append((key, written.sha256))
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = pool.map(lambda key: checksum(read_bytes(join(url, key))), [key for key, _ in doubtful])
+        held |= {key for (key, sha256), digest in zip(doubtful, digests, strict=True) if digest == sha256}
     return held
-
-
-def _same(url: str, info: Mapping[str, Any], written: Written) -> bool:
-    if info["size"] != written.size:
-        return False
-    return str(info.get("ETag", "")).strip('"') == written.md5 or checksum(read_bytes(url)) == written.sha256

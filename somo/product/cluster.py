@@ -50,24 +50,32 @@ class SchedulerAddress(ClusterKind):
 
 @register_cluster_kind
 class KubernetesPods(ClusterKind):
-    """Pods of the Dask operator: up to `workers` of them as the work needs, and a group of `gpu_workers`."""
+    """Pods of the Dask operator: up to `workers` of them as the work needs, and a group of `gpu_workers`.
+
+    The operator's pods talk without TLS: who reaches one may run code in it. `accept_plain_tcp` says that you know.
+    """
 
     kind: Literal["kubernetes"] = "kubernetes"
     workers: int = Field(default=1, ge=1)
     gpu_workers: int = Field(default=0, ge=0)
     namespace: str | None = None
     image: str | None = None
+    accept_plain_tcp: bool = False
 
 
 @register_cluster_kind
 class SlurmJobs(ClusterKind):
-    """SLURM jobs of one worker each: up to `workers` of them as the work needs."""
+    """SLURM jobs of one worker each: up to `workers` of them as the work needs.
+
+    `shared_folder` is seen by all nodes; the run's certificates lie in it, readable by their owner alone.
+    """
 
     kind: Literal["slurm"] = "slurm"
     workers: int = Field(default=1, ge=1)
     gpu_workers: int = Field(default=0, ge=0)
     queue: str | None = None
     walltime: str = "04:00:00"
+    shared_folder: str = "~/.somo"
 
 
 def _of_its_kind(value: Any) -> ClusterKind:

@@ -14,6 +14,8 @@ from somo.product.declaration import Product
 
 Tile = tuple[int, int]
 SEPARATORS = ("/", ".")
+SHARD_AXES = 4
+"""Layer, block of days, row and column of tiles: the axes of every sharded array."""
 
 
 @dataclass(frozen=True)
@@ -70,3 +72,19 @@ class Layout:
 def shard_key(field: str, side: int, block: int, tile: Tile) -> str:
     """Key of a shard inside the store."""
     return f"{field}/" + SEPARATORS[side].join(["c", "0", *(str(i) for i in (block, *tile))])
+
+
+def other_side(key: str) -> str:
+    """Key of the same shard on the other side; keys of other objects are their own.
+
+    Parameters
+    ----------
+    key : ends as `shard_key` gives it
+    """
+    folder, _, name = key.rpartition("/c/")
+    if folder and name.count("/") == SHARD_AXES - 1:
+        return f"{folder}/c." + name.replace("/", ".")
+    folder, _, name = key.rpartition("/c.")
+    if folder and name.count(".") == SHARD_AXES - 1:
+        return f"{folder}/c/" + name.replace(".", "/")
+    return key

@@ -13,6 +13,11 @@ from somo.product.cluster import CLUSTER_KINDS, DEFAULT_KIND
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
 
+PLACES = ("url", "root")
+"""Keys of a declaration that say where something lies, which may differ between machines."""
+SECRET_WORDS = {"SECRET", "PASSWORD", "PASSWD", "TOKEN", "KEY", "KEYS", "CREDENTIAL", "CREDENTIALS", "LOGIN", "AUTH",
+                "WEBHOOK"}  # fmt: skip
+
 
 def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> Product:
     """Read and validate a product declaration.
@@ -20,7 +25,7 @@ def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> 
     Parameters
     ----------
     path : the TOML file
-    environ : values for `${NAME}` in any string of the file
+    environ : values for `${SOMO_NAME}` in keys that hold a URL or a path (`PLACES`); no other variable is read
 
     Raises
     ------
@@ -40,22 +45,35 @@ def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> 
         raise ProductError("\n".join(_explain(path, error, raw))) from error
 
 
-def _expand(value: Any, environ: Mapping[str, str], where: str) -> Any:
+def _expand(value: Any, environ: Mapping[str, str], where: str, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {k: _expand(v, environ, f"{where}: {k}") for k, v in value.items()}
+        return {k: _expand(v, environ, f"{where}: {k}", k) for k, v in value.items()}
     if isinstance(value, list):
-        return [_expand(v, environ, where) for v in value]
+        return [_expand(v, environ, where, key) for v in value]
     if not isinstance(value, str):
         return value
 
     def replace(match: re.Match[str]) -> str:
-        if match[1] not in environ:
+        name = match[1]
+        # A declaration is published word by word: a password read here would be in every catalogue.
+        if not _may_be_read(name):
             raise ProductError(
-                f"{where} = {value!r}: environment variable {match[1]} is not set; export {match[1]}=..."
+                f"{where} = {value!r}: a declaration reads variables that begin with SOMO_ and hold no secret, "
+                f"not {name}; rename it, or write the value"
             )
-        return environ[match[1]]
+        if key not in PLACES:
+            raise ProductError(
+                f"{where} = {value!r}: variables stand in {', '.join(PLACES)} alone; write the value into {key}"
+            )
+        if name not in environ:
+            raise ProductError(f"{where} = {value!r}: environment variable {name} is not set; export {name}=...")
+        return environ[name]
 
     return re.sub(r"\$\{(\w+)\}", replace, value)
+
+
+def _may_be_read(name: str) -> bool:
+    return name.startswith("SOMO_") and not set(name.split("_")) & SECRET_WORDS
 
 
 def _explain(path: Path, error: pydantic.ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:

@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 
 from somo.core.grid import Grid
+from somo.core.status import FINAL, PROVISIONAL
 from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
 from somo.product.inputs import Layer
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table v93"
-FINAL, PROVISIONAL = 0, 1
 VALID = SOIL_MOISTURE.valid_min, SOIL_MOISTURE.valid_max
 """Declared `valid_range` of soil moisture, m3 m-3; a version with a value outside it fails its checks."""
 

@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from somo.product.layout import SEPARATORS
+from somo.product.layout import SEPARATORS, other_side
 from somo.publish.complete import first_line
 from somo.publish.reader import READ_ERRORS, Bucket, bucket
 from somo.storage.client import filesystem
+from somo.storage.listing import listing
 from somo.storage.objects import checksum, exists, join, put, read_bytes
 
 NAME = "manifest.json"
@@ -55,16 +56,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
 def list_objects(folder_url: str) -> dict[str, tuple[int, str]]:
     """Size and storage's own version of every object below a folder, by key; hidden ones and the manifest left out."""
-    fs, path = filesystem(folder_url)
-    fs.invalidate_cache()
-    start = len(path.rstrip("/")) + 1
-    found = {}
-    for name, info in fs.find(path, detail=True).items():
-        key = name[start:]
-        if key != NAME and not key.rsplit("/", 1)[-1].startswith("."):
-            seen = info.get("ETag") or info.get("mtime") or info.get("created")
-            found[key] = (int(info["size"]), str(seen).strip('"'))
-    return found
+    return {key: (found.size, found.version) for key, found in listing(folder_url).items() if key != NAME}
 
 
 def shown_objects(folder_url: str) -> dict[str, tuple[int, str]]:
@@ -85,16 +77,52 @@ def shown_objects(folder_url: str) -> dict[str, tuple[int, str]]:
 
 
 def unknown_objects(folder_url: str, former: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[str]]:
-    """Entries that still hold, and keys of objects that are new or rewritten since."""
+    """Entries that still hold, and keys of objects that are new or rewritten since.
+
+    A shard that was copied from the other side has the entry that it had there.
+    """
     there = shown_objects(folder_url)
-    kept = {k: e for k, e in former.items() if there.get(k) == (e.size, e.seen)}
+    kept = {key: entry for key, told in there.items() if (entry := recorded(former, key, told)) is not None}
     return kept, sorted(there.keys() - kept.keys())
 
 
+def recorded(entries: Mapping[str, Entry], key: str, told: tuple[int, str]) -> Entry | None:
+    """The entry of an object, if storage tells its size and version as when its checksum was taken.
+
+    Parameters
+    ----------
+    told : size and version as storage tells them now
+    """
+    for name in (key, other_side(key)):
+        if (entry := entries.get(name)) is not None and (entry.size, entry.seen) == told:
+            return entry
+    return None
+
+
 def rewritten_objects(folder_url: str) -> list[str]:
-    """Keys of objects that are missing, or were written again since the manifest took their checksums; reads none."""
+    """Keys of objects that are missing, or not the ones whose checksums the manifest holds.
+
+    An object of another size is another one, one of the same size and version is the same. Where only the version is
+    another, as of every object of a bucket that was copied, the bytes decide; they are read once in a process.
+    """
     former, there = read_manifest(folder_url), list_objects(folder_url)
-    return sorted(key for key, entry in former.items() if there.get(key) != (entry.size, entry.seen))
+    sizes = {key: there[key][0] if key in there else -1 for key in former}
+    changed = [key for key, entry in former.items() if sizes[key] != entry.size]
+    doubtful = [key for key, e in former.items() if sizes[key] == e.size and recorded(former, key, there[key]) is None]
+    with ThreadPoolExecutor(READERS) as pool:
+        digests = pool.map(lambda key: _digest(folder_url, key, there[key]), doubtful)
+        changed += [key for key, digest in zip(doubtful, digests, strict=True) if digest != former[key].sha256]
+    return sorted(changed)
+
+
+_digests: dict[tuple[str, str, tuple[int, str]], str] = {}
+
+
+def _digest(folder_url: str, key: str, told: tuple[int, str]) -> str:
+    """SHA-256 of an object, read once for each version that storage tells of it."""
+    if (name := (folder_url, key, told)) not in _digests:
+        _digests[name] = describe(folder_url, [key])[key].sha256
+    return _digests[name]
 
 
 def describe(folder_url: str, keys: Iterable[str]) -> dict[str, Entry]:

@@ -13,6 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 from obstore.exceptions import PreconditionError
 from obstore.store import S3Store
 
+from somo.storage import archives, web
 from somo.storage.client import filesystem
 from somo.storage.objects import fingerprint
 from somo.storage.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, StorageError, unreachable
@@ -133,6 +134,10 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
     StorageError
         if it was replaced or cannot be read
     """
+    if url.startswith(("http://", "https://")):
+        return web.read_range(url, expected, offset, size)
+    if url.startswith("zip://"):
+        return read_member(url, expected, offset, size)
     if not on_s3(url):
         fs, path = opened(url)
         return bytes(fs.cat_file(path, start=offset, end=offset + size))
@@ -145,6 +150,16 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
         raise unreachable(url, error) from error
     except obstore.exceptions.BaseError as error:
         raise StorageError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
+
+
+def read_member(url: str, expected: str, offset: int, size: int) -> bytes:
+    """`size` bytes at `offset` of a file in a zip archive."""
+    member, (_, archive) = archives.member(url, expected), archives.split(url)
+    if member.offset is not None:
+        return read_range(archive, archives.archive_fingerprint(expected), member.offset + offset, size)
+    with archives.unpacked(url, expected).open("rb") as file:
+        file.seek(offset)
+        return file.read(size)
 
 
 @lru_cache(maxsize=64)

@@ -4,12 +4,12 @@ import os
 import time
 from pathlib import Path
 
-from flows.stages.region import Job, Work, produce_region
+from flows.stages.region import Job, Produced, Work, produce_region
 
 MORE_THAN_THE_WORKER_HAS = 4_000_000_000
 
 
-def slow_region(job: Job, work: Work, marks: str) -> int:
+def slow_region(job: Job, work: Work, marks: str) -> Produced:
     """Write a file named by this process before a region starts, and wait long enough to be killed inside it."""
     mark = Path(marks) / str(os.getpid())
     mark.touch()

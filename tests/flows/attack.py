@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 REQUESTS = [
     ("GET", path)
     for path in (
-        "/", "/status", "/metrics", "/health", "/json/counts.json", "/info/main/workers.html", "/sitemap.json",
+        "/", "/status", "/metrics", "/health", "/json/counts.json", "/info/main/workers.html",
         "/docs", "/openapi.json", "/redoc", "/api/openapi.json", "/api/docs", "/api/admin/settings",
         "/api/v1/status/config",
         "/dir/status", "/dir/assign", "/cluster/status", "/vol/status", "/stats/counter", "/ui/index.html",

@@ -12,7 +12,7 @@ import xarray as xr
 
 from somo.forcing.by_tile.tiling import Touched, touched
 from somo.forcing.dataset import daily_arrays, open_forcing, provisional_days, read_forcing, source_files
-from somo.forcing.references import chunks as reading
+from somo.forcing.references import reading
 from somo.forcing.references.chunks import open_references
 from somo.forcing.references.source_ranges import read_range
 from somo.forcing.sources import ForcingError

@@ -19,14 +19,14 @@ domains.us.grid = { kind = "forcing", step_deg = 0.1 }
 targets = { scaling = "pooled" }
 
 [forcing.precipitation]
-url = "${DATA}/{domain}/tp_{year}{month}.nc"
+url = "${SOMO_DATA}/{domain}/tp_{year}{month}.nc"
 variable = "tp"
 units = "m"
 frequency = "sub-daily"
 kind = "accumulated"
 
 [forcing.net_shortwave]
-url = "${DATA}/ssr_{year}.nc"
+url = "${SOMO_DATA}/ssr_{year}.nc"
 variable = "ssr"
 units = "J m-2"
 input = false
@@ -35,7 +35,7 @@ input = false
 sum_of = ["net_shortwave"]
 
 [static.sand]
-url = "${DATA}/static.nc"
+url = "${SOMO_DATA}/static.nc"
 variable = "sand"
 
 [static.aridity]
@@ -43,14 +43,14 @@ computed = "aridity"
 
 [[insitu]]
 name = "A"
-url = "${DATA}/a.zip"
+url = "${SOMO_DATA}/a.zip"
 """
 
 
 def read(tmp_path: Path, text: str) -> Product:
     path = tmp_path / "product.toml"
     path.write_text(text)
-    return read_product(path, {"DATA": "s3://bucket"})
+    return read_product(path, {"SOMO_DATA": "s3://bucket"})
 
 
 def test_a_declaration_becomes_frozen_values(tmp_path: Path) -> None:
@@ -97,8 +97,14 @@ MISTAKES = [
      "sum_of names 'net_longwave', which has no"),
     ('computed = "aridity"', 'computed = "mean"',
      'computed = "mean" needs of = the name of a forcing'),
-    ("${DATA}/a.zip", "${ELSEWHERE}/a.zip",
-     "environment variable ELSEWHERE is not set; export ELSEWHERE="),
+    ("${SOMO_DATA}/a.zip", "${SOMO_ELSEWHERE}/a.zip",
+     "environment variable SOMO_ELSEWHERE is not set; export SOMO_ELSEWHERE="),
+    ("${SOMO_DATA}/a.zip", "${AWS_SECRET_ACCESS_KEY}",
+     "variables that begin with SOMO_ and hold no secret, not AWS_SECRET_ACCESS_KEY"),
+    ("${SOMO_DATA}/a.zip", "${SOMO_API_TOKEN}",
+     "hold no secret, not SOMO_API_TOKEN"),
+    ('name = "Test"', 'name = "${SOMO_DATA}"',
+     "variables stand in url, root alone; write the value into name"),
     ("targets", "layers = [{ name = 'a', top_m = 0.3, bottom_m = 0.1 }]\ntargets",
      r"bottom_m 0\.1 must lie below top_m 0\.3"),
     ("targets", "checks = { valid_max = 1.5 }\ntargets",

@@ -51,22 +51,28 @@ def root(s3, client):
     return root
 
 
-@pytest.fixture
-def page(root, s3):
-    """The page, and everything that it asked for or complained about."""
+@pytest.fixture(scope="module")
+def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.asked, page.complaints = [], []
-        page.on("request", lambda request: page.asked.append(request.url))
-        page.on("console", lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: page.complaints.append(str(error)))
-        page.address = f"{s3.endpoint}/{root.removeprefix('s3://')}/viewer/index.html"
-        yield page
-        outside = [url for url in page.asked if urlsplit(url).hostname not in ("127.0.0.1", None)]
-        assert outside == []
-        assert page.complaints == []
+        yield browser
+
+
+@pytest.fixture
+def page(root, s3, browser):
+    """The page, and everything that it asked for or complained about."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.asked, page.complaints = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("console", lambda m: page.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.address = f"{s3.endpoint}/{root.removeprefix('s3://')}/viewer/index.html"
+    yield page
+    page.context.close()
+    outside = [url for url in page.asked if urlsplit(url).hostname not in ("127.0.0.1", None)]
+    assert outside == []
+    assert page.complaints == []
 
 
 def shown(page, quantity, layer, date):
@@ -101,8 +107,9 @@ def test_a_day_is_drawn_and_every_control_changes_it(page):
     for quantity in ("soil_moisture_std", "anomaly", "drought_class"):
         page.select_option("#quantity", quantity)
         shown(page, quantity, 1, "2012-02-29")
-    assert page.inner_text("#message") == "2012-02-29 · 30 days to 2012-02-29"
+    assert page.inner_text("#message") == "Drought class, 10–30 cm, 30 days to 2012-02-29"
     assert "D4" in page.inner_text("#legend")
+    assert "against 2010–2013, 4 years" in page.inner_text("#legend")
 
 
 def test_the_clicked_series_is_that_of_the_store(page, root, tmp_path):
@@ -116,14 +123,30 @@ def test_the_clicked_series_is_that_of_the_store(page, root, tmp_path):
         page.click("#csv")
     path = tmp_path / "series.csv"
     waiting.value.save_as(path)
-    table = pd.read_csv(path, comment="#", index_col="date", parse_dates=True)
+    table = pd.read_csv(path, comment="#", index_col="time", parse_dates=True)
     cell = somo.open(root, "1.0.0").isel(depth=0, lat=3, lon=4)
     assert list(table.index) == list(cell["time"].to_index())
-    for name in ("soil_moisture", "soil_moisture_std"):
-        np.testing.assert_allclose(table[name], cell[name], atol=1e-6)
-    drought = open_zarr(join(root, "v1.0.0/drought.zarr")).isel(depth=0, lat=3, lon=4)
-    middle_of_window = table["climatology"]["2011-05-15"]
-    assert middle_of_window == pytest.approx(float(drought["climatology_mean"].sel(season=150)), abs=1e-4)
+    np.testing.assert_allclose(table["soil_moisture"], cell["soil_moisture"], atol=1e-6)
+    np.testing.assert_allclose(table["standard_deviation_of_the_ensemble"], cell["soil_moisture_std"], atol=1e-6)
+    assert set(table["status"]) == {"final"}
+    head = path.read_text().split("time,")[0]
+    assert all(
+        word in head
+        for word in ("m3 m-3".replace("3 m-3", "³ m⁻³"), "version 1.0.0", "UTC", "Licence: CC-BY-4.0", "Cite: ")
+    )
+
+
+@pytest.mark.parametrize(("quantity", "stored"), [("anomaly", "anomaly"), ("drought_class", "percentile")])
+def test_the_drought_of_a_cell_computed_on_the_page_is_that_of_the_store(page, root, tmp_path, quantity, stored):
+    page.goto(f"{page.address}#quantity={quantity}&lat=45.25&lon=5.45")
+    page.wait_for_selector('body[data-series="0 3 4"]', timeout=20_000)
+    with page.expect_download() as waiting:
+        page.click("#csv")
+    waiting.value.save_as(tmp_path / "drought.csv")
+    table = pd.read_csv(tmp_path / "drought.csv", comment="#", index_col="time", parse_dates=True)
+    drought = open_zarr(join(root, "v1.0.0/drought.zarr"))[stored].isel(depth=0, lat=3, lon=4)
+    assert list(table.index) == list(drought["time"].to_index())
+    np.testing.assert_allclose(table.iloc[:, 0], drought, atol=0.01)
 
 
 def test_the_link_restores_the_view(page):
@@ -177,3 +200,91 @@ def test_the_page_is_published_whole_and_can_be_checked(root, tmp_path):
     assert "index.html" in entries
     assert published["viewer"] == manifest.checksum(Path(folder, "viewer/manifest.json").read_bytes())
     assert publish_viewer(folder) == published
+
+
+def test_a_shard_that_is_missing_or_damaged_is_said_and_can_be_tried_again(page):
+    """Its values are not shown as sea, and what is shown after another try is right."""
+    page.route("**/soil_moisture/c/**", lambda route: route.fulfill(status=404))
+    page.goto(f"{page.address}#date=2012-02-29")
+    page.wait_for_selector('body[data-state="failed"]', timeout=20_000)
+    assert "2012-02-29 cannot be shown" in page.inner_text("#message")
+    assert "is missing" in page.inner_text("#message")
+    page.unroute("**/soil_moisture/c/**")
+    page.route("**/soil_moisture/c/**", damage)
+    page.click("#message button")
+    page.locator("#message", has_text="checksum does not hold").wait_for()
+    page.unroute("**/soil_moisture/c/**")
+    page.click("#message button")
+    shown(page, "soil_moisture", 0, "2012-02-29")
+    page.complaints[:] = [text for text in page.complaints if "404" not in text]
+
+
+def damage(route):
+    """Give the object with one of its first bits turned."""
+    response = route.fetch()
+    body = bytearray(response.body())
+    body[len(body) // 2] ^= 1
+    route.fulfill(response=response, body=bytes(body))
+
+
+def test_no_map_stands_under_the_name_of_another(page):
+    """A slow day that is overtaken never appears, and the former one leaves while the next is on its way."""
+    page.goto(f"{page.address}#date=2013-12-31")
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    page.evaluate("window.names = []")
+    page.evaluate(
+        """() => {
+            const { dataset } = document.body
+            const names = () => [document.getElementById("date").value, dataset.shown ?? "", dataset.state].join("|")
+            new MutationObserver(() => window.names.push(names()))
+                .observe(document.body, { attributes: true, attributeFilter: ["data-shown", "data-state"] })
+        }"""
+    )
+    held = []
+    holding = [True]
+    page.route("**/soil_moisture/c/**", lambda route: held.append(route) if holding else route.continue_())
+    page.fill("#date", "2010-02-03")
+    page.wait_for_selector('body[data-state="loading"]')
+    assert page.inner_text("#message") == "Reading Soil moisture, 0–10 cm, 2010-02-03 …"
+    assert page.get_attribute("body", "data-shown") is None
+    holding.clear()
+    page.fill("#date", "2013-12-30")
+    shown(page, "soil_moisture", 0, "2013-12-30")
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(800)
+    assert page.inner_text("#message") == "Soil moisture, 0–10 cm, 2013-12-30"
+    drawn = [name.split("|") for name in page.evaluate("window.names")]
+    assert all(date in text for date, text, _ in drawn if text)
+
+
+def test_offline_is_said_and_mended_when_the_network_is_back(page):
+    page.goto(f"{page.address}#date=2013-12-31")
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    page.context.set_offline(True)
+    page.fill("#date", "2010-02-03")
+    page.wait_for_selector('body[data-state="failed"]', timeout=20_000)
+    assert "this device is offline" in page.inner_text("#message")
+    page.context.set_offline(False)
+    shown(page, "soil_moisture", 0, "2010-02-03")
+    page.complaints[:] = [text for text in page.complaints if "ERR_INTERNET_DISCONNECTED" not in text]
+
+
+def test_drought_before_its_first_window_is_an_empty_map_that_says_so(page):
+    page.goto(f"{page.address}#date=2010-01-05&quantity=drought_class")
+    page.wait_for_selector('body[data-state="empty"]', timeout=20_000)
+    assert page.inner_text("#message") == "No window of 30 days ends by 2010-01-05: there is nothing to show yet."
+    assert page.get_attribute("body", "data-shown") is None
+
+
+def test_addresses_are_followed_and_copied_at_once(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{page.address}#date=2013-12-31&lat=10&lon=99")
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    assert "10 N 99 E lies outside the grid" in page.inner_text("#message")
+    page.evaluate("location.hash = '#date=2011-07-04&layer=2&lat=45.25&lon=5.45'")
+    shown(page, "soil_moisture", 1, "2011-07-04")
+    page.wait_for_selector('body[data-series="1 3 4"]', timeout=20_000)
+    page.fill("#date", "2011-07-05")
+    page.click("#link")
+    assert "date=2011-07-05&layer=2" in page.evaluate("navigator.clipboard.readText()")

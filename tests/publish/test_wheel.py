@@ -51,6 +51,8 @@ def test_the_page_and_what_the_code_reads_are_in_the_wheel(wheel: Path) -> None:
         "flows/service/bucket-cors.json",
         "flows/service/bucket-policy.json",
         "flows/status.html",
+        "somo/py.typed",
+        "flows/py.typed",
     }
 
 

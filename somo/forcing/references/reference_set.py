@@ -32,29 +32,40 @@ TABLE = pa.schema(
         pa.field("path", pa.string()),
         pa.field("offset", pa.int64(), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
+        pa.field("mask", pa.int32(), nullable=False),
         pa.field("raw", pa.binary()),
     ]
 )
-Row = tuple[int, str | None, int, int, bytes | None]
+Row = tuple[int, str | None, int, int, int, bytes | None]
 
 
 def scan_url(root: str, file: SourceFile, name: str, source: Source) -> str:
     """Where the scan of one version of one file is kept."""
-    key = content_hash(FORMAT, file, name, source.variable, source.units, source.expver)
+    key = content_hash(FORMAT, file, source.variable, source.format, sorted(source.select.items()), source.expver)
     return join(root, "references", "scans", f"{key}.json.z")
 
 
-def write_scan(url: str, scan: Scan) -> None:
-    put(url, zlib.compress(json.dumps(asdict(scan)).encode(), 6))
+def write_scans(url: str, scans: Sequence[Scan]) -> None:
+    """Keep the scans of one file."""
+    put(url, zlib.compress(json.dumps([asdict(scan) for scan in scans]).encode(), 6))
 
 
-def read_scan(url: str) -> Scan:
-    return Scan(**json.loads(zlib.decompress(read_bytes(url))))
+def read_scans(url: str) -> list[Scan]:
+    """The scans of one file: one, or one for each version of a legacy `expver` dimension."""
+    return [Scan(**scan) for scan in json.loads(zlib.decompress(read_bytes(url)))]
+
+
+def field_name(variable: str) -> str:
+    """Name of a variable within its group of a reference set."""
+    return variable.replace("/", "_")
 
 
 def reference_url(root: str, name: str, domain: str, source: Source, files: Sequence[SourceFile]) -> str:
     """URL of the reference set of one variable, named by the files and the declaration it comes from."""
-    key = content_hash(FORMAT, name, domain, source.variable, source.units, source.frequency, source.expver, *files)
+    key = content_hash(
+        FORMAT, name, domain, source.variable, source.format, sorted(source.select.items()), source.frequency,
+        source.units, source.expver, *files,
+    )  # fmt: skip
     return join(root, "references", name, f"{key}.parquet")
 
 
@@ -80,12 +91,11 @@ def _index(combined: Combined) -> dict[str, Any]:
     in `Scan`; `decoding` and `units` have one entry a group; `provisional` holds runs [first step, count].
     """
     scans, first = combined.scans, combined.scans[0]
-    order = np.argsort(np.concatenate([scan.times for scan in scans]), kind="stable")
-    flags = np.concatenate([_flags(scan) for scan in scans])[order]
-    times = combined.times
-    bounds = None
-    if all(scan.time_bounds is not None for scan in scans):
-        bounds = compact_bounds(times, np.concatenate([scan.time_bounds for scan in scans])[order])
+    flags = combined.of_steps([_flags(scan) for scan in scans])
+    times, bounds = combined.times, None
+    intervals = [scan.time_bounds for scan in scans if scan.time_bounds is not None]
+    if len(intervals) == len(scans):
+        bounds = compact_bounds(times, combined.of_steps(intervals))
     return {
         "format": FORMAT,
         "variable": first.variable,
@@ -95,11 +105,21 @@ def _index(combined: Combined) -> dict[str, Any]:
         "calendar": first.calendar,
         "cell_methods": first.cell_methods,
         "files": [[scan.url, scan.fingerprint] for scan in scans],
-        "runs": combined.runs,
+        "readers": [_reader(group, scans) for group in combined.groups],
+        "runs": combined.runs(),
         "decoding": [group[0].attrs for group in combined.groups],
         "units": [group[0].units for group in combined.groups],
         "provisional": flag_runs(flags),
     }
+
+
+def _reader(group: Sequence[Scan], scans: Sequence[Scan]) -> dict[str, Any] | None:
+    """How a format's library reads a group: its files, by number, and their lengths in time."""
+    if group[0].reader is None:
+        return None
+    numbers = {id(scan): number for number, scan in enumerate(scans)}
+    lengths = [scan.array["shape"][0] for scan in group]
+    return {**group[0].reader, "files": [numbers[id(scan)] for scan in group], "lengths": lengths}
 
 
 def _flags(scan: Scan) -> NDArray[np.bool_]:
@@ -115,12 +135,13 @@ def _write_group(url: str, path: str, group: Sequence[Scan]) -> dict[str, Any]:
     first, count = group[0], sum(scan.array["shape"][0] for scan in group)
     array = {**first.array, "shape": [count, *first.array["shape"][1:]]}
     shape = [math.ceil(s / c) for s, c in zip(array["shape"], array["chunks"], strict=True)]
-    _write_table(join(url, path, first.variable), math.prod(shape), _rows(group, shape))
+    if first.reader is None:
+        _write_table(join(url, path, field_name(first.variable)), math.prod(shape), _rows(group, shape))
     plain = {key: value for key, (value, _) in first.attrs.items() if key != "_FillValue"}
     plain |= {"units": first.units} if first.units else {}
     if "_FillValue" in first.attrs:
         array["fill_value"] = _json_number(first.attrs["_FillValue"][0])
-    field = f"{path}/{first.variable}"
+    field = f"{path}/{field_name(first.variable)}"
     metadata = {
         f"{path}/.zgroup": {"zarr_format": 2},
         f"{path}/.zattrs": {},
@@ -159,14 +180,14 @@ def _rows(group: Sequence[Scan], shape: Sequence[int]) -> list[Row]:
         for place, value in scan.chunks.items():
             i, *rest = (int(v) for v in place.split("."))
             flat = int(np.ravel_multi_index((i + before, *rest), shape))
-            rows.append((flat, scan.url, value[0], value[1], None))
+            rows.append((flat, scan.url, value[0], value[1], value[2] if len(value) > 2 else 0, None))
         before += math.ceil(scan.array["shape"][0] / scan.array["chunks"][0])
     return rows
 
 
 def _write_coordinate(url: str, path: str, values: NDArray[Any], attrs: dict[str, Any]) -> dict[str, Any]:
     values = values.astype(values.dtype.newbyteorder("<"))
-    _write_table(join(url, path), 1, [(0, None, 0, 0, values.tobytes())])
+    _write_table(join(url, path), 1, [(0, None, 0, 0, 0, values.tobytes())])
     array = {
         "zarr_format": 2, "shape": [len(values)], "chunks": [len(values)], "dtype": values.dtype.str, "order": "C",
         "compressor": None, "filters": None, "fill_value": None,
@@ -177,13 +198,13 @@ def _write_coordinate(url: str, path: str, values: NDArray[Any], attrs: dict[str
 def _write_table(url: str, n: int, rows: Sequence[Row]) -> None:
     """Chunk positions as Parquet tables of `RECORDS` rows; a row is a chunk's flat number."""
     path, raw = np.full(n, None, object), np.full(n, None, object)
-    offset, size = np.zeros(n, "int64"), np.zeros(n, "int64")
+    offset, size, mask = np.zeros(n, "int64"), np.zeros(n, "int64"), np.zeros(n, "int32")
     for flat, *values in rows:
-        path[flat], offset[flat], size[flat], raw[flat] = values
+        path[flat], offset[flat], size[flat], mask[flat], raw[flat] = values
     for record in range(math.ceil(n / RECORDS)):
         part = slice(record * RECORDS, (record + 1) * RECORDS)
-        columns = {"path": path[part], "offset": offset[part], "size": size[part], "raw": raw[part]}
-        put(join(url, f"refs.{record}.parq"), _parquet(columns))
+        columns = {"path": path, "offset": offset, "size": size, "mask": mask, "raw": raw}
+        put(join(url, f"refs.{record}.parq"), _parquet({name: values[part] for name, values in columns.items()}))
 
 
 def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:
@@ -194,6 +215,6 @@ def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:
 
 
 def read_table(url: str) -> dict[str, NDArray[Any]]:
-    """Columns path, offset, size and raw of one table of chunk positions."""
+    """Columns path, offset, size, mask and raw of one table of chunk positions."""
     table = pq.read_table(io.BytesIO(read_bytes(url)))
     return {name: table[name].to_numpy() for name in table.column_names}

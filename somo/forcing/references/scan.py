@@ -23,7 +23,7 @@ class Scan:
     array : Zarr version 2 metadata of the variable as (time, y, x)
     attrs : its CF decoding attributes as {name: [value, dtype]}
     units : the variable's units as the file spells them; None if it says nothing
-    chunks : {"i.j.k": [offset, size]} in the file
+    chunks : {"i.j.k": [offset, size] or [offset, size, mask of the filters left out]} in the file
     stamps : runs [first, step, count] of the time stamps in seconds since 1970-01-01, ascending
     bounds : runs [start, end, count] of each step's interval, in seconds from its stamp; None if the file has none
     calendar : CF name of the calendar; stamps are dates of that calendar
@@ -34,6 +34,8 @@ class Scan:
         file has them
     dims : names of the variable's dimensions that are time, y and x
     provisional : runs [first, count] of steps that the file itself marks as provisional
+    reader : for formats whose library reads values itself: the `format`, and which of the file's dimensions are (time,
+        y, x): `axes` and `at`, as in `View`
     """
 
     url: str
@@ -51,6 +53,7 @@ class Scan:
     grid: dict[str, Any]
     dims: list[str]
     provisional: Runs = field(default_factory=list)
+    reader: dict[str, Any] | None = None
 
     @cached_property
     def times(self) -> NDArray[np.int64]:

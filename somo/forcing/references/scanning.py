@@ -1,204 +1,237 @@
-"""Source file -> positions of its chunks (kerchunk)."""
+"""Source file -> what it holds of one variable, as (time, y, x), without reading the variable itself."""
 
-import json
-from collections.abc import Callable
+import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-import h5py
 import numpy as np
 import xarray as xr
-from kerchunk.hdf import SingleHdf5ToZarr
 from numpy.typing import NDArray
 
-from somo.forcing.references.scan import Runs, Scan, compact, compact_bounds, flag_runs
+from somo.forcing.formats.register import format_of, open_format
+from somo.forcing.formats.stored import Stored, UnreadableError
+from somo.forcing.listing import version_now
+from somo.forcing.references.axes import Axes, resolve_axes
+from somo.forcing.references.clock import is_clock, seconds_of
+from somo.forcing.references.decoding import decoding_attributes, missing_values
+from somo.forcing.references.scan import Scan, compact, compact_bounds, flag_runs
+from somo.forcing.references.scan_reader import ScanReader
 from somo.forcing.sources import ForcingError, SourceFile
-from somo.forcing.units import require_declared_units
-from somo.product.inputs import Source
-from somo.storage.byte_ranges import open_blocks
-from somo.storage.objects import fingerprint
+from somo.product.inputs import Files
+from somo.storage.patience import NETWORK_ERRORS, StorageError
 
-DECODING = ("_FillValue", "missing_value", "scale_factor", "add_offset", "_Unsigned")
 FINAL_EXPVER = 1
+LONGEST_AXIS = 20_000_000
+"""Values of a coordinate: a thousand years of hours have 9 million. A file of a few kB may declare any number."""
+YEARS_ALIKE = tuple(int(np.datetime64(year, "s").astype("int64")) for year in ("1901-01-01", "2100-01-01"))
+"""Between these the Julian calendar, which IMERG's files name, has the leap years of the standard one."""
 
 
-def scan_file(file: SourceFile, name: str, source: Source) -> Scan:
-    """Find the chunks of one variable in one NetCDF-4 file without reading them.
+def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
+    """Find where the values of one variable lie in one file, from the file's metadata alone.
+
+    A file of the legacy kind that has a dimension `expver` gives one scan for every version in it; of these alone a few
+    values are read, to tell which version has which times.
 
     Raises
     ------
     ForcingError
-        naming the file: not readable, no such variable, other units than declared, not (time, lat, lon), uneven times
+        naming the file and what its trouble is: what it is instead of data, no such variable, a dimension that needs a
+        choice, times that cannot be read
+    StorageError
+        where network, server or rights fail
     """
     try:
-        with open_blocks(file.url, file.fingerprint) as handle:
-            scan = _scan(handle, file, name, source)
-    except ForcingError:
+        scans = _scan(file, source)
+    except UnreadableError as error:
+        words = str(error).replace("correct the variable", f"correct forcing.{name}.variable")
+        raise ForcingError(f"{file.url}: {words}") from error
+    except (ForcingError, StorageError, MemoryError, PermissionError, *NETWORK_ERRORS) as error:
+        if isinstance(error, PermissionError):
+            raise ForcingError(f"{file.url}: may not be read ({error.strerror}); allow reading it") from error
         raise
-    except Exception as error:
+    except Exception as error:  # every library has its own
         raise ForcingError(
-            f"{file.url}: cannot be read as NetCDF-4 ({str(error).strip() or type(error).__name__}); it is damaged, "
-            "incomplete, of another format or not permitted: replace it or allow reading it"
+            f"{file.url}: cannot be read ({str(error).strip() or type(error).__name__}); it is damaged or incomplete: "
+            "get it again"
         ) from error
-    if (now := fingerprint(file.url)) != file.fingerprint:
+    if (now := version_now(file, source.variable)) != file.fingerprint:
         raise ForcingError(f"{file.url}: was replaced while it was read ({file.fingerprint}, now {now}); run again")
-    return scan
+    return scans
 
 
-def _scan(handle: Any, file: SourceFile, name: str, source: Source) -> Scan:
-    with _OneVariable(handle, source.variable) as h5:
-        found = _positions(h5, file.url)
-        variable = _require_variable(file.url, name, source, h5)
-        if f"{source.variable}/.zarray" not in found:
-            raise ForcingError(
-                f"{file.url}: the compression of {source.variable} cannot be read in place; rewrite it with deflate"
+def _scan(file: SourceFile, source: Files) -> tuple[Scan, ...]:
+    kind = format_of(file, source.format)
+    stored = open_format(kind).describe(file, source.variable, source.select)
+    axes = resolve_axes(stored, source.select)
+    times, exists, bounds, calendar = _times(file, stored, axes)
+    order = np.argsort(times, kind="stable")
+    order = order[exists[order]]
+    array, chunks, reader = _as_maps(kind, stored, axes, axes.fixed)
+    scan = Scan(
+        url=file.url,
+        fingerprint=file.fingerprint,
+        variable=source.variable,
+        array=array,
+        attrs=decoding_attributes(stored.attrs),
+        units=_text(stored.attrs.get("units")),
+        chunks=chunks,
+        stamps=compact(times[order]),
+        bounds=None if bounds is None else compact_bounds(times[order], bounds[order]),
+        calendar=calendar,
+        cell_methods=_cell_methods(stored.attrs),
+        positions=compact(order),
+        grid=axes.grid,
+        dims=[_dim(stored, axes.time), stored.dims[axes.y], stored.dims[axes.x]],
+        provisional=flag_runs(_provisional(source, stored, axes)[order]),
+        reader=reader,
+    )
+    if axes.versions is None:
+        return (scan,)
+    return _by_version(scan, kind, stored, axes)
+
+
+def _cell_methods(attrs: Mapping[str, Any]) -> str | None:
+    """The CF attribute, or what converters of GRIB files keep instead of it."""
+    step_type = _text(attrs.get("GRIB_stepType"))
+    return _text(attrs.get("cell_methods")) or (f"GRIB_stepType: {step_type}" if step_type else None)
+
+
+def _text(value: Any) -> str | None:
+    return str(value).strip() or None if value is not None else None
+
+
+def _dim(stored: Stored, axis: int | None) -> str:
+    return "time" if axis is None else stored.dims[axis]
+
+
+def _as_maps(
+    kind: str, stored: Stored, axes: Axes, fixed: Mapping[int, int]
+) -> tuple[dict[str, Any], dict[str, list[int]], dict[str, Any] | None]:
+    """Zarr metadata and chunks of a variable as (time, y, x), and how its format's library reads it so."""
+    chunk, order = stored.array["chunks"], [axes.time, axes.y, axes.x]
+    array = {
+        **stored.array,
+        "shape": [1 if axis is None else stored.shape[axis] for axis in order],
+        "chunks": [1 if axis is None else chunk[axis] for axis in order],
+    }
+    if stored.chunks is None:
+        return array, {}, {"format": kind, "axes": order, "at": [[axis, index] for axis, index in fixed.items()]}
+    if order != [0, 1, 2] or fixed:
+        at = [[axis, index % chunk[axis]] for axis, index in fixed.items()]
+        view = {"id": "somo_view", "chunk": list(chunk), "dtype": array["dtype"], "at": at, "axes": order}
+        array["filters"] = [view, *(array["filters"] or ())]
+    chunks = {
+        ".".join(str(0 if axis is None else number[axis]) for axis in order): list(place)
+        for number, place in stored.chunks.items()
+        if all(number[axis] == index // chunk[axis] for axis, index in fixed.items())
+    }
+    return array, chunks, None
+
+
+def _times(
+    file: SourceFile, stored: Stored, axes: Axes
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64] | None, str]:
+    """[step] stamps as stored, which of them exist in the standard calendar, their bounds, and the calendar."""
+    clock = _clock(stored, axes)
+    if clock is None:
+        if not file.day:
+            raise UnreadableError(
+                f"has dimensions ({', '.join(stored.dims)}) and no times; put the day into the URL, as in "
+                "{year}{month}{day}, or declare files with a time"
             )
-        axes = _require_axes(file.url, source.variable, variable, h5)
-        times = _times(file.url, axes[0])
-        return Scan(
-            url=file.url,
-            fingerprint=file.fingerprint,
-            variable=source.variable,
-            array=json.loads(found[f"{source.variable}/.zarray"]),
-            attrs=_decoding(file.url, name, source, variable),
-            chunks=_chunks(file, source.variable, found),
-            units=_units(variable),
-            stamps=compact(times),
-            bounds=_bounds(axes[0], times, h5),
-            calendar=_text(axes[0], "calendar") or "standard",
-            cell_methods=_text(variable, "cell_methods") or None,
-            positions=compact(np.arange(len(times))),
-            grid={
-                "kind": "regular",
-                **{n: [float(v) for v in a[:]] for n, a in zip(("lat", "lon"), axes[1:], strict=True)},
-            },
-            dims=[axis.name.lstrip("/") for axis in axes],
-            provisional=_provisional(file.url, name, source, h5),
-        )
+        day = np.array([np.datetime64(file.day, "s").astype("int64")])
+        return day, np.ones(1, bool), None, "standard"
+    if clock.size == 0:
+        raise UnreadableError("holds no times; get it again")
+    units, calendar = str(clock.attrs.get("units", "")), str(clock.attrs.get("calendar", "") or "standard")
+    times, exists = seconds_of(np.atleast_1d(clock.values), units, calendar)
+    if calendar == "julian" and YEARS_ALIKE[0] <= times.min() and times.max() < YEARS_ALIKE[1]:
+        calendar = "standard"
+    bounds = None
+    name = str(clock.attrs.get("bounds", "") or clock.attrs.get("climatology", ""))
+    if name in stored.coordinates.variables and stored.coordinates[name].shape == (*clock.shape, 2):
+        edges = stored.coordinates[name]
+        bounds, _ = seconds_of(edges.values, str(edges.attrs.get("units", "") or units), calendar)
+        bounds = bounds.reshape(-1, 2)
+    return times, exists, bounds, calendar
 
 
-class _OneVariable(h5py.File):
-    """A file that shows kerchunk one variable.
+def _clock(stored: Stored, axes: Axes) -> xr.DataArray | None:
+    """The variable with the times: along the dimension of time, or a single one where there is no such dimension."""
+    dims = () if axes.time is None else (stored.dims[axes.time],)
+    if dims and dims[0] in stored.coordinates.variables:
+        return stored.coordinates[dims[0]]
+    clocks = [item for item in stored.coordinates.variables if is_clock(stored.coordinates[item].attrs)]
+    fitting = [name for name in clocks if stored.coordinates[name].dims == dims]
+    fitting.sort(key=lambda name: (str(name) != "valid_time", str(name) != "time"))
+    return stored.coordinates[fitting[0]] if fitting else None
 
-    h5py's own `visititems` holds h5py's lock while kerchunk waits for Zarr's thread; a garbage collection there that
-    meets an h5py object would wait for that lock for ever.
+
+def _provisional(source: Files, stored: Stored, axes: Axes) -> NDArray[np.bool_]:
+    """[stored step] whether its experiment version is not the final one (1, "0001")."""
+    length = 1 if axes.time is None else stored.shape[axes.time]
+    declared = getattr(source, "expver", None)
+    if declared is None or axes.versions is not None:
+        return np.zeros(length, bool)
+    if declared not in stored.coordinates.variables or stored.coordinates[declared].ndim > 1:
+        raise UnreadableError(f"has no variable {declared!r} along time; correct expver")
+    versions = np.broadcast_to(stored.coordinates[declared].values, (length,))
+    return np.array([float(str(version)) != FINAL_EXPVER for version in versions.tolist()])
+
+
+def _by_version(scan: Scan, kind: str, stored: Stored, axes: Axes) -> tuple[Scan, ...]:
+    """One scan for each entry of the `expver` dimension, with the times that this version has.
+
+    In these files every time has values in one version alone: the final one first, the preliminary one after.
     """
-
-    def __init__(self, handle: Any, variable: str) -> None:
-        super().__init__(handle, "r")
-        self.variable = variable
-
-    def visititems(self, func: Callable[[str, Any], None]) -> None:
-        if self.variable in self:
-            func(self.variable, self[self.variable])
-
-
-def _positions(h5: _OneVariable, url: str) -> dict[str, Any]:
-    """kerchunk's references of the variable; nothing if kerchunk cannot translate it."""
-    translator = SingleHdf5ToZarr(h5, url, inline_threshold=0, unsupported_inline_threshold=0, error="ignore")
-    try:
-        return translator.translate()["refs"]
-    finally:
-        translator.close()
-
-
-def _require_variable(url: str, name: str, source: Source, h5: h5py.File) -> h5py.Dataset:
-    if source.variable not in h5:
-        have = ", ".join(str(key) for key in h5)
-        raise ForcingError(f"{url}: no variable {source.variable!r}; it has {have}: correct forcing.{name}.variable")
-    return h5[source.variable]
-
-
-def _require_axes(url: str, name: str, variable: h5py.Dataset, h5: h5py.File) -> list[h5py.Dataset]:
-    """Coordinates of the dimensions, which must be time, latitude and longitude."""
-    axes = [dim[0] for dim in variable.dims if len(dim) == 1]
-    if [_axis(axis) for axis in axes] != ["time", "lat", "lon"] or variable.ndim != 3:
-        have = ", ".join(axis.name.lstrip("/") for axis in axes) or "none with coordinates"
-        raise ForcingError(f"{url}: {name} has dimensions ({have}), expected (time, latitude, longitude); rewrite it")
-    return axes
-
-
-def _axis(coordinate: h5py.Dataset) -> str | None:
-    """Which axis a coordinate is, by its CF attributes or its name."""
-    units, standard_name = (_text(coordinate, key) for key in ("units", "standard_name"))
-    if " since " in units:
-        return "time"
-    text = f"{standard_name} {units} {coordinate.name}".lower()
-    words = (("lat", "lat"), ("lat", "north"), ("lon", "lon"), ("lon", "east"))
-    return next((axis for axis, word in words if word in text), None)
-
-
-def _text(h5: h5py.Dataset, key: str) -> str:
-    value = h5.attrs.get(key, "")
-    return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _times(url: str, axis: h5py.Dataset) -> NDArray[np.int64]:
-    """[step] seconds since 1970-01-01 of a file's times, which must ascend."""
-    calendar = _text(axis, "calendar") or "standard"
-    decoded = xr.coding.times.decode_cf_datetime(axis[:], _text(axis, "units"), calendar)
-    if not np.issubdtype(decoded.dtype, np.datetime64):
-        raise ForcingError(f"{url}: times in the {calendar!r} calendar; provide files in the standard calendar")
-    times = decoded.astype("datetime64[s]").astype("int64")
-    if len(times) == 0:
-        raise ForcingError(f"{url}: holds no times; replace it")
-    steps = np.diff(times)
-    if len(steps) and steps.min() <= 0:
-        at = int(np.argmax(steps <= 0))
-        raise ForcingError(
-            f"{url}: the times {decoded[at]} and {decoded[at + 1]} follow each other and do not ascend; "
-            "provide a file without repetition, in order of time"
-        )
-    return times
-
-
-def _bounds(axis: h5py.Dataset, times: NDArray[np.int64], h5: h5py.File) -> Runs | None:
-    """The intervals that the file gives for its times."""
-    name = _text(axis, "bounds") or _text(axis, "climatology")
-    if not name or name not in h5:
-        return None
-    units = _text(h5[name], "units") or _text(axis, "units")
-    decoded = xr.coding.times.decode_cf_datetime(h5[name][:], units, _text(axis, "calendar") or "standard")
-    return compact_bounds(times, decoded.astype("datetime64[s]").astype("int64"))
-
-
-def _units(variable: h5py.Dataset) -> str | None:
-    return _text(variable, "units").strip() or None
-
-
-def _decoding(url: str, name: str, source: Source, variable: h5py.Dataset) -> dict[str, list[Any]]:
-    """CF decoding attributes with their types; the file's own units must mean what is declared."""
-    attrs: dict[str, list[Any]] = {}
-    for key in DECODING:
-        if key in variable.attrs:
-            value = variable.attrs[key]
-            if isinstance(value, bytes | str):
-                attrs[key] = [_text(variable, key), "str"]
-            else:
-                array = np.asarray(value).reshape(-1)
-                attrs[key] = [array[0].item(), str(array.dtype)]
-    if units := _units(variable):
-        require_declared_units(url, name, source, units)
-    return attrs
-
-
-def _chunks(file: SourceFile, variable: str, found: dict[str, Any]) -> dict[str, list[int]]:
-    size = int(file.fingerprint.split("-", 1)[0])
-    chunks = {}
-    for key, value in found.items():
-        field, _, place = key.rpartition("/")
-        if field != variable or place.startswith(".z"):
+    assert axes.versions is not None
+    dim = stored.dims[axes.versions]
+    numbers = stored.coordinates[dim].values if dim in stored.coordinates.variables else np.array([1, 5])
+    positions, times = np.asarray(ScanReader.positions(scan)), scan.times
+    taken = np.zeros(len(times), bool)
+    scans = []
+    for index in np.argsort(numbers.astype("float64")).tolist():
+        array, chunks, reader = _as_maps(kind, stored, axes, {**axes.fixed, axes.versions: index})
+        version = replace(scan, array=array, chunks=chunks, reader=reader)
+        last = index == int(np.argmax(numbers.astype("float64")))
+        own = ~taken if last else _filled(version, positions) & ~taken
+        taken |= own
+        if not own.any():
             continue
-        if value[1] + value[2] > size:
-            raise ForcingError(f"{file.url}: chunk {place} of {variable} lies beyond the file's end; replace it")
-        chunks[place] = [int(value[1]), int(value[2])]
-    return chunks
+        flags = np.full(int(own.sum()), float(numbers[index]) != FINAL_EXPVER)
+        bounds = None if scan.time_bounds is None else compact_bounds(times[own], scan.time_bounds[own])
+        scans.append(
+            replace(
+                version, stamps=compact(times[own]), positions=compact(positions[own]), bounds=bounds,
+                provisional=flag_runs(flags),
+            )
+        )  # fmt: skip
+    return tuple(scans)
 
 
-def _provisional(url: str, name: str, source: Source, h5: h5py.File) -> list[list[int]]:
-    """Runs [first, count] of times whose experiment version is not the final one (1, "0001")."""
-    if source.expver is None:
-        return []
-    if source.expver not in h5 or h5[source.expver].ndim != 1:
-        raise ForcingError(f"{url}: no variable {source.expver!r} along time; correct forcing.{name}.expver")
-    versions = [v.decode() if isinstance(v, bytes) else v for v in h5[source.expver][:]]
-    return flag_runs([float(v) != FINAL_EXPVER for v in versions])
+def _filled(scan: Scan, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[step] whether a version has any value; between two steps that have, or have none, so has every other."""
+    reader = ScanReader(scan)
+    whole = slice(None), slice(None)
+    answers: dict[int, bool] = {}
+
+    def has(step: int) -> bool:
+        if step not in answers:
+            raw = reader.read(0, (positions[step : step + 1], *whole))
+            answers[step] = not missing_values(raw, scan.attrs).all()
+        return answers[step]
+
+    filled = np.zeros(len(positions), bool)
+    pending = [(0, len(positions) - 1)]
+    while pending:
+        first, last = pending.pop()
+        if has(first) == has(last):
+            filled[first : last + 1] = has(first)
+        elif last - first > 1:
+            middle = math.floor((first + last) / 2)
+            pending += [(first, middle), (middle, last)]
+        else:
+            filled[first], filled[last] = has(first), has(last)
+    return filled

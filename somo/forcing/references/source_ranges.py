@@ -8,7 +8,8 @@ from fsspec.implementations.local import LocalFileSystem
 from obstore.exceptions import PreconditionError
 
 from somo.forcing.sources import ForcingError
-from somo.storage.byte_ranges import conditions, on_s3, opened, place
+from somo.storage import web
+from somo.storage.byte_ranges import conditions, on_s3, opened, place, read_member
 from somo.storage.objects import fingerprint, version_of
 
 
@@ -20,6 +21,10 @@ def read_range(url: str, expected: str, offset: int, size: int) -> Any:
     ForcingError
         if the file was replaced, shortened or removed, or may not be read
     """
+    if url.startswith(("http://", "https://")):
+        return web.read_range(url, expected, offset, size)
+    if url.startswith("zip://"):
+        return read_member(url, expected, offset, size)
     fs, path = opened(url)
     try:
         if isinstance(fs, LocalFileSystem):

@@ -122,7 +122,8 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
             raise ForcingError(
                 f"forcing.{name}: missing on {np.datetime64(int(m.gap[row, column]), 'D')} at the cell "
                 f"{grid.lat[row]:g} N, {grid.lon[column]:g} E, which has values on other days "
-                f"({int(broken.sum())} such cells); provide complete forcing"
+                f"({int(broken.sum())} such cells); provide complete forcing, or fill gaps with "
+                f'forcing.{name}.gaps = "interpolate" and max_gap_days'
             )
     if not seen.any():
         raise ForcingError("no cell has values of every forcing variable; check the URLs, variables and grid declared")

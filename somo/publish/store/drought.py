@@ -169,7 +169,7 @@ def write_tile(
     packed = zarr.read_packed(
         join(version_url, source), "soil_moisture", slice(0, int(windows.last[-1]) + 1), fields.cells(tile)
     )
-    found = [_layer(values, windows) for values in packed]
+    found = [layer_fields(values, windows) for values in packed]
     whole = {name: np.stack([layer[name] for layer in found]) for name in FIELDS}
     url = join(version_url, STORE)
     for block in range(fields.blocks(len(windows.ends))):
@@ -180,8 +180,13 @@ def write_tile(
     zarr.write_region(url, points, 0, tile, by_season, side)
 
 
-def _layer(packed: NDArray[np.int16], windows: Windows) -> dict[str, NDArray[np.int16]]:
-    """Packed fields of one layer: [window, row, column], and the climatology [season, row, column]."""
+def layer_fields(packed: NDArray[np.int16], windows: Windows) -> dict[str, NDArray[np.int16]]:
+    """Packed fields of one layer: [window, row, column], and the climatology [season, row, column].
+
+    Parameters
+    ----------
+    packed : [day, row, column] soil moisture, in which `windows.last` counts
+    """
     days, *cells = packed.shape
     flat = packed.reshape(days, -1)
     means = drought.window_means(flat, int(zarr.FILL), windows.last, windows.window_days) * np.float32(zarr.STEP)

@@ -36,9 +36,9 @@ from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
 from somo.publish import attributes
-from somo.storage.client import filesystem, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.listing import listing
 from somo.storage.objects import exists, join, put, read_bytes
-from somo.storage.patience import patiently
 
 STORE = "soil_moisture.zarr"
 FIELDS = ("soil_moisture", "soil_moisture_std")
@@ -115,10 +115,7 @@ def empty_shard(layout: Layout) -> bytes:
 
 def fill_empty(url: str, layout: Layout, fields: Iterable[str], days: int, side: int) -> None:
     """Put an empty shard wherever there is none: a store that may not be listed answers 403 for what is missing."""
-    fs, path = filesystem(url)
-    fs.invalidate_cache()
-    start = len(path.rstrip("/")) + 1
-    there = {name[start:] for name in fs.find(path)}
+    there = listing(url).keys()
     wanted = {
         shard_key(field, side, block, tile)
         for field in fields
@@ -156,13 +153,13 @@ def read_visible(url: str) -> Visible | None:
     root = json.loads(read_bytes(join(url, ROOT)))
     encoding = root["consolidated_metadata"]["metadata"]["status"]["chunk_key_encoding"]
     side = SEPARATORS.index(encoding["configuration"]["separator"])
-    status = patiently(url, lambda: np.asarray(_open(url)["status"][:], np.int8))
+    status = np.asarray(_open(url)["status"][:], np.int8)
     return Visible(status, side, root["attributes"].get("method", ""))
 
 
 def read_packed(url: str, field: str, days: slice, cells: tuple[slice, slice]) -> NDArray[np.int16]:
     """Packed values [layer, day, row, column] of visible days, as readers see them."""
-    return patiently(url, lambda: np.asarray(_open(url)[field][:, days, cells[0], cells[1]], np.int16))
+    return np.asarray(_open(url)[field][:, days, cells[0], cells[1]], np.int16)
 
 
 def _open(url: str) -> zarr.Group:
@@ -224,14 +221,16 @@ def publish(url: str, ds: xr.Dataset, layout: Layout, side: int = 0) -> None:
 
 
 def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, object]]) -> None:
-    """Put a Dataset's small arrays and all metadata, the root's last; lazy arrays are left to their writers."""
+    """Put what differs of a Dataset's small arrays and metadata, the root's last; lazy arrays are for their writers."""
     memory = MemoryStore()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
         ds.to_zarr(memory, zarr_format=3, consolidated=True, compute=False, encoding=encoding, write_empty_chunks=True)
     objects = {key: buffer.to_bytes() for key, buffer in memory._store_dict.items()}
+    sizes = {key: found.size for key, found in listing(url).items()}
     for key in sorted(objects, key=lambda key: (key == ROOT, key.endswith(ROOT), key)):
-        put(join(url, key), objects[key])
+        if sizes.get(key) != len(objects[key]) or read_bytes(join(url, key)) != objects[key]:
+            put(join(url, key), objects[key])
 
 
 def _storage(layout: Layout) -> dict[str, object]:

@@ -5,20 +5,21 @@ whole blocks of days and tiles of cells. Values are copied packed; the two store
 """
 
 import math
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
-from somo.product.layout import Layout, Tile, shard_key
+from somo.product.layout import Layout, Tile, other_side, shard_key
 from somo.publish.attributes import FINAL
 from somo.publish.store import maps as zarr
-from somo.storage.client import filesystem, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.listing import listing
 from somo.storage.objects import join
-from somo.storage.patience import StorageError, patiently
+from somo.storage.patience import StorageError
 
 STORE = "soil_moisture_series.zarr"
 BLOCK_DAYS = 2190
@@ -49,21 +50,36 @@ class Plan:
     keep: tuple[int, ...]
 
 
-def plan(layout: Layout, source: zarr.Visible, here: zarr.Visible | None, damaged: bool = False) -> Plan:
+def plan(
+    layout: Layout, source: zarr.Visible, here: zarr.Visible | None, damaged: Collection[int] = frozenset()
+) -> Plan:
     """Blocks whose days are not all here as they are there; days that were provisional may have changed.
 
-    A store with damaged shards is derived anew.
+    Parameters
+    ----------
+    damaged : blocks of which a shard is missing or not what was written
     """
     blocks = range(layout.blocks(source.days))
-    if here is None or damaged:
-        return Plan(0 if here is None else 1 - here.side, tuple(blocks), ())
+    if here is None:
+        return Plan(0, tuple(blocks), ())
     same = np.zeros(source.days, bool)
     n = min(here.days, source.days)
     same[:n] = (here.status[:n] == FINAL) & (source.status[:n] == FINAL)
-    stale = tuple(b for b in blocks if not same[layout.block_days(b, source.days)].all())
+    stale = tuple(b for b in blocks if b in damaged or not same[layout.block_days(b, source.days)].all())
     if all(b * layout.days >= here.days for b in stale):
         return Plan(here.side, stale, ())
     return Plan(1 - here.side, stale, tuple(b for b in blocks if b not in stale))
+
+
+def block_of(key: str) -> int | None:
+    """Block of days that a shard holds; None of other objects.
+
+    Parameters
+    ----------
+    key : of an object of the version
+    """
+    dotted = min(key, other_side(key))
+    return int(dotted.split("/c.")[1].split(".")[1]) if "/c." in dotted else None
 
 
 def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: int) -> None:
@@ -74,14 +90,19 @@ def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: 
     zarr.write_region(join(version_url, STORE), layout, block, tile, fields, side)
 
 
-def copy_block(version_url: str, layout: Layout, block: int, side: int) -> None:
-    """Copy what readers see of one block to a side."""
-    url = join(version_url, STORE)
-    fs, path = filesystem(url)
-    for tile in layout.tiles():
-        for name in zarr.FIELDS:
-            former, now = (f"{path}/{shard_key(name, s, block, tile)}" for s in (1 - side, side))
-            patiently(f"{url}: {former}", partial(fs.copy, former, now))
+def copies(version_url: str, layout: Layout, blocks: Iterable[int], side: int) -> list[tuple[str, str]]:
+    """Keys of what readers see of some blocks, and of their copies that a side lacks.
+
+    A copy has the size and the version of what it was copied from: an object store's checksum, or a file's time.
+    """
+    objects = listing(join(version_url, STORE))
+    pairs = [
+        (shard_key(name, 1 - side, block, tile), shard_key(name, side, block, tile))
+        for block in blocks
+        for tile in layout.tiles()
+        for name in zarr.FIELDS
+    ]
+    return [(former, copy) for former, copy in pairs if objects.get(former) != objects.get(copy)]
 
 
 def publish(product: Product, version_url: str, side: int) -> None:

@@ -1,8 +1,11 @@
 import os
+import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from distributed import Client
+from distributed.security import Security
 
 from flows.cluster import connecting
 from flows.cluster.connecting import cluster, gpu_resources, packages, require_same_packages
@@ -11,6 +14,7 @@ from flows.cluster.watching import Progressed, completed, watching
 from flows.environment import load_product
 from somo.product.cluster import SchedulerAddress
 from somo.product.declaration import ProductError
+from tests.flows.stranger import doors, tried
 
 TOML = """
 name = "T"
@@ -36,6 +40,24 @@ def double(value: int) -> int:
     if value < 0:
         raise ValueError(f"{value} is negative")
     return 2 * value
+
+
+def require_closed(client: Client) -> None:
+    """No port of a run's scheduler and workers gives another user anything; without certificates nobody runs code."""
+    ports, _ = doors([os.getpid(), *client.run(os.getpid).values()])
+    workers = [urlsplit(address).port for address in client.scheduler_info(n_workers=-1)["workers"]]
+    scheduler = client.scheduler_info()["address"]
+    assert {urlsplit(scheduler).port, *workers} <= {port for _, port in ports}
+    assert tried([port for _, port in ports], []) == {}
+    with pytest.raises((OSError, TypeError, RuntimeError)):
+        Client(scheduler, timeout=3, security=Security(require_encryption=False)).close()
+    assert urllib.request.Request(client.dashboard_link).host.startswith("somo:")
+
+
+def test_the_operators_plain_pods_must_be_accepted_by_name(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOMO_CLUSTER_KIND", "kubernetes")
+    with pytest.raises(ClusterError, match=r"no TLS.*accept_plain_tcp = true"), cluster(load_product(toml)):
+        pass
 
 
 def test_load_takes_urls_from_the_environment(toml: Path) -> None:
@@ -67,6 +89,7 @@ def test_environment_replaces_cluster_keys(toml: Path, monkeypatch: pytest.Monke
 
 def test_local_cluster_computes_in_other_processes(toml: Path) -> None:
     with cluster(load_product(toml)) as client:
+        require_closed(client)
         results = completed(client.map(double, [1, 2, 3]), "doubling")
         assert sorted(results) == [2, 4, 6]
         assert client.submit(len, [1], resources=gpu_resources(client)).result() == 1
@@ -87,8 +110,13 @@ def test_slurm_jobs_become_workers(toml: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", f"{toml.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("SOMO_CLUSTER_KIND", "slurm")
     monkeypatch.setenv("SOMO_CLUSTER_QUEUE", "compute")
+    monkeypatch.setenv("SOMO_CLUSTER_SHARED_FOLDER", str(toml.parent / "shared"))
     with cluster(load_product(toml)) as client:
         assert client.submit(double, 4).result(60) == 8
+        require_closed(client)
+        (certificates,) = (toml.parent / "shared").iterdir()
+        assert {path.stat().st_mode & 0o077 for path in (certificates, *certificates.iterdir())} == {0}
+    assert list((toml.parent / "shared").iterdir()) == []
     job = (toml.parent / "job").read_text()
     assert "#SBATCH -p compute" in job
     assert "#SBATCH --mem=954M" in job

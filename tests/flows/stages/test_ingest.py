@@ -11,7 +11,7 @@ import xarray as xr
 from flows import today
 from flows.stages.ingest import ingest
 from somo.forcing.dataset import open_forcing
-from somo.forcing.references.reference_set import read_scan
+from somo.forcing.references.reference_set import read_scans
 from somo.forcing.sources import ForcingError
 from somo.forcing.statics.static_file import open_static, static_url
 from tests.forcing.conftest import LAT, LON, Sources
@@ -49,7 +49,7 @@ def test_a_further_year_scans_only_the_new_file(sources, root, client):
     before = set(Path(root).glob("references/scans/*"))
     second = ingest(product, root, client)["home"]
     (scanned,) = set(Path(root).glob("references/scans/*")) - before
-    assert read_scan(str(scanned)).url.endswith("t2m_2004.nc")
+    assert read_scans(str(scanned))[0].url.endswith("t2m_2004.nc")
     assert second.references != first.references
     assert second.static == first.static
 

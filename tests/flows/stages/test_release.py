@@ -375,18 +375,19 @@ def test_point_writes_the_series_of_the_nearest_cell(root, tmp_path):
     path = tmp_path / "series.csv"
     ended = point(45.44, 5.57, "--url", root, "--start", "2016-02-01", "--end", "2016-02-29", "-o", path)
     assert ended.exit_code == 0, ended.output
-    table = pd.read_csv(path, index_col="time", parse_dates=True)
+    table = pd.read_csv(path, comment="#", index_col="time", parse_dates=True)
     assert list(table.index) == list(pd.date_range("2016-02-01", "2016-02-29"))
     assert list(table) == [
-        "soil_moisture_0.05m", "soil_moisture_0.2m", "soil_moisture_std_0.05m", "soil_moisture_std_0.2m",
+        "soil_moisture_0-10cm", "soil_moisture_10-30cm", "soil_moisture_std_0-10cm", "soil_moisture_std_10-30cm",
+        "status",
     ]  # fmt: skip
     mean, std = made.values(declared("1.0.0"), DAYS)
     ds = somo.open(root)
     row, column = (int(np.abs(ds[axis].values - at).argmin()) for axis, at in (("lat", 45.44), ("lon", 5.57)))
     day = int((ds["time"] < np.datetime64("2016-02-01")).sum())
     for field, name in ((mean, "soil_moisture"), (std, "soil_moisture_std")):
-        for k, depth in enumerate(("0.05", "0.2")):
-            np.testing.assert_allclose(table[f"{name}_{depth}m"], field[k, day : day + 29, row, column], atol=1.01e-4)
+        for k, depth in enumerate(("0-10cm", "10-30cm")):
+            np.testing.assert_allclose(table[f"{name}_{depth}"], field[k, day : day + 29, row, column], atol=1.01e-4)
 
 
 def test_point_outside_the_grid_is_refused(root):
@@ -409,8 +410,9 @@ def test_point_in_the_sea_is_refused(root):
 
 def test_point_without_output_goes_to_the_terminal(root):
     ended = point(45.44, 5.57, "--url", root, "--version", "1.1.0", "--end", "2016-01-02")
-    assert ended.output.splitlines()[0].startswith("time,soil_moisture_0.05m")
-    assert len(ended.output.splitlines()) == 3
+    rows = [line for line in ended.output.splitlines() if not line.startswith("#")]
+    assert rows[0].startswith("time,soil_moisture_0-10cm")
+    assert len(rows) == 3
 
 
 def test_point_of_no_day_says_which_there_are(root):

@@ -8,7 +8,9 @@ import somo.publish.reader
 from somo.product.inputs import Period
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_index as drought
+from somo.publish.store import drought_update
 from somo.publish.store import maps as zarr
+from somo.storage.listing import copy_objects
 from somo.storage.objects import join
 from tests.publish import made
 
@@ -114,3 +116,55 @@ def test_windows_with_a_provisional_day_are_provisional():
     windows = drought_store.Windows.of(declared, times, status, declared.period)
     assert list(windows.status) == [0] * 9 + [1]
     assert zarr.FILL == -32768
+
+
+BASE = {"start": "2010-01-01", "end": "2012-12-31"}
+
+
+@pytest.mark.parametrize(("open_days", "block"), [(0, 360), (25, 40)])
+def test_new_windows_alone_have_the_bytes_of_all_anew(tmp_path, monkeypatch, open_days, block):
+    monkeypatch.setattr(drought_store, "BLOCK_WINDOWS", block)
+    declared = made.product(start="2010-01-01", end=None, drought={"base": BASE})
+    root = str(tmp_path)
+
+    def windows_until(days, provisional):
+        url = made.write_store(declared, root, days=days, provisional=provisional)
+        times = somo.open(root, "1.0.0")["time"].to_index()
+        status = somo.open(root, "1.0.0")["status"].values
+        return url, drought_store.Windows.of(declared, times, status, declared.drought.base)
+
+    url, first = windows_until(4 * 365 + 130, open_days)
+    drought_store.write_tile(url, declared, (6, 8), first, (0, 0), 0)
+    drought_store.publish(url, declared, first, 0)
+    url, windows = windows_until(4 * 365 + 160, 0)
+    shown = drought_store.visible(url)
+    assert drought_update.is_enough(windows, shown, drought_store.former_attrs(url))
+    changed = drought_update.changed_windows(windows, shown)
+    assert 3 <= changed.sum() <= 8
+    drought_update.update_tile(url, declared, (6, 8), windows, changed, (0, 0), 1)
+    pairs = drought_update.copies(url, declared, (6, 8), changed, 1)
+    copy_objects(join(url, drought_store.STORE), pairs)
+    store = tmp_path / "v1.0.0" / drought_store.STORE
+
+    def shards():
+        return {p.relative_to(store): p.read_bytes() for p in store.rglob("c.0.*") if p.name.count(".") == 4}
+
+    updated = shards()
+    assert len(updated) == 3 * (-(-len(changed) // block)) + 2
+    drought_store.write_tile(url, declared, (6, 8), windows, (0, 0), 1)
+    assert shards() == updated
+
+
+def test_another_climatology_changes_every_window():
+    declared = made.product(start="2010-01-01", end=None, drought={"base": BASE})
+    times = pd.date_range("2010-01-01", "2013-12-31")
+    status = np.zeros(len(times), "int8")
+    windows = drought_store.Windows.of(declared, times, status, declared.drought.base)
+    shown = zarr.Visible(windows.status[:-1])
+    base = {"base_start": BASE["start"], "base_end": BASE["end"]}
+    assert drought_update.is_enough(windows, shown, base)
+    assert not drought_update.is_enough(windows, shown, {**base, "base_end": "2013-12-31"})
+    assert not drought_update.is_enough(windows, None, base)
+    provisional = shown.status.copy()
+    provisional[50] = 1
+    assert not drought_update.is_enough(windows, zarr.Visible(provisional), base)

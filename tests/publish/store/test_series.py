@@ -7,6 +7,7 @@ from somo.product.layout import Layout
 from somo.publish.attributes import FINAL, PROVISIONAL
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
+from somo.storage.listing import copy_objects
 from somo.storage.objects import join
 from somo.storage.patience import StorageError
 from tests.publish import made
@@ -19,9 +20,9 @@ def derive(declared, version_url):
     for block in plan.write:
         for tile in layout.tiles():
             series.write_block(version_url, layout, block, tile, plan.side)
-    for block in plan.keep:
-        series.copy_block(version_url, layout, block, plan.side)
+    copy_objects(join(version_url, series.STORE), series.copies(version_url, layout, plan.keep, plan.side))
     series.publish(declared, version_url, plan.side)
+    assert series.copies(version_url, layout, plan.keep, plan.side) == []
     return plan
 
 
@@ -52,6 +53,14 @@ def test_blocks_that_readers_see_are_written_anew_on_the_other_side():
     assert series.plan(layout, there, zarr.Visible(open_, 1, "")) == series.Plan(0, (2,), (0, 1))
     assert series.plan(layout, there, zarr.Visible(final[:7], 0, "")) == series.Plan(1, (1, 2), (0,))
     assert series.plan(layout, there, zarr.Visible(final[:8], 0, "")) == series.Plan(0, (2,), ())
+    assert series.plan(layout, there, zarr.Visible(final, 0, ""), {1}) == series.Plan(1, (1,), (0, 2))
+
+
+def test_the_block_of_a_key():
+    assert series.block_of(f"{series.STORE}/soil_moisture/c/0/12/3/4") == 12
+    assert series.block_of(f"{series.STORE}/soil_moisture_std/c.0.7.0.1") == 7
+    assert series.block_of(f"{series.STORE}/status/c/0") is None
+    assert series.block_of(f"{series.STORE}/zarr.json") is None
 
 
 def test_chunks_divide_the_tile_of_the_real_grid():

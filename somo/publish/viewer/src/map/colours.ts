@@ -1,6 +1,13 @@
 /** Quantities of the map and their colours. */
 
-export type Quantity = "soil_moisture" | "soil_moisture_std" | "anomaly" | "drought_class";
+export type Quantity =
+  | "soil_moisture"
+  | "soil_moisture_uncertainty"
+  | "soil_moisture_std"
+  | "anomaly"
+  | "drought_class"
+  | "applicability"
+  | "dissimilarity";
 
 export interface Scale {
   label: string;
@@ -10,10 +17,16 @@ export interface Scale {
   /** Colours at equal distances from low to high, or one per class. */
   stops: string[];
   classes?: string[];
-  /** Spaces between the numbers of the colour bar. */
-  spaces: number;
   digits: number;
+  /** The numbers at the ends are taken from the values unless somebody sets them. */
+  fitted?: boolean;
+  /** Of a window of days, not of one day. */
+  byWindow?: boolean;
+  /** Of a cell, whatever the day. */
+  always?: boolean;
 }
+
+const PURPLES = ["#fbf7ef", "#f3d9bd", "#e6a98f", "#cc6f77", "#9d3f6c", "#662156", "#2f0f35"];
 
 export const SCALES: Record<Quantity, Scale> = {
   soil_moisture: {
@@ -21,8 +34,17 @@ export const SCALES: Record<Quantity, Scale> = {
     units: "m³ m⁻³",
     low: 0,
     high: 0.5,
-    spaces: 5,
+    fitted: true,
     stops: ["#5b3a1d", "#9c6b30", "#d2a867", "#efe0b3", "#c6dfc0", "#7fbfb0", "#3c8fa3", "#22608c", "#17305f"],
+    digits: 3,
+  },
+  soil_moisture_uncertainty: {
+    label: "Standard uncertainty",
+    units: "m³ m⁻³",
+    low: 0,
+    high: 0.1,
+    fitted: true,
+    stops: PURPLES,
     digits: 3,
   },
   soil_moisture_std: {
@@ -30,30 +52,62 @@ export const SCALES: Record<Quantity, Scale> = {
     units: "m³ m⁻³",
     low: 0,
     high: 0.06,
-    spaces: 6,
-    stops: ["#fbf7ef", "#f3d9bd", "#e6a98f", "#cc6f77", "#9d3f6c", "#662156", "#2f0f35"],
+    fitted: true,
+    stops: PURPLES,
     digits: 3,
   },
   anomaly: {
-    label: "Standardised anomaly, 30 days",
+    label: "Standardised anomaly",
     units: "standard deviations",
     low: -3,
     high: 3,
-    spaces: 6,
+    byWindow: true,
     stops: ["#67300c", "#a8612a", "#d9a86c", "#f0dfc3", "#f6f4ef", "#cfe3e6", "#86b9cb", "#3f83a8", "#173f6b"],
     digits: 2,
   },
   drought_class: {
-    label: "Drought class, 30 days",
+    label: "Drought class",
     units: "percentile",
     low: 0,
     high: 5,
-    spaces: 5,
-    stops: ["#efede6", "#fdf07c", "#f6c667", "#ee8f3a", "#cf3b2b", "#6e0f1c"],
+    byWindow: true,
+    stops: ["#dfe5d8", "#fdf07c", "#f6c667", "#ee8f3a", "#cf3b2b", "#6e0f1c"],
     classes: ["none", "D0 ≤ 30", "D1 ≤ 20", "D2 ≤ 10", "D3 ≤ 5", "D4 ≤ 2"],
     digits: 0,
   },
+  applicability: {
+    label: "Like the cells the model was trained on",
+    units: "yes or no",
+    low: 0,
+    high: 1,
+    always: true,
+    stops: ["#d08c60", "#5c8a78"],
+    classes: ["unlike: take values with care", "like"],
+    digits: 0,
+  },
+  dissimilarity: {
+    label: "Dissimilarity to the training cells",
+    units: "1",
+    low: 0,
+    high: 2,
+    fitted: true,
+    always: true,
+    stops: PURPLES,
+    digits: 2,
+  },
 };
+
+export const QUANTITIES = Object.keys(SCALES) as Quantity[];
+
+/** Round numbers that hold all but the outermost hundredth of the values at either end; null without values. */
+export function fit(values: Float32Array): [number, number] | null {
+  const sorted = values.filter((value) => !Number.isNaN(value)).sort();
+  if (!sorted.length) return null;
+  const [low, high] = [0.01, 0.99].map((share) => sorted[Math.floor(share * (sorted.length - 1))]!) as [number, number];
+  const step = 10 ** Math.floor(Math.log10(Math.max(high - low, 1e-4))) / 2;
+  const ends = [Math.floor(low / step) * step, Math.ceil(high / step) * step].map((end) => Number(end.toFixed(6)));
+  return ends[0]! < ends[1]! ? [ends[0]!, ends[1]!] : [ends[0]!, ends[0]! + step];
+}
 
 const STEPS = 512;
 
@@ -82,7 +136,7 @@ export function place(scale: Scale, value: number): number {
 
 export function describe(scale: Scale, value: number): string {
   if (Number.isNaN(value)) return "no value";
-  return scale.classes ? scale.classes[Math.round(value)]! : `${value.toFixed(scale.digits)} ${scale.units}`;
+  return scale.classes ? scale.classes[Math.round(value)]! : `${value.toFixed(scale.digits)} ${scale.units}`.trim();
 }
 
 function parse(hex: string): number[] {

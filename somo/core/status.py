@@ -1,0 +1,3 @@
+"""Whether a day may still change: final, or provisional while its forcing is."""
+
+FINAL, PROVISIONAL = 0, 1

@@ -1,0 +1,292 @@
+"""HDF5 and NetCDF-4: positions of chunks by h5py, without reading one.
+
+Chunks that numcodecs can decode become plain Zarr chunks, which other tools read too. For every other filter that
+libhdf5 has (`hdf5plugin` brings bitshuffle, LZ4, Blosc, bzip2, ZFP, SZ and more; szip, LZF, N-bit and scale-offset
+are its own), and where HDF5 left filters out of single chunks, `somo.forcing.formats.hdf5_chunk` decodes.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import h5py
+import hdf5plugin  # noqa: F401  (registers its filters with libhdf5)
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from somo.forcing.formats.opening import file_handle
+from somo.forcing.formats.stored import (
+    Chunks,
+    Stored,
+    UnreadableError,
+    Variable,
+    Window,
+    rows_of_plain_bytes,
+    text,
+    zarr_metadata,
+)
+from somo.forcing.listing import SourceFile
+
+CONTIGUOUS, CHUNKED = h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED
+FILTER_NAMES = {
+    4: "szip", 5: "N-bit", 6: "scale-offset", 307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4",
+    32008: "bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32018: "FCIDECOMP", 32019: "JPEG",
+    32022: "Granular BitRound", 32023: "Quantize", 32024: "SZ3", 32026: "Blosc 2",
+}  # fmt: skip
+BY_CHUNK = {1, 2, 3, 4, 5, 6, 307, 32000, 32001, 32004, 32008, 32015}
+"""Filters whose chunks can be decoded one by one. The others change their own parameters when a dataset is made, so
+that a chunk of them can only be read in its own file."""
+MOST_COORDINATE_VALUES = 30_000_000
+
+
+class Hdf5:
+    """Files of the HDF5 library, NetCDF-4 among them."""
+
+    def variables(self, file: SourceFile) -> Mapping[str, Variable]:
+        with file_handle(file) as handle, _opened(handle) as h5:
+            names: list[str] = []
+            h5.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            return {
+                name: Variable(_dims(h5[name]), h5[name].shape or (), str(h5[name].dtype), _attrs(h5[name]))
+                for name in names
+                if not _is_plain_dimension(h5[name])
+            }
+
+    def describe(self, file: SourceFile, variable: str, select: Mapping[str, float | str]) -> Stored:
+        with file_handle(file) as handle, _opened(handle) as h5:
+            if variable not in h5 or not isinstance(h5[variable], h5py.Dataset):
+                names = ", ".join(_names(h5))
+                raise UnreadableError(f"no variable {variable!r}; it has {names}: correct the variable")
+            dataset = h5[variable]
+            chunk, chunks = _places(dataset, handle)
+            return Stored(
+                dims=_dims(dataset),
+                shape=dataset.shape,
+                attrs=_attrs(dataset),
+                array=_array(dataset, chunk, chunks),
+                chunks=chunks,
+                coordinates=_coordinates(h5, dataset),
+            )
+
+    def read(self, file: SourceFile, variable: str, window: Window) -> NDArray[Any]:
+        """Stored numbers of a window, where chunks cannot be decoded one by one."""
+        with file_handle(file) as handle, _opened(handle) as h5:
+            return np.asarray(h5[variable][window])
+
+
+def _opened(handle: Any) -> h5py.File:
+    try:
+        return h5py.File(handle, "r")
+    except OSError as error:
+        if sizes := re.search(r"truncated file: eof = (\d+).*stored_eof = (\d+)", str(error)):
+            raise UnreadableError(
+                f"is truncated: it has {sizes[1]} of {sizes[2]} bytes, as after an interrupted download; get it again"
+            ) from error
+        raise UnreadableError(f"is a damaged HDF5 file ({str(error).strip()}); get it again") from error
+
+
+def _names(h5: h5py.File) -> Iterator[str]:
+    for name in h5:
+        if isinstance(h5[name], h5py.Group):
+            yield from (f"{name}/{inner}" for inner in _names(h5[name]))
+        else:
+            yield name
+
+
+def _is_plain_dimension(dataset: h5py.Dataset) -> bool:
+    """Whether a dataset only stands for a NetCDF dimension without coordinate."""
+    return str(text(dataset.attrs.get("NAME", ""))).startswith("This is a netCDF dimension but not a netCDF variable")
+
+
+def _attrs(dataset: h5py.Dataset) -> dict[str, Any]:
+    """Attributes that are texts or numbers; references to other objects are none of ours."""
+    attrs = {}
+    for name in dataset.attrs:
+        value = text(dataset.attrs[name])
+        if isinstance(value, h5py.Empty):
+            value = ""
+        if isinstance(value, str) or np.asarray(value).dtype.kind in "iufb":
+            attrs[name] = value
+    return attrs
+
+
+def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
+    """Names of the dimensions: their scales, else `DimensionNames` (NASA), else the group's fitting coordinate."""
+    if dataset.shape is None:
+        return ()
+    if dataset.is_scale and dataset.ndim == 1:
+        return (_short(dataset.name),)
+    listed = str(text(dataset.attrs.get("DimensionNames", ""))).split(",")
+    names = []
+    for number, length in enumerate(dataset.shape):
+        scales = [scale for scale in dataset.dims[number].values() if scale.shape == (length,)]
+        if scales:
+            names.append(_short(scales[0].name))
+        elif len(listed) == dataset.ndim:
+            names.append(listed[number].strip())
+        else:
+            names.append(_fitting(dataset, length) or f"dim_{number}")
+    return tuple(names) if len(set(names)) == len(names) else tuple(f"dim_{n}" for n in range(dataset.ndim))
+
+
+def _fitting(dataset: h5py.Dataset, length: int) -> str | None:
+    """The only one-dimensional coordinate of this length in a variable's group."""
+    fitting = [
+        name
+        for name, item in dataset.parent.items()
+        if isinstance(item, h5py.Dataset) and item.shape == (length,) and text(item.attrs.get("units", ""))
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _short(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks | None]:
+    """Shape of a chunk and the place of every written chunk; None where only libhdf5 can find and decode it."""
+    if dataset.shape is None or dataset.ndim == 0:
+        raise UnreadableError(f"{dataset.name.lstrip('/')} is a single number and no field")
+    plist = dataset.id.get_create_plist()
+    layout = plist.get_layout()
+    if layout == h5py.h5d.COMPACT or not {step[0] for step in _pipeline(dataset)} <= BY_CHUNK:
+        return dataset.chunks or dataset.shape, None
+    if layout == CHUNKED:
+        chunks: Chunks = {}
+
+        def keep(info: Any) -> None:
+            number = tuple(int(o // c) for o, c in zip(info.chunk_offset, dataset.chunks, strict=True))
+            chunks[number] = (int(info.byte_offset), int(info.size), int(info.filter_mask))
+
+        if dataset.id.get_num_chunks():
+            dataset.id.chunk_iter(keep)
+        return dataset.chunks, _inside(dataset, chunks, handle)
+    if layout != CONTIGUOUS or plist.get_external_count():
+        raise UnreadableError(
+            f"{dataset.name.lstrip('/')} is a virtual or external HDF5 dataset, whose values lie in other files; write "
+            "it out with h5repack"
+        )
+    row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    rows = rows_of_plain_bytes(dataset.shape, row_bytes)
+    offset, size = dataset.id.get_offset(), rows * row_bytes
+    rest = (0,) * (dataset.ndim - 1)
+    count = 0 if offset is None else dataset.shape[0] // rows
+    places: Chunks = {(n, *rest): (int(offset) + n * size, size) for n in range(count)}
+    return (rows, *dataset.shape[1:]), _inside(dataset, places, handle)
+
+
+def _inside(dataset: h5py.Dataset, chunks: Chunks, handle: Any) -> Chunks:
+    for offset, size, *_ in chunks.values():
+        if offset + size > handle.size:
+            raise UnreadableError(
+                f"a chunk of {dataset.name.lstrip('/')} lies beyond its end; it is truncated: get it again"
+            )
+    return chunks
+
+
+def _array(dataset: h5py.Dataset, chunk: tuple[int, ...], chunks: Chunks | None) -> dict[str, Any]:
+    if dataset.dtype.kind not in "iufb":
+        raise UnreadableError(f"{dataset.name.lstrip('/')} holds {dataset.dtype} and no numbers")
+    pipeline = _pipeline(dataset)
+    masked = any(len(place) > 2 and place[2] for place in (chunks or {}).values())
+    filters = None if masked else _numcodecs(pipeline, dataset.dtype)
+    if chunks is None:
+        filters = []
+    elif filters is None:
+        filters = [
+            {
+                "id": "somo_hdf5", "pipeline": pipeline, "dtype": dataset.dtype.str, "chunk": list(chunk),
+                "fill": _plain(dataset.fillvalue),
+            }
+        ]  # fmt: skip
+    return zarr_metadata(dataset.shape, chunk, dataset.dtype, _plain(dataset.fillvalue), filters)
+
+
+def _plain(value: Any) -> Any:
+    """A fill value as JSON has it."""
+    number = value.item() if hasattr(value, "item") else value
+    return str(number) if isinstance(number, float) and not math.isfinite(number) else number
+
+
+def _pipeline(dataset: h5py.Dataset) -> list[list[Any]]:
+    """[identifier, flags, values] of every filter, in the order of writing; all must have a codec here."""
+    plist = dataset.id.get_create_plist()
+    pipeline = []
+    for number in range(plist.get_nfilters()):
+        identifier, flags, values, name = plist.get_filter(number)
+        if not h5py.h5z.filter_avail(identifier):
+            known = FILTER_NAMES.get(identifier) or text(name) or "unnamed"
+            raise UnreadableError(
+                f"{dataset.name.lstrip('/')} is compressed with the HDF5 filter {identifier} ({known}), which has no "
+                "codec here; rewrite the file where that filter is installed, as in h5repack -f GZIP=4 IN OUT"
+            )
+        pipeline.append([int(identifier), int(flags), [int(value) for value in values]])
+    return pipeline
+
+
+def _numcodecs(pipeline: list[list[Any]], dtype: np.dtype[Any]) -> list[dict[str, Any]] | None:
+    """The same filters as numcodecs names them; None if it has not all of them."""
+    filters: list[dict[str, Any]] = []
+    for identifier, _, values in pipeline:
+        if identifier == 1:
+            filters.append({"id": "zlib", "level": values[0] if values else 4})
+        elif identifier == 2:
+            filters.append({"id": "shuffle", "elementsize": values[0] if values else dtype.itemsize})
+        elif identifier == 3:
+            filters.append({"id": "fletcher32"})
+        elif identifier == 32015:
+            filters.append({"id": "zstd", "level": values[0] if values else 3})
+        else:
+            return None
+    return filters
+
+
+def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:
+    """Axes, bounds, grid mapping and auxiliary coordinates of a variable."""
+    wanted = [*_dims(dataset)]
+    for key in ("coordinates", "grid_mapping", "ancillary_variables"):
+        wanted += [word.rstrip(":") for word in str(text(dataset.attrs.get(key, ""))).split()]
+    items: dict[str, h5py.Dataset] = {}
+    for number, name in enumerate(_dims(dataset)):
+        scales = [scale for scale in dataset.dims[number].values() if scale.shape == (dataset.shape[number],)]
+        if scales and not _is_plain_dimension(scales[0]):
+            items[name] = scales[0]
+    groups = [dataset.parent]
+    while groups[-1].name != "/":
+        groups.append(groups[-1].parent)
+    for group in groups:
+        for name, item in group.items():
+            if isinstance(item, h5py.Dataset) and name not in items and (name in wanted or _is_place(item, dataset)):
+                items[name] = item
+        for item in list(items.values()):
+            for key in ("bounds", "climatology"):
+                name = str(text(item.attrs.get(key, "")))
+                if name in group:
+                    items.setdefault(_short(name), group[name])
+    items.pop(_short(dataset.name), None)
+    return xr.Dataset({name: _loaded(item) for name, item in items.items() if _is_loadable(item)})
+
+
+def _is_place(item: h5py.Dataset, dataset: h5py.Dataset) -> bool:
+    """Whether a dataset gives places or times: latitudes, longitudes, times, experiment versions."""
+    words = (
+        f"{text(item.attrs.get('standard_name', ''))} {text(item.attrs.get('units', ''))} {_short(item.name)}".lower()
+    )
+    known = ("latitude", "longitude", "degrees_north", "degrees_east", " since ", "expver", "grid_mapping_name")
+    return any(word in words for word in known) or "grid_mapping_name" in item.attrs
+
+
+def _is_loadable(item: h5py.Dataset) -> bool:
+    small = item.shape is not None and item.size <= MOST_COORDINATE_VALUES
+    return small and not _is_plain_dimension(item) and item.dtype.kind in "iufbSO"
+
+
+def _loaded(item: h5py.Dataset) -> xr.Variable:
+    values = item[()]
+    if item.dtype.kind in "SO":
+        flat = [text(value) for value in np.asarray(values, object).reshape(-1).tolist()]
+        values = np.array(flat, dtype=str).reshape(np.shape(values))
+    names = _dims(item) if np.ndim(values) else ()
+    return xr.Variable(tuple(f"{n}" for n in names), values, _attrs(item))

@@ -1,0 +1,59 @@
+"""Source files opened for libraries that seek; what the network did wrong stays known."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from somo.forcing.listing import SourceFile
+from somo.storage.byte_ranges import open_blocks
+
+
+@contextmanager
+def file_handle(file: SourceFile) -> Iterator["Handle"]:
+    """A file of the bytes that a source file had when it was listed.
+
+    Raises
+    ------
+    Exception
+        the failure of network or disk where there was one, whatever a library made of it
+    """
+    handle = Handle(open_blocks(file.url, file.fingerprint))
+    try:
+        yield handle
+    except Exception as error:
+        if handle.failure is not None and handle.failure is not error:
+            raise handle.failure from error
+        raise
+
+
+class Handle(io.RawIOBase):
+    """A file that remembers why it could not be read.
+
+    Libraries written in C turn whatever goes wrong below them into a damage of the file; `failure` tells an outage of
+    the network from damage.
+    """
+
+    def __init__(self, blocks: Any) -> None:
+        self.blocks = blocks
+        self.size: int = blocks.size
+        self.failure: Exception | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return int(self.blocks.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self.blocks.tell())
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return int(self.blocks.readinto(buffer))
+        except Exception as error:
+            self.failure = self.failure or error
+            raise

@@ -1,0 +1,59 @@
+"""What a file is that is none of the formats: named, with what to do about it."""
+
+import re
+
+UNPACK = "unpack it ({}) and declare the unpacked file"
+BEGINNINGS: dict[bytes, str] = {
+    b"\x0e\x03\x13\x01": (
+        "is an HDF4 file (HDF-EOS 2, as older MODIS products), which cannot be read in place; convert it with h4toh5 "
+        "or gdal_translate, or get the product as NetCDF-4, HDF5 or GeoTIFF"
+    ),
+    b"PK\x03\x04": 'is a zip archive; declare the files in it: url = "zip://NAME.nc::{url}"',
+    b"PK\x05\x06": "is an empty zip archive; get it again",
+    b"\x1f\x8b": f"is compressed with gzip; {UNPACK.format('gunzip')}",
+    b"\x1f\x9d": f"is compressed with compress; {UNPACK.format('uncompress')}",
+    b"BZh": f"is compressed with bzip2; {UNPACK.format('bunzip2')}",
+    b"\xfd7zXZ\0": f"is compressed with xz; {UNPACK.format('unxz')}",
+    b"\x28\xb5\x2f\xfd": f"is compressed with Zstandard; {UNPACK.format('unzstd')}",
+    b"7z\xbc\xaf\x27\x1c": f"is a 7-Zip archive; {UNPACK.format('7z x')}",
+    b"Rar!": f"is a RAR archive; {UNPACK.format('unrar x')}",
+    b"version https://git-lfs": "is a pointer of Git LFS and no data; run git lfs pull",
+    b"\x93NUMPY": "is a NumPy array, which has no coordinates; write it as NetCDF-4",
+    b"PAR1": "is a Parquet table and no gridded file; declare gridded files",
+    b"%PDF": "is a PDF document and no data; declare gridded files",
+    b"BUFR": "is a BUFR message with single observations and no gridded file; declare gridded files",
+}
+HTML_BEGINNINGS = (b"<!doctype html", b"<html", b"<head", b"<!--")
+
+
+def what_else(head: bytes, url: str) -> str | None:
+    """A sentence that names what a file is by its first bytes; None if nobody knows."""
+    for beginning, what in BEGINNINGS.items():
+        if head.startswith(beginning):
+            return what.format(url=url)
+    if head[257:262] == b"ustar":
+        return f"is a tar archive; {UNPACK.format('tar -x')}"
+    if not head.strip(b"\0"):
+        return "begins with nothing but zero bytes, as an unfinished download; get it again"
+    return _which_text(head)
+
+
+def _which_text(head: bytes) -> str | None:
+    """What a text is: texts are what servers send where they refuse data."""
+    start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
+    if start.lower().startswith(HTML_BEGINNINGS) or b"<html" in start[:1024].lower():
+        title = re.search(rb"<title[^>]*>\s*(.{1,80}?)\s*</title>", head, re.IGNORECASE | re.DOTALL)
+        words = f" ({title[1].decode('utf-8', 'replace')})" if title else ""
+        return (
+            f"is an HTML page{words}, as a server sends for a login or an error, and no data; log in (~/.netrc or a "
+            "token in FSSPEC_HTTPS) and get the file again"
+        )
+    if start.startswith((b"<?xml", b"<Error")):
+        return "is an XML text, as an object store sends with an error, and no data; get the file again"
+    if start[:5].lower() == b"ncols":
+        return "is an ESRI ASCII grid; convert it to GeoTIFF with gdal_translate"
+    if not head.isascii() or b"\0" in head:
+        return None
+    if start[:1] in (b"{", b"["):
+        return "is a JSON text, as a server sends with an error, and no data; get the file again"
+    return f"is a plain text and no gridded file; it begins with {head[:60].decode('ascii')!r}"

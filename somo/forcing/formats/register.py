@@ -1,0 +1,67 @@
+"""Which format a file has, by its content; what it is instead, where it is none of them."""
+
+from collections.abc import Callable
+from importlib import import_module
+
+from somo.forcing.formats.opening import Handle, file_handle
+from somo.forcing.formats.others import what_else
+from somo.forcing.formats.stored import Format, UnreadableError
+from somo.forcing.listing import SourceFile
+
+FORMATS = {
+    "hdf5": ("somo.forcing.formats.hdf5", "Hdf5"),
+    "netcdf3": ("somo.forcing.formats.netcdf3", "NetCdf3"),
+    "grib": ("somo.forcing.formats.grib", "Grib"),
+    "zarr": ("somo.forcing.formats.zarr_store", "ZarrStore"),
+    "geotiff": ("somo.forcing.formats.geotiff", "GeoTiff"),
+}
+"""Where each format's class is; it is imported when a file of that format is met."""
+HEAD_BYTES = 4096
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+GRIB_WITHIN = 512
+"""GRIB messages of the meteorological network begin after a bulletin's header."""
+SIGNS: dict[str, Callable[[bytes], bool]] = {
+    "hdf5": lambda head: (
+        head.startswith(HDF5_SIGNATURE) or any(head[n : n + 8] == HDF5_SIGNATURE for n in (512, 1024, 2048))
+    ),
+    "netcdf3": lambda head: head[:3] == b"CDF" and head[3:4] in (b"\x01", b"\x02", b"\x05"),
+    "geotiff": lambda head: head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    "grib": lambda head: b"GRIB" in head[:GRIB_WITHIN] and not head.lstrip().startswith((b"<", b"{")),
+}
+
+
+def format_of(file: SourceFile, declared: str | None = None) -> str:
+    """The name of a file's format.
+
+    Raises
+    ------
+    UnreadableError
+        saying what the file is instead
+    """
+    if file.fingerprint.startswith("zarr-"):
+        return "zarr"
+    with file_handle(file) as handle:
+        head = _head(handle)
+    if declared is not None:
+        return declared
+    for name, sign in SIGNS.items():
+        if sign(head):
+            return name
+    if what := what_else(head, file.url):
+        raise UnreadableError(what)
+    raise UnreadableError(
+        f"is of no format that can be read here ({', '.join(FORMATS)}): it begins with the bytes {head[:8].hex(' ')}"
+    )
+
+
+def _head(handle: Handle) -> bytes:
+    if handle.size == 0:
+        raise UnreadableError("is empty (0 bytes), as after a failed download; get it again")
+    return handle.read(HEAD_BYTES)
+
+
+def open_format(name: str) -> Format:
+    """The format of a name."""
+    module, cls = FORMATS[name]
+    instance: Format = getattr(import_module(module), cls)()
+    return instance

@@ -1,0 +1,112 @@
+"""What every format says of one variable in one file, and the protocol that a format follows.
+
+A new format is a file beside this one with a class that follows `Format`, and its line in `register.FORMATS`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from somo.forcing.listing import SourceFile
+
+Chunks = dict[tuple[int, ...], tuple[int, ...]]
+Window = tuple[slice | NDArray[np.int64], ...]
+
+
+class UnreadableError(ValueError):
+    """A file that cannot be used as it is; the text says what it is and what to do, without the file's name."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One variable as a file holds it.
+
+    Attributes
+    ----------
+    dims, shape : of the variable, as stored
+    attrs : its attributes; texts as `str`, numbers as NumPy scalars or arrays
+    array : Zarr version 2 metadata: chunks, dtype, fill_value, filters, compressor, order
+    chunks : place of every chunk: (offset, size[, filter mask]) by the chunk's number along each dimension; None where
+        the format itself reads values (`Format.read`)
+    coordinates : the variables that place it, not decoded: axes, bounds, grid mapping, auxiliary coordinates
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    attrs: dict[str, Any]
+    array: dict[str, Any]
+    chunks: Chunks | None
+    coordinates: xr.Dataset
+
+
+@dataclass(frozen=True)
+class Variable:
+    """What a listing of a file's content says of one variable."""
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+class Format(Protocol):
+    """A kind of file. Its library is imported in its own file alone."""
+
+    def variables(self, file: SourceFile) -> Mapping[str, Variable]:
+        """Every variable of a file by the name to declare.
+
+        Raises
+        ------
+        UnreadableError
+            saying what the file's trouble is
+        """
+
+    def describe(self, file: SourceFile, variable: str, select: Mapping[str, float | str]) -> Stored:
+        """Where the values of a variable lie, from the file's metadata alone.
+
+        Parameters
+        ----------
+        select : choices along further dimensions, for formats in which those are no dimensions of an array
+
+        Raises
+        ------
+        UnreadableError
+            saying what the file's trouble is
+        """
+
+
+class Reading(Protocol):
+    """A format whose library reads values itself, as its chunks have no fixed places in one file."""
+
+    def read(self, file: SourceFile, variable: str, window: Window) -> NDArray[Any]:
+        """Stored numbers of a window of the variable as it is stored."""
+
+
+def zarr_metadata(
+    shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype[Any], fill_value: Any, filters: list[Any]
+) -> dict[str, Any]:
+    """Zarr version 2 metadata of an array whose chunks went through `filters` (numcodecs configurations) in order."""
+    return {
+        "zarr_format": 2, "shape": list(shape), "chunks": list(chunks), "dtype": dtype.str, "order": "C",
+        "fill_value": fill_value, "filters": filters or None, "compressor": None,
+    }  # fmt: skip
+
+
+def rows_of_plain_bytes(shape: tuple[int, ...], row_bytes: int, most: int = 2**20) -> int:
+    """Rows of an uncompressed array that are one chunk: as many as divide its length and fit into `most` bytes."""
+    length = shape[0]
+    return next((n for n in range(min(length, max(1, most // max(row_bytes, 1))), 0, -1) if length % n == 0), 1)
+
+
+def text(value: Any) -> Any:
+    """An attribute with bytes and arrays of one text as `str`; other values unchanged."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "SUO":
+        parts = [text(part) for part in value.reshape(-1).tolist()]
+        return parts[0] if len(parts) == 1 else " ".join(map(str, parts))
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").rstrip("\0")
+    return str(value) if isinstance(value, np.str_) else value

@@ -1,0 +1,189 @@
+"""Names with wildcards -> the files and Zarr stores that exist, with size and version, from one listing a folder."""
+
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from fsspec import AbstractFileSystem
+
+from somo.product.patterns import wildcards
+from somo.storage import archives, web
+from somo.storage.client import filesystem
+from somo.storage.objects import checksum, fingerprint, version_of
+from somo.storage.patience import NETWORK_ERRORS, patiently
+
+ZARR_DOCUMENTS = (".zmetadata", "zarr.json", ".zgroup", ".zarray")
+QUESTIONS_AT_ONCE = 16
+
+
+class ForcingError(ValueError):
+    """Forcing that cannot be used; the text names file, variable or day and the remedy."""
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file or Zarr store and the fingerprint (size and version) its bytes had when it was listed.
+
+    Attributes
+    ----------
+    day : the day that its name stands for, as ISO date; empty where its name holds no day
+    """
+
+    url: str
+    fingerprint: str
+    day: str = ""
+
+
+def find_urls(names: Iterable[str], variable: str) -> dict[str, list[SourceFile]]:
+    """Files of every name, in alphabetical order; a name without a file is left out.
+
+    Parameters
+    ----------
+    names : URLs, in which `*` and `?` are wildcards (on web servers there are none)
+    variable : the variable that will be read, whose metadata are part of a Zarr store's version
+
+    Raises
+    ------
+    ForcingError
+        where a folder may not be listed or holds no files of the kind
+    StorageError
+        where the network or the server fails
+    """
+    names = list(dict.fromkeys(names))
+    on_web = [name for name in names if name.startswith(("http://", "https://"))]
+    in_archives = [name for name in names if name.startswith("zip://")]
+    elsewhere = [name for name in names if name not in {*on_web, *in_archives}]
+    existing = _ask_each(on_web, variable)
+    for name in in_archives:
+        existing[name] = _members(name, variable)
+    existing |= _list(elsewhere, variable)
+    return {name: existing[name] for name in names if existing.get(name)}
+
+
+def _ask_each(urls: list[str], variable: str) -> dict[str, list[SourceFile]]:
+    """Files on web servers, which are asked for one by one."""
+
+    def ask(url: str) -> list[SourceFile]:
+        version = None if url.rstrip("/").endswith(".zarr") else web.version(url)
+        version = version or zarr_version(url, variable)
+        return [SourceFile(url, version)] if version else []
+
+    with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
+        return dict(zip(urls, pool.map(ask, urls), strict=True))
+
+
+def _members(name: str, variable: str) -> list[SourceFile]:
+    """Files in zip archives."""
+    member, archive = name.removeprefix("zip://").split("::")
+    wanted = re.compile(wildcards(member))
+    files = []
+    for outer in find_urls([archive], variable).get(archive, []):
+        for inner in archives.members(outer.url, outer.fingerprint):
+            if wanted.fullmatch(inner.name):
+                files.append(SourceFile(f"zip://{inner.name}::{outer.url}", f"{inner.size}-{outer.fingerprint}"))
+    return files
+
+
+def _list(names: list[str], variable: str) -> dict[str, list[SourceFile]]:
+    """Files in folders that can be listed."""
+    folders: dict[str, dict[str, dict]] = {}
+    existing: dict[str, list[SourceFile]] = {}
+    for name in names:
+        fs, path = filesystem(name)
+        files = []
+        for match in _matching(fs, path, folders):
+            file = _source_file(fs, match, name, path, variable)
+            files += [file] if file else []
+        existing[name] = sorted(files, key=lambda file: file.url)
+    return existing
+
+
+def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, dict]]) -> list[dict]:
+    """Entries of listings that a path with wildcards stands for, in its folders too."""
+    parent, _, last = path.rpartition("/")
+    if "*" in parent or "?" in parent:
+        parents = [entry["name"] for entry in _matching(fs, parent, folders) if entry["type"] == "directory"]
+    else:
+        parents = [parent or "/"]
+    entries = []
+    for folder in parents:
+        if folder not in folders:
+            folders[folder] = _listing(fs, folder)
+        inside = folders[folder]
+        if "*" not in last and "?" not in last:
+            entries += [inside[name] for name in [f"{folder.rstrip('/')}/{last}"] if name in inside]
+            continue
+        wanted = re.compile(wildcards(last))
+        entries += [entry for name, entry in inside.items() if wanted.fullmatch(name.rstrip("/").rpartition("/")[2])]
+    return entries
+
+
+def _source_file(fs: AbstractFileSystem, entry: dict, name: str, path: str, variable: str) -> SourceFile | None:
+    """The file or Zarr store behind an entry of a listing, under a URL of the form that was declared."""
+    prefix = name[: len(name) - len(path)] if name.endswith(path) else None
+    url = name if entry["name"] == path else (fs.unstrip_protocol(entry["name"]) if prefix is None else None)
+    url = url or f"{prefix}{entry['name']}"
+    if entry["type"] == "directory":
+        version = zarr_version(url, variable)
+        if version is None and "*" not in name and "?" not in name:
+            raise ForcingError(
+                f"{url}: is a folder and no Zarr store (it has none of {', '.join(ZARR_DOCUMENTS)}); declare the files "
+                f"in it, as in {url.rstrip('/')}/*.nc"
+            )
+        return SourceFile(url, version) if version else None
+    return SourceFile(url, version_of(entry) if {"ETag", "mtime", "e_tag"} & entry.keys() else fingerprint(url))
+
+
+def _listing(fs: AbstractFileSystem, folder: str) -> dict[str, dict]:
+    fs.invalidate_cache()
+    url = fs.unstrip_protocol(folder)
+    try:
+        entries = patiently(url, lambda: fs.ls(folder, detail=True))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except NETWORK_ERRORS:
+        raise
+    except PermissionError as error:
+        raise ForcingError(f"{url}: cannot be listed ({error}); allow reading this folder") from error
+    return {info["name"].rstrip("/"): info for info in entries}
+
+
+def version_now(file: SourceFile, variable: str) -> str:
+    """The fingerprint that a file has at this moment."""
+    if file.fingerprint.startswith("zarr-"):
+        return zarr_version(file.url, variable) or "gone"
+    if file.url.startswith("zip://"):
+        _name, archive = archives.split(file.url)
+        outer = SourceFile(archive, archives.archive_fingerprint(file.fingerprint))
+        return f"{file.fingerprint.split('-', 1)[0]}-{version_now(outer, variable)}"
+    if file.url.startswith(("http://", "https://")):
+        return web.version(file.url) or "gone"
+    return fingerprint(file.url)
+
+
+def zarr_version(url: str, variable: str) -> str | None:
+    """Fingerprint of a Zarr store by its metadata; None if there is none.
+
+    Chunks are not looked at, as there may be millions: a store in which days were added has other metadata.
+    """
+    group, _, name = variable.rpartition("/")
+    places = ["", f"{group}/" if group else "", f"{variable}/", f"{name}/"]
+    wanted = dict.fromkeys(f"{place}{document}" for place in places for document in ZARR_DOCUMENTS)
+    documents = {key: data for key in wanted if (data := _document(f"{url.rstrip('/')}/{key}")) is not None}
+    if not documents:
+        return None
+    content = b"\0".join(key.encode() + b"\0" + data for key, data in documents.items())
+    return f"zarr-{checksum(content)[:32]}"
+
+
+def _document(url: str) -> bytes | None:
+    if url.startswith(("http://", "https://")):
+        return web.content(url)
+    fs, path = filesystem(url)
+    try:
+        return bytes(patiently(url, lambda: fs.cat_file(path)))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+    except PermissionError as error:
+        raise ForcingError(f"{url}: cannot be read ({error}); allow reading it") from error

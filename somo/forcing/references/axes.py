@@ -1,0 +1,232 @@
+"""Which dimension of a variable is time, which are the rows and columns of its grid, and what the others must be.
+
+By CF, as cf-xarray knows it: attributes first, names after. Rotated poles and projections are never taken for degrees.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cf_xarray  # noqa: F401  (the accessor `Dataset.cf`)
+import numpy as np
+import xarray as xr
+
+from somo.forcing.formats.stored import Stored, UnreadableError
+from somo.forcing.references.clock import is_clock
+
+EXPVER = "expver"
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The dimensions of a variable, by their number; `time` is None where it has none.
+
+    Attributes
+    ----------
+    fixed : dimension -> the index that is read of it
+    versions : number of a legacy `expver` dimension, whose entries are merged; None if there is none
+    grid : as in `Scan.grid`
+    """
+
+    time: int | None
+    y: int
+    x: int
+    fixed: dict[int, int]
+    versions: int | None
+    grid: dict[str, Any]
+
+
+def resolve_axes(stored: Stored, select: Mapping[str, float | str]) -> Axes:
+    """The axes of a variable.
+
+    Raises
+    ------
+    UnreadableError
+        where a dimension needs a choice, or there are no coordinates
+    """
+    coordinates = {dim: _along(stored.coordinates, dim) for dim in stored.dims}
+    time = _time(stored, coordinates)
+    mapping = _grid_mapping(stored)
+    others = [dim for dim in stored.dims if dim != time]
+    kinds = {dim: _kind(stored.coordinates, coordinates[dim]) for dim in others}
+    y, x = _places(stored, others, kinds, mapping)
+    number = {dim: n for n, dim in enumerate(stored.dims)}
+    fixed, versions = {}, None
+    for dim in others:
+        if dim in (y, x):
+            continue
+        if dim.lower() == EXPVER and stored.shape[number[dim]] > 1 and dim not in select:
+            versions = number[dim]
+        else:
+            fixed[number[dim]] = _chosen(dim, stored.shape[number[dim]], coordinates[dim], select)
+    grid = _grid(stored, y, x, coordinates, mapping, kinds)
+    return Axes(None if time is None else number[time], number[y], number[x], fixed, versions, grid)
+
+
+def _along(ds: xr.Dataset, dim: str) -> xr.DataArray | None:
+    """The coordinate of a dimension: the variable of its name, else the only one along it that says what it is."""
+    if dim in ds.variables and ds[dim].dims == (dim,):
+        return ds[dim]
+    alone = [ds[name] for name in ds.variables if ds[name].dims == (dim,)]
+    told = [item for item in alone if item.attrs.get("units") or item.attrs.get("standard_name")]
+    clocks = [item for item in told if is_clock(item.attrs)]
+    chosen = clocks or told or alone
+    return chosen[0] if chosen else None
+
+
+def _time(stored: Stored, coordinates: Mapping[str, xr.DataArray | None]) -> str | None:
+    """The dimension of time; where several have stamps (a forecast's start and its validity), that of validity."""
+    clocks = [dim for dim, item in coordinates.items() if item is not None and _is_time(item)]
+    if len(clocks) < 2:
+        return clocks[0] if clocks else None
+    for word in ("valid_time", "time"):
+        for dim in clocks:
+            if dim == word or coordinates[dim].attrs.get("standard_name") == word:  # type: ignore[union-attr]
+                return dim
+    return clocks[0]
+
+
+def _is_time(item: xr.DataArray) -> bool:
+    if is_clock(item.attrs):
+        return True
+    return str(item.name).lower() in ("time", "valid_time", "date") and item.dtype.kind in "US"
+
+
+def _kind(ds: xr.Dataset, item: xr.DataArray | None) -> str | None:
+    """`latitude`, `longitude`, `y`, `x` or None."""
+    if item is None:
+        return None
+    alone = xr.Dataset(coords={str(item.name): (item.dims, item.values, item.attrs)})
+    for kind in ("latitude", "longitude"):
+        if str(item.name) in alone.cf.coordinates.get(kind, []):
+            return kind
+    long_name = str(item.attrs.get("long_name", "")).lower()
+    standard_name = str(item.attrs.get("standard_name", "")).lower()
+    name = str(item.name).lower()
+    if not standard_name:
+        for kind, short in (("latitude", "lat"), ("longitude", "lon")):
+            if name in (short, f"n{short}", kind) or long_name in (kind, short):
+                return kind
+    for kind, words in (
+        ("y", ("grid_latitude", "projection_y_coordinate")), ("x", ("grid_longitude", "projection_x_coordinate"))
+    ):  # fmt: skip
+        if standard_name in words or str(item.attrs.get("axis", "")).upper() == kind.upper():
+            return kind
+    return {"rlat": "y", "y": "y", "yc": "y", "rlon": "x", "x": "x", "xc": "x"}.get(name)
+
+
+def _grid_mapping(stored: Stored) -> dict[str, Any] | None:
+    """Attributes of the variable's grid mapping; None where it is plain degrees."""
+    name = str(stored.attrs.get("grid_mapping", "")).split(":")[0].split()
+    candidates = [name[0]] if name else []
+    candidates += [str(n) for n, v in stored.coordinates.variables.items() if "grid_mapping_name" in v.attrs]
+    for candidate in candidates:
+        if candidate in stored.coordinates.variables:
+            attrs = stored.coordinates[candidate].attrs
+            if attrs.get("grid_mapping_name") == "latitude_longitude":
+                return None
+            if attrs:
+                return {key: _plain(value) for key, value in attrs.items()}
+    return None
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+
+
+def _places(
+    stored: Stored, dims: list[str], kinds: Mapping[str, str | None], mapping: dict[str, Any] | None
+) -> tuple[str, str]:
+    """The dimensions of rows and columns."""
+    pairs = [("latitude", "longitude"), ("y", "x")]
+    for rows, columns in pairs:
+        y = [dim for dim in dims if kinds[dim] == rows]
+        x = [dim for dim in dims if kinds[dim] == columns]
+        if len(y) == 1 and len(x) == 1:
+            return y[0], x[0]
+    for item in stored.coordinates.variables.values():
+        # A curvilinear grid: latitudes [row, column] name its dimensions, in this order.
+        words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
+        if item.ndim == 2 and ("latitude" in words or "north" in words) and set(item.dims) <= set(dims):
+            return str(item.dims[0]), str(item.dims[1])
+    raise UnreadableError(
+        f"has dimensions ({', '.join(stored.dims)}), of which latitude and longitude cannot be told: its coordinates "
+        "have no units degrees_north and degrees_east and no CF standard names; add them, as with ncatted"
+    )
+
+
+def _chosen(dim: str, length: int, coordinate: xr.DataArray | None, select: Mapping[str, float | str]) -> int:
+    """The index that is read of a further dimension."""
+    names = {dim, *([str(coordinate.name)] if coordinate is not None else [])}
+    keys = [key for key in select if key in names]
+    values = None if coordinate is None else coordinate.values
+    listed = f"0..{length - 1}" if values is None else ", ".join(str(v) for v in values[:12].tolist())
+    if not keys:
+        if length == 1:
+            return 0
+        raise UnreadableError(
+            f"has the further dimension {dim} with {length} entries ({listed}); choose one: select = {{ {dim} = "
+            f"{_example(values)} }}"
+        )
+    wanted = select[keys[0]]
+    if values is None:
+        if isinstance(wanted, str) or not 0 <= wanted < length or wanted % 1:
+            raise UnreadableError(f"has no {dim} number {wanted}; it has {listed}: correct select")
+        return int(wanted)
+    if isinstance(wanted, str) or values.dtype.kind in "US":
+        matching = np.flatnonzero([str(v).strip() == str(wanted).strip() for v in values.tolist()])
+    else:
+        matching = np.flatnonzero(np.isclose(values.astype("float64"), wanted, rtol=1e-6, atol=1e-9))
+    if len(matching) != 1:
+        raise UnreadableError(f"has no {dim} {wanted}; it has {listed}: correct select")
+    return int(matching[0])
+
+
+def _example(values: Any) -> str:
+    if values is None:
+        return "0"
+    first = values[0]
+    return repr(str(first)) if values.dtype.kind in "US" else f"{float(first):g}"
+
+
+def _grid(
+    stored: Stored, y: str, x: str, coordinates: Mapping[str, xr.DataArray | None], mapping: dict[str, Any] | None,
+    kinds: Mapping[str, str | None],
+) -> dict[str, Any]:  # fmt: skip
+    plane = _plane(stored.coordinates, y, x)
+    degrees = kinds[y] == "latitude" and kinds[x] == "longitude"
+    rotated = mapping is not None and "rotated" in str(mapping.get("grid_mapping_name", ""))
+    if degrees and not rotated:
+        return {"kind": "regular", "lat": _listed(coordinates[y]), "lon": _listed(coordinates[x])}
+    if plane is not None and not np.ptp(plane[0], axis=1).any() and not np.ptp(plane[1], axis=0).any():
+        return {"kind": "regular", "lat": plane[0][:, 0].tolist(), "lon": plane[1][0].tolist()}
+    rotated = rotated or _is_rotated(coordinates[y])
+    grid: dict[str, Any] = {"kind": "rotated" if rotated else "projected", "grid_mapping": mapping or {}}
+    shape = dict(zip(stored.dims, stored.shape, strict=True))
+    for key, dim in (("y", y), ("x", x)):
+        item = coordinates[dim]
+        grid[key] = list(range(shape[dim])) if item is None else _listed(item)
+        grid[f"{key}_units"] = "1" if item is None else str(item.attrs.get("units", ""))
+    if plane is not None:
+        grid["lat2d"], grid["lon2d"] = (part.tolist() for part in plane)
+    return grid
+
+
+def _is_rotated(item: xr.DataArray | None) -> bool:
+    return item is not None and item.attrs.get("standard_name") == "grid_latitude"
+
+
+def _listed(item: xr.DataArray | None) -> list[float]:
+    assert item is not None
+    return [float(value) for value in item.values]
+
+
+def _plane(ds: xr.Dataset, y: str, x: str) -> tuple[Any, Any] | None:
+    """Latitudes and longitudes [row, column], where the file has them for every point."""
+    planes: dict[str, Any] = {}
+    for kind, word in (("latitude", "north"), ("longitude", "east")):
+        for item in ds.variables.values():
+            words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower().split()
+            if set(item.dims) == {y, x} and item.ndim == 2 and (kind in words or f"degrees_{word}" in words):
+                planes.setdefault(kind, np.asarray(item.transpose(y, x).values, "float64"))
+    return (planes["latitude"], planes["longitude"]) if len(planes) == 2 else None

@@ -1,0 +1,196 @@
+/** A published version: its days, layers and fields, read from its Zarr stores. */
+
+import { DAY_MS, centimetres, isoDate } from "../format";
+import { type Quantity, SCALES } from "../map/colours";
+import { openArray, openGroup, openStore, read1d, readJson, readValues, type Store, type Stored } from "./store";
+
+interface Asset {
+  href: string;
+}
+
+export interface Collection {
+  title: string;
+  license: string;
+  version: string;
+  assets: Record<string, Asset>;
+  "sci:citation"?: string;
+  "sci:doi"?: string;
+}
+
+export interface Axes {
+  lat: Float64Array;
+  lon: Float64Array;
+  latBounds: Float64Array;
+  lonBounds: Float64Array;
+}
+
+/** One cell through time, [day] each. */
+export interface Series {
+  mean: Float32Array;
+  std: Float32Array;
+  uncertainty: Float32Array | null;
+  applicable: boolean;
+}
+
+export interface Layer {
+  name: string;
+  index: number;
+}
+
+/** How windows of drought lie: last day of each, days in one, days of the year on which they end, first and last base day. */
+export interface Windows {
+  ends: Int32Array;
+  days: number;
+  season: Int32Array;
+  base: [number, number];
+}
+
+const NO_WINDOWS: Windows = { ends: new Int32Array(0), days: 30, season: new Int32Array(0), base: [0, 0] };
+
+export class Version {
+  private constructor(
+    readonly name: string,
+    readonly url: URL,
+    readonly collection: Collection,
+    readonly axes: Axes,
+    readonly layers: Layer[],
+    /** Days since 1970-01-01 of every day. */
+    readonly days: Int32Array,
+    readonly status: Int8Array,
+    readonly windows: Windows,
+    private readonly fields: Map<string, Stored>,
+    private readonly openSeries: () => Promise<Map<string, Stored>>,
+  ) {}
+
+  static async open(root: URL, wanted: string | null): Promise<Version> {
+    const name = wanted ?? (await readJson<{ version: string }>(new URL("latest.json", root))).version;
+    const url = new URL(`v${name}/`, root);
+    const collection = await readJson<Collection>(new URL("collection.json", url));
+    const at = (key: string) => new URL(`${collection.assets[key]!.href}/`, url);
+    const [maps, drought] = await Promise.all([
+      openStore(at("zarr")),
+      collection.assets["drought"] ? openStore(at("drought")) : null,
+    ]);
+    const [axes, bounds, days, status, windows] = await Promise.all([
+      readAxes(maps),
+      read1d<Float64Array>(maps, "depth_bnds"),
+      read1d<Int32Array>(maps, "time"),
+      read1d<Int8Array>(maps, "status"),
+      drought ? readWindows(drought) : NO_WINDOWS,
+    ]);
+    const layers = Array.from({ length: bounds.length / 2 }, (_, index) => ({
+      index,
+      name: `${centimetres(bounds[2 * index]!)}–${centimetres(bounds[2 * index + 1]!)} cm`,
+    }));
+    const fields = new Map<string, Stored>();
+    await Promise.all(
+      (Object.keys(SCALES) as Quantity[]).map(async (quantity) => {
+        const store = SCALES[quantity].byWindow ? drought : maps;
+        if (store && hasArray(store, quantity)) fields.set(quantity, await openArray(store, quantity));
+      }),
+    );
+    let opening: Promise<Map<string, Stored>> | null = null;
+    const openSeries = () =>
+      (opening ??= seriesFields(at("zarr-series")).catch((error: unknown) => {
+        opening = null;
+        throw error;
+      }));
+    return new Version(name, url, collection, axes, layers, days, status, windows, fields, openSeries);
+  }
+
+  has(quantity: Quantity): boolean {
+    return this.fields.has(quantity);
+  }
+
+  /** Index along time of the map that a day shows: that day, or the last window that ends by it; -1 if there is none. */
+  frame(quantity: Quantity, day: number): number {
+    if (!SCALES[quantity].byWindow) return day;
+    const { ends } = this.windows;
+    let last = -1;
+    while (last + 1 < ends.length && ends[last + 1]! <= this.days[day]!) last++;
+    return last;
+  }
+
+  /** Values of a map, row by row from the first latitude. */
+  async map(quantity: Quantity, layer: number, frame: number): Promise<Float32Array> {
+    const at = SCALES[quantity].always ? [layer, null, null] : [layer, frame, null, null];
+    return readValues(this.fields.get(quantity)!, at);
+  }
+
+  async series(layer: number, row: number, column: number): Promise<Series> {
+    const fields = await this.openSeries();
+    const at = [layer, null, row, column];
+    const whole = async (name: string) => (fields.has(name) ? readValues(fields.get(name)!, at) : null);
+    const [mean, std, uncertainty, inside] = await Promise.all([
+      whole("soil_moisture"),
+      whole("soil_moisture_std"),
+      whole("soil_moisture_uncertainty"),
+      readValues(this.fields.get("applicability")!, [layer, row, column]),
+    ]);
+    return { mean: mean!, std: std!, uncertainty, applicable: inside[0] === 1 };
+  }
+
+  date(day: number): string {
+    return isoDate(this.days[day]!);
+  }
+
+  /** The day of a date, or the nearest there is. */
+  day(date: string): number {
+    const wanted = Date.parse(`${date}T00:00:00Z`) / DAY_MS;
+    if (!Number.isFinite(wanted)) return this.days.length - 1;
+    return Math.min(Math.max(wanted - this.days[0]!, 0), this.days.length - 1);
+  }
+
+  /** The cell that holds a place; null outside the grid. */
+  cellOf(lat: number, lon: number): { row: number; column: number } | null {
+    const row = within(this.axes.latBounds, lat);
+    const column = within(this.axes.lonBounds, lon);
+    return row < 0 || column < 0 ? null : { row, column };
+  }
+}
+
+/** Index of the interval of flat bounds that holds a value; -1 if none does. */
+export function within(bounds: Float64Array, value: number): number {
+  for (let i = 0; i < bounds.length / 2; i++) {
+    const [a, b] = [bounds[2 * i]!, bounds[2 * i + 1]!];
+    if (value >= Math.min(a, b) && value <= Math.max(a, b)) return i;
+  }
+  return -1;
+}
+
+function hasArray(store: Store, name: string): boolean {
+  return store.contents().some(({ path }) => path === `/${name}`);
+}
+
+async function seriesFields(url: URL): Promise<Map<string, Stored>> {
+  const series = await openStore(url);
+  const fields = new Map<string, Stored>();
+  const names = ["soil_moisture", "soil_moisture_std", "soil_moisture_uncertainty"];
+  await Promise.all(
+    names.map(async (name) => {
+      if (hasArray(series, name)) fields.set(name, await openArray(series, name));
+    }),
+  );
+  return fields;
+}
+
+async function readWindows(drought: Store): Promise<Windows> {
+  const { attrs } = await openGroup(drought);
+  const [ends, season, bounds] = await Promise.all([
+    read1d<Int32Array>(drought, "time"),
+    read1d<Int32Array>(drought, "season"),
+    read1d<Int32Array>(drought, "time_bnds"),
+  ]);
+  const day = (key: string, other: number) => {
+    const stamp = Date.parse(`${attrs[key]}T00:00:00Z`);
+    return Number.isFinite(stamp) ? stamp / DAY_MS : other;
+  };
+  const base: [number, number] = [day("base_start", ends[0]!), day("base_end", ends.at(-1)!)];
+  return { ends, season, days: bounds[1]! - bounds[0]!, base };
+}
+
+async function readAxes(store: Store): Promise<Axes> {
+  const names = ["lat", "lon", "lat_bnds", "lon_bnds"] as const;
+  const [lat, lon, latBounds, lonBounds] = await Promise.all(names.map((n) => read1d<Float64Array>(store, n)));
+  return { lat: lat!, lon: lon!, latBounds: latBounds!, lonBounds: lonBounds! };
+}

@@ -1,0 +1,19 @@
+/** Dates, places and depths as people read them. */
+
+export const DAY_MS = 86_400_000;
+
+export function isoDate(days: number): string {
+  return new Date(days * DAY_MS).toISOString().slice(0, 10);
+}
+
+export function north(lat: number): string {
+  return `${Math.abs(lat).toFixed(2)}° ${lat < 0 ? "S" : "N"}`;
+}
+
+export function east(lon: number): string {
+  return `${Math.abs(lon).toFixed(2)}° ${lon < 0 ? "W" : "E"}`;
+}
+
+export function centimetres(metres: number): number {
+  return Math.round(metres * 1000) / 10;
+}

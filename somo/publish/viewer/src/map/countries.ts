@@ -1,0 +1,73 @@
+/** Outlines of land and countries (Natural Earth 1:50m, public domain), as `scripts/shipped.mjs` packs them. */
+
+import { feature, mesh } from "topojson-client";
+import type { GeometryCollection, Topology } from "topojson-specification";
+import packed from "../shipped/countries.bin?url";
+import { unpack } from "./shipped";
+
+type World = Topology<{ countries: GeometryCollection<{ name: string }> }>;
+
+export interface Country {
+  name: string;
+  /** Rings of [longitude, latitude]; what an odd number of them surrounds is land. */
+  rings: number[][][];
+}
+
+export interface Outlines {
+  coast: number[][][];
+  borders: number[][][];
+  countries: Country[];
+}
+
+/** Outlines that come near a box of west, south, east, north. */
+export async function readOutlines(box: [number, number, number, number]): Promise<Outlines> {
+  const world = parse(await unpack(packed));
+  const { countries } = world.objects;
+  const near = (lines: number[][][]) => lines.flatMap((line) => clip(line, box));
+  return {
+    coast: near(mesh(world, countries, (a, b) => a === b).coordinates),
+    borders: near(mesh(world, countries, (a, b) => a !== b).coordinates),
+    countries: feature(world, countries).features.map(({ properties, geometry }) => ({
+      name: properties.name,
+      rings: geometry.type === "Polygon" ? geometry.coordinates : geometry.type === "MultiPolygon" ? geometry.coordinates.flat() : [],
+    })),
+  };
+}
+
+function parse(bytes: Uint8Array): World {
+  const size = new DataView(bytes.buffer).getUint32(0, true);
+  const { transform, geometries } = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + size)));
+  let at = 4 + size;
+  const next = () => {
+    let [value, shift] = [0, 0];
+    for (; ; shift += 7) {
+      const byte = bytes[at++]!;
+      value |= (byte & 127) << shift;
+      if (byte < 128) return value & 1 ? -(value + 1) / 2 : value / 2;
+    }
+  };
+  const arcs: number[][][] = [];
+  while (at < bytes.length) arcs.push(Array.from({ length: next() }, () => [next(), next()]));
+  const countries = {
+    type: "GeometryCollection",
+    geometries: geometries.map(({ type, arcs, name }: { type: string; arcs: unknown; name: string }) => ({ type, arcs, properties: { name } })),
+  };
+  return { type: "Topology", transform, arcs, objects: { countries } } as unknown as World;
+}
+
+function clip(line: number[][], [west, south, east, north]: number[]): number[][][] {
+  const margin = 15;
+  const parts: number[][][] = [];
+  let part: number[][] = [];
+  for (const point of line) {
+    const [lon, lat] = point as [number, number];
+    const inside = lon > west! - margin && lon < east! + margin && lat > south! - margin && lat < north! + margin;
+    if (inside) part.push(point);
+    else if (part.length) {
+      parts.push(part);
+      part = [];
+    }
+  }
+  if (part.length > 1) parts.push(part);
+  return parts;
+}

@@ -1,0 +1,86 @@
+/** Files to take away: a picture of the map or the chart, and the series, each with what it is and how to cite it. */
+
+import type { Version } from "../data/version";
+import { isoDate } from "../format";
+import type { Values } from "../series/graphs";
+
+const MARGIN = 16;
+const LINE = 20;
+
+export function credits(version: Version): string[] {
+  const { collection } = version;
+  const cite = collection["sci:citation"] ?? `${collection.title}.`;
+  return [`Cite: ${cite}`, `Licence: ${collection.license}. ${version.url.href}`];
+}
+
+/** The canvas of a map or chart with its title above and the credits below, as a PNG. */
+export async function savePicture(canvas: HTMLCanvasElement, title: string[], version: Version, name: string): Promise<void> {
+  const ratio = window.devicePixelRatio;
+  const [width, height] = [canvas.width / ratio, canvas.height / ratio];
+  const copy = document.createElement("canvas");
+  const c = copy.getContext("2d")!;
+  c.font = "13px sans-serif";
+  const below = credits(version).flatMap((text) => wrap(c, text, width - 2 * MARGIN));
+  const top = title.length * LINE + MARGIN;
+  copy.width = width * ratio;
+  copy.height = (height + top + below.length * LINE + MARGIN) * ratio;
+  c.scale(ratio, ratio);
+  const style = getComputedStyle(document.body);
+  c.fillStyle = style.backgroundColor;
+  c.fillRect(0, 0, copy.width, copy.height);
+  c.drawImage(canvas, 0, top, width, height);
+  c.fillStyle = style.color;
+  c.font = "13px sans-serif";
+  [...title, ...below].forEach((text, i) => {
+    const y = i < title.length ? (i + 1) * LINE : top + height + (i - title.length + 1) * LINE;
+    c.fillText(text, MARGIN, y);
+  });
+  const blob = await new Promise<Blob>((resolve, reject) =>
+    copy.toBlob((made) => (made ? resolve(made) : reject(new Error("the picture cannot be made"))), "image/png"),
+  );
+  give(blob, name);
+}
+
+function wrap(c: CanvasRenderingContext2D, text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.split(" ")) {
+    const longer = `${lines.at(-1)} ${word}`.trim();
+    if (c.measureText(longer).width > width && lines.at(-1)) lines.push(word);
+    else lines[lines.length - 1] = longer;
+  }
+  return lines;
+}
+
+/** The series of a cell: one row a day or window. */
+export function seriesTable(shown: Values, place: string, layer: string, version: Version): string {
+  const head = [
+    version.collection.title,
+    `version ${version.name}`,
+    place,
+    `${shown.name}, depth ${layer}, units ${shown.units}`,
+    shown.stamps === version.days
+      ? "each row is a UTC day, from 00:00 to 24:00 UTC; a provisional day may still change with its forcing"
+      : `each row is a window of ${version.windows.days} UTC days that ends with the day named`,
+    ...credits(version),
+  ];
+  const columns = ["time", shown.name.replaceAll(" ", "_"), ...(shown.half ? [shown.halfName!.replaceAll(" ", "_")] : [])];
+  const daily = shown.stamps === version.days;
+  const number = (value: number) => (Number.isNaN(value) ? "" : value.toFixed(4));
+  const rows = Array.from(shown.stamps, (stamp, i) =>
+    [
+      isoDate(stamp),
+      number(shown.values[i]!),
+      ...(shown.half ? [number(shown.half[i]!)] : []),
+      ...(daily ? [version.status[i] === 1 ? "provisional" : "final"] : []),
+    ].join(","),
+  );
+  return [...head.map((line) => `# ${line}`), [...columns, ...(daily ? ["status"] : [])].join(","), ...rows, ""].join("\n");
+}
+
+export function give(data: Blob, name: string): void {
+  const anchor = document.createElement("a");
+  anchor.href = URL.createObjectURL(data);
+  anchor.download = name;
+  anchor.click();
+  URL.revokeObjectURL(anchor.href);
+}

@@ -1,0 +1,126 @@
+"""Files inside zip archives: `zip://NAME::ARCHIVE`. Stored ones are read in place, compressed ones are unpacked once.
+
+Unpacked files lie in a temporary folder of the process, which ends with it.
+"""
+
+import atexit
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from somo.storage.patience import StorageError
+
+LOCAL_HEADER_BYTES = 30
+PIECE_BYTES = 2**20
+_unpacking = Lock()
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file in an archive; `offset` is where its bytes begin, None if they are compressed."""
+
+    name: str
+    size: int
+    offset: int | None
+
+
+def split(url: str) -> tuple[str, str]:
+    """Name of the file and URL of its archive."""
+    name, _, archive = url.removeprefix("zip://").partition("::")
+    return name, archive
+
+
+def archive_fingerprint(expected: str) -> str:
+    """The archive's own part of the fingerprint of a file in it, which is `SIZE-ARCHIVE'S FINGERPRINT`."""
+    return expected.split("-", 1)[1]
+
+
+@lru_cache(maxsize=256)
+def members(archive: str, expected: str) -> tuple[Member, ...]:
+    """The files in an archive that has the fingerprint `expected`.
+
+    Raises
+    ------
+    StorageError
+        if it is no zip archive or encrypted
+    """
+    with _opened(archive, expected) as handle:
+        try:
+            listed = zipfile.ZipFile(handle).infolist()
+        except zipfile.BadZipFile as error:
+            raise StorageError(f"{archive}: is no whole zip archive ({error}); download it again") from error
+        if any(info.flag_bits & 1 for info in listed):
+            raise StorageError(f"{archive}: is encrypted; unpack it and declare the files in it")
+        return tuple(
+            Member(info.filename, info.file_size, _offset(handle, info)) for info in listed if not info.is_dir()
+        )
+
+
+def member(url: str, expected: str) -> Member:
+    """The file in an archive behind a URL."""
+    name, archive = split(url)
+    for candidate in members(archive, archive_fingerprint(expected)):
+        if candidate.name == name:
+            return candidate
+    raise StorageError(f"{url}: the archive has no such file any more; run ingest again")
+
+
+def _offset(handle: Any, info: zipfile.ZipInfo) -> int | None:
+    if info.compress_type != zipfile.ZIP_STORED:
+        return None
+    handle.seek(info.header_offset)
+    header = handle.read(LOCAL_HEADER_BYTES)
+    name, extra = int.from_bytes(header[26:28], "little"), int.from_bytes(header[28:30], "little")
+    return info.header_offset + LOCAL_HEADER_BYTES + name + extra
+
+
+def _opened(archive: str, expected: str) -> Any:
+    from somo.storage.byte_ranges import open_blocks
+
+    return open_blocks(archive, expected)
+
+
+@lru_cache(maxsize=1024)
+def unpacked(url: str, expected: str) -> Path:
+    """A local copy of a compressed file in an archive, made once a process.
+
+    Raises
+    ------
+    StorageError
+        if it is damaged or longer than the archive says
+    """
+    name, archive = split(url)
+    target = _folder() / f"{abs(hash((url, expected))):x}"
+    with _unpacking:
+        if target.exists():
+            return target
+        with _opened(archive, archive_fingerprint(expected)) as handle, target.with_suffix(".part").open("wb") as out:
+            _copy(url, zipfile.ZipFile(handle), name, out)
+        target.with_suffix(".part").replace(target)
+    return target
+
+
+def _copy(url: str, archive: zipfile.ZipFile, name: str, out: Any) -> None:
+    """Unpack piece by piece; the zip format's checksum is checked at the end."""
+    allowed = archive.getinfo(name).file_size
+    try:
+        with archive.open(name) as source:
+            while piece := source.read(PIECE_BYTES):
+                allowed -= len(piece)
+                if allowed < 0:
+                    raise StorageError(f"{url}: is longer than its archive says; download the archive again")
+                out.write(piece)
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise StorageError(f"{url}: cannot be unpacked ({error}); download the archive again") from error
+
+
+@lru_cache(maxsize=1)
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="somo-unpacked-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,0 +1,107 @@
+"""What lies below a folder: one listing, and copies inside it that move no bytes where the storage can do without."""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from fsspec.implementations.local import LocalFileSystem
+
+from somo.storage.client import filesystem
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object as a listing shows it.
+
+    Attributes
+    ----------
+    size : in bytes
+    version : ETag or time of modification, which changes when it is rewritten
+    """
+
+    size: int
+    version: str
+
+
+_cache: ContextVar[dict[str, dict[str, Object]] | None] = ContextVar("listings", default=None)
+
+
+@contextmanager
+def listed_once() -> Iterator[None]:
+    """Within it a folder is listed once, however many ask; for work that reads and writes nothing."""
+    if _cache.get() is not None:
+        yield
+        return
+    token = _cache.set({})
+    try:
+        yield
+    finally:
+        _cache.reset(token)
+
+
+def listing(url: str) -> Mapping[str, Object]:
+    """Every object below a folder by key, empty where there is none; hidden ones are left out."""
+    cache = _cache.get()
+    if cache is None:
+        return _list(url)
+    for folder, objects in cache.items():
+        if url == folder:
+            return objects
+        if url.startswith(f"{folder}/"):
+            prefix = url[len(folder) + 1 :].rstrip("/") + "/"
+            return {key.removeprefix(prefix): found for key, found in objects.items() if key.startswith(prefix)}
+    cache[url] = _list(url)
+    return cache[url]
+
+
+def _list(url: str) -> dict[str, Object]:
+    fs, path = filesystem(url)
+    start = len(path.rstrip("/")) + 1
+
+    fs.invalidate_cache()
+    found = fs.find(path, detail=True) if fs.exists(path) else {}
+    objects = {}
+    for name, info in found.items():
+        key = name[start:]
+        if key and not key.rsplit("/", 1)[-1].startswith("."):
+            version = info.get("ETag") or info.get("mtime") or info.get("created")
+            objects[key] = Object(int(info["size"]), str(version).strip('"'))
+    return objects
+
+
+def copy_objects(url: str, pairs: Sequence[tuple[str, str]]) -> None:
+    """Copy objects inside a folder, each whole or not at all: on the server, or as a second name of the same file.
+
+    Nothing here writes into a file that exists, so two names of one file never differ.
+
+    Parameters
+    ----------
+    pairs : key of each object and of its copy
+    """
+    if not pairs:
+        return
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        for source, target in pairs:
+            _link(Path(path, source), Path(path, target))
+        return
+    sources, targets = ([f"{path}/{pair[i]}" for pair in pairs] for i in (0, 1))
+    fs.copy(sources, targets)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError:  # file systems without links, such as FAT and some of networks
+            shutil.copy2(source, temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)

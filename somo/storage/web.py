@@ -1,0 +1,120 @@
+"""Files on plain web servers: their version, and ranges of their bytes of that version.
+
+A login is taken from `~/.netrc`, as NASA's Earthdata and others document it (`requests` sends it on after a redirect to
+the login's own host), or a bearer token from `FSSPEC_HTTPS='{"client_kwargs": {"headers": {"Authorization": "Bearer
+TOKEN"}}}'`, the setting that fsspec has for it.
+"""
+
+import threading
+from typing import Any
+
+import fsspec.config
+import requests
+
+from somo.storage.patience import StorageError, patiently
+
+TIMEOUT_S = (20, 120)
+"""Seconds to wait for a connection, and between two packets."""
+PASSING = {408, 425, 429, 500, 502, 503, 504}
+"""Answers of a server that is busy or restarted: asked again."""
+ABSENT = {404, 410}
+_local = threading.local()
+
+
+def version(url: str) -> str | None:
+    """Size and version (ETag or date) of a file, None if the server has none.
+
+    Raises
+    ------
+    StorageError
+        if the server forbids it, asks for a login, or stays out of reach
+    """
+    response = _ask(url, "HEAD")
+    if response is not None and response.status_code in {403, 405, 501}:
+        # Some servers and most presigned URLs allow GET alone.
+        response = _ask(url, "GET", {"Range": "bytes=0-0"})
+    if response is None:
+        return None
+    _require_allowed(url, response)
+    size = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length")
+    if size is None or not size.isdigit():
+        raise StorageError(f"{url}: the server does not say how large it is; download the file and declare its path")
+    return f"{size}-{_mark(response)}"
+
+
+def content(url: str) -> bytes | None:
+    """All bytes of a small file, None if the server has none."""
+    response = _ask(url, "GET")
+    if response is None:
+        return None
+    _require_allowed(url, response)
+    return response.content
+
+
+def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
+    """`size` bytes at `offset` of a file that has the version `expected`.
+
+    Raises
+    ------
+    StorageError
+        if the server has no range requests, forbids it, has another version now, or stays out of reach
+    """
+    response = _ask(url, "GET", {"Range": f"bytes={offset}-{offset + size - 1}"})
+    if response is None:
+        raise StorageError(f"{url}: is not on the server any more; restore it or run ingest again")
+    _require_allowed(url, response)
+    if response.status_code == 200:
+        raise StorageError(
+            f"{url}: the server gives whole files only and no parts of them (no range requests); download the files "
+            "and declare their path, or ask for another server"
+        )
+    mark = expected.split("-", 1)[1]
+    if response.status_code == 416 or _mark(response) not in {mark, ""}:
+        raise StorageError(f"{url}: was replaced while it was read ({mark}, now {_mark(response)}); run again")
+    return response.content
+
+
+def _ask(url: str, method: str, headers: dict[str, str] | None = None) -> requests.Response | None:
+    """The server's answer; None if there is no such file."""
+
+    def ask() -> requests.Response:
+        try:
+            with _session().request(
+                method, url, headers=headers, timeout=TIMEOUT_S, allow_redirects=True, stream=True
+            ) as response:
+                if response.status_code in PASSING:
+                    raise ConnectionError(f"the server answers {response.status_code} {response.reason}")
+                if method == "GET" and (response.status_code == 206 or not headers):
+                    _ = response.content
+                return response
+        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+            raise ConnectionError(str(error)) from error
+
+    response = patiently(url, ask)
+    return None if response.status_code in ABSENT else response
+
+
+def _require_allowed(url: str, response: requests.Response) -> None:
+    if response.status_code in {401, 403, 407}:
+        raise StorageError(
+            f"{url}: the server refuses it ({response.status_code} {response.reason}); give a login in ~/.netrc or a "
+            "token in FSSPEC_HTTPS, and check that the account may read it"
+        )
+    if response.status_code >= 400 and response.status_code != 416:
+        raise StorageError(f"{url}: the server answers {response.status_code} {response.reason}; check the URL")
+
+
+def _mark(response: requests.Response) -> str:
+    headers = response.headers
+    return (headers.get("ETag") or headers.get("Last-Modified") or "").removeprefix("W/").strip('"').replace(" ", "_")
+
+
+def _session() -> requests.Session:
+    """One session a thread, with the headers that fsspec's setting names."""
+    if not hasattr(_local, "session"):
+        session = requests.Session()
+        session.headers["Accept-Encoding"] = "identity"
+        settings: dict[str, Any] = fsspec.config.conf.get("https", {}).get("client_kwargs", {})
+        session.headers.update(settings.get("headers", {}))
+        _local.session = session
+    return _local.session
