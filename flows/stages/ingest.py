@@ -10,8 +10,10 @@ from flows.console import console
 from flows.results import forcing_files
 from somo.forcing.by_tile.cube import write_cube
 from somo.forcing.by_tile.tiling import make_slab, plan_slabs, read_cost
+from somo.forcing.checked import check_numbers, is_checked
 from somo.forcing.daily import DailyArray
 from somo.forcing.dataset import Inputs, daily_arrays, open_grid
+from somo.forcing.meaning import cells_of
 from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import (
     is_complete,
@@ -65,7 +67,28 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
         source = product.sources[name]
         combined = combine([scan for file in listed for scan in read_scans(scans[name, file])], source)
         write_references(urls[domain, name], combined)
-    return {domain: {name: urls[domain, name] for name in product.sources} for domain in product.grids()}
+    references: dict[str, dict[str, str]] = {domain: {} for domain in product.grids()}
+    for (domain, name), url in urls.items():
+        references[domain][name] = url
+    _check_new(product, references, client)
+    return references
+
+
+def _check_new(product: Product, references: Mapping[str, Mapping[str, str]], client: Client) -> None:
+    """Look at the numbers of the reference sets that no earlier run has looked at; one task each."""
+    futures = []
+    for domain, urls in references.items():
+        unchecked = [name for name, url in urls.items() if not is_checked(product.sources[name], url)]
+        if unchecked:
+            cells = cells_of(open_grid(product, domain, urls))
+            futures += [
+                client.submit(
+                    check_numbers, name, product.quantity(name), product.sources[name], urls[name], cells, pure=False
+                )
+                for name in unchecked
+            ]
+    for _ in completed(futures, "check forcing"):
+        pass
 
 
 def _scan_new(product: Product, root: str, missing: Files, client: Client) -> dict[tuple[str, SourceFile], str]:

@@ -16,8 +16,9 @@ from flows.stages.region import Produced, produce_region
 from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.forcing.by_tile.tiling import NOTHING, Touched, touched
+from somo.forcing.covered import EPOCH
 from somo.forcing.daily import Window
-from somo.forcing.dataset import EPOCH, Inputs, daily_arrays
+from somo.forcing.dataset import Inputs, daily_arrays
 from somo.learn.checkpoint import Ensemble
 from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes
@@ -125,14 +126,21 @@ def forcing_read(wanted: Production) -> Touched:
     """Stored chunks of forcing that the missing regions are made from."""
     product, sequence = wanted.product, wanted.product.sequence
     arrays = daily_arrays(product, product.home, dict(wanted.job.references))
-    needed = {part for name in product.inputs for part in product.forcing[name].sum_of or (name,)}
-    first = (product.period.start - EPOCH).days - next(iter(arrays.values())).first_day
+    read_variables = {term for name in product.inputs for term in product.forcing[name].terms or (name,)}
     windows: dict[tuple[int, int], list[Window]] = {}
     for region in (work.region for work in wanted.work):
-        days = first + region.days.start - sequence.spinup_days, first + region.days.stop - sequence.lag_days
+        days = region.days.start - sequence.spinup_days, region.days.stop - sequence.lag_days
         windows.setdefault(days, []).append((region.rows, region.columns))
-    readings = [(slice(*days), tiles) for days, tiles in windows.items()]
-    return sum((touched(arrays[name], readings) for name in needed), NOTHING)
+    total = NOTHING
+    for name, array in arrays.items():
+        if name.split(".then.")[0] in read_variables:
+            first = (product.period.start - EPOCH).days - array.first_day
+            readings = [
+                (slice(max(0, first + begin), min(array.n_days, first + end)), tiles)
+                for (begin, end), tiles in windows.items()
+            ]
+            total += touched(array, [(days, tiles) for days, tiles in readings if days.start < days.stop])
+    return total
 
 
 def region_bytes(product: Product, ensemble: Ensemble, region: rg.Region) -> int:

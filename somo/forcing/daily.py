@@ -1,22 +1,22 @@
 """Daily values of one variable, read from the reference set or the cube when sliced."""
 
-import itertools
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.core.variables import FORCING
+from somo.core.variables import Quantity
 from somo.forcing.by_tile.cube import Cube, cube_url, open_cube
-from somo.forcing.features import DAY_SECONDS, DailySteps, daily_steps, to_daily
-from somo.forcing.references.chunks import ReferenceSet, open_references
-from somo.forcing.references.combining import even_step
+from somo.forcing.days import Accumulation, DayPlan, to_daily
+from somo.forcing.gaps import LongGapError, interpolate
+from somo.forcing.meaning import Cells, conversions_of, is_accumulated, placing_of, plan_of
+from somo.forcing.references.chunks import open_references
 from somo.forcing.references.decoding import decode
-from somo.forcing.references.stored_array import steady
+from somo.forcing.regridding.placing import Placing
 from somo.forcing.sources import ForcingError
-from somo.forcing.units import suggest_units, to_canonical
+from somo.forcing.steps import convert, read_steps
+from somo.forcing.valid import require_valid, step_limits
 from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 
@@ -30,26 +30,30 @@ class DailyArray:
 
     Attributes
     ----------
+    name : of the source in the product
+    quantity : what it is physically
     url : its reference set
     first_day : days since 1970-01-01 of the first day
     n_days : number of days
-    rows, columns : index in the files of each row and column of the product
+    cells : latitudes, longitudes and width of the product's cells
+    accumulation : of sub-daily sums, where the declaration leaves it to the numbers
     """
 
     name: str
+    quantity: Quantity
     source: Source
     url: str
     first_day: int
     n_days: int
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
+    cells: Cells
+    accumulation: Accumulation | None = None
 
     dtype = np.dtype("float32")
     ndim = 3
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        return self.n_days, len(self.rows), len(self.columns)
+        return self.n_days, len(self.cells[0]), len(self.cells[1])
 
     @cached_property
     def token(self) -> str:
@@ -58,7 +62,37 @@ class DailyArray:
     @cached_property
     def cube_url(self) -> str:
         """Where these cells are listed if they have been laid out by tile."""
-        return cube_url(self.url, self.rows, self.columns)
+        return cube_url(self.url, content_hash(self.name, self.source, self.cells, self.accumulation))
+
+    @property
+    def plan(self) -> DayPlan:
+        """Which steps make which day."""
+        return plan_of(self.name, self.source, self.url, self.accumulation)
+
+    @property
+    def placing(self) -> Placing:
+        """How the source's nodes come onto the cells."""
+        return placing_of(self.name, self.source.regrid, self.url, self.cells)
+
+    @property
+    def conversions(self) -> tuple[tuple[float, float], ...]:
+        """Factor and offset of every group of files, from its units to ours."""
+        return conversions_of(self.name, self.quantity, self.source, self.url)
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether a day is one stored number of one node, which a cube can keep as the file has it."""
+        plan = self.plan
+        return plan.steps.shape[1] == 1 and self.placing.picks and bool((plan.steps >= 0).all())
+
+    @property
+    def days_read(self) -> tuple[int, int]:
+        """First day and end, since 1970-01-01, of the days that are read, with those around that fill gaps."""
+        plan, margin = self.plan, self.source.max_gap_days
+        return (
+            max(plan.first_day, self.first_day - margin),
+            min(plan.stop_day, self.first_day + self.n_days + margin),
+        )
 
     def __dask_tokenize__(self) -> str:
         return self.token
@@ -67,76 +101,83 @@ class DailyArray:
         (start, stop), rows, columns = (_bounds(k, n) for k, n in zip(key, self.shape, strict=True))
         if start >= stop or rows[0] >= rows[1] or columns[0] >= columns[1]:
             return np.empty([len(range(*k.indices(n))) for k, n in zip(key, self.shape, strict=True)], "float32")
-        cube = open_cube(self.cube_url)
-        if cube is not None and cube.covers(self.first_day + start, self.first_day + stop):
-            values = self._from_cube(cube, start, stop, (slice(*rows), slice(*columns)))
-        else:
-            values = self._from_references(start, stop, rows, columns)
-        values = self.convert(values)
-        self._require_valid(values, start, rows[0], columns[0])
+        window = slice(*rows), slice(*columns)
+        values = self._without_gaps(self.first_day + start, self.first_day + stop, window)
         return values[tuple(slice(None, None, k.step) for k in key)]
 
-    def _from_cube(self, cube: Cube, start: int, stop: int, window: Window) -> NDArray[np.float32]:
-        parts = cube.read(self.first_day + start, self.first_day + stop, window)
-        return np.concatenate([decode(raw, attrs) for raw, attrs in parts])
+    def _without_gaps(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
+        """Days since 1970-01-01 of some cells, gaps filled as declared."""
+        margin, (begin, end) = self.source.max_gap_days, self.days_read
+        low, high = max(begin, first - margin), min(end, stop + margin)
+        values = self._read(low, high, window)
+        if not margin:
+            return values
+        try:
+            return interpolate(values, margin, slice(first - low, stop - low))
+        except LongGapError as gap:
+            lat, lon = self.cells[0][window[0].start + gap.row], self.cells[1][window[1].start + gap.column]
+            days = " to ".join(str(np.datetime64(low + day, "D")) for day in (gap.first, gap.last))
+            raise ForcingError(
+                f"{self.file_of(low + gap.first)}: {self.name} has no value on {days} at the cell {lat:g} N, {lon:g} "
+                f"E, more than max_gap_days {margin} or at an end of the source; raise "
+                f"forcing.{self.name}.max_gap_days or provide these days"
+            ) from gap
 
-    def _from_references(
-        self, start: int, stop: int, rows: tuple[int, int], columns: tuple[int, int]
-    ) -> NDArray[np.float32]:
-        row, column = np.array(self.rows[slice(*rows)]), np.array(self.columns[slice(*columns)])
-        window = slice(row.min(), row.max() + 1), slice(column.min(), column.max() + 1)
-        values = self.unconverted(start, stop, window)
-        return values[:, _steady(row - window[0].start)][:, :, _steady(column - window[1].start)]
+    def _read(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
+        cube = open_cube(self.cube_url)
+        if cube is not None and cube.covers(first, stop):
+            return self._from_cube(cube, first, stop, window)
+        return self.from_references(first, stop, window)
 
-    def unconverted(self, start: int, stop: int, window: Window) -> NDArray[np.float32]:
-        """Decoded daily values in the source's units, in the files' rows and columns; memory stays bounded."""
-        store = open_references(self.url)
-        steps = daily_steps(self.source, even_step(store.times))
-        cells = (window[0].stop - window[0].start) * (window[1].stop - window[1].start)
-        days = max(1, READ_BYTES // (4 * cells * steps.count))
-        parts = [
-            to_daily(read_steps(store, self.steps(store, steps, day, min(day + days, stop)), window), steps)
-            for day in range(start, stop, days)
-        ]
+    def _from_cube(self, cube: Cube, first: int, stop: int, window: Window) -> NDArray[np.float32]:
+        values = np.concatenate(
+            [
+                convert(decode(raw, slab.attrs), self.conversions[slab.group]) if slab.group >= 0 else raw
+                for raw, slab in cube.read(first, stop, window)
+            ]
+        )
+        require_valid(self, values, first, window)
+        return values
+
+    def from_references(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
+        """Days since 1970-01-01 of some cells in our units from the source files; memory stays bounded."""
+        source_window = self.placing.window(*window)
+        steps = self.plan.steps.shape[1]
+        days = max(1, READ_BYTES // (4 * source_window.size * steps))
+        parts = [self._block(day, min(day + days, stop), window) for day in range(first, stop, days)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def steps(self, store: ReferenceSet, steps: DailySteps, start: int, stop: int) -> slice:
-        """Numbers of the steps that make days `start`..`stop` of this array."""
-        origin = step_of(store, self.first_day * DAY_SECONDS)
-        per_day = DAY_SECONDS // even_step(store.times)
-        first = origin + start * per_day + steps.first
-        last = origin + (stop - 1) * per_day + steps.first + (steps.count - 1) * steps.stride
-        return slice(first, last + 1, steps.stride)
+    def _block(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
+        store, plan, placing = open_references(self.url), self.plan, self.placing
+        source_window = placing.window(*window)
+        limits = step_limits(self) if plan.steps.shape[1] > 1 and not plan.total else None
 
-    def convert(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Source's units -> ours."""
-        factor, offset = to_canonical(self.name, self.source)
-        if (factor, offset) == (1.0, 0.0):
+        def read(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+            values = read_steps(store, numbers, source_window, self.source.missing, self.conversions)
+            if limits is not None:
+                require_valid(self, values, first, window, source_window, (numbers, limits))
             return values
-        return (values * np.float64(factor) + offset).astype("float32")
 
-    def _require_valid(self, values: NDArray[np.float32], start: int, row: int, column: int) -> None:
-        quantity = FORCING[self.name]
-        low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
-        if np.isnan(low) or (quantity.valid_min <= low and high <= quantity.valid_max):
-            return
-        bad = np.argwhere((values < quantity.valid_min) | (values > quantity.valid_max))[0]
-        better = suggest_units(self.name, self.source, low, high)
-        remedy = f"are the file's units {better!r}?" if better else "correct the units or replace the file"
+        values = to_daily(plan.of(first, stop), plan.total, read)
+        if placing.picks:
+            values = placing.apply(values, *window)
+            require_valid(self, values, first, window)
+            return values
+        # before regridding: a fill value that nobody declared would hide in a mean
+        require_valid(self, values, first, window, source_window)
+        return placing.apply(values, *window).astype(np.float32, copy=False)
+
+    @property
+    def accumulated(self) -> bool:
+        """Whether the source's values are amounts."""
+        return is_accumulated(self.name, self.source, self.url)
+
+    def file_of(self, day: int) -> str:
+        """URL of the file that holds a day since 1970-01-01."""
         store = open_references(self.url)
-        lat, lon = store.grid["lat"][self.rows[row + bad[1]]], store.grid["lon"][self.columns[column + bad[2]]]
-        day = np.datetime64(int(self.first_day + start + bad[0]), "D")
-        raise ForcingError(
-            f"{file_of(store, int(day.astype(int)))}: {self.name} is {values[tuple(bad)]:g} {quantity.units} on {day} "
-            f"at {lat:g} N, {lon:g} E, outside {quantity.valid_min:g}..{quantity.valid_max:g}; forcing.{self.name} "
-            f"declares {self.source.units!r}: {remedy}"
-        )
-
-
-def _steady(indices: NDArray[np.int64]) -> NDArray[np.int64] | slice:
-    """Indices as a slice, which copies nothing, where they follow one another."""
-    first = int(indices[0])
-    return slice(first, first + len(indices)) if (np.diff(indices) == 1).all() else indices
+        steps = self.plan.of(day, day + 1)
+        step = int(steps.max()) if steps.size and steps.max() >= 0 else 0
+        return str(store.index["files"][store.file_of_step[step]][0])
 
 
 def _bounds(key: slice, n: int) -> tuple[int, int]:
@@ -144,37 +185,3 @@ def _bounds(key: slice, n: int) -> tuple[int, int]:
     if step < 1:
         raise IndexError(f"step {step}: a backward slice cannot be read")
     return start, stop
-
-
-def step_of(store: ReferenceSet, seconds: int) -> int:
-    """Number of the step at a time; daily sources may be stamped at any hour of their day."""
-    start, step = int(store.times[0]), even_step(store.times)
-    if step == DAY_SECONDS:
-        start = start // DAY_SECONDS * DAY_SECONDS
-    return int((seconds - start) // step)
-
-
-def file_of(store: ReferenceSet, day: int) -> str:
-    """URL of the file that holds a day (since 1970-01-01)."""
-    step = np.searchsorted(store.times // DAY_SECONDS, day, side="right") - 1
-    return str(store.index["files"][store.file_of_step[step]][0])
-
-
-def read_steps(store: ReferenceSet, steps: slice | NDArray[np.int64], window: Window) -> NDArray[np.float32]:
-    """Decoded steps [step, row, column] of a reference set by their numbers, in the files' own units."""
-    parts = [decode(raw, attrs) for raw, attrs in read_raw(store, steps, window)]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def read_raw(
-    store: ReferenceSet, steps: slice | NDArray[np.int64], window: Window
-) -> list[tuple[NDArray[Any], dict[str, Any]]]:
-    """Stored numbers and decoding attributes of steps, one part for every run of steps in one group of files."""
-    numbers = np.arange(*steps.indices(len(store.times))) if isinstance(steps, slice) else steps
-    groups, places = store.group_of_step[numbers], store.place_of_step[numbers]
-    edges = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(numbers)]
-    return [
-        (store.read(group, (steady(places[first:stop]), *window)), store.index["decoding"][group])
-        for first, stop in itertools.pairwise(edges)
-        for group in [int(groups[first])]
-    ]

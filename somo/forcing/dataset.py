@@ -11,25 +11,25 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.core.variables import FORCING
 from somo.forcing.by_tile.tiling import files_of
-from somo.forcing.cells import domain_grid, match_grid
+from somo.forcing.cells import domain_grid
+from somo.forcing.checked import accumulation_of
+from somo.forcing.covered import EPOCH, Days, covered_days, source_spans
 from somo.forcing.daily import DailyArray
-from somo.forcing.features import DAY_SECONDS, daily_steps
+from somo.forcing.derived import mean, signed_sum
+from somo.forcing.meaning import cells_of, plan_of
 from somo.forcing.references.chunks import ReferenceSet, open_references
-from somo.forcing.references.combining import even_step
-from somo.forcing.sources import ForcingError, declares, needed_days
+from somo.forcing.sources import ForcingError, declares
 from somo.product.declaration import Product
 from somo.product.inputs import Source
 
 BLOCK_DAYS = 61
 BLOCK_BYTES = 2**24
-EPOCH = dt.date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the ingest stage hands on for one domain: variable -> reference set, and the static file."""
+    """What the ingest stage hands on for one domain: source -> reference set, and the static file."""
 
     references: dict[str, str]
     static: str
@@ -40,13 +40,13 @@ def open_forcing(
     domain: str,
     references: Mapping[str, str],
     by_tile: bool = False,
-    days: tuple[dt.date, dt.date | None] | None = None,
+    days: Days | None = None,
 ) -> xr.Dataset:
     """One lazy Dataset of all declared forcing over the days that the product needs and every variable covers.
 
     Parameters
     ----------
-    references : variable read from files -> URL of its reference set
+    references : source read from files -> URL of its reference set
     by_tile : for who takes many days of few cells: all days are one block, so that no stored chunk is read twice
     days : first and last day instead of those that the product needs; without a last day as far as the files reach
 
@@ -57,38 +57,63 @@ def open_forcing(
     """
     arrays = daily_arrays(product, domain, references, days)
     grid = open_grid(product, domain, references)
-    lazy = {name: _lazy(array, by_tile) for name, array in arrays.items()}
+    lazy: dict[str, da.Array] = {}
+    for name, forcing in product.forcing.items():
+        if forcing.source is not None:
+            lazy[name] = da.concatenate([_lazy(array, by_tile) for array in _chain(arrays, name)])
     for name, forcing in product.forcing.items():
         if forcing.sum_of:
-            lazy[name] = sum((lazy[part] for part in forcing.sum_of[1:]), start=lazy[forcing.sum_of[0]])
-    first = next(iter(arrays.values()))
-    time = np.arange(first.first_day, first.first_day + first.n_days).astype("datetime64[D]")
+            lazy[name] = signed_sum(forcing.sum_of, lazy)
+        elif forcing.mean_of:
+            lazy[name] = mean(forcing.mean_of, lazy)
+    any_name = next(iter(product.sources))
+    first, n_days = arrays[any_name].first_day, sum(array.n_days for array in _chain(arrays, any_name))
+    time = np.arange(first, first + n_days).astype("datetime64[D]").astype("datetime64[ns]")
     return xr.Dataset(
-        {name: (("time", "lat", "lon"), lazy[name], FORCING[name].attrs()) for name in product.forcing},
-        {"time": time.astype("datetime64[ns]"), "lat": grid.lat, "lon": grid.lon},
+        {name: (("time", "lat", "lon"), lazy[name], product.quantity(name).attrs()) for name in product.forcing},
+        {"time": time, "lat": grid.lat, "lon": grid.lon},
     )
 
 
+def _chain(arrays: Mapping[str, DailyArray], name: str) -> list[DailyArray]:
+    """The arrays of a variable's sources in order of time."""
+    return [array for key, array in arrays.items() if key.split(".then.")[0] == name]
+
+
 def daily_arrays(
-    product: Product,
-    domain: str,
-    references: Mapping[str, str],
-    days: tuple[dt.date, dt.date | None] | None = None,
+    product: Product, domain: str, references: Mapping[str, str], days: Days | None = None
 ) -> dict[str, DailyArray]:
-    """The variables read from files, on the cells of a domain and the days they all cover."""
-    stores = {name: open_references(references[name]) for name in product.sources}
+    """What is read from files, by source, on the cells of a domain and the days that all variables cover.
+
+    Sources that follow one another have the days that those before them lack; one without any days is left out.
+    """
+    stores = {name: open_references(references[name]) for name in product.sources if name in references}
     for name, store in stores.items():
         _require_declared(name, product.sources[name], domain, store)
-    first, last = covered_days(product, stores, days)
-    grid = open_grid(product, domain, references)
+    spans = source_spans(product, plans_of(product, references))
+    first, last = covered_days(product, spans, days)
+    cells = cells_of(open_grid(product, domain, references))
     arrays = {}
     for name, store in stores.items():
-        rows, columns = match_grid(f"forcing.{name} ({store.index['files'][0][0]})", grid, store.grid)
-        source = product.sources[name]
-        arrays[name] = DailyArray(
-            name, source, store.url, first, last - first + 1, tuple(rows.tolist()), tuple(columns.tolist())
-        )
+        source, (begin, end) = product.sources[name], spans[name]
+        begin, end = max(begin, first), min(end, last)
+        if begin <= end:
+            arrays[name] = DailyArray(
+                name, product.quantity(name), source, store.url, begin, end - begin + 1, cells,
+                accumulation_of(source, store.url),
+            )  # fmt: skip
+            # where the cells are not the source's, this says so before anything is read
+            _ = arrays[name].placing
     return arrays
+
+
+def plans_of(product: Product, references: Mapping[str, str]) -> dict[str, Any]:
+    """Which steps make which day, by source."""
+    return {
+        name: plan_of(name, source, references[name], accumulation_of(source, references[name]))
+        for name, source in product.sources.items()
+        if name in references
+    }
 
 
 def open_grid(product: Product, domain: str, references: Mapping[str, str]) -> Grid:
@@ -119,96 +144,45 @@ def _require_declared(name: str, source: Source, domain: str, store: ReferenceSe
             )
 
 
-def covered_days(
-    product: Product, stores: Mapping[str, ReferenceSet], days: tuple[dt.date, dt.date | None] | None = None
-) -> tuple[int, int]:
-    """First and last day, counted from 1970-01-01, that a product needs (or `days` asks) and every variable has.
-
-    Raises
-    ------
-    ForcingError
-        naming the variable that begins too late or ends too early
-    """
-    first_date, last_date = days or needed_days(product)
-    first, last = (first_date - EPOCH).days, None if last_date is None else (last_date - EPOCH).days
-    ends = []
-    for name, store in stores.items():
-        has_first, has_last = whole_days(product.sources[name], store)
-        if has_first > first:
-            raise ForcingError(_begins_late(name, product, has_first, first))
-        if last is not None and has_last < last:
-            raise ForcingError(
-                f"forcing.{name}: the last whole day is {_day(has_last)}, but the product needs {_day(last)}; provide "
-                f"later files or end the period earlier{_hint_00(product.sources[name])}"
-            )
-        ends.append(has_last)
-    return first, min(ends) if last is None else last
-
-
-def _begins_late(name: str, product: Product, has: int, needs: int) -> str:
-    spinup = product.sequence.spinup_days
-    return (
-        f"forcing.{name}: begins on {_day(has)}, but the product needs it from {_day(needs)} (period.start "
-        f"{product.period.start} less {spinup} days of spin-up): provide earlier files, start the period on "
-        f"{_day(has + spinup)} or later, or shorten sequence.lookback"
-    )
-
-
-def _hint_00(source: Source) -> str:
-    accumulated = source.frequency == "sub-daily" and source.kind == "accumulated"
-    return " (an accumulation is complete with the value at 00 UTC of the next day)" if accumulated else ""
-
-
-def _day(number: int) -> np.datetime64:
-    return np.datetime64(int(number), "D")
-
-
-def whole_days(source: Source, store: ReferenceSet) -> tuple[int, int]:
-    """First and last day, counted from 1970-01-01, whose steps are all there."""
-    step = even_step(store.times)
-    start, end = int(store.times[0]), int(store.times[-1])
-    if source.frequency == "daily":
-        return start // DAY_SECONDS, end // DAY_SECONDS
-    steps = daily_steps(source, step)
-    reach = (steps.first + (steps.count - 1) * steps.stride) * step
-    return -(-(start - steps.first * step) // DAY_SECONDS), (end - reach) // DAY_SECONDS
-
-
 def source_files(
     product: Product, references: Mapping[str, str], first: dt.date, last: dt.date
 ) -> list[tuple[str, str]]:
     """URL and fingerprint of every source file that the forcing of the days `first`..`last` is made from."""
     days = (first - EPOCH).days, (last - EPOCH).days + 1
-    return sorted(
-        {
-            f
-            for name, source in product.sources.items()
-            for f in files_of(source, open_references(references[name]), *days)
-        }
-    )
+    plans = plans_of(product, references)
+    spans = source_spans(product, plans)
+    files: set[tuple[str, str]] = set()
+    for name, source in product.sources.items():
+        if name not in references:
+            continue
+        begin, end = max(days[0], spans[name][0]), min(days[1], spans[name][1] + 1)
+        if begin < end:
+            files |= set(files_of(open_references(references[name]), plans[name], source.max_gap_days, begin, end))
+    return sorted(files)
 
 
 def provisional_days(product: Product, references: Mapping[str, str]) -> NDArray[np.datetime64]:
     """[n] days, ascending, on which a source is provisional, as it declares.
 
     By age: the last `provisional_days` days a source has, which its producer still revises. By `expver`: days with a
-    step that the file itself marks so.
+    step that the file itself marks so. All days of a source that continues another.
     """
-    found: set[int] = set()
+    plans = plans_of(product, references)
+    spans = source_spans(product, plans)
+    days: set[int] = set()
     for name, source in product.sources.items():
-        store = open_references(references[name])
-        first, last = whole_days(source, store)
+        if name not in references:
+            continue
+        plan, (first, last) = plans[name], spans[name]
         recent = range(last + 1 - (source.provisional_days or 0), last + 1)
-        marked = (_days_of(source, store.times[step : step + n]) for step, n in store.index["provisional"])
-        found |= {day for days in (recent, *marked) for day in days if first <= day <= last}
-    return np.array(sorted(found), "int64").astype("datetime64[D]")
-
-
-def _days_of(source: Source, times: NDArray[np.int64]) -> range:
-    """Days that consecutive steps belong to; an accumulation's 00 UTC belongs to the day before."""
-    shift = 1 if daily_steps(source, DAY_SECONDS // 2).first else 0
-    first, last = (int(seconds - shift) // DAY_SECONDS for seconds in times[[0, -1]])
-    return range(first, last + 1)
+        marked = {
+            plan.first_day + int(day)
+            for start, count in open_references(references[name]).index["provisional"]
+            for day in np.flatnonzero(((plan.steps >= start) & (plan.steps < start + count)).any(axis=1))
+        }
+        continued = range(first, last + 1) if ".then." in name else range(0)
+        days |= {day for day in (*recent, *marked, *continued) if first <= day <= last}
+    return np.array(sorted(days), "int64").astype("datetime64[D]")
 
 
 def read_forcing(
@@ -263,5 +237,6 @@ def require_complete(
     row, column = divmod(cell, tile.sizes["lon"])
     raise ForcingError(
         f"forcing.{variables[variable]}: missing on {tile['time'].values[day].astype('datetime64[D]')} at the land "
-        f"cell {tile['lat'].values[row]:g} N, {tile['lon'].values[column]:g} E; provide complete forcing there"
+        f"cell {tile['lat'].values[row]:g} N, {tile['lon'].values[column]:g} E; provide complete forcing there, or "
+        f'fill gaps with forcing.{variables[variable]}.gaps = "interpolate" and max_gap_days'
     )

@@ -4,8 +4,9 @@ import re
 from functools import lru_cache
 from typing import Any
 
-from somo.core.variables import FORCING
+from somo.core.variables import Quantity
 from somo.forcing.sources import ForcingError
+from somo.forcing.spellings import rewritten
 from somo.product.inputs import Source
 
 USUAL_UNITS = (
@@ -31,11 +32,11 @@ def _registry() -> Any:
 
 
 def parse_units(units: str) -> Any | None:
-    """The pint unit behind CF or UDUNITS notation such as `W m-2`, `J m**-2`, `m of water equivalent`; None if unknown.
+    """The pint unit behind CF, UDUNITS or a producer's notation such as `W m-2`, `J m**-2`, `mm/day`; None if unknown.
 
     A digit straight after a letter is an exponent, as in CF.
     """
-    text = units.replace("of water equivalent", "").strip()
+    text = rewritten(units)
     text = re.sub(r"(?<=[A-Za-z])\^?(-?\d+)", r"**\1", text)
     try:
         return _registry().Unit(text if text and text != "1" else "dimensionless")
@@ -56,58 +57,92 @@ def conversion(units: str, to: str) -> tuple[float, float] | None:
     return float(f"{one - zero:.12g}"), float(f"{zero:.12g}")
 
 
-def source_units(source: Source) -> str:
-    """Units of a source's daily values: amounts accumulated over a day become rates per day."""
-    return f"{source.units} d-1" if source.kind == "accumulated" else source.units
+def per_day(units: str, accumulated: bool) -> str:
+    """Units of daily values: amounts accumulated over a day become rates per day."""
+    return f"{rewritten(units)} d-1" if accumulated else units
 
 
-def to_canonical(name: str, source: Source) -> tuple[float, float]:
-    """Factor and offset from a source's daily values to the units of the variable.
+def to_canonical(name: str, quantity: Quantity, units: str, accumulated: bool) -> tuple[float, float]:
+    """Factor and offset from daily values in `units` to the units of the quantity.
+
+    Parameters
+    ----------
+    name : of the variable, for messages
+    accumulated : whether the values are amounts, which a day's total makes rates per day
 
     Raises
     ------
     ForcingError
-        if the declared units cannot become those of the variable
+        if the declared units cannot become those of the quantity
     """
-    want = FORCING[name].units
-    found = conversion(source_units(source), want)
-    if found is None:
+    factors = conversion(per_day(units, accumulated), quantity.units)
+    if factors is None:
         hint = (
             'an amount per day or step needs kind = "accumulated"'
-            if conversion(f"{source.units} d-1", want)
+            if not accumulated and conversion(per_day(units, True), quantity.units)
             else f"declare forcing.{name}.units as they are in the file"
         )
-        raise ForcingError(
-            f"forcing.{name}: units {source.units!r} (kind {source.kind!r}) cannot become {want!r}; {hint}"
-        )
-    return found
+        raise ForcingError(f"forcing.{name}: units {units!r} cannot become {quantity.units!r}; {hint}")
+    return factors
+
+
+def units_of_values(source: Source, units_in_file: str | None, accumulated: bool) -> tuple[str, bool]:
+    """Units that hold for a file, and whether they are amounts: the file's own where it names some that are understood.
+
+    A daily amount is a rate per day, so one may be declared and the other written in the file.
+    """
+    if units_in_file is None or parse_units(units_in_file) is None:
+        return source.units, accumulated
+    if conversion(units_in_file, source.units) is None and source.frequency == "daily":
+        return units_in_file, not accumulated
+    return units_in_file, accumulated
 
 
 def require_declared_units(url: str, name: str, source: Source, units: str) -> None:
-    """A file's own units must mean what is declared; none, or units that nobody knows, contradict nothing.
+    """A file's own units must be of the dimension that is declared; units that nobody knows contradict nothing.
+
+    Parameters
+    ----------
+    name : of the variable, for messages
 
     Raises
     ------
     ForcingError
         naming the file and both units
     """
-    if not units.strip() or parse_units(units) is None or conversion(units, source.units) == (1.0, 0.0):
+    declared = parse_units(source.units)
+    if declared is None:
+        raise ForcingError(
+            f"{name}: the declared units {source.units!r} are not understood; {url} says {units!r}: write them in the "
+            "notation of CF, as K, degC, mm, mm d-1, W m-2, J m-2"
+        )
+    if parse_units(units) is None or conversion(units, source.units) is not None:
+        return
+    rates = (conversion(f"{rewritten(a)} d-1", b) for a, b in ((units, source.units), (source.units, units)))
+    if source.frequency == "daily" and any(rate is not None for rate in rates):
         return
     raise ForcingError(
-        f"{url}: {source.variable} has units {units!r}, but forcing.{name} declares {source.units!r}; "
-        f"correct forcing.{name}.units or replace the file"
+        f"{url}: {name} has units {units!r}, but is declared with units {source.units!r}; "
+        "correct the declared units or replace the file"
     )
 
 
-def suggest_units(name: str, source: Source, low: float, high: float) -> str | None:
-    """Units that would bring converted values `low`..`high` into the variable's valid range, if a usual one does."""
-    factor, offset = to_canonical(name, source)
-    quantity = FORCING[name]
-    for units in USUAL_UNITS:
-        other = conversion(source_units(source.model_copy(update={"units": units})), quantity.units)
-        if other is None or units == source.units:
+def suggest_units(
+    quantity: Quantity, units: str, accumulated: bool, low: float, high: float, limits: tuple[float, float]
+) -> str | None:
+    """Units in which converted values `low`..`high` would lie within `limits`, if usual ones do.
+
+    Parameters
+    ----------
+    units, accumulated : what the values were converted from
+    """
+    origin = conversion(per_day(units, accumulated), quantity.units)
+    assert origin is not None
+    for other in USUAL_UNITS:
+        factors = conversion(per_day(other, accumulated), quantity.units)
+        if factors is None or other == units:
             continue
-        span = [(value - offset) / factor * other[0] + other[1] for value in (low, high)]
-        if quantity.valid_min <= span[0] and span[1] <= quantity.valid_max:
-            return units
+        span = [(value - origin[1]) / origin[0] * factors[0] + factors[1] for value in (low, high)]
+        if limits[0] <= span[0] and span[1] <= limits[1]:
+            return other
     return None

@@ -2,11 +2,12 @@
 
 import hashlib
 import math
+from dataclasses import replace
 from typing import Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from somo.core.variables import FORCING
+from somo.core.variables import FORCING, Quantity
 from somo.product.cluster import Cluster, LocalWorkers
 from somo.product.inputs import (
     Declared,
@@ -91,12 +92,17 @@ class Product(Declared):
         return self
 
     def _check_forcing(self) -> None:
+        serving = {term for forcing in self.forcing.values() for term in forcing.terms}
         for name, forcing in self.forcing.items():
-            if name not in FORCING:
-                raise ValueError(f"forcing.{name} is unknown; allowed are {', '.join(FORCING)}")
-            for part in forcing.sum_of:
-                if part not in self.forcing or self.forcing[part].source is None:
-                    raise ValueError(f"forcing.{name}.sum_of names {part!r}, which has no [forcing.{part}] with a url")
+            if name not in FORCING and (name not in serving or forcing.terms):
+                raise ValueError(
+                    f"forcing.{name} is unknown; allowed are {', '.join(FORCING)}, and names that a sum_of or mean_of "
+                    "takes"
+                )
+            how = "sum_of" if forcing.sum_of else "mean_of"
+            for term in forcing.terms:
+                if term not in self.forcing or self.forcing[term].source is None:
+                    raise ValueError(f"forcing.{name}.{how} names {term!r}, which has no [forcing.{term}] with a url")
         if not self.inputs:
             raise ValueError("no forcing variable has input = true")
 
@@ -135,12 +141,34 @@ class Product(Declared):
     @property
     def inputs(self) -> tuple[str, ...]:
         """Names of the dynamic inputs, in the order of declaration."""
-        return tuple(name for name, forcing in self.forcing.items() if forcing.input)
+        return tuple(name for name, forcing in self.forcing.items() if forcing.input and name in FORCING)
 
     @property
     def sources(self) -> dict[str, Source]:
-        """The forcing variables that are read from files."""
-        return {name: f.source for name, f in self.forcing.items() if f.source is not None}
+        """What is read from files: variable -> source, and "variable.then.1" -> the source that continues it."""
+        return {
+            name if number == 0 else f"{name}.then.{number}": source
+            for name, forcing in self.forcing.items()
+            if forcing.source is not None
+            for number, source in enumerate((forcing.source, *forcing.then))
+        }
+
+    def quantity(self, name: str) -> Quantity:
+        """What a variable or source is physically; a name of one's own is what the sum or mean that takes it is."""
+        name = name.split(".then.")[0]
+        if name in FORCING:
+            return FORCING[name]
+        parent = next(parent for parent, forcing in self.forcing.items() if name in forcing.terms)
+        quantity = FORCING[parent]
+        if self.forcing[parent].mean_of:
+            return quantity
+        # a term of a sum may be as large as the sum's limits in either direction
+        largest = max(abs(quantity.valid_min), abs(quantity.valid_max))
+        climate = max(abs(quantity.climate_min), abs(quantity.climate_max))
+        return replace(
+            quantity, valid_min=-largest, valid_max=largest, climate_min=-climate, climate_max=climate,
+            standard_name="", long_name=name,
+        )  # fmt: skip
 
     @property
     def home(self) -> str:

@@ -11,6 +11,8 @@ from somo.product.patterns import Pattern, pattern_faults
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 FileFormat = Literal["hdf5", "netcdf3", "grib", "zarr", "geotiff"]
 Statistic = Literal["mean", "std", "aridity"]
+Kind = Literal["instantaneous", "mean", "accumulated"]
+Stamp = Literal["start", "middle", "end"]
 
 
 class Declared(BaseModel):
@@ -123,6 +125,10 @@ class Files(Declared):
             raise ValueError("url is empty; give the place of the files")
         return url
 
+    def __hash__(self) -> int:
+        # `select` is a table, which has no hash of its own
+        return hash(self.model_dump_json())
+
     @property
     def patterns(self) -> tuple[Pattern, ...]:
         """The declared patterns, in order."""
@@ -130,24 +136,57 @@ class Files(Declared):
 
 
 class Source(Files):
-    """Gridded files over time and what their numbers mean."""
+    """Gridded files over time and what their numbers mean.
+
+    `kind` says what a value is: at an instant, the mean of an interval, or a sum; `stamp` which end of its interval a
+    time is. Both are taken from the files (time bounds, cell methods) where they are left out. Sums several times a day
+    are sums since 00 UTC (`accumulation = "day"`, ERA5-Land) or of their own step ("step", ERA5).
+
+    `day_offset_hours` accepts days that begin so many hours after 00 UTC; `calendar_gap = "repeat"` fills the days that
+    a calendar of 365 or 360 days does not have with the day before. `gaps = "interpolate"` fills at most `max_gap_days`
+    missing days in a row linearly in time. `missing` lists numbers that stand for no value although the file does not
+    say so. `regrid` brings another grid onto the cells; without it the coordinates must be the cells'.
+    """
 
     units: str
     frequency: Literal["daily", "sub-daily"] = "daily"
-    kind: Literal["instantaneous", "accumulated"] = "instantaneous"
-    accumulation: Literal["day", "step"] = "day"
+    kind: Kind | None = None
+    stamp: Stamp | None = None
+    accumulation: Literal["day", "step"] | None = None
+    day_offset_hours: float = Field(default=0.0, ge=-24, le=24)
+    calendar_gap: Literal["repeat"] | None = None
+    gaps: Literal["interpolate"] | None = None
+    max_gap_days: int = Field(default=0, ge=0)
+    missing: tuple[float, ...] = ()
+    regrid: Literal["nearest", "bilinear", "mean"] | None = None
     provisional_days: int | None = Field(default=None, ge=0)
     expver: str | None = None
 
+    @model_validator(mode="after")
+    def _meaning(self) -> Self:
+        if self.kind == "instantaneous" and self.stamp is not None:
+            raise ValueError(
+                f'stamp = "{self.stamp}" belongs to intervals: write kind = "mean" or "accumulated", or leave it out'
+            )
+        if self.accumulation is not None and (self.kind != "accumulated" or self.frequency == "daily"):
+            raise ValueError('accumulation needs frequency = "sub-daily" and kind = "accumulated"')
+        if (self.gaps is None) != (self.max_gap_days == 0):
+            raise ValueError('gaps = "interpolate" needs max_gap_days, at least 1, and max_gap_days needs gaps')
+        return self
+
 
 class Forcing(Declared):
-    """One dynamic variable: read from a `Source`, or the sum of other declared variables (`sum_of`).
+    """One dynamic variable: read from a `Source`, or a sum (`sum_of`) or mean (`mean_of`) of other declared variables.
 
-    `input = false` declares a variable that only serves others (a sum, a climatology) and not the network.
+    A term of `sum_of` with a leading minus is subtracted. `then` lists sources that continue where the one before ends;
+    their days are provisional. `input = false` declares a variable that only serves others (a sum, a climatology) and
+    not the network.
     """
 
     source: Source | None = None
+    then: tuple[Source, ...] = ()
     sum_of: tuple[str, ...] = ()
+    mean_of: tuple[str, ...] = ()
     input: bool = True
 
     @model_validator(mode="before")
@@ -155,15 +194,22 @@ class Forcing(Declared):
     def _flat(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "source" in value:
             return value
-        own = {k: v for k, v in value.items() if k in ("sum_of", "input")}
-        rest = {k: v for k, v in value.items() if k not in own}
-        return {**own, "source": rest} if rest or not own.get("sum_of") else own
+        own = {k: v for k, v in value.items() if k in ("sum_of", "mean_of", "then", "input")}
+        source = {k: v for k, v in value.items() if k not in own}
+        return {**own, "source": source} if source or not (own.get("sum_of") or own.get("mean_of")) else own
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        if self.source is not None and self.sum_of:
-            raise ValueError("give either url and variable, or sum_of, not both")
+        if sum(map(bool, (self.source, self.sum_of, self.mean_of))) > 1:
+            raise ValueError("give either url and variable, or sum_of, or mean_of, and only one of them")
+        if self.then and self.source is None:
+            raise ValueError("then continues a source: give the url and variable of the first one beside it")
         return self
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the variables that this one is computed from."""
+        return tuple(text.lstrip("+-").strip() for text in self.sum_of or self.mean_of)
 
 
 class Static(Declared):
@@ -194,14 +240,46 @@ class Static(Declared):
         return self
 
 
+FEWEST_SUBDAILY = 6
+"""Values that a daily mean needs where nothing else is declared, as in the paper."""
+
+
 class Insitu(Declared):
-    """An archive of in-situ soil moisture; `independent` archives are kept out of training, for validation."""
+    """An archive of in-situ soil moisture; `independent` archives are kept out of training, for validation.
+
+    `min_subdaily` is the number of values that a daily mean needs: one number, one by network, or "step" for six or,
+    where the sampling step gives fewer a day, all of them. Left out it is 6, and "step" for a table of own stations.
+    """
 
     name: Name
     url: str
-    format: Literal["ismn", "cosmos"] = "ismn"
+    format: Literal["ismn", "cosmos", "table"] = "ismn"
     role: Literal["training", "independent"] = "training"
-    min_subdaily: int = Field(default=6, ge=1)
+    min_subdaily: int | str | dict[str, int] | None = None
+
+    @model_validator(mode="after")
+    def _whole_values(self) -> Self:
+        declared = self.min_subdaily
+        numbers = declared.values() if isinstance(declared, dict) else [declared]
+        if declared is not None and not all(n == "step" or (isinstance(n, int) and n >= 1) for n in numbers):
+            raise ValueError(
+                f'min_subdaily {declared!r}: give a number from 1 on, "step", or a table of numbers by network'
+            )
+        return self
+
+    def fewest_values(self, network: str, a_day: int) -> int:
+        """Values that a daily mean of a sensor needs.
+
+        Parameters
+        ----------
+        a_day : values a day that the sensor's sampling step gives
+        """
+        declared = self.min_subdaily
+        if isinstance(declared, dict):
+            return declared.get(network, FEWEST_SUBDAILY)
+        if declared == "step" or (declared is None and self.format == "table"):
+            return max(1, min(FEWEST_SUBDAILY, a_day))
+        return declared if isinstance(declared, int) else FEWEST_SUBDAILY
 
 
 class ReferenceLayer(Declared):
@@ -213,16 +291,37 @@ class ReferenceLayer(Declared):
 
 
 class Targets(Declared):
-    """How sensors become targets (`somo.insitu.targets`)."""
+    """How sensors become targets (`somo.insitu`).
+
+    `reference_period` are the days over which sensors are scaled to the reference model, where it does not cover all
+    days that are learnt from. `max_equal_share` is the share of neighbouring days with the same mean above which a
+    sensor is taken to be stuck.
+    """
 
     scaling: Literal["reference", "pooled", "none"] = "reference"
     min_days: int = Field(default=90, ge=2)
+    max_equal_share: float = Field(default=0.9, gt=0, le=1)
     reference: tuple[ReferenceLayer, ...] = ()
+    reference_period: Period | None = None
 
     @model_validator(mode="after")
     def _reference_given(self) -> Self:
-        if (self.scaling == "reference") != bool(self.reference):
+        if self.scaling == "reference" and not self.reference:
+            raise ValueError(WITHOUT_REFERENCE)
+        if self.scaling != "reference" and (self.reference or self.reference_period):
             raise ValueError(
-                f'scaling = "{self.scaling}" and {len(self.reference)} [[targets.reference]] layers contradict'
+                f'scaling = "{self.scaling}" takes no reference model; remove [[targets.reference]] and '
+                'reference_period, or write scaling = "reference"'
             )
         return self
+
+
+WITHOUT_REFERENCE = (
+    'scaling = "reference", the default, needs a reference model, and no [[targets.reference]] is declared. Either '
+    "declare its layers (top_m, bottom_m and source = { url, variable, units }; ERA5-Land has four), or choose one "
+    "that needs none: "
+    'scaling = "pooled" gives every sensor the mean and spread of its layer, so that the published values show when '
+    "and how fast soil wets and dries but not how wet one place is beside another; "
+    'scaling = "none" learns the sensors\' own values, so that the published level is theirs, with all that sensors of '
+    "different make, depth and soil differ by"
+)

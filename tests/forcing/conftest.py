@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from somo.forcing.references.combining import combine
-from somo.forcing.references.reference_set import reference_url, write_references
-from somo.forcing.references.scanning import scan_file
-from somo.forcing.sources import find_files, needed_days
+from somo.forcing.references.in_process import reference_in_process
+from somo.forcing.sources import needed_days
 from somo.product.declaration import Product
 
 LAT = np.array([48.05, 47.95, 47.85, 47.75])
@@ -80,12 +78,7 @@ class Sources:
 
 def build_references(product: Product, root: str, today: dt.date = dt.date(2030, 1, 1)) -> dict[str, str]:
     """What the ingest stage does for the home domain, in this process."""
-    urls = {}
-    for name, source in product.sources.items():
-        files = find_files(name, source, "home", *needed_days(product), today)
-        urls[name] = reference_url(root, name, "home", source, files)
-        write_references(urls[name], combine([s for f in files for s in scan_file(f, name, source)], source))
-    return urls
+    return reference_in_process(product, "home", root, *needed_days(product), today)
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ _RAIN = {"rain": {"computed": "mean", "of": "precipitation"}}
 def test_the_last_day_of_an_accumulation_needs_the_next_files_first_step(sources, references, root):
     declared = {
         "url": f"{sources.folder}/t2m_{{year}}.nc", "variable": "t2m", "units": "m", "frequency": "sub-daily",
-        "kind": "accumulated",
+        "kind": "accumulated", "accumulation": "day",
     }  # fmt: skip
     sources.write(
         2003,
@@ -97,7 +97,7 @@ def test_units_are_converted(sources, references, root):
 
 def test_a_wrong_unit_names_file_value_day_and_suggests_the_right_one(sources, references, root):
     values = np.full((365, 4, 5), 283.0)
-    sources.write(2003, {"dtype": "float32"}, units="", values=values)
+    sources.write(2003, {"dtype": "float32"}, units="warmth", values=values)
     product = sources.product(end="2003-12-31", source={"units": "degC"})
     ds = open_forcing(product, "home", references(product, root))
     with pytest.raises(ForcingError) as refusal:

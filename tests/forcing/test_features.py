@@ -1,4 +1,4 @@
-"""Daily values, dryness, static features: hand-computed numbers and properties."""
+"""Dryness, static features: hand-computed numbers and properties."""
 
 from itertools import pairwise
 
@@ -7,42 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from somo.forcing.features import DailySteps, aridity, daily_steps, fill_gaps, static_features, to_daily, within_cells
+from somo.forcing.features import aridity, fill_gaps, static_features, within_cells
 from somo.forcing.sources import ForcingError
 from somo.forcing.statics.static_file import Moments
-from somo.product.inputs import Source, Static
-
-
-def _source(**changes):
-    return Source.model_validate({"url": "x", "variable": "v", "units": "m", **changes})
-
-
-@pytest.mark.parametrize(
-    ("declared", "steps"),
-    [
-        ({}, DailySteps(0, 1, 1, False)),
-        ({"frequency": "sub-daily"}, DailySteps(0, 1, 8, False)),
-        ({"frequency": "sub-daily", "kind": "accumulated"}, DailySteps(8, 8, 1, False)),
-        ({"frequency": "sub-daily", "kind": "accumulated", "accumulation": "step"}, DailySteps(1, 1, 8, True)),
-    ],
-)
-def test_steps_of_a_day(declared, steps):
-    assert daily_steps(_source(**declared), 10_800) == steps
-
-
-@given(st.integers(1, 5), st.integers(1, 24), st.booleans(), st.integers(0, 99))
-def test_daily_values_equal_a_plain_loop(days, count, total, seed):
-    values = np.random.default_rng(seed).normal(size=(days * count, 2, 3)).astype("float32")
-    got = to_daily(values, DailySteps(0, 1, count, total))
-    for day in range(days):
-        part = values[day * count : (day + 1) * count].astype("float64")
-        want = part.sum(0) if total else part.mean(0)
-        np.testing.assert_allclose(got[day], want, rtol=1e-5, atol=1e-6)
-
-
-def test_a_missing_step_makes_the_day_missing():
-    values = np.array([1.0, np.nan, 3.0, 5.0]).reshape(4, 1, 1)
-    assert np.isnan(to_daily(values, DailySteps(0, 1, 2, False))[:, 0, 0]).tolist() == [True, False]
+from somo.product.inputs import Static
 
 
 def test_aridity_by_hand():

@@ -1,10 +1,11 @@
-"""Declared units -> ours: hand-computed factors."""
+"""Units in producers' spellings -> ours: hand-computed factors."""
 
 import numpy as np
 import pytest
 
+from somo.core.variables import FORCING
 from somo.forcing.sources import ForcingError
-from somo.forcing.units import conversion, suggest_units, to_canonical
+from somo.forcing.units import conversion, require_declared_units, suggest_units, to_canonical, units_of_values
 from somo.product.inputs import Source
 
 
@@ -13,32 +14,39 @@ def _source(units, **changes):
 
 
 @pytest.mark.parametrize(
-    ("name", "units", "kind", "factor", "offset"),
+    ("name", "units", "accumulated", "factor", "offset"),
     [
-        ("air_temperature", "K", "instantaneous", 1.0, 0.0),
-        ("air_temperature", "degC", "instantaneous", 1.0, 273.15),
-        ("precipitation", "mm d-1", "instantaneous", 1.0, 0.0),
-        ("precipitation", "mm h-1", "instantaneous", 24.0, 0.0),
-        ("precipitation", "kg m-2 s-1", "instantaneous", 86_400.0, 0.0),
-        ("precipitation", "kg m**-2 s**-1", "instantaneous", 86_400.0, 0.0),
-        ("precipitation", "m", "accumulated", 1000.0, 0.0),
-        ("precipitation", "m of water equivalent", "accumulated", 1000.0, 0.0),
-        ("precipitation", "kg m-2", "accumulated", 1.0, 0.0),
-        ("net_radiation", "W m-2", "instantaneous", 1.0, 0.0),
-        ("net_radiation", "J m-2", "accumulated", 1 / 86_400, 0.0),
-        ("net_radiation", "MJ m-2 d-1", "instantaneous", 1e6 / 86_400, 0.0),
-        ("specific_humidity", "g kg-1", "instantaneous", 1e-3, 0.0),
+        ("air_temperature", "K", False, 1.0, 0.0),
+        ("air_temperature", "degC", False, 1.0, 273.15),
+        ("air_temperature", "Celsius", False, 1.0, 273.15),
+        ("air_temperature", "degrees C", False, 1.0, 273.15),
+        ("precipitation", "mm d-1", False, 1.0, 0.0),
+        ("precipitation", "mm/day", False, 1.0, 0.0),
+        ("precipitation", "kg m-2 day-1", False, 1.0, 0.0),
+        ("precipitation", "mm h-1", False, 24.0, 0.0),
+        ("precipitation", "mm/hr", False, 24.0, 0.0),
+        ("precipitation", "kg m-2 s-1", False, 86_400.0, 0.0),
+        ("precipitation", "kg m**-2 s**-1", False, 86_400.0, 0.0),
+        ("precipitation", "m", True, 1000.0, 0.0),
+        ("precipitation", "m of water equivalent", True, 1000.0, 0.0),
+        ("precipitation", "kg m-2", True, 1.0, 0.0),
+        ("net_radiation", "W m-2", False, 1.0, 0.0),
+        ("net_radiation", "W/m2", False, 1.0, 0.0),
+        ("net_radiation", "J m-2", True, 1 / 86_400, 0.0),
+        ("net_radiation", "MJ m-2 d-1", False, 1e6 / 86_400, 0.0),
+        ("specific_humidity", "g kg-1", False, 1e-3, 0.0),
+        ("soil_moisture", "%", False, 0.01, 0.0),
     ],
 )
-def test_factors_by_hand(name, units, kind, factor, offset):
-    np.testing.assert_allclose(to_canonical(name, _source(units, kind=kind)), (factor, offset), rtol=1e-11)
+def test_factors_by_hand(name, units, accumulated, factor, offset):
+    np.testing.assert_allclose(to_canonical(name, FORCING[name], units, accumulated), (factor, offset), rtol=1e-11)
 
 
 def test_units_of_another_dimension_are_refused_with_a_hint():
     with pytest.raises(ForcingError, match=r"forcing\.precipitation: units 'm' .* needs kind = \"accumulated\""):
-        to_canonical("precipitation", _source("m"))
-    with pytest.raises(ForcingError, match=r"units 'W m-2' .* cannot become 'K'; declare forcing\.air_temperature"):
-        to_canonical("air_temperature", _source("W m-2"))
+        to_canonical("precipitation", FORCING["precipitation"], "m", False)
+    with pytest.raises(ForcingError, match=r"units 'W m-2' cannot become 'K'; declare forcing\.air_temperature"):
+        to_canonical("air_temperature", FORCING["air_temperature"], "W m-2", False)
 
 
 def test_unknown_units_convert_to_nothing():
@@ -46,5 +54,23 @@ def test_unknown_units_convert_to_nothing():
 
 
 def test_a_likely_unit_is_suggested():
-    assert suggest_units("air_temperature", _source("degC"), 540.0, 570.0) == "K"
-    assert suggest_units("air_temperature", _source("K"), -20.0, 30.0) == "degC"
+    air = FORCING["air_temperature"]
+    limits = air.valid_min, air.valid_max
+    assert suggest_units(air, "degC", False, 540.0, 570.0, limits) == "K"
+    assert suggest_units(air, "K", False, -20.0, 30.0, limits) == "degC"
+
+
+def test_a_files_own_units_hold_where_they_are_understood():
+    assert units_of_values(_source("mm"), "m", True) == ("m", True)
+    assert units_of_values(_source("mm"), None, True) == ("mm", True)
+    assert units_of_values(_source("mm"), "who knows", True) == ("mm", True)
+    assert units_of_values(_source("mm"), "mm/day", True) == ("mm/day", False)
+
+
+def test_units_of_another_quantity_contradict_the_declaration():
+    require_declared_units("f.nc", "air_temperature", _source("K"), "degrees C")
+    require_declared_units("f.nc", "precipitation", _source("mm"), "kg m-2 day-1")
+    with pytest.raises(ForcingError, match=r"f\.nc: air_temperature has units 'mm', but is declared with units 'K'"):
+        require_declared_units("f.nc", "air_temperature", _source("K"), "mm")
+    with pytest.raises(ForcingError, match=r"has units 'mm h-1', but is declared with units 'mm'"):
+        require_declared_units("f.nc", "precipitation", _source("mm", frequency="sub-daily"), "mm h-1")

@@ -21,7 +21,7 @@ from somo.product.declaration import content_hash
 from somo.storage.client import zarr_store
 from somo.storage.objects import exists, join, put, read_bytes
 
-FORMAT = 1
+FORMAT = 2
 SLAB_DAYS = 128
 SLAB_BYTES = 2**27
 _opened: dict[str, "Cube"] = {}
@@ -35,12 +35,14 @@ class Slab:
     ----------
     first_day, n_days : days since 1970-01-01
     attrs : CF decoding attributes as {name: [value, dtype]}
+    group : of the files whose stored numbers it holds; -1 where it holds daily values in our units
     """
 
     url: str
     first_day: int
     n_days: int
     attrs: dict[str, list[Any]]
+    group: int
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,20 @@ class Cube:
         last = self.slabs[-1]
         return self.slabs[0].first_day <= first_day and stop_day <= last.first_day + last.n_days
 
-    def read(
-        self, first_day: int, stop_day: int, window: tuple[slice, slice]
-    ) -> list[tuple[NDArray[Any], dict[str, Any]]]:
-        """Stored numbers and decoding attributes of some days, one part a slab."""
+    def read(self, first_day: int, stop_day: int, window: tuple[slice, slice]) -> list[tuple[NDArray[Any], Slab]]:
+        """Stored numbers of some days and the slab that they are from, one part a slab."""
         parts = []
         for slab in self.slabs:
             start, stop = max(first_day, slab.first_day), min(stop_day, slab.first_day + slab.n_days)
             if start < stop:
                 days = slice(start - slab.first_day, stop - slab.first_day)
-                parts.append((np.asarray(_open_slab(slab.url)[(days, *window)]), slab.attrs))
+                parts.append((np.asarray(_open_slab(slab.url)[(days, *window)]), slab))
         return parts
 
 
-def cube_url(references: str, rows: Sequence[int], columns: Sequence[int]) -> str:
-    """Where the cube of a reference set on some cells is listed."""
-    return f"{references.removesuffix('.parquet')}.{content_hash(FORMAT, tuple(rows), tuple(columns))}.cube.json"
+def cube_url(references: str, key: str) -> str:
+    """Where the cube of a reference set is listed, under a key of what it is read as and on which cells."""
+    return f"{references.removesuffix('.parquet')}.{content_hash(FORMAT, key)}.cube.json"
 
 
 def open_cube(url: str) -> Cube | None:

@@ -15,7 +15,6 @@ from somo.forcing.sources import ForcingError
 from somo.forcing.units import require_declared_units
 from somo.product.inputs import Source
 
-DAY_SECONDS = 86_400
 COORDINATE_TOLERANCE_DEG = 1e-4
 
 
@@ -84,9 +83,7 @@ def combine(scans: Sequence[Scan], source: Source) -> Combined:
             groups[-1].append(scan)
         else:
             groups.append([scan])
-    combined = Combined(groups, scans, *_steps(scans))
-    _require_even_steps(combined, source)
-    return combined
+    return Combined(groups, scans, *_steps(scans))
 
 
 def _steps(scans: Sequence[Scan]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -117,38 +114,6 @@ def _require_equal(scan: Scan, step: int, other: Scan, other_step: int) -> None:
     raise ForcingError(
         f"{other.url}: has other values at {time} than {scan.url}; declare only one of these files for that time"
     )
-
-
-def even_step(times: NDArray[np.int64]) -> int:
-    """Seconds between evenly spaced times; a day for a single one or one at any hour of every day; 0 if uneven."""
-    steps = np.unique(np.diff(times))
-    if len(steps) == 1:
-        return int(steps[0])
-    return DAY_SECONDS if (np.diff(times // DAY_SECONDS) == 1).all() else 0
-
-
-def _require_even_steps(combined: Combined, source: Source) -> None:
-    """All steps are at one distance, which the declared frequency allows."""
-    times = combined.times
-    step = even_step(times)
-    if step == 0:
-        usual = int(np.median(np.diff(times)))
-        at = int(np.argmax(np.diff(times) != usual))
-        before, after = (combined.scans[combined.owner[n]].url for n in (at, at + 1))
-        where = before if before == after else f"{before} and {after}"
-        raise ForcingError(
-            f"{where}: the times {_stamp(times[at])} and {_stamp(times[at + 1])} are not {usual} s apart as the others "
-            "are; provide files without gap"
-        )
-    if (source.frequency == "daily" and step != DAY_SECONDS) or step > DAY_SECONDS or DAY_SECONDS % step:
-        raise ForcingError(
-            f"{combined.scans[0].url}: a time every {step} s, but it is declared {source.frequency!r}; correct "
-            "frequency or provide steps that divide a day"
-        )
-
-
-def _stamp(seconds: int) -> np.datetime64:
-    return np.datetime64(int(seconds), "s")
 
 
 def _require_same_place(first: Scan, other: Scan) -> None:

@@ -78,7 +78,7 @@ def _scan(file: SourceFile, source: Files) -> tuple[Scan, ...]:
         stamps=compact(times[order]),
         bounds=None if bounds is None else compact_bounds(times[order], bounds[order]),
         calendar=calendar,
-        cell_methods=_text(stored.attrs.get("cell_methods")),
+        cell_methods=_cell_methods(stored.attrs),
         positions=compact(order),
         grid=axes.grid,
         dims=[_dim(stored, axes.time), stored.dims[axes.y], stored.dims[axes.x]],
@@ -88,6 +88,12 @@ def _scan(file: SourceFile, source: Files) -> tuple[Scan, ...]:
     if axes.versions is None:
         return (scan,)
     return _by_version(scan, kind, stored, axes)
+
+
+def _cell_methods(attrs: Mapping[str, Any]) -> str | None:
+    """The CF attribute, or what converters of GRIB files keep instead of it."""
+    step_type = _text(attrs.get("GRIB_stepType"))
+    return _text(attrs.get("cell_methods")) or (f"GRIB_stepType: {step_type}" if step_type else None)
 
 
 def _text(value: Any) -> str | None:

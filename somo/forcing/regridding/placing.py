@@ -28,7 +28,20 @@ class SourceWindow:
     @property
     def size(self) -> int:
         """Number of nodes."""
-        return (self.rows.stop - self.rows.start) * sum(run.stop - run.start for run in self.columns)
+        return (self.rows.stop - self.rows.start) * self.width
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return sum(run.stop - run.start for run in self.columns)
+
+    def column(self, number: int) -> int:
+        """Column of the source that is the `number`th of those read."""
+        for run in self.columns:
+            if number < run.stop - run.start:
+                return run.start + number
+            number -= run.stop - run.start
+        raise IndexError(number)
 
 
 class Placing(Protocol):

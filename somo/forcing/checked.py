@@ -1,0 +1,155 @@
+"""Reference sets whose numbers were looked at, and what the numbers said."""
+
+import json
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from somo.core.variables import Quantity
+from somo.forcing.daily import DailyArray
+from somo.forcing.days import Accumulation, accumulation_missing, to_daily
+from somo.forcing.meaning import Cells, is_accumulated, placing_of
+from somo.forcing.plausible import ENOUGH_STEPS, rises_and_falls, unlikely_units
+from somo.forcing.references.chunks import open_references
+from somo.forcing.regridding.placing import SourceWindow
+from somo.forcing.sources import ForcingError
+from somo.forcing.stamps import DAY_SECONDS
+from somo.forcing.steps import read_steps
+from somo.forcing.units import units_of_values
+from somo.product.declaration import content_hash
+from somo.product.inputs import Source
+from somo.storage.objects import exists, put, read_bytes
+
+SAMPLE_CELLS = 24
+"""Rows and columns of the cells that are looked at."""
+SAMPLES, SAMPLE_DAYS, SAMPLE_STEPS = 4, 12, 100
+LEAST_DAYS = 10
+"""Fewer days say nothing of a climate."""
+
+Sums = Literal["running", "falling", "undecided"]
+
+
+def marker_url(source: Source, references: str) -> str:
+    """Where it is kept that a reference set was looked at as what it is declared."""
+    return f"{references.removesuffix('.parquet')}.{content_hash(source)}.checked.json"
+
+
+def is_checked(source: Source, references: str) -> bool:
+    """Whether the numbers of a reference set have been looked at."""
+    return exists(marker_url(source, references))
+
+
+@lru_cache(maxsize=64)
+def _findings(url: str) -> dict[str, Any]:
+    return json.loads(read_bytes(url))
+
+
+def accumulation_of(source: Source, references: str) -> Accumulation | None:
+    """What the numbers say of sums that the declaration does not explain; None where there was nothing to find."""
+    if source.accumulation is not None or source.frequency == "daily" or not is_checked(source, references):
+        return None
+    return _findings(marker_url(source, references))["accumulation"]
+
+
+def check_numbers(name: str, quantity: Quantity, source: Source, references: str, cells: Cells) -> None:
+    """Look at a sample of a source's numbers and keep what they say.
+
+    Parameters
+    ----------
+    name : of the source, for messages
+    cells : that the source is read on
+
+    Raises
+    ------
+    ForcingError
+        where sums are not what is declared, or where values without units have other units than declared
+    """
+    accumulation = _checked_sums(name, source, references, cells)
+    _check_units(DailyArray(name, quantity, source, references, 0, 0, cells, accumulation))
+    put(marker_url(source, references), json.dumps({"accumulation": accumulation}).encode())
+
+
+def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> Accumulation | None:
+    """Whether sub-daily sums are since 00 UTC, which the declaration must agree with."""
+    store = open_references(references)
+    once_a_day = len(np.unique(store.times // DAY_SECONDS)) == len(store.times)
+    if source.frequency == "daily" or once_a_day or not is_accumulated(name, source, references):
+        return None
+    sums, where = _sums(name, source, references, cells)
+    if sums == "falling" and source.accumulation in (None, "day"):
+        taken = 'is declared as "day"' if source.accumulation else 'does not say "step"'
+        raise ForcingError(
+            f"{where}: {source.variable} falls within a day, so it is no sum since 00 UTC, but forcing.{name}."
+            f'accumulation {taken}; write accumulation = "step" if each value is the sum of its own step (ERA5)'
+        )
+    if sums == "running" and source.accumulation == "step":
+        raise ForcingError(
+            f"{where}: {source.variable} only rises through each day, as a sum since 00 UTC does (ERA5-Land), but "
+            f'forcing.{name}.accumulation is "step"; write accumulation = "day"'
+        )
+    if source.accumulation is None and sums != "running":
+        raise ForcingError(accumulation_missing(name, where))
+    return source.accumulation or "day"
+
+
+def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sums, str]:
+    """What the sums of some days do, and the file that shows it."""
+    store = open_references(references)
+    per_day = max(1, round(DAY_SECONDS / np.median(np.diff(store.times))))
+    length = max(2, min(SAMPLE_STEPS, SAMPLE_DAYS * per_day))
+    starts = np.unique(np.linspace(0, max(0, len(store.times) - length), SAMPLES).astype(int))
+    risen, where = 0, store.index["files"][0][0]
+    for start in starts:
+        numbers = np.arange(start, min(start + length, len(store.times)))
+        for window in _windows(name, source, references, cells):
+            values = read_steps(store, numbers, window, source.missing, [(1.0, 0.0)] * len(store.units))
+            rises, falls = rises_and_falls(values, store.times[numbers])
+            if falls:
+                return "falling", str(store.index["files"][store.file_of_step[start]][0])
+            risen += rises
+    return ("running" if risen >= ENOUGH_STEPS else "undecided"), where
+
+
+def _windows(name: str, source: Source, references: str, cells: Cells) -> list[SourceWindow]:
+    """What is read of the source for a few cells at the middle of the product's, and near two of its corners."""
+    placing = placing_of(name, source.regrid, references, cells)
+    shape = len(cells[0]), len(cells[1])
+    windows = []
+    for part in (0.5, 0.2, 0.8):
+        starts = [max(0, min(round(part * n) - SAMPLE_CELLS // 2, n - SAMPLE_CELLS)) for n in shape]
+        rows, columns = (slice(a, min(a + SAMPLE_CELLS, n)) for a, n in zip(starts, shape, strict=True))
+        windows.append((rows, columns))
+    return [placing.window(*window) for number, window in enumerate(windows) if window not in windows[:number]]
+
+
+def _check_units(array: DailyArray) -> None:
+    """The values of files that name no units must have the mean of some climate in the declared ones."""
+    store, plan = open_references(array.url), array.plan
+    nameless = [group for group, units in enumerate(store.units) if units is None]
+    if not nameless or len(plan.steps) < LEAST_DAYS:
+        return
+    numbers = np.unique(np.linspace(0, len(plan.steps) - 1, SAMPLES * SAMPLE_DAYS).astype(int))
+    steps = plan.steps[numbers]
+    steps = steps[(steps >= 0).all(axis=1) & np.isin(store.group_of_step[steps[:, 0]], nameless)]
+    units, accumulated = units_of_values(array.source, None, array.accumulated)
+    samples = [_daily(array, steps, window) for window in _windows(array.name, array.source, array.url, array.cells)]
+    unlikely = unlikely_units(array.quantity, units, accumulated, np.concatenate([s.ravel() for s in samples]))
+    if unlikely is not None:
+        mean, better = unlikely
+        where = store.index["files"][store.file_of_step[steps[0, 0]]][0]
+        raise ForcingError(
+            f"{where}: {array.source.variable} has no units, and in the declared {units!r} its mean is {mean:.3g} "
+            f"{array.quantity.units}, which is the {array.quantity.long_name} of no climate: the numbers look like "
+            f"{better!r}; correct forcing.{array.name}.units, or give the variable its units attribute"
+        )
+
+
+def _daily(array: DailyArray, steps: NDArray[np.int64], window: SourceWindow) -> NDArray[np.float32]:
+    store = open_references(array.url)
+    return to_daily(
+        steps,
+        array.plan.total,
+        lambda numbers: read_steps(store, numbers, window, array.source.missing, array.conversions),
+    )

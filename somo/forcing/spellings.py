@@ -1,0 +1,56 @@
+"""How producers spell units, and what they mean: rewritten before pint parses them."""
+
+import re
+
+WORDS = {
+    "celsius": "degC", "degrees c": "degC", "degree c": "degC", "deg c": "degC", "degc": "degC", "°c": "degC",
+    "c": "degC", "deg_c": "degC",
+    "degrees celsius": "degC", "degree celsius": "degC", "deg celsius": "degC", "degree_celsius": "degC",
+    "degrees_celsius": "degC", "celcius": "degC", "degree_c": "degC", "degrees_c": "degC", "oc": "degC", "ºc": "degC",
+    "kelvin": "K", "kelvins": "K", "degrees k": "K", "degree k": "K", "deg k": "K", "degk": "K", "degrees kelvin": "K",
+    "degree_kelvin": "K", "degrees_kelvin": "K",
+    "fahrenheit": "degF", "degrees f": "degF", "deg f": "degF", "degrees fahrenheit": "degF",
+    "%": "percent", "pct": "percent", "per cent": "percent", "vol%": "percent", "vol.%": "percent",
+    "-": "1", "": "1", "none": "1", "unitless": "1", "fraction": "1", "[-]": "1", "dimensionless": "1", "(0 - 1)": "1",
+    "0-1": "1", "proportion": "1",
+    "millimeter": "mm", "millimeters": "mm", "millimetre": "mm", "millimetres": "mm",
+    "meter": "m", "meters": "m", "metre": "m", "metres": "m",
+    "watts m-2": "W m-2", "watt m-2": "W m-2", "joules m-2": "J m-2", "joule m-2": "J m-2",
+    "watts per square meter": "W m-2", "watts per square metre": "W m-2",
+}  # fmt: skip
+"""Whole units, in lower case."""
+TOKENS = (
+    (r"\bof (water equivalent|water|w\.?e\.?)\b", ""),
+    (r"\bw\.e\.", ""),
+    (r"\(([^()]*)\)", r"\1"),
+    (r"\bwatts?\b", "W"),
+    (r"\bjoules?\b", "J"),
+    (r"\b(millimet(er|re)s?)\b", "mm"),
+    (r"\b(met(er|re)s?)\b", "m"),
+    (r"\bkilograms?\b", "kg"),
+    (r"\b(days?|dy)\b", "d"),
+    (r"\b(hours?|hrs?)\b", "h"),
+    (r"\b(seconds?|secs?)\b", "s"),
+    (r"\bmonths?\b", "month"),
+    (r"\b(d|h|s|m)\^?-1\b", r"\1-1"),
+    (r"\bper\b", "/"),
+)
+"""Words within units."""
+
+
+def rewritten(units: str) -> str:
+    """Units in the notation of CF and UDUNITS, as far as a producer's spelling is known.
+
+    >>> rewritten("kg m-2 day-1"), rewritten("mm/day"), rewritten("degrees C")
+    ('kg m-2 d-1', 'mm/d', 'degC')
+    """
+    text = re.sub(r"\s+", " ", units.strip())
+    whole = WORDS.get(text.lower())
+    if whole is not None:
+        return whole
+    text = text.replace("²", "2").replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("·", " ")
+    # a dot between two units multiplies them; one between digits is a decimal point
+    text = re.sub(r"(?<=[A-Za-z0-9])\.(?=[A-Za-z])", " ", text)
+    for pattern, word in TOKENS:
+        text = re.sub(pattern, word, text)
+    return re.sub(r"\s+", " ", text).strip()

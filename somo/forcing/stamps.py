@@ -1,0 +1,172 @@
+"""What a time stamp means: an instant, or an interval of which it is the start, the middle or the end."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from somo.forcing.sources import ForcingError
+from somo.product.inputs import Kind, Source, Stamp
+
+DAY_SECONDS = 86_400
+KIND_OF_METHOD: dict[str, Kind] = {
+    "point": "instantaneous", "mean": "mean", "sum": "accumulated", "maximum": "mean", "minimum": "mean",
+    "mid_range": "mean", "median": "mean",
+}  # fmt: skip
+"""CF cell methods along time; an extreme of an interval is placed in time as its mean is."""
+GRIB_METHODS = {"instant": "point", "avg": "mean", "accum": "sum", "max": "maximum", "min": "minimum"}
+"""What GRIB's `stepType`, kept by converters of GRIB files, is among CF's cell methods."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stamps:
+    """The time axis of a source, as its files give it.
+
+    Attributes
+    ----------
+    files : of the source, for messages
+    times : [step] seconds since 1970-01-01, ascending
+    bounds : [step, 2] intervals in the same seconds; None if the files have none
+    cell_methods : the variable's CF attribute, or "GRIB_stepType: accum" of files converted from GRIB; None if neither
+    calendar : CF name; of calendars without leap years the times are those of the days that have a date
+    file_of_step : [step] number of the file that holds each step; None of a single file
+    """
+
+    files: tuple[str, ...]
+    times: NDArray[np.int64]
+    bounds: NDArray[np.int64] | None = None
+    cell_methods: str | None = None
+    calendar: str = "standard"
+    file_of_step: NDArray[np.int64] | None = None
+
+    def file(self, step: int) -> str:
+        """URL of the file that holds a step."""
+        return self.files[0 if self.file_of_step is None else int(self.file_of_step[step])]
+
+    @property
+    def where(self) -> str:
+        """The first file."""
+        return self.files[0]
+
+    @property
+    def step_type(self) -> str | None:
+        """GRIB's word for the cell method, if the file comes from GRIB."""
+        words = (self.cell_methods or "").split()
+        return words[1] if len(words) == 2 and words[0] == "GRIB_stepType:" else None
+
+    @property
+    def method(self) -> str | None:
+        """The cell method along time."""
+        words = (self.cell_methods or "").replace("(", " (").split()
+        for word, following in pairwise(words):
+            if word in ("time:", "valid_time:") and following in KIND_OF_METHOD:
+                return following
+        return GRIB_METHODS.get(self.step_type or "")
+
+    @property
+    def step(self) -> int:
+        """Usual seconds between neighbours; a day for a single time."""
+        return int(np.median(np.diff(self.times))) if len(self.times) > 1 else DAY_SECONDS
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the values of a source are.
+
+    Attributes
+    ----------
+    kind : of the values
+    stamp : which end of its interval a stamp is; None of instants, and where the files give the intervals
+    """
+
+    kind: Kind
+    stamp: Stamp | None
+
+
+def meaning(name: str, source: Source, stamps: Stamps) -> Meaning:
+    """What the stamps of a source mean, by its declaration and its files, which must agree.
+
+    Parameters
+    ----------
+    name : of the variable, for messages
+
+    Raises
+    ------
+    ForcingError
+        naming the file where it contradicts the declaration, or where neither says which end of an interval a stamp is
+    """
+    kind = _kind(name, source, stamps)
+    if kind == "instantaneous":
+        return Meaning(kind, None)
+    if _widths(stamps) is not None:
+        _require_same_end(name, source, stamps)
+        return Meaning(kind, None)
+    return Meaning(kind, source.stamp or _usual_stamp(name, source, stamps, kind))
+
+
+def _kind(name: str, source: Source, stamps: Stamps) -> Kind:
+    in_file = KIND_OF_METHOD.get(stamps.method or "")
+    if source.kind is not None:
+        # the mean of a day and "the" value of that day are the same thing to whoever declares it
+        daily_value = source.frequency == "daily" and {source.kind, in_file} == {"instantaneous", "mean"}
+        if in_file is not None and in_file != source.kind and not daily_value:
+            raise ForcingError(
+                f"{stamps.where}: {source.variable} is {in_file} by its own attributes ({_evidence(stamps)}), but "
+                f'forcing.{name} declares kind = "{source.kind}"; write kind = "{in_file}"'
+            )
+        return "mean" if daily_value and stamps.bounds is not None else source.kind
+    if in_file is not None:
+        return in_file
+    return "mean" if source.stamp is not None or _widths(stamps) is not None else "instantaneous"
+
+
+def _evidence(stamps: Stamps) -> str:
+    return f"cell_methods {stamps.cell_methods!r}" if stamps.step_type is None else str(stamps.cell_methods)
+
+
+def _widths(stamps: Stamps) -> NDArray[np.int64] | None:
+    """[step] seconds of each interval; None where the files have no bounds or they are of no length."""
+    if stamps.bounds is None:
+        return None
+    widths = stamps.bounds[:, 1] - stamps.bounds[:, 0]
+    return widths if (widths > 0).all() else None
+
+
+def _require_same_end(name: str, source: Source, stamps: Stamps) -> None:
+    """A declared `stamp` must be the one that the bounds show."""
+    if source.stamp is None or stamps.bounds is None:
+        return
+    start, end = stamps.bounds.T
+    declared = {"start": start, "middle": (start + end) // 2, "end": end}
+    # a minute: bounds are often rounded, and end at 23:59:59
+    if (np.abs(stamps.times - declared[source.stamp]) > 60).any():
+        shown = next((word for word, at in declared.items() if (np.abs(stamps.times - at) <= 60).all()), None)
+        remedy = f'write stamp = "{shown}"' if shown else "leave stamp out, the bounds decide"
+        raise ForcingError(
+            f"{stamps.where}: the time {_text(stamps.times[0])} stands for {_text(start[0])} to {_text(end[0])} by the "
+            f'bounds of its time, but forcing.{name} declares stamp = "{source.stamp}"; {remedy}'
+        )
+
+
+def _usual_stamp(name: str, source: Source, stamps: Stamps, kind: Kind) -> Stamp | None:
+    """The end of its interval that a stamp is where nobody says so, if there is only one possibility."""
+    if source.frequency == "daily":
+        # a value of GRIB that is summed or averaged over time is stamped with the end of that time
+        at_00 = not (stamps.times % DAY_SECONDS).any()
+        return "end" if at_00 and stamps.step_type in ("accum", "avg", "max", "min") else None
+    if kind == "accumulated":
+        return "end"
+    if ((stamps.times % stamps.step) * 2 == stamps.step).all():
+        return "middle"  # any other reading would put the first or last interval across 00 UTC
+    if stamps.step_type is not None:
+        return "end"
+    raise ForcingError(
+        f"{stamps.where}: {source.variable} is a mean over intervals of {stamps.step} s stamped "
+        f"{_text(stamps.times[0])[11:]}, {_text(stamps.times[min(1, len(stamps.times) - 1)])[11:]} ..., and has no "
+        f'time bounds: write forcing.{name}.stamp = "start" or "end", as its producer says'
+    )
+
+
+def _text(seconds: int) -> str:
+    return str(np.datetime64(int(seconds), "s"))
