@@ -45,8 +45,8 @@ def calibrate(
         errors = _Errors(layer, table.iloc[rows], position[rows], weights, between)
         index = errors.dissimilarity(np.ones(len(weights), bool))
         by_layer.append(fit_uncertainty(layer, errors.table["y"], errors.table["y_hat"], index))
-        columns.iloc[rows, columns.columns.get_loc("dissimilarity")] = index.astype(np.float32)
-        columns.iloc[rows, columns.columns.get_loc("uncertainty")] = errors.judged_out_of_fold().astype(np.float32)
+        columns.loc[columns.index[rows], "dissimilarity"] = index.astype(np.float32)
+        columns.loc[columns.index[rows], "uncertainty"] = errors.judged_out_of_fold().astype(np.float32)
     return columns, by_layer
 
 
