@@ -72,7 +72,7 @@ def refused(call, **arguments):
         "viewer/index.html",
         "v1.0.0/manifest.json",
         "v1.0.0/soil_moisture.zarr/zarr.json",
-    ],  # fmt: skip
+    ],
 )
 def test_what_is_published_can_be_read(root, stranger, key):
     bucket, prefix = split(root)
