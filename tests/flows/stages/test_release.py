@@ -122,7 +122,7 @@ def test_a_release_is_one_put_of_the_pointer(root, client, monkeypatch):
     watch_puts(monkeypatch, puts.append)
     release.release(declared("1.1.0", **LAX), root, client)
     assert puts.count(join(root, "latest.json")) == 1
-    assert puts[-2:] == [join(root, "latest.json"), join(root, "catalog.json")]
+    assert puts[-3:] == [join(root, name) for name in ("latest.json", "catalog.json", "index.html")]
     assert (current(root)["version"], list(current(root)["released"])) == ("1.1.0", ["1.0.0", "1.1.0"])
     assert children(root) == ["./v1.1.0/collection.json", "./v1.0.0/collection.json"]
     assert damage(root) == []
