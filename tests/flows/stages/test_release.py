@@ -145,7 +145,7 @@ def test_failing_checks_are_all_named_and_nothing_is_released(root, client):
     with pytest.raises(ValidationError) as refused:
         release.release(declared("1.1.0", valid_max=0.2), root, client)
     told = str(refused.value)
-    assert "2 of 7 checks failed" in told
+    assert "2 of 8 checks failed" in told
     assert "- range: values" in told and "- skill: median r" in told
     assert current(root) == before
 
