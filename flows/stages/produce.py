@@ -1,5 +1,6 @@
 """Production stage: models and forcing -> the version's Zarr store, region by region on the cluster."""
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -10,6 +11,7 @@ from flows.cluster.watching import completed
 from flows.console import console
 from flows.stages.applicability import calibrated_dissimilarity, inside_area
 from flows.stages.plan import Production, ProductionError, prepare
+from flows.stages.price import price_of, write_rate
 from flows.stages.region import Produced, produce_region
 from somo.core.grid import Grid
 from somo.core.status import FINAL
@@ -39,8 +41,10 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     wanted = prepare(product, root, inputs, models)
     if wanted.work:
         announce(wanted, client)
+        started = time.monotonic()
         futures = [client.submit(produce_region, wanted.job, work, pure=False) for work in wanted.work]
         total = sum(completed(futures, "regions"), Produced(0))
+        write_rate(root, total.steps, time.monotonic() - started, len(client.scheduler_info(n_workers=-1)["workers"]))
         console.print(
             f"produce: {total.steps} steps of a cell and network; {total.continued} sequences went on from a state, "
             f"{total.begun} began anew, {total.rejected} states were damaged or had seen other forcing"
@@ -51,6 +55,7 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     if not wanted.complete:
         show(wanted)
         forget_states(wanted)
+        rg.write_index(wanted.job.manifest)
     return results.version_url(product, root)
 
 
@@ -80,11 +85,14 @@ def require_written(wanted: Production) -> None:
 
 
 def pending(product: Product, root: str, inputs: Mapping[str, Inputs], models: str) -> tuple[list[str], int]:
-    """Names of regions that are missing, and how many days readers will see once they are there."""
+    """What is missing of the store, with its price, and how many days readers will see once it is there."""
     with listed_once():
         wanted = prepare(product, root, inputs, models)
-    missing = [f"region {work.region.name}" for work in wanted.work]
-    return missing or ([] if wanted.complete else ["the store's metadata"]), len(wanted.status)
+        if wanted.work:
+            return [f"{len(wanted.work)} regions from {wanted.work[0].region.name} ({price_of(wanted)})"], len(
+                wanted.status
+            )
+    return ([] if wanted.complete else ["the store's metadata"]), len(wanted.status)
 
 
 def announce(wanted: Production, client: Client) -> None:
@@ -113,6 +121,7 @@ def announce(wanted: Production, client: Client) -> None:
                     f'prediction.precision = "bfloat16": worker {name} has no bfloat16 arithmetic; use "float32"'
                 )
     reads = forcing_read(wanted)
+    console.print(f"produce: {price_of(wanted)}")
     console.print(
         f"produce: {len(regions)} regions on {len(workers)} workers; reads {reads.bytes / 1e9:.2f} GB of forcing in "
         f"{reads.chunks} chunks, writes {len(daily_fields(wanted)) * len(regions)} objects, "
