@@ -11,7 +11,7 @@ import xarray as xr
 from distributed import Client
 
 from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
-from somo.insitu.readers import archive_version
+from somo.insitu.sources.readers import archive_version
 from somo.product.declaration import Product, content_hash
 from somo.publish.manifest import renew
 from somo.storage.objects import exists, fingerprint, join, read_bytes
