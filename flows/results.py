@@ -30,9 +30,9 @@ def forcing_files(product: Product) -> dict[tuple[str, str], tuple[SourceFile, .
     """(domain, variable) -> the files of every forcing variable for the days that the product needs."""
     first, last = needed_days(product)
     return {
-        (domain, name): files
+        (domain, name): listed
         for domain in product.grids()
-        for name, files in product_files(product, domain, first, last, today()).items()
+        for name, listed in product_files(product, domain, first, last, today()).items()
     }
 
 
@@ -43,6 +43,7 @@ def forcing_inputs(product: Product, root: str, files: Files) -> dict[str, Input
         references = {
             name: reference_url(root, name, domain, source, files[domain, name])
             for name, source in product.sources.items()
+            if (domain, name) in files
         }
         inputs[domain] = Inputs(references, static_url(root, product, domain, references))
     return inputs

@@ -22,8 +22,6 @@ from somo.product.inputs import Files
 from somo.storage.patience import NETWORK_ERRORS, StorageError
 
 FINAL_EXPVER = 1
-LONGEST_AXIS = 20_000_000
-"""Values of a coordinate: a thousand years of hours have 9 million. A file of a few kB may declare any number."""
 YEARS_ALIKE = tuple(int(np.datetime64(year, "s").astype("int64")) for year in ("1901-01-01", "2100-01-01"))
 """Between these the Julian calendar, which IMERG's files name, has the leap years of the standard one."""
 
