@@ -30,7 +30,7 @@ def scattered(what: str, where: str, coordinates: dict[str, Any], regrid: str | 
             f"{where}: {what} lies on a {coordinates['kind']} grid, whose rows and columns are no latitudes and "
             f'longitudes; write {what}.regrid = "bilinear", "nearest" or "mean" to bring it onto the cells'
         )
-    transformer = _transformer(what, where, coordinates)
+    transformer = transformer_of(what, where, coordinates)
     y, x = np.array(coordinates["y"], "float64"), np.array(coordinates["x"], "float64")
     if regrid == "mean":
         return _mean(what, where, y, x, transformer, grid)
@@ -76,7 +76,7 @@ def _mean(
     return Scattered(index.reshape(*grid.shape, -1), weight.reshape(*grid.shape, -1), len(x))
 
 
-def _transformer(what: str, where: str, coordinates: dict[str, Any]) -> pyproj.Transformer:
+def transformer_of(what: str, where: str, coordinates: dict[str, Any]) -> pyproj.Transformer:
     """From longitude and latitude to the grid's own coordinates."""
     attributes = coordinates.get("grid_mapping") or {}
     try:
