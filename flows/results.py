@@ -11,11 +11,12 @@ from flows.today import today
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import reference_url
-from somo.forcing.sources import SourceFile, find_files, needed_days
+from somo.forcing.sources import SourceFile, find_files, needed_days, product_files
 from somo.forcing.statics.static_file import climate_period, static_url
+from somo.insitu.readers import archive_version
 from somo.product.declaration import Product, content_hash
-from somo.product.inputs import Period
-from somo.storage.objects import fingerprint, join
+from somo.product.inputs import Insitu, Period
+from somo.storage.objects import join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
 SAMPLES_FORMAT = 1
@@ -28,9 +29,9 @@ def forcing_files(product: Product) -> dict[tuple[str, str], tuple[SourceFile, .
     """(domain, variable) -> the files of every forcing variable for the days that the product needs."""
     first, last = needed_days(product)
     return {
-        (domain, name): find_files(name, source, domain, first, last, today())
+        (domain, name): listed
         for domain in product.grids()
-        for name, source in product.sources.items()
+        for name, listed in product_files(product, domain, first, last, today()).items()
     }
 
 
@@ -41,6 +42,7 @@ def forcing_inputs(product: Product, root: str, files: Files) -> dict[str, Input
         references = {
             name: reference_url(root, name, domain, source, files[domain, name])
             for name, source in product.sources.items()
+            if (domain, name) in files
         }
         inputs[domain] = Inputs(references, static_url(root, product, domain, references))
     return inputs
@@ -51,9 +53,14 @@ def scaling_days(product: Product) -> Period:
     return product.training.period or product.period
 
 
+def reference_days(product: Product) -> Period:
+    """Days over which sensors are scaled to the reference model: its own period, or those learnt from."""
+    return product.targets.reference_period or scaling_days(product)
+
+
 def reference_files(product: Product) -> list[tuple[SourceFile, ...]]:
     """The files of every reference layer and domain, with their fingerprints."""
-    days = scaling_days(product)
+    days = reference_days(product)
     return [
         find_files(SOIL_MOISTURE.name, layer.source, domain, days.start, days.end, today())
         for layer in product.targets.reference
@@ -61,9 +68,14 @@ def reference_files(product: Product) -> list[tuple[SourceFile, ...]]:
     ]
 
 
+def daily_folder(root: str, archive: Insitu) -> str:
+    """Folder of the daily means of an archive's sensors; each object in it is named by the hash of their files."""
+    return join(root, "daily", archive.name)
+
+
 def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role: str = "training") -> str:
     """Where the targets of these archives, rules and cells are kept."""
-    archives = [(a.model_dump_json(), fingerprint(a.url)) for a in product.insitu if a.role == role]
+    archives = [(a.model_dump_json(), archive_version(a)) for a in product.insitu if a.role == role]
     cells = {domain: i.static.rsplit("/", 1)[-1] for domain, i in inputs.items()}
     training = (scaling_days(product), product.targets, reference_files(product)) if role == "training" else ()
     days = product.period if role == "independent" else None

@@ -1,7 +1,7 @@
 """Distributed work as it is completed: progress for people and programs, and workers that ran out of memory."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -52,10 +52,14 @@ def watching(watcher: Callable[[Progressed], None]) -> Iterator[None]:
         _watchers.reset(token)
 
 
-def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
+def completed(futures: Iterable[Future], description: str, amounts: Mapping[str, int] | None = None) -> Iterator[Any]:
     """Results in order of completion, with a progress bar of rate and time left on standard error.
 
     The first failure cancels the rest and is raised as the task raised it.
+
+    Parameters
+    ----------
+    amounts : how much of what the description names each future does, by its key; one each if left out
 
     Raises
     ------
@@ -72,13 +76,14 @@ def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
     )  # fmt: skip
     started, done = time.monotonic(), 0
     with bar, _ended_for_memory(pending) as ended:
-        task = bar.add_task(description, total=len(pending), rate="")
+        total = sum(amounts.values()) if amounts else len(pending)
+        task = bar.add_task(description, total=total, rate="")
         try:
-            for _, result in as_completed(pending, loop=pending[0].client.loop, with_results=True):
+            for future, result in as_completed(pending, loop=pending[0].client.loop, with_results=True):
                 if isinstance(result, BaseException):
                     raise result
-                done += 1
-                now = Progressed(description, done, len(pending), time.monotonic() - started)
+                done += amounts[future.key] if amounts else 1
+                now = Progressed(description, done, total, time.monotonic() - started)
                 bar.update(task, completed=done, rate=now.rate)
                 for watcher in _watchers.get():
                     watcher(now)
@@ -86,7 +91,7 @@ def completed(futures: Iterable[Future], description: str) -> Iterator[Any]:
         except (distributed.KilledWorker, distributed.client.CancelledError) as error:
             why = f"workers ran out of memory: {'; '.join(ended)}" if ended else str(error)
             raise ClusterError(
-                f"{description}: the cluster was lost after {done} of {len(pending)} ({why}); run again, finished "
+                f"{description}: the cluster was lost after {done} of {total} ({why}); run again, finished "
                 "work is kept. If a worker ran out of memory, raise [cluster] memory_gb or choose smaller tiles"
             ) from error
         finally:

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 from obstore.exceptions import BaseError
 from rich.table import Table
 
-from flows.command import models
+from flows.command import models, sensors
 from flows.command import published as commands
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
@@ -86,6 +86,23 @@ def status(
 
 
 @app.command()
+def schema(
+    output: Annotated[Path | None, typer.Option("-o", help="File to write; default: standard output.")] = None,
+) -> None:
+    """Print the JSON schema of a declaration, by which editors complete and check its keys.
+
+    Example: `somo schema -o somo.schema.json`, and `#:schema somo.schema.json` as the first line of the TOML
+    """
+    from somo.product.keys import schema as text_of_schema
+
+    text = text_of_schema()
+    if output is None:
+        typer.echo(text)
+    else:
+        output.write_text(text)
+
+
+@app.command()
 def demo(
     root: Annotated[Path, typer.Option(help="Folder for the invented Europe and everything made from it.")] = Path(
         "demo"
@@ -111,6 +128,7 @@ for command in (
     commands.stack,
     commands.access,
     commands.credentials,
+    sensors.sensors,
 ):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude

@@ -9,7 +9,7 @@ import xarray as xr
 from somo.core.variables import FORCING
 from somo.forcing.dataset import Inputs, open_forcing
 from somo.forcing.features import aridity
-from somo.forcing.statics.static_file import open_static
+from somo.forcing.statics.static_file import climate_period, open_static
 from somo.product.declaration import Product
 from somo.validate.published import Published
 from somo.validate.sections.groups import climate_class
@@ -41,8 +41,9 @@ def climate_table(product: Product, inputs: Mapping[str, Inputs], published: Pub
 
 
 def _means(product: Product, domain: str, inputs: Inputs) -> dict[str, np.ndarray]:
-    """Long-term mean of temperature (degC), precipitation and net radiation, where declared: [lat, lon]."""
-    ds = open_forcing(product, domain, inputs.references)
+    """Mean of temperature (degC), precipitation and net radiation over the climatology, where declared: [lat, lon]."""
+    first, last = (np.datetime64(day) for day in climate_period(product))
+    ds = open_forcing(product, domain, inputs.references).sel(time=slice(first, last))
     wanted = [n for n in ("air_temperature", "precipitation", "net_radiation") if n in ds]
     mean = ds[wanted].mean("time").compute()
     found = {name: mean[name].values.astype(np.float64) for name in wanted}

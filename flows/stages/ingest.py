@@ -67,7 +67,9 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
         source = product.sources[name]
         combined = combine([scan for file in listed for scan in read_scans(scans[name, file])], source)
         write_references(urls[domain, name], combined)
-    references = {domain: {name: urls[domain, name] for name in product.sources} for domain in product.grids()}
+    references: dict[str, dict[str, str]] = {domain: {} for domain in product.grids()}
+    for (domain, name), url in urls.items():
+        references[domain][name] = url
     _check_new(product, references, client)
     return references
 
@@ -76,7 +78,7 @@ def _check_new(product: Product, references: Mapping[str, Mapping[str, str]], cl
     """Look at the numbers of the reference sets that no earlier run has looked at; one task each."""
     futures = []
     for domain, urls in references.items():
-        unchecked = [name for name in product.sources if not is_checked(urls[name])]
+        unchecked = [name for name, url in urls.items() if not is_checked(product.sources[name], url)]
         if unchecked:
             cells = cells_of(open_grid(product, domain, urls))
             futures += [

@@ -9,6 +9,7 @@ import xarray as xr
 from distributed import Client
 
 from flows.cluster.watching import completed
+from flows.today import today
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
 from somo.product.declaration import Product
@@ -16,6 +17,7 @@ from somo.publish import netcdf
 from somo.publish.attributes import FINAL
 from somo.publish.catalog import version_documents, version_order
 from somo.publish.documents import documents
+from somo.publish.images import latest_images
 from somo.publish.lineage import changes, lineage
 from somo.publish.manifest import (
     Entry,
@@ -51,6 +53,7 @@ def publish(
     write_netcdf(product, version_url, client)
     write_series(product, version_url, client)
     write_drought(product, version_url, client)
+    write_images(product, version_url)
     write_papers(product, root, version_url, inputs, targets, models)
     write_catalog(product, version_url, client)
 
@@ -130,6 +133,17 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     drought_store.publish(version_url, product, windows, side)
 
 
+def write_images(product: Product, version_url: str) -> None:
+    """Put the latest day as GeoTIFFs and as a small picture."""
+    drought_url = join(version_url, drought_store.STORE)
+    with _open(version_url) as store:
+        drought = None
+        if exists(join(drought_url, zarr.ROOT)):
+            drought = xr.open_zarr(zarr_store(drought_url), consolidated=True, chunks=None)
+        for key, data in latest_images(product, store, drought).items():
+            put_changed(join(version_url, key), data)
+
+
 def damaged(version_url: str, store: str) -> list[str]:
     """Keys of the objects of a store that are missing, or not the ones whose checksums were taken."""
     return [k for k in rewritten_objects(version_url) if k.startswith(f"{store}/") and not k.endswith(zarr.ROOT)]
@@ -145,7 +159,8 @@ def write_papers(
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
     what_changed = changes(_former_lineage(product, root), origin)
-    for name, data in documents(product, grid, times, origin, what_changed).items():
+    released = read_pointer(root).get("released", {}).get(product.version) or today().isoformat()
+    for name, data in documents(product, grid, times, origin, what_changed, int(released[:4])).items():
         put_changed(join(version_url, name), data)
 
 

@@ -1,6 +1,7 @@
 """The reference model that sensors are scaled to: its layers read like forcing, where there are sensors."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -8,12 +9,14 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from flows.cluster.watching import completed
-from flows.results import scaling_days
+from flows.results import reference_days
 from flows.stages.ingest import reference
 from somo.core.grid import Grid
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import open_forcing
-from somo.insitu.targets import Key, Place, mean_over, overlap_weights
+from somo.forcing.sources import ForcingError
+from somo.insitu.rules import Key, Place
+from somo.insitu.scaling import mean_over, overlap_weights
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
 from somo.product.method import Sequence as Days
@@ -22,27 +25,69 @@ BLOCK_VALUES = 20_000_000
 """Values of the reference model that one task reads."""
 
 
-def read_reference(
-    product: Product, root: str, keys: Sequence[Key], places: Mapping[str, Place], client: Client
-) -> dict[Key, pd.Series]:
-    """The reference model's daily soil moisture (m3 m-3) where there are sensors, brought to the product's layers."""
+@dataclass(frozen=True)
+class ReferenceModel:
+    """A reference model whose files were checked: they cover the product's cells and the days of scaling.
+
+    Attributes
+    ----------
+    weights : share of each reference layer in a layer of the product, by the layer's name
+    layers : of each reference layer, the product with it as its only forcing, and its reference sets by domain
+    """
+
+    weights: dict[str, NDArray[np.float64]]
+    layers: list[tuple[Product, dict[str, dict[str, str]]]]
+
+
+def open_reference(product: Product, root: str, client: Client) -> ReferenceModel:
+    """Reference the files of the reference model and check them, without reading a value.
+
+    Raises
+    ------
+    ForcingError
+        if they do not cover the cells and days that scaling needs; it names the reference layer
+    """
     depths = [(r.top_m, r.bottom_m) for r in product.targets.reference]
     weights = {layer.name: overlap_weights(layer, depths) for layer in product.layers}
-    cells = {domain: sorted({c for d, c, _ in keys if d == domain}) for domain in places}
-    series: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
-    days: dict[str, pd.DatetimeIndex] = {}
+    layers = []
     for layer in product.targets.reference:
         declared = _as_forcing(product, layer.source)
-        references = reference(declared, root, client)
+        try:
+            references = reference(declared, root, client)
+            for domain in product.grids():
+                open_forcing(declared, domain, references[domain])
+        except ForcingError as error:
+            text = str(error).replace(f"forcing.{SOIL_MOISTURE.name}", "source")
+            raise ForcingError(
+                f"[[targets.reference]] {layer.top_m:g}-{layer.bottom_m:g} m: {text}. The reference model has to cover "
+                "the cells of the product and the days of training.period, or of targets.reference_period; "
+                'scaling = "pooled" and "none" need none'
+            ) from error
+        layers.append((declared, references))
+    return ReferenceModel(weights, layers)
+
+
+def read_reference(
+    model: ReferenceModel, keys: Sequence[Key], places: Mapping[str, Place], client: Client
+) -> dict[Key, pd.Series]:
+    """The reference model's daily soil moisture (m3 m-3) where there are sensors, brought to the product's layers."""
+    cells = {domain: sorted({c for d, c, _ in keys if d == domain}) for domain in places}
+    # [reference layer][domain]: day by cell
+    tables: list[dict[str, pd.DataFrame]] = []
+    for declared, references in model.layers:
+        tables.append({})
         for domain in (d for d, inside in cells.items() if inside):
             at = places[domain].grid.centres(cells[domain])
-            days[domain], values = _read_at(declared, domain, references[domain], at, client)
-            for i, cell in enumerate(cells[domain]):
-                series.setdefault((domain, cell), []).append(values[:, i])
-    return {
-        (domain, cell, layer): pd.Series(mean_over(series[domain, cell], weights[layer]), index=days[domain])
-        for domain, cell, layer in keys
-    }
+            days, values = _read_at(declared, domain, references[domain], at, client)
+            tables[-1][domain] = pd.DataFrame(values, index=days, columns=cells[domain])
+    return {key: _brought_to(model.weights[key[2]], [t[key[0]][key[1]] for t in tables]) for key in keys}
+
+
+def _brought_to(weights: NDArray[np.float64], layers: Sequence[pd.Series]) -> pd.Series:
+    """Weighted mean of the reference layers of a cell, over the days that all of them have."""
+    common = pd.concat(layers, axis=1, join="inner")
+    columns = [common.iloc[:, i].to_numpy() for i in range(common.shape[1])]
+    return pd.Series(mean_over(columns, weights), index=common.index)
 
 
 def _as_forcing(product: Product, source: Source) -> Product:
@@ -50,7 +95,7 @@ def _as_forcing(product: Product, source: Source) -> Product:
     return product.model_copy(
         update={
             "forcing": {SOIL_MOISTURE.name: Forcing(source=source)},
-            "period": scaling_days(product),
+            "period": reference_days(product),
             "training": product.training.model_copy(update={"period": None}),
             "sequence": Days(lookback=1, predict_last_n=1),
         }

@@ -1,38 +1,27 @@
 """The in-situ stage: archives -> daily targets per cell and layer, and the table of sensors kept and dropped."""
 
 import io
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from distributed import Client
 
-from flows.cluster.watching import completed
 from flows.console import console
-from flows.results import scaling_days, sensors_url, targets_url
-from flows.stages.reference_model import read_reference
+from flows.results import daily_folder, scaling_days, sensors_url, targets_url
+from flows.stages.archives import plan_reading, read_archive
+from flows.stages.reference_model import open_reference, read_reference
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
-from somo.insitu import cosmos, ismn
-from somo.insitu.targets import (
-    Place,
-    Rules,
-    Series,
-    apply_rules,
-    drop_totals,
-    require_kept,
-    scale,
-    sensor_table,
-    target_table,
-)
+from somo.insitu.daily import DailySensor
+from somo.insitu.rules import Place, Rules, Series, apply_rules
+from somo.insitu.same_sensor import count_once
+from somo.insitu.scaling import in_order, scale
+from somo.insitu.targets import drop_totals, require_kept, sensor_table, target_table
 from somo.product.declaration import Product
-from somo.product.inputs import Insitu
+from somo.product.inputs import Insitu, RegularGrid
 from somo.storage.objects import exists, put, read_bytes
-
-READERS = {"ismn": ismn, "cosmos": cosmos}
-TASKS_PER_WORKER = 8
 
 
 def build_targets(
@@ -47,18 +36,23 @@ def build_targets(
     url = targets_url(product, root, inputs, role)
     if exists(url):
         return url
-    places = read_places(product, inputs)
-    series = [s for archive in archives for s in read_series(product, archive, places, client)]
     scaling = product.targets.scaling if role == "training" else "none"
+    # Archives take hours where the reference model takes minutes, so it is asked first.
+    model = open_reference(product, root, client) if scaling == "reference" else None
+    places = read_places(product, inputs)
+    readings = [plan_reading(a, product.layers, daily_folder(root, a)) for a in archives]
+    sensors = [(reading.archive, read_archive(reading, client)) for reading in readings]
+    series = to_series(product, sensors, places)
     keys = sorted({s.key for s in series if not s.reason})
-    reference = read_reference(product, root, keys, places, client) if scaling == "reference" else {}
+    reference = read_reference(model, keys, places, client) if model else {}
     scaled = scale(series, scaling, reference, product.targets.min_days)
-    sensors = sensor_table(scaled)
+    table = sensor_table(scaled)
+    put(sensors_url(url), _parquet(table))
     if role == "training":
-        require_kept(sensors, {a.name: a.url for a in archives})
-    put(sensors_url(url), _parquet(sensors))
+        for warning in require_kept(table, {a.name: a.url for a in archives}, sensors_url(url)):
+            console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     put(url, _parquet(target_table(scaled)))
-    console.print(f"{role} sensors: {', '.join(f'{count} {name}' for name, count in drop_totals(sensors).items())}")
+    console.print(f"{role} sensors: {', '.join(f'{count} {name}' for name, count in drop_totals(table).items())}")
     return url
 
 
@@ -72,34 +66,40 @@ def read_places(product: Product, inputs: Mapping[str, Inputs]) -> dict[str, Pla
     return places
 
 
-def read_series(product: Product, archive: Insitu, places: Mapping[str, Place], client: Client) -> list[Series]:
-    """Daily series of every sensor of an archive; groups of stations are read by the workers."""
-    days = scaling_days(product) if archive.role == "training" else product.period
-    rules = Rules(
-        layers=product.layers,
-        min_days=product.targets.min_days,
-        min_subdaily=archive.min_subdaily,
-        first=pd.Timestamp(days.start),
-        last=pd.Timestamp(days.end) if days.end else pd.Timestamp.max,
-    )
-    stations = READERS[archive.format].list_stations(archive.url)
-    workers = max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
-    groups = list(_groups(stations, -(-len(stations) // (workers * TASKS_PER_WORKER))))
-    futures = client.map(_read_group, groups, archive=archive, rules=rules, places=places, pure=False)
-    return [s for part in completed(futures, f"stations of {archive.name}") for s in part]
+def declared_places(product: Product) -> dict[str, Place]:
+    """Every domain's grid from the declaration alone, all of it land.
+
+    Cells at the forcing's own coordinates are unknown without it: any place is taken to have one.
+    """
+    places = {}
+    for domain, declared in product.grids().items():
+        if isinstance(declared, RegularGrid):
+            edges = declared.west, declared.east, declared.south, declared.north
+        else:
+            edges = -180.0, 180.0, -90.0, 90.0
+        step = declared.step_deg if isinstance(declared, RegularGrid) else 1.0
+        grid = Grid.regular(*edges, step)
+        places[domain] = Place(grid, np.ones(grid.shape, bool))
+    return places
 
 
-def _groups(stations: Mapping[str, tuple[str, ...]], size: int) -> Iterator[dict[str, tuple[str, ...]]]:
-    items = iter(stations.items())
-    while group := dict(islice(items, size)):
-        yield group
-
-
-def _read_group(
-    stations: Mapping[str, tuple[str, ...]], archive: Insitu, rules: Rules, places: Mapping[str, Place]
+def to_series(
+    product: Product, sensors: Sequence[tuple[Insitu, Sequence[DailySensor]]], places: Mapping[str, Place]
 ) -> list[Series]:
-    sensors = READERS[archive.format].read_stations(archive.url, stations, archive.name)
-    return [apply_rules(s, rules, places) for s in sensors]
+    """Unscaled daily series of the sensors of archives of one role, each counted once."""
+    series = []
+    for archive, own in sensors:
+        days = scaling_days(product) if archive.role == "training" else product.period
+        rules = Rules(
+            layers=product.layers,
+            min_days=product.targets.min_days,
+            max_equal_share=product.targets.max_equal_share,
+            fewest_values=archive.fewest_values,
+            first=pd.Timestamp(days.start),
+            last=pd.Timestamp(days.end) if days.end else pd.Timestamp.max,
+        )
+        series += [apply_rules(sensor, archive.name, rules, places) for sensor in own]
+    return sorted(count_once(series, product.targets.min_days), key=in_order)
 
 
 def _parquet(table: pd.DataFrame) -> bytes:

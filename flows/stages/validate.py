@@ -11,19 +11,19 @@ import xarray as xr
 from distributed import Client
 
 from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
-from somo.product.declaration import Product, content_hash
+from flows.stages.section_inputs import SectionInputs
+from somo.product.declaration import Product
 from somo.publish.manifest import renew
-from somo.storage.objects import exists, fingerprint, join, read_bytes
-from somo.validate.published import Published, ValidationError, open_published, published_days
+from somo.storage.objects import exists, join, read_bytes
+from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report.page import write_report
-from somo.validate.sections.section import Impossible, Section, read_section, text_section, write_section
+from somo.validate.sections.section import Impossible, Section, is_made, read_section, text_section, write_section
 from somo.validate.sections.units_note import units_note
 
 if TYPE_CHECKING:
     from flows.stages.experiments import Learnt
 
 SEEN = ("soil_moisture.zarr/zarr.json", *(f"validation/{name}.parquet" for name in ("crossval", "targets", "sensors")))
-SEASONAL = ("fig6", "figS6")
 HELD_BYTES = 200_000_000
 """Size up to which a compared product is held in memory; a larger one is read by the workers when it is looked at."""
 
@@ -66,6 +66,20 @@ class Case:
         days = pd.DatetimeIndex(self.published.soil["time"].values)
         opened = {c.name: open_compared(c, layers, self.published.grid, days) for c in self.product.compare}
         return {name: ds.compute() if ds.nbytes < HELD_BYTES else ds for name, ds in opened.items()}
+
+    @cached_property
+    def common(self) -> Published:
+        """The version until the last year in which there is anything to compare with."""
+        return replace(self.published, soil=self._in_common(self.published.soil))
+
+    @property
+    def compared_in_common(self) -> dict[str, xr.Dataset]:
+        """Other products on the same days."""
+        return {name: self._in_common(ds) for name, ds in self.compared.items()}
+
+    def _in_common(self, ds: xr.Dataset) -> xr.Dataset:
+        until = SectionInputs(self.product, self.published.url).compared_until
+        return ds if until is None else ds.sel(time=slice(None, f"{until}-12-31"))
 
 
 def _overview(case: Case) -> Section:
@@ -173,13 +187,13 @@ def _independent(case: Case) -> Section:
 def _everywhere(case: Case) -> Section:
     from somo.validate.sections.intercomparison import everywhere_section
 
-    return everywhere_section(case.published, case.product.name, case.compared)
+    return everywhere_section(case.common, case.product.name, case.compared_in_common)
 
 
 def _collocation(case: Case) -> Section:
     from somo.validate.sections.intercomparison import collocation_section
 
-    return collocation_section(case.published, case.product.name, case.compared)
+    return collocation_section(case.common, case.product.name, case.compared_in_common)
 
 
 SECTIONS: dict[str, Callable[[Case], Section]] = {
@@ -251,7 +265,7 @@ def pending_sections(product: Product, version_url: str) -> list[str]:
     if not all(exists(join(version_url, name)) for name in SEEN):
         return sections_of(product)
     folder, keys = join(version_url, "report"), inputs_keys(product, version_url)
-    missing = [name for name, key in keys.items() if read_section(folder, name, key) is None]
+    missing = [name for name, key in keys.items() if not is_made(folder, name, key)]
     return missing if missing or exists(join(folder, "index.html")) else sections_of(product)
 
 
@@ -264,22 +278,9 @@ def require_judged(product: Product, version_url: str) -> None:
 
 
 def inputs_keys(product: Product, version_url: str) -> dict[str, str]:
-    """Hash of what each section is made of: a version that grew, or is judged by other data, has others."""
-    declared = product.model_dump_json(exclude={"cluster", "root", "report"})
-    seen = [fingerprint(join(version_url, name)) for name in SEEN]
-    independent = [fingerprint(archive.url) for archive in product.insitu if archive.role == "independent"]
-    common = content_hash(declared, *seen, *independent, *_compared_files(product, version_url))
-    return {n: content_hash(common, product.report) if n in SEASONAL else common for n in sections_of(product)}
-
-
-def _compared_files(product: Product, version_url: str) -> list[tuple[str, str]]:
-    """Files of the compared products for the published days, with their fingerprints."""
-    from somo.validate.datasets import compared_files
-
-    if not product.compare:
-        return []
-    days = published_days(version_url)
-    return [file for compared in product.compare for file in compared_files(compared, product.layers, days)]
+    """Hash of what each section is made from, by name of section."""
+    inputs = SectionInputs(product, version_url)
+    return {name: inputs.key(name) for name in sections_of(product)}
 
 
 def _about(product: Product, published: Published) -> dict[str, str]:

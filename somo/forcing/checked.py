@@ -18,6 +18,7 @@ from somo.forcing.sources import ForcingError
 from somo.forcing.stamps import DAY_SECONDS
 from somo.forcing.steps import read_steps
 from somo.forcing.units import units_of_values
+from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 from somo.storage.objects import exists, put, read_bytes
 
@@ -30,26 +31,26 @@ LEAST_DAYS = 10
 Sums = Literal["running", "falling", "undecided"]
 
 
-def marker_url(references: str) -> str:
-    """Where it is kept that a reference set was looked at."""
-    return f"{references.removesuffix('.parquet')}.checked.json"
+def marker_url(source: Source, references: str) -> str:
+    """Where it is kept that a reference set was looked at as what it is declared."""
+    return f"{references.removesuffix('.parquet')}.{content_hash(source)}.checked.json"
 
 
-def is_checked(references: str) -> bool:
+def is_checked(source: Source, references: str) -> bool:
     """Whether the numbers of a reference set have been looked at."""
-    return exists(marker_url(references))
+    return exists(marker_url(source, references))
 
 
 @lru_cache(maxsize=64)
-def _findings(references: str) -> dict[str, Any]:
-    return json.loads(read_bytes(marker_url(references)))
+def _findings(url: str) -> dict[str, Any]:
+    return json.loads(read_bytes(url))
 
 
 def accumulation_of(source: Source, references: str) -> Accumulation | None:
     """What the numbers say of sums that the declaration does not explain; None where there was nothing to find."""
-    if source.accumulation is not None or source.frequency == "daily" or not is_checked(references):
+    if source.accumulation is not None or source.frequency == "daily" or not is_checked(source, references):
         return None
-    return _findings(references)["accumulation"]
+    return _findings(marker_url(source, references))["accumulation"]
 
 
 def check_numbers(name: str, quantity: Quantity, source: Source, references: str, cells: Cells) -> None:
@@ -67,7 +68,7 @@ def check_numbers(name: str, quantity: Quantity, source: Source, references: str
     """
     accumulation = _checked_sums(name, source, references, cells)
     _check_units(DailyArray(name, quantity, source, references, 0, 0, cells, accumulation))
-    put(marker_url(references), json.dumps({"accumulation": accumulation}).encode())
+    put(marker_url(source, references), json.dumps({"accumulation": accumulation}).encode())
 
 
 def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> Accumulation | None:

@@ -28,7 +28,7 @@ def source_spans(product: Product, plans: Mapping[str, DayPlan]) -> dict[str, Sp
     spans: dict[str, Span] = {}
     for name in product.forcing:
         end: int | None = None
-        for key in (key for key in product.sources if key.split(".then.")[0] == name):
+        for key in (key for key in plans if key.split(".then.")[0] == name):
             first, last = plans[key].first_day, plans[key].stop_day - 1
             if end is not None:
                 if first > end + 1:

@@ -87,7 +87,7 @@ def daily_arrays(
 
     Sources that follow one another have the days that those before them lack; one without any days is left out.
     """
-    stores = {name: open_references(references[name]) for name in product.sources}
+    stores = {name: open_references(references[name]) for name in product.sources if name in references}
     for name, store in stores.items():
         _require_declared(name, product.sources[name], domain, store)
     spans = source_spans(product, plans_of(product, references))
@@ -112,6 +112,7 @@ def plans_of(product: Product, references: Mapping[str, str]) -> dict[str, Any]:
     return {
         name: plan_of(name, source, references[name], accumulation_of(source, references[name]))
         for name, source in product.sources.items()
+        if name in references
     }
 
 
@@ -152,6 +153,8 @@ def source_files(
     spans = source_spans(product, plans)
     files: set[tuple[str, str]] = set()
     for name, source in product.sources.items():
+        if name not in references:
+            continue
         begin, end = max(days[0], spans[name][0]), min(days[1], spans[name][1] + 1)
         if begin < end:
             files |= set(files_of(open_references(references[name]), plans[name], source.max_gap_days, begin, end))
@@ -168,6 +171,8 @@ def provisional_days(product: Product, references: Mapping[str, str]) -> NDArray
     spans = source_spans(product, plans)
     days: set[int] = set()
     for name, source in product.sources.items():
+        if name not in references:
+            continue
         plan, (first, last) = plans[name], spans[name]
         recent = range(last + 1 - (source.provisional_days or 0), last + 1)
         marked = {

@@ -26,8 +26,33 @@ def needed_days(product: Product) -> tuple[dt.date, dt.date | None]:
     return first, last
 
 
+def product_files(
+    product: Product, domain: str, first: dt.date, last: dt.date | None, today: dt.date
+) -> dict[str, tuple[SourceFile, ...]]:
+    """Files of every source that cover the days `first`..`last`, by source; see `find_files`.
+
+    A source that is continued by another reaches as far as its files do, and the other one begins where its files
+    begin; where that has no files at all, as a forecast that is not there yet, it is left out.
+    """
+    files = {}
+    for name, source in product.sources.items():
+        variable, continues, _ = name.partition(".then.")
+        is_continued = f"{variable}.then.1" in product.sources
+        until = None if is_continued else last
+        listed = find_files(name, source, domain, first, until, last or today, begins_later=bool(continues))
+        if listed:
+            files[name] = listed
+    return files
+
+
 def find_files(
-    name: str, source: Source, domain: str, first: dt.date, last: dt.date | None, today: dt.date
+    name: str,
+    source: Source,
+    domain: str,
+    first: dt.date,
+    last: dt.date | None,
+    today: dt.date,
+    begins_later: bool = False,
 ) -> tuple[SourceFile, ...]:
     """Files of one variable that cover the days `first`..`last`: those of one pattern after those of another, by day.
 
@@ -35,6 +60,7 @@ def find_files(
     ----------
     name : name of the variable, for messages
     first, last : days needed; without `last` every consecutive file up to `today` counts
+    begins_later : whether files may be missing before the first one that exists, and all of them
 
     Raises
     ------
@@ -42,13 +68,18 @@ def find_files(
         naming the first file that is missing and what to do
     """
     days = [first + n * ONE_DAY for n in range(((last or today) - first).days + 1)]
-    following = [days[-1] + ONE_DAY] if last is not None and _ends_at_00(source) else []
-    names = {pattern: {day: pattern.on(day, domain) for day in [*days, *following]} for pattern in source.patterns}
+    around = [days[-1] + ONE_DAY] if last is not None and _reaches_after(source) else []
+    around += [days[0] - ONE_DAY] if source.day_offset_hours < 0 else []
+    names = {pattern: {day: pattern.on(day, domain) for day in [*days, *around]} for pattern in source.patterns}
     existing = find_urls((url for of_day in names.values() for url in of_day.values()), source.variable)
     missing = [day for day in days if not any(of_day[day] in existing for of_day in names.values())]
-    if last is None and (present := set(days) - set(missing)):
-        missing = [day for day in missing if day < max(present)]
-    if missing:
+    present = set(days) - set(missing)
+    if present:
+        begin = min(present) if begins_later else first
+        end = max(present) if last is None or begins_later else last
+        # days missing between others are judged with those that files lack, where gaps may be filled
+        missing = [day for day in missing if begin <= day <= end and (source.gaps is None or day < min(present))]
+    if missing and (present or not begins_later):
         _refuse_missing(name, domain, [pattern.on(day, domain) for day in missing for pattern in names], first, last)
     files: dict[str, SourceFile] = {}
     for pattern, of_day in names.items():
@@ -74,9 +105,10 @@ def _dated(file: SourceFile, pattern: Pattern, domain: str) -> SourceFile:
     return replace(file, day=day.isoformat()) if day else file
 
 
-def _ends_at_00(source: Source) -> bool:
-    """Whether the value at 00 UTC completes the day before, so that the next file may be needed."""
-    return source.frequency == "sub-daily" and source.kind == "accumulated"
+def _reaches_after(source: Source) -> bool:
+    """Whether a day may be completed by the next one's file: by its value at 00 UTC, or because days end later."""
+    ends_at_00 = source.frequency == "sub-daily" and source.kind == "accumulated"
+    return ends_at_00 or source.stamp == "end" or source.day_offset_hours > 0
 
 
 def declares(source: Files, domain: str, url: str) -> bool:

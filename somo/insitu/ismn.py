@@ -1,151 +1,229 @@
-"""ISMN archives -> sensors. The one file that imports `ismn`.
+"""ISMN archives -> sensors, in both layouts that the ISMN delivers and in what people make of them.
 
-An archive is a zip or a folder, local or on any fsspec file system, in the layouts the ISMN delivers ("CEOP formatted"
-and "header + values" in separate files): `<network>/<station>/<..>_sm_<from>_<to>_<instrument>_<start>_<end>.stm`.
+"Header + values" has one line about the sensor and then `date time value flag provider's flag`; "CEOP" has everything
+in every line. The `ismn` package reads neither where a name, a flag or a letter is unusual; tests compare both readers.
 """
 
-import tempfile
-import warnings
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import io
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path, PurePosixPath
-from threading import Lock
 
 import numpy as np
 import pandas as pd
-from fsspec import AbstractFileSystem
-from fsspec.implementations.local import LocalFileSystem
-from ismn.base import IsmnRoot
-from ismn.filehandlers import DataFile
-from ismn.meta import MetaData
+from numpy.typing import NDArray
 
-from somo.insitu.files import opened
-from somo.insitu.sensor import InsituError, Sensor
+from somo.insitu.errors import InsituError, SensorError
+from somo.insitu.ismn_names import SOIL_MOISTURE, VARIABLES, Named, depth_of, read_header, read_name
+from somo.insitu.members import Member, is_leftover, leads_outside, list_members
+from somo.insitu.sensor import Recording, Sensor
+from somo.product.declaration import content_hash
 
-VARIABLE = "soil_moisture"
 GOOD = "G"
+NO_DATA = "file has no data"
+_FILLED_LINE = re.compile(rb"[^\s][^\r\n]*")
+_DATE = re.compile(rb"\d{4}/\d\d?/\d\d?$")
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
+_MISSING = frozenset({"", "nan", "na", "null", "-", "--", "none", "n/a"})
 
-_one_at_a_time = Lock()
 
-
-def list_stations(url: str) -> dict[str, tuple[str, ...]]:
-    """Soil-moisture files of an archive by station folder, in order.
-
-    Raises
-    ------
-    InsituError
-        if the archive is missing, broken or has no soil moisture
-    """
-    with opened(url) as (fs, base):
-        files = sorted(f for f in fs.find(base) if _is_soil_moisture(f))
-    if not files:
+def list_recordings(url: str, archive: str) -> list[Recording]:
+    """Every sensor of an archive by the names of its files."""
+    members = list_members(url, lambda path: path.lower().endswith(".stm") and not is_leftover(path))
+    named = [(read_name(member.path), member) for member in members]
+    named = [(name, member) for name, member in named if name.variable in (SOIL_MOISTURE, "") or _unknown(name)]
+    if not named:
         raise InsituError(
-            f"{url}: no soil-moisture files (<network>/<station>/*_sm_*.stm) inside; "
-            "give an ISMN archive, zipped or unpacked, that holds the variable soil moisture"
+            f"{url}: no soil-moisture files (*_sm_*.stm) inside, nor in zips inside; "
+            "give an ISMN archive, zipped or unpacked, that holds the variable soil moisture, "
+            'or correct format = "ismn"'
         )
-    return {folder: tuple(inside) for folder, inside in groupby(files, key=lambda f: str(PurePosixPath(f).parent))}
+    # One series may have been downloaded twice, or year by year, into the same zip.
+    named.sort(key=lambda pair: (*_series(*pair), pair[0].last), reverse=True)
+    groups = groupby(named, key=lambda pair: _series(*pair))
+    return [_recording([name for name, _ in group], [member for _, member in group])
+            for group in (list(pairs) for _, pairs in groups)]  # fmt: skip
 
 
-def read_stations(url: str, stations: Mapping[str, tuple[str, ...]], archive: str) -> Iterator[Sensor]:
-    """Every sensor of some stations (as `list_stations` gives them), station by station.
-
-    A file that cannot be read becomes a sensor that says so in `problem`.
-    """
-    with opened(url) as (fs, _):
-        for files in stations.values():
-            with _local_files(fs, files) as paths:
-                read = sorted((_read_file(path, archive) for path in paths), key=_identity)
-            yield from (_joined(list(parts)) for _, parts in groupby(read, key=_identity))
+def _series(name: Named, member: Member) -> tuple[str, str]:
+    """What the files of one sensor share that lie beside each other, in one zip or in one folder."""
+    return member.url if member.packed else "", name.series
 
 
-def _is_soil_moisture(path: str) -> bool:
-    return path.endswith(".stm") and "_sm_" in PurePosixPath(path).name and len(PurePosixPath(path).parts) >= 3
+def _unknown(name: Named) -> bool:
+    return name.variable not in VARIABLES
 
 
-@contextmanager
-def _local_files(fs: AbstractFileSystem, files: Iterable[str]) -> Iterator[list[Path]]:
-    """Paths `.../network/station/file`: the files themselves, or copies in a temporary place if they are remote."""
-    if isinstance(fs, LocalFileSystem):
-        yield [Path(f) for f in files]
-        return
-    with tempfile.TemporaryDirectory(prefix="somo-ismn-") as place:
-        paths = []
-        for source in files:
-            path = Path(place, *PurePosixPath(source).parts[-3:])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                path.write_bytes(fs.cat_file(source))
-            except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-                raise InsituError(f"{source}: broken inside the archive ({error}); download it again") from error
-            paths.append(path)
-        yield paths
+def _recording(names: list[Named], members: list[Member]) -> Recording:
+    newest = names[0]
+    problem = ""
+    if leads_outside(members[0].path):
+        problem = f"the name {members[0].path!r} leads out of the archive"
+    elif newest.variable != SOIL_MOISTURE:
+        problem = f"the name {members[0].name!r} does not say that it holds soil moisture (..._sm_<from>_<to>_...)"
+    return Recording(
+        key=content_hash("ismn 1", [member.identity for member in members]),
+        members=tuple(members),
+        network=newest.network,
+        station=newest.station,
+        sensor=newest.instrument,
+        depth_m=newest.depth_m,
+        problem=problem,
+    )
 
 
-def _read_file(path: Path, archive: str) -> Sensor:
-    network, station = path.parts[-3:-1]
-    try:
-        about, table = _parse(path)
-        depth = about["instrument"].depth
-        value = pd.to_numeric(table[VARIABLE], errors="coerce").to_numpy(np.float64)
-        good = (table[f"{VARIABLE}_flag"].astype(str).str.strip() == GOOD).to_numpy(bool)
-        time = table.index.to_numpy("M8[ns]")
-    except Exception as error:  # the package lets whatever a malformed line causes escape
-        return Sensor.unreadable(archive, network, station, path.name, f"{path.name} cannot be read: {_short(error)}")
+def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
+    """The sensor in the files of one series; of two downloads the newer counts from its first to its last time."""
+    sensors, reasons = [], list[str]()
+    for member, data in zip(recording.members, contents, strict=True):
+        try:
+            sensors.append(_read_file(member, data))
+        except SensorError as error:
+            reasons.append(str(error))
+    if not sensors:
+        raise SensorError(reasons[0])
+    return joined(sensors, reasons)
+
+
+def joined(sensors: Sequence[Sensor], reasons: Sequence[str] = ()) -> Sensor:
+    """One sensor of several downloads of it, newest first."""
+    newest = sensors[0]
+    times = [newest.time]
+    chosen = [np.arange(len(newest.time))]
+    overlaps = False
+    for older in sensors[1:]:
+        inside = np.zeros(len(older.time), bool)
+        for covered in times:
+            if len(covered):
+                inside |= (older.time >= covered.min()) & (older.time <= covered.max())
+        overlaps |= bool(inside.any())
+        chosen.append(np.flatnonzero(~inside))
+        times.append(older.time)
+    notes = [s.note for s in sensors if s.note] + list(reasons)
+    if overlaps:
+        notes.append(f"of {len(sensors)} downloads the newest was taken where they overlap ({newest.downloaded})")
+    return replace(
+        newest,
+        time=np.concatenate([s.time[i] for s, i in zip(sensors, chosen, strict=True)]),
+        value=np.concatenate([s.value[i] for s, i in zip(sensors, chosen, strict=True)]),
+        good=np.concatenate([s.good[i] for s, i in zip(sensors, chosen, strict=True)]),
+        note="; ".join(notes),
+        problem="" if any(len(s.time) for s in sensors) else newest.problem,
+    )
+
+
+def _read_file(member: Member, data: bytes) -> Sensor:
+    """The sensor in one file."""
+    named = read_name(member.path)
+    data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    lines = re.split(rb"[\r\n]+", data[:8192], maxsplit=1)
+    first = lines[0].split()
+    if not first:
+        raise SensorError(NO_DATA)
+    in_every_line = bool(_DATE.match(first[0]))
+    # Two times stand before the names of a CEOP line: the nominal and the actual one, of which the nominal counts.
+    tokens = [_text(t) for t in (first[4:] if in_every_line else first)]
+    header = read_header(tokens, named, 6 if in_every_line else 5)
+    if header is None:
+        raise SensorError(f"file cannot be read: its first line is no header: {_text(lines[0][:80])!r}")
+    column = 4 + header.tokens if in_every_line else 2
+    time, value, good, note = read_lines(data, column, 0 if in_every_line else 1)
+    top, bottom = depth_of(header, named)
     return Sensor(
-        archive=archive,
-        network=network,
-        station=station,
-        name=str(about["instrument"].val),
-        latitude=float(about["latitude"].val),
-        longitude=float(about["longitude"].val),
-        depth_from_m=float(depth.start),
-        depth_to_m=float(depth.end),
+        network=header.network,
+        station=header.station,
+        name=named.instrument if in_every_line else header.instrument or named.instrument,
+        latitude=header.latitude,
+        longitude=header.longitude,
+        depth_from_m=top,
+        depth_to_m=bottom,
         time=time,
         value=value,
         good=good,
+        downloaded=named.last,
+        note=note,
+        problem="" if len(time) else NO_DATA,
     )
 
 
-def _parse(path: Path) -> tuple[MetaData, pd.DataFrame]:
-    """The package's metadata and table of one file.
+def read_lines(
+    data: bytes, column: int, skip: int
+) -> tuple[NDArray[np.datetime64], NDArray[np.float64], NDArray[np.bool_], str]:
+    """Times, values, which of them are flagged good, and a note about lines that cannot be read.
 
-    It uses pandas calls that are going away; hushing them changes the whole process, so threads take turns.
+    Parameters
+    ----------
+    column : position of the value among the tokens of a line; the flag follows it
+    skip : lines before the first value
     """
-    root = path.parents[2]
-    file = DataFile(IsmnRoot(root), path.relative_to(root), load_metadata=False)
-    with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return file.read_metadata(best_meta_for_sensor=False), file.read_data()
+    table = _tokens(data, column, skip)
+    time = _times(table[0], table[1])
+    raw = table[column]
+    value = pd.to_numeric(raw, errors="coerce").to_numpy(np.float64)
+    good = (table[column + 1] == GOOD).to_numpy(bool)
+    broken = np.isnat(time) | (np.isnan(value) & raw.notna().to_numpy())
+    note = _note(table[broken], data, skip) if broken.any() else ""
+    return time[~broken], value[~broken], good[~broken], note
 
 
-def _short(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:200] if lines else type(error).__name__
+def _tokens(data: bytes, column: int, skip: int) -> pd.DataFrame:
+    """Date, time of day, value and flag of every line that is not empty.
+
+    The parser gives up lines of more tokens than the first and files whose first line has too few; then lines are cut
+    one by one.
+    """
+    try:
+        table = _parsed(data, column, skip)
+    except ValueError:  # also where there is no line at all
+        table = pd.DataFrame()
+    ends = data.count(b"\n") + (not data.endswith(b"\n"))
+    if len(table) == ends - skip or len(table) == len(_FILLED_LINE.findall(data)) - skip:
+        return table if len(table) else _parsed(b"- - - -", 2, 0).iloc[:0].set_axis(_columns(column), axis=1)
+    rows = [line.split() for line in re.split(rb"[\r\n]+", data.strip())[skip:]]
+    chosen = [[*row[:2], *row[column : column + 2], *[b"-"] * 4] for row in rows if row]
+    plain = b"\n".join(b" ".join(row[:4]) for row in chosen)
+    return _parsed(plain, 2, 0).set_axis(_columns(column), axis=1)
 
 
-def _identity(sensor: Sensor) -> tuple[str, str, str, float, float, str]:
-    return (
-        sensor.network,
-        sensor.station,
-        sensor.name,
-        np.nan_to_num(sensor.depth_from_m, nan=-1.0),
-        np.nan_to_num(sensor.depth_to_m, nan=-1.0),
-        sensor.problem,
-    )
+def _columns(column: int) -> list[int]:
+    """Positions of date, time of day, value and flag."""
+    return [0, 1, column, column + 1]
 
 
-def _joined(parts: list[Sensor]) -> Sensor:
-    """One sensor of the files that hold parts of its series; of equal times the first file's value counts."""
-    if len(parts) == 1:
-        return parts[0]
-    _, keep = np.unique(np.concatenate([p.time for p in parts]), return_index=True)
-    return replace(
-        parts[0],
-        time=np.concatenate([p.time for p in parts])[keep],
-        value=np.concatenate([p.value for p in parts])[keep],
-        good=np.concatenate([p.good for p in parts])[keep],
-    )
+def _parsed(data: bytes, column: int, skip: int) -> pd.DataFrame:
+    return pd.read_csv(  # type: ignore[call-overload]  # its stubs know no integers in na_values
+        io.BytesIO(data), sep=r"\s+", header=None, skiprows=skip, encoding="latin-1",
+        usecols=_columns(column), dtype={0: "category", 1: "category", column + 1: "category"},
+        quoting=3, on_bad_lines="skip", keep_default_na=False, na_values={column: list(_MISSING | {"NaN"})},
+    )  # fmt: skip
+
+
+def _times(dates: pd.Series, clocks: pd.Series) -> NDArray[np.datetime64]:
+    """[n] datetime64[ns] of `2018/03/25` and `23:00`; NaT where either is none. Few of them differ, so few are read."""
+    days = pd.to_datetime(pd.Series(dates.cat.categories.astype(str)), format="%Y/%m/%d", errors="coerce")
+    matches = [_CLOCK.fullmatch(clock) for clock in clocks.cat.categories.astype(str)]
+    seconds = [int(m[1]) * 3600 + int(m[2]) * 60 + int(m[3] or 0) if m else None for m in matches]
+    offsets = np.array([np.timedelta64("NaT") if s is None else np.timedelta64(s, "s") for s in seconds], "m8[ns]")
+    # Code -1 stands for a missing token.
+    day = np.append(days.to_numpy("M8[ns]"), np.datetime64("NaT"))[dates.cat.codes.to_numpy()]
+    clock = np.append(offsets, np.timedelta64("NaT")).astype("m8[ns]")[clocks.cat.codes.to_numpy()]
+    return np.asarray(day + clock, "M8[ns]")
+
+
+def _note(broken: pd.DataFrame, data: bytes, skip: int) -> str:
+    """How many lines cannot be read, and where the first of them is."""
+    start = " ".join(str(t) for t in broken.iloc[0, :2])
+    numbered = enumerate(re.split(rb"\r\n|\r|\n", data), 1)
+    matching = ((n, line) for n, line in numbered if n > skip and _text(b" ".join(line.split())).startswith(start))
+    number, line = next(matching, (0, start.encode()))
+    lines = "1 line" if len(broken) == 1 else f"{len(broken)} lines"
+    return f"{lines} cannot be read, such as line {number}: {_text(line[:60]).strip()!r}"
+
+
+def _text(raw: bytes) -> str:
+    """Letters of a file that says nothing of its encoding."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

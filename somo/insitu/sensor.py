@@ -1,13 +1,44 @@
-"""What a reader of in-situ archives hands on: one sensor with its series."""
+"""What a source of in-situ data hands on: which files hold a sensor's series, and the sensor with that series."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from somo.insitu.members import Member
 
-class InsituError(ValueError):
-    """An in-situ archive that cannot be used; the text names it and the remedy."""
+
+@dataclass(frozen=True)
+class Recording:
+    """Files that hold the series of one sensor, as far as their listing tells.
+
+    Attributes
+    ----------
+    key : hash of everything that decides the series: names, sizes and versions of the files, columns, units
+    members : the files, newest download first
+    network, station, sensor : as the names of the files say
+    depth_m : depth interval as the names say; None if they do not
+    place : latitude and longitude in degrees, where a table of stations has them
+    problem : why the files are not to be read; empty if they are
+    details : what only the source understands, such as the columns to read
+    """
+
+    key: str
+    members: tuple[Member, ...]
+    network: str
+    station: str
+    sensor: str = ""
+    depth_m: tuple[float, float] | None = None
+    place: tuple[float, float] | None = None
+    problem: str = ""
+    details: Any = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the files once inflated."""
+        return sum(member.size for member in self.members)
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,16 +47,17 @@ class Sensor:
 
     Attributes
     ----------
-    archive, network, station, name : where it belongs; `name` is the instrument
+    network, station, name : where it belongs; `name` is the instrument
     latitude, longitude : degrees north and east
-    depth_from_m, depth_to_m : depth interval below the surface; equal for a point sensor
+    depth_from_m, depth_to_m : depth interval below the surface, shallow end first; equal for a point sensor
     time : [n] datetime64[ns], UTC
     value : [n] m3 m-3
     good : [n] True where the archive's own quality control accepts the value
-    problem : why the file could not be read, empty if it could
+    downloaded : YYYYMMDD, which of two downloads is the newer one; empty if unknown
+    note : what was wrong without costing the sensor, such as a line that cannot be read
+    problem : why there is no series, empty if there is one
     """
 
-    archive: str
     network: str
     station: str
     name: str
@@ -33,16 +65,47 @@ class Sensor:
     longitude: float
     depth_from_m: float
     depth_to_m: float
-    time: NDArray[np.datetime64]
-    value: NDArray[np.float64]
-    good: NDArray[np.bool_]
+    time: NDArray[np.datetime64] = field(default_factory=lambda: np.empty(0, "M8[ns]"))
+    value: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    good: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, bool))
+    downloaded: str = ""
+    note: str = ""
     problem: str = ""
 
     @classmethod
-    def unreadable(cls, archive: str, network: str, station: str, name: str, problem: str) -> "Sensor":
-        """A sensor known by its file alone."""
-        nan = float("nan")
-        return cls(archive, network, station, name, nan, nan, nan, nan, *_NOTHING, problem=problem)
+    def unread(cls, recording: Recording, problem: str) -> "Sensor":
+        """A sensor known by the names of its files alone."""
+        unknown = float("nan"), float("nan")
+        top, bottom = sorted(recording.depth_m or unknown)
+        latitude, longitude = recording.place or unknown
+        names = recording.network, recording.station, recording.sensor
+        return cls(*names, latitude, longitude, top, bottom, problem=problem)
 
 
-_NOTHING = (np.empty(0, "M8[ns]"), np.empty(0), np.empty(0, bool))
+class Reader(Protocol):
+    """One kind of in-situ archive. A further kind is a module with these two functions and a line in `READERS`."""
+
+    def list_recordings(self, url: str, archive: str) -> list[Recording]:
+        """Every sensor of an archive by the names of its files; nothing but listings and tables of stations is read.
+
+        Parameters
+        ----------
+        url : where the archive is
+        archive : its name in the declaration
+
+        Raises
+        ------
+        InsituError
+            if the archive is missing, broken or of another kind
+        """
+        ...
+
+    def read_sensor(self, recording: Recording, contents: Sequence[bytes]) -> Sensor:
+        """The sensor in the bytes of a recording's members, in their order.
+
+        Raises
+        ------
+        SensorError
+            if there is no series in them; the text says why
+        """
+        ...

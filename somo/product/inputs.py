@@ -212,14 +212,46 @@ class Forcing(Declared):
         return tuple(text.lstrip("+-").strip() for text in self.sum_of or self.mean_of)
 
 
+FEWEST_SUBDAILY = 6
+"""Values that a daily mean needs where nothing else is declared, as in the paper."""
+
+
 class Insitu(Declared):
-    """An archive of in-situ soil moisture; `independent` archives are kept out of training, for validation."""
+    """An archive of in-situ soil moisture; `independent` archives are kept out of training, for validation.
+
+    `min_subdaily` is the number of values that a daily mean needs: one number, one by network, or "step" for six or,
+    where the sampling step gives fewer a day, all of them. Left out it is 6, and "step" for a table of own stations.
+    """
 
     name: Name
     url: str
-    format: Literal["ismn", "cosmos"] = "ismn"
+    format: Literal["ismn", "cosmos", "table"] = "ismn"
     role: Literal["training", "independent"] = "training"
-    min_subdaily: int = Field(default=6, ge=1)
+    min_subdaily: int | str | dict[str, int] | None = None
+
+    @model_validator(mode="after")
+    def _whole_values(self) -> Self:
+        declared = self.min_subdaily
+        numbers = declared.values() if isinstance(declared, dict) else [declared]
+        if declared is not None and not all(n == "step" or (isinstance(n, int) and n >= 1) for n in numbers):
+            raise ValueError(
+                f'min_subdaily {declared!r}: give a number from 1 on, "step", or a table of numbers by network'
+            )
+        return self
+
+    def fewest_values(self, network: str, a_day: int) -> int:
+        """Values that a daily mean of a sensor needs.
+
+        Parameters
+        ----------
+        a_day : values a day that the sensor's sampling step gives
+        """
+        declared = self.min_subdaily
+        if isinstance(declared, dict):
+            return declared.get(network, FEWEST_SUBDAILY)
+        if declared == "step" or (declared is None and self.format == "table"):
+            return max(1, min(FEWEST_SUBDAILY, a_day))
+        return declared if isinstance(declared, int) else FEWEST_SUBDAILY
 
 
 class ReferenceLayer(Declared):
@@ -231,16 +263,37 @@ class ReferenceLayer(Declared):
 
 
 class Targets(Declared):
-    """How sensors become targets (`somo.insitu.targets`)."""
+    """How sensors become targets (`somo.insitu`).
+
+    `reference_period` are the days over which sensors are scaled to the reference model, where it does not cover all
+    days that are learnt from. `max_equal_share` is the share of neighbouring days with the same mean above which a
+    sensor is taken to be stuck.
+    """
 
     scaling: Literal["reference", "pooled", "none"] = "reference"
     min_days: int = Field(default=90, ge=2)
+    max_equal_share: float = Field(default=0.9, gt=0, le=1)
     reference: tuple[ReferenceLayer, ...] = ()
+    reference_period: Period | None = None
 
     @model_validator(mode="after")
     def _reference_given(self) -> Self:
-        if (self.scaling == "reference") != bool(self.reference):
+        if self.scaling == "reference" and not self.reference:
+            raise ValueError(WITHOUT_REFERENCE)
+        if self.scaling != "reference" and (self.reference or self.reference_period):
             raise ValueError(
-                f'scaling = "{self.scaling}" and {len(self.reference)} [[targets.reference]] layers contradict'
+                f'scaling = "{self.scaling}" takes no reference model; remove [[targets.reference]] and '
+                'reference_period, or write scaling = "reference"'
             )
         return self
+
+
+WITHOUT_REFERENCE = (
+    'scaling = "reference", the default, needs a reference model, and no [[targets.reference]] is declared. Either '
+    "declare its layers (top_m, bottom_m and source = { url, variable, units }; ERA5-Land has four), or choose one "
+    "that needs none: "
+    'scaling = "pooled" gives every sensor the mean and spread of its layer, so that the published values show when '
+    "and how fast soil wets and dries but not how wet one place is beside another; "
+    'scaling = "none" learns the sensors\' own values, so that the published level is theirs, with all that sensors of '
+    "different make, depth and soil differ by"
+)

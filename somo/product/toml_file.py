@@ -77,7 +77,11 @@ def _may_be_read(name: str) -> bool:
 
 
 def _explain(path: Path, error: pydantic.ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
-    for e in error.errors():
+    errors = error.errors()
+    for e in errors:
+        # A list with a wrong element is called too short as well, which misleads.
+        if e["type"] == "too_short" and any(o["loc"][: len(e["loc"])] == e["loc"] for o in errors if o is not e):
+            continue
         location = _toml_location(e["loc"])
         key = ".".join(location) or "product"
         if e["type"] == "extra_forbidden":

@@ -143,10 +143,12 @@ def file_attrs(
         "acknowledgement": "In-situ data: International Soil Moisture Network and its contributing networks.",
         "project": "SoMo.ml",
         "references": words.references,
+        "citation": citation(product),
+        "doi": words.doi,
         "license": words.licence,
         "institution": words.institution or words.creator,
-        "creator_name": words.creator,
-        "creator_type": "group",
+        "creator_name": "; ".join(f"{a.given} {a.family}" for a in words.authors) or words.creator,
+        "creator_type": "person" if words.authors else "group",
         "creator_institution": words.institution or words.creator,
         "creator_url": words.creator_url,
         "creator_email": words.creator_email,
@@ -159,6 +161,23 @@ def file_attrs(
         "cdm_data_type": "Grid",
     }
     return {k: v for k, v in {**attrs, **_extent(grid, layers), **_coverage(times)}.items() if v != ""}
+
+
+def citation(product: Product, year: int | None = None) -> str:
+    """How to cite the version: authors, year, title, version, publisher, DOI.
+
+    Parameters
+    ----------
+    year : of the release, where the declaration has no date
+    """
+    words = product.publication
+    by = "; ".join(f"{author.family}, {author.given}" for author in words.authors) or words.creator
+    dated = words.date.year if words.date else year
+    where = f" https://doi.org/{words.doi}" if words.doi else ""
+    return (
+        f"{by}{f' ({dated})' if dated else ''}: {title(product)}. Version {product.version}. "
+        f"{words.publisher or words.institution or words.creator}.{where}"
+    )
 
 
 def title(product: Product) -> str:

@@ -115,6 +115,20 @@ def rewritten_objects(folder_url: str) -> list[str]:
     return sorted(changed)
 
 
+def digest_of(folder_url: str, key: str, entries: Mapping[str, Entry]) -> str:
+    """SHA-256 of an object as a manifest holds it, where storage tells that it is the same, else of its bytes.
+
+    Parameters
+    ----------
+    entries : of the folder's manifest
+    """
+    told = list_objects(folder_url).get(key)
+    if told is None:
+        return ""
+    entry = recorded(entries, key, told)
+    return _digest(folder_url, key, told) if entry is None else entry.sha256
+
+
 _digests: dict[tuple[str, str, tuple[int, str]], str] = {}
 
 

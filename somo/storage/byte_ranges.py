@@ -115,14 +115,25 @@ class _Blocks(io.RawIOBase):
     def _block(self, number: int) -> bytes:
         if number not in self.blocks:
             first = number * BLOCK_BYTES
-            self.blocks[number] = _fetch(self.url, self.expected, first, min(BLOCK_BYTES, self.size - first))
+            self.blocks[number] = read_range(self.url, self.expected, first, min(BLOCK_BYTES, self.size - first))
             if len(self.blocks) > MOST_BLOCKS:
                 self.blocks.popitem(last=False)
         self.blocks.move_to_end(number)
         return self.blocks[number]
 
 
-def _fetch(url: str, expected: str, offset: int, size: int) -> bytes:
+def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
+    """`size` bytes of an object from `offset` on.
+
+    Parameters
+    ----------
+    expected : fingerprint that the object must still have
+
+    Raises
+    ------
+    StorageError
+        if it was replaced or cannot be read
+    """
     if url.startswith(("http://", "https://")):
         return web.read_range(url, expected, offset, size)
     if url.startswith("zip://"):
@@ -145,7 +156,7 @@ def read_member(url: str, expected: str, offset: int, size: int) -> bytes:
     """`size` bytes at `offset` of a file in a zip archive."""
     member, (_, archive) = archives.member(url, expected), archives.split(url)
     if member.offset is not None:
-        return _fetch(archive, archives.archive_fingerprint(expected), member.offset + offset, size)
+        return read_range(archive, archives.archive_fingerprint(expected), member.offset + offset, size)
     with archives.unpacked(url, expected).open("rb") as file:
         file.seek(offset)
         return file.read(size)

@@ -103,6 +103,17 @@ def compared_files(compared: Compared, layers: Sequence[Layer], days: pd.Datetim
     ]
 
 
+def last_year(compared: Compared, layers: Sequence[Layer], days: pd.DatetimeIndex) -> int | None:
+    """Last year of the days for which a product has a file; None where its URL names no year, or there is none."""
+    if "{year}" not in compared.url:
+        return None
+    names = [_own_name(compared, name) for name in _needed(compared, layers)]
+    for year in sorted({int(year) for year in days.year}, reverse=True):
+        if any(_existing(compared, name, days[days.year == year]) for name in names):
+            return year
+    return None
+
+
 def _needed(compared: Compared, layers: Sequence[Layer]) -> list[str]:
     """Variables of a product, as its format names them, that stand for one of the layers."""
     return list(dict.fromkeys(name for layer in layers for name in layer_weights(compared.format, layer)))

@@ -1,7 +1,13 @@
 """Small archives written by hand, as the ISMN lays them out."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+
+from somo.insitu.daily import DailySensor, read_daily
+from somo.insitu.readers import READERS
+from somo.insitu.reading import in_stored_order, read_recordings
+from somo.insitu.sensor import Sensor
 
 HOURS = [f"2020/01/{d:02d} {h:02d}:00" for d in range(1, 4) for h in range(0, 24, 3)]
 
@@ -25,15 +31,36 @@ def ceop(
     return "".join(f"{t} {t} {about} {v:.4f} {flag} M\n" for t, v, flag in rows)
 
 
-def write_zip(path: Path, files: dict[str, str]) -> str:
-    with zipfile.ZipFile(path, "w") as archive:
+def write_zip(path: Path, files: Mapping[str, str | bytes], method: int = zipfile.ZIP_DEFLATED) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", method) as archive:
         for name, text in files.items():
             archive.writestr(name, text)
     return str(path)
 
 
-def write_folder(path: Path, files: dict[str, str]) -> str:
+def write_folder(path: Path, files: Mapping[str, str | bytes]) -> str:
     for name, text in files.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
-        (path / name).write_text(text)
+        (path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return str(path)
+
+
+def read_sensors(url: str, kind: str = "ismn") -> list[Sensor]:
+    """Every sensor of an archive whose files can be read, in the order of the listing."""
+    recordings = READERS[kind].list_recordings(url, "archive")
+    contents = dict(read_recordings(in_stored_order(r for r in recordings if not r.problem)))
+    sensors = []
+    for recording in recordings:
+        assert not recording.problem, recording.problem
+        data = contents[recording]
+        assert isinstance(data, list), data
+        sensors.append(READERS[kind].read_sensor(recording, data))
+    return sensors
+
+
+def read_all(url: str, kind: str = "ismn") -> list[DailySensor]:
+    """Daily means of every sensor of an archive; files that cannot be used say why."""
+    recordings = READERS[kind].list_recordings(url, "archive")
+    readable = in_stored_order(r for r in recordings if not r.problem)
+    return sorted(read_daily(READERS[kind], readable), key=lambda s: (s.network, s.station, s.depth_from_m))

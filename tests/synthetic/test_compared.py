@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from somo.insitu.cosmos import list_stations, read_stations
 from somo.synthetic.compared import PRODUCTS, write_compared
 from somo.synthetic.europe import World, domains_of
+from tests.insitu.made import read_sensors
 
 SIZE, YEARS, SEED = (5, 6), (2004, 2004), 3
 HOME = domains_of(SIZE, 1)[0]
@@ -54,7 +54,7 @@ def test_a_standin_has_the_products_layout_and_the_truths_dynamics(root: Path, t
 
 def test_neutron_stations_are_read_by_our_reader(root: Path, truth: xr.DataArray) -> None:
     url = str(root / "cosmos")
-    sensors = list(read_stations(url, list_stations(url), "COSMOS"))
+    sensors = read_sensors(url, "cosmos")
     assert [s.station for s in sensors] == ["INV001", "INV002", "INV003"] and not any(s.problem for s in sensors)
     for sensor in sensors:
         assert 0.03 < sensor.depth_from_m == sensor.depth_to_m < 0.1

@@ -9,12 +9,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from somo.insitu.ismn import list_stations, read_stations
-from somo.insitu.targets import NO_GOOD, OUTSIDE, Place, Rules, apply_rules, drop_totals, sensor_table, target_table
+from somo.insitu.rules import NO_GOOD, OUTSIDE, Place, Rules, apply_rules
+from somo.insitu.targets import drop_totals, sensor_table, target_table
 from somo.product.inputs import Layer
 from somo.synthetic import europe as module
 from somo.synthetic.europe import World, domains_of, write_europe
 from somo.synthetic.soil import make_soil, start, step
+from tests.insitu.made import read_all
 from tests.synthetic.conftest import HOURLY, SEED, SIZE, STATIONS, YEARS
 
 LAYERS = tuple(
@@ -70,11 +71,11 @@ def test_truth_is_the_bucket_model_run_over_the_weather(truth: dict[str, xr.Data
 def test_a_held_out_station_can_be_predicted_from_forcing_and_land(europe: Path, truth: dict[str, xr.Dataset]) -> None:
     """What our own reader and rules make of the archives agrees with the truth, which is a function of the forcing."""
     places = {d.name: Place(d.grid, np.isfinite(truth[d.name].layer1.values[0])) for d in DOMAINS}
-    rules = Rules(LAYERS, 90, 6, pd.Timestamp("2004-01-01"), pd.Timestamp("2004-12-31"))
+    rules = Rules(LAYERS, 90, 0.9, lambda network, a_day: 6, pd.Timestamp("2004-01-01"), pd.Timestamp("2004-12-31"))
     series = []
     for archive in ("EUROPE", "US"):
         url = str(europe / f"insitu/{archive}.zip")
-        series += [apply_rules(s, rules, places) for s in read_stations(url, list_stations(url), archive)]
+        series += [apply_rules(s, archive, rules, places) for s in read_all(url)]
     totals = drop_totals(sensor_table(series))
     assert sum(totals.values()) == len(series) and totals["kept"] > 20 and totals[NO_GOOD] == totals[OUTSIDE] == 3
     r: dict[str, list[float]] = {}

@@ -14,6 +14,7 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers its filters with libhdf5)
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from somo.forcing.formats.opening import file_handle
 from somo.forcing.formats.stored import (
@@ -21,6 +22,7 @@ from somo.forcing.formats.stored import (
     Stored,
     UnreadableError,
     Variable,
+    Window,
     rows_of_plain_bytes,
     text,
     zarr_metadata,
@@ -33,7 +35,11 @@ FILTER_NAMES = {
     32008: "bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32018: "FCIDECOMP", 32019: "JPEG",
     32022: "Granular BitRound", 32023: "Quantize", 32024: "SZ3", 32026: "Blosc 2",
 }  # fmt: skip
+BY_CHUNK = {1, 2, 3, 4, 5, 6, 307, 32000, 32001, 32004, 32008, 32015}
+"""Filters whose chunks can be decoded one by one. The others change their own parameters when a dataset is made, so
+that a chunk of them can only be read in its own file."""
 MOST_COORDINATE_VALUES = 30_000_000
+"""Latitudes of 5000 x 6000 points; a thousand years of hours have 9 million. A few kB may declare any number."""
 
 
 class Hdf5:
@@ -64,6 +70,11 @@ class Hdf5:
                 chunks=chunks,
                 coordinates=_coordinates(h5, dataset),
             )
+
+    def read(self, file: SourceFile, variable: str, window: Window) -> NDArray[Any]:
+        """Stored numbers of a window, where chunks cannot be decoded one by one."""
+        with file_handle(file) as handle, _opened(handle) as h5:
+            return np.asarray(h5[variable][window])
 
 
 def _opened(handle: Any) -> h5py.File:
@@ -135,12 +146,14 @@ def _short(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks]:
-    """Shape of a chunk, and (offset, size, filters left out) of every chunk that was written."""
+def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks | None]:
+    """Shape of a chunk, and the place of every chunk that was written; None where only libhdf5 can find them."""
     if dataset.shape is None or dataset.ndim == 0:
         raise UnreadableError(f"{dataset.name.lstrip('/')} is a single number and no field")
     plist = dataset.id.get_create_plist()
     layout = plist.get_layout()
+    if layout == h5py.h5d.COMPACT or not {step[0] for step in _pipeline(dataset)} <= BY_CHUNK:
+        return dataset.chunks or dataset.shape, None
     if layout == CHUNKED:
         chunks: Chunks = {}
 
@@ -153,8 +166,8 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
         return dataset.chunks, _inside(dataset, chunks, handle)
     if layout != CONTIGUOUS or plist.get_external_count():
         raise UnreadableError(
-            f"{dataset.name.lstrip('/')} is a virtual, external or compact HDF5 dataset, which has no chunks in this "
-            "file; write it out with h5repack"
+            f"{dataset.name.lstrip('/')} is a virtual or external HDF5 dataset, whose values lie in other files; write "
+            "it out with h5repack"
         )
     row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
     rows = rows_of_plain_bytes(dataset.shape, row_bytes)
@@ -174,13 +187,15 @@ def _inside(dataset: h5py.Dataset, chunks: Chunks, handle: Any) -> Chunks:
     return chunks
 
 
-def _array(dataset: h5py.Dataset, chunk: tuple[int, ...], chunks: Chunks) -> dict[str, Any]:
+def _array(dataset: h5py.Dataset, chunk: tuple[int, ...], chunks: Chunks | None) -> dict[str, Any]:
     if dataset.dtype.kind not in "iufb":
         raise UnreadableError(f"{dataset.name.lstrip('/')} holds {dataset.dtype} and no numbers")
     pipeline = _pipeline(dataset)
-    masked = any(len(place) > 2 and place[2] for place in chunks.values())
+    masked = any(len(place) > 2 and place[2] for place in (chunks or {}).values())
     filters = None if masked else _numcodecs(pipeline, dataset.dtype)
-    if filters is None:
+    if chunks is None:
+        filters = []
+    elif filters is None:
         filters = [
             {
                 "id": "somo_hdf5", "pipeline": pipeline, "dtype": dataset.dtype.str, "chunk": list(chunk),
@@ -266,6 +281,11 @@ def _is_place(item: h5py.Dataset, dataset: h5py.Dataset) -> bool:
 
 def _is_loadable(item: h5py.Dataset) -> bool:
     small = item.shape is not None and item.size <= MOST_COORDINATE_VALUES
+    if item.ndim == 1 and not small:
+        raise UnreadableError(
+            f"{_short(item.name)} declares {item.size} values, more than {MOST_COORDINATE_VALUES}; it is "
+            "damaged: get it again"
+        )
     return small and not _is_plain_dimension(item) and item.dtype.kind in "iufbSO"
 
 

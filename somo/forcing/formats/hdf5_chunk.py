@@ -55,6 +55,8 @@ class Hdf5Chunk(Codec):
         plist.set_chunk(tuple(self.chunk))
         plist.set_fill_value(np.array(self.fill, dtype))
         for identifier, _, values in pipeline:
+            # Bitshuffle puts its version and the size of a value before the parameters that it is given.
+            values = values[3:] if identifier == BITSHUFFLE else values
             plist.set_filter(identifier, h5py.h5z.FLAG_OPTIONAL, tuple(values))
         space = h5py.h5s.create_simple(tuple(self.chunk))
         kind = h5py.h5t.py_create(dtype, logical=True)

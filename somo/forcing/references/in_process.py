@@ -9,7 +9,7 @@ from somo.forcing.references.chunks import open_references
 from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import is_complete, reference_url, write_references
 from somo.forcing.references.scanning import scan_file
-from somo.forcing.sources import find_files
+from somo.forcing.sources import product_files
 from somo.product.declaration import Product
 
 
@@ -24,13 +24,14 @@ def reference_in_process(
         naming the file that is missing or cannot be used
     """
     urls = {}
-    for name, source in product.sources.items():
-        files = find_files(name, source, domain, first, last, today)
+    for name, files in product_files(product, domain, first, last, today).items():
+        source = product.sources[name]
         urls[name] = reference_url(root, name, domain, source, files)
         if not is_complete(urls[name]):
-            scans = [scan for file in files for scan in scan_file(file, name, source)]
-            write_references(urls[name], combine(scans, source))
+            write_references(
+                urls[name], combine([scan for file in files for scan in scan_file(file, name, source)], source)
+            )
     grid = domain_grid(product, domain, open_references(urls[next(iter(urls))]).grid)
-    for name, source in product.sources.items():
-        check_numbers(name, product.quantity(name), source, urls[name], cells_of(grid))
+    for name, url in urls.items():
+        check_numbers(name, product.quantity(name), product.sources[name], url, cells_of(grid))
     return urls

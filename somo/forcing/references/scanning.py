@@ -22,8 +22,8 @@ from somo.product.inputs import Files
 from somo.storage.patience import NETWORK_ERRORS, StorageError
 
 FINAL_EXPVER = 1
-LONGEST_AXIS = 20_000_000
-"""Values of a coordinate: a thousand years of hours have 9 million. A file of a few kB may declare any number."""
+YEARS_ALIKE = tuple(int(np.datetime64(year, "s").astype("int64")) for year in ("1901-01-01", "2100-01-01"))
+"""Between these the Julian calendar, which IMERG's files name, has the leap years of the standard one."""
 
 
 def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
@@ -145,6 +145,8 @@ def _times(
         raise UnreadableError("holds no times; get it again")
     units, calendar = str(clock.attrs.get("units", "")), str(clock.attrs.get("calendar", "") or "standard")
     times, exists = seconds_of(np.atleast_1d(clock.values), units, calendar)
+    if calendar == "julian" and YEARS_ALIKE[0] <= times.min() and times.max() < YEARS_ALIKE[1]:
+        calendar = "standard"
     bounds = None
     name = str(clock.attrs.get("bounds", "") or clock.attrs.get("climatology", ""))
     if name in stored.coordinates.variables and stored.coordinates[name].shape == (*clock.shape, 2):

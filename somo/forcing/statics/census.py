@@ -173,7 +173,7 @@ class Census:
         declared = f"you declare {tile.static.units!r}" if tile.static.units else "none are declared"
         raise ForcingError(
             f"{tile.url}: {tile.static.variable} is {worst:g} {units or ''}{in_file}, outside {limits[0]:g}.."
-            f"{limits[1]:g}; {of_file}, {declared}: correct the one that is wrong (a file's units with ncatted), or, if "
+            f"{limits[1]:g}; {of_file}, {declared}: correct what is wrong (a file's units with ncatted), or, if "
             f"the number stands for no value, write static.{tile.name}.missing = [{stored:g}]"
         )
 

@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
+from somo.forcing.checked import is_checked
 from somo.forcing.dataset import block_days, open_forcing, source_files
 from somo.forcing.features import aridity, static_features
 from somo.forcing.references.reference_set import is_complete
@@ -151,7 +152,7 @@ def static_url(root: str, product: Product, domain: str, references: Mapping[str
 
     The file is named by its content, so that a source file that only grew by new days changes no name.
     """
-    if not all(is_complete(url) for url in references.values()):
+    if not all(is_complete(url) and is_checked(product.sources[name], url) for name, url in references.items()):
         return join(root, "static", "not-computed.nc")
     key_url = static_key_url(root, product, domain, references)
     return join(root, "static", json.loads(read_bytes(key_url))["static"]) if exists(key_url) else key_url

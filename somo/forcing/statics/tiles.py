@@ -18,6 +18,7 @@ from somo.forcing.references.decoding import decode, decoding_attributes
 from somo.forcing.references.scan import Scan
 from somo.forcing.references.scan_reader import ScanReader
 from somo.forcing.references.scanning import as_maps
+from somo.forcing.regridding.scattered import own_coordinates
 from somo.forcing.sources import ForcingError
 from somo.forcing.statics.meaning import conversion_of, numbers_for_no_value
 from somo.product.patterns import Pattern
@@ -63,13 +64,13 @@ class Tile:
 
     @cached_property
     def rows(self) -> NDArray[np.float64]:
-        """[row] coordinates in degrees north, or in the unit of the projection."""
-        return np.array(self.grid["lat" if self.is_regular else "y"], "float64")
+        """[row] coordinates in degrees north, or metres of the projection."""
+        return np.array(self.grid["lat"], "float64") if self.is_regular else own_coordinates(self.grid, "y")
 
     @cached_property
     def columns(self) -> NDArray[np.float64]:
-        """[column] coordinates in degrees east, or in the unit of the projection."""
-        return np.array(self.grid["lon" if self.is_regular else "x"], "float64")
+        """[column] coordinates in degrees east, or metres of the projection."""
+        return np.array(self.grid["lon"], "float64") if self.is_regular else own_coordinates(self.grid, "x")
 
     @cached_property
     def chunk(self) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Statistics of fine files within the cells of a grid, read block by block in bounded memory."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ STRIP_VALUES = 2**19
 """Values that are sorted into cells at once: the arithmetic takes some forty bytes for each."""
 LEAST_COVER = 0.75
 """A cell of which the files cover less has no value."""
+BORDER_POINTS = 200
+"""Points along each side of the grid that find its place in a projection, whose sides are curved."""
 MOST_OVERLAP = 0.5
 """Tiles that share more than this part of the smaller one are no tiles of one field."""
 
@@ -148,26 +151,40 @@ class _Regular:
 
 
 class _Projected:
-    """Cells of nodes in a projection: each lies in the cell that holds its centre."""
+    """Cells of nodes in a projection, or on curved rows: each lies in the cell that holds its centre."""
 
     def __init__(self, tile: Tile, grid: Grid) -> None:
-        self._tile, self._grid = tile, grid
-        self._transformer = transformer_of(f"static.{tile.name}", tile.url, dict(tile.grid))
-        lat_edges, lon_edges = grid.bounds()
-        self._edges = lat_edges, lon_edges
-        lat = np.linspace(lat_edges.min(), lat_edges.max(), 200)
-        lon = np.linspace(lon_edges.min(), lon_edges.max(), 200)
-        border = [(lat, np.full(200, edge)) for edge in (lon[0], lon[-1])]
-        border += [(np.full(200, edge), lon) for edge in (lat[0], lat[-1])]
-        lats, lons = (np.concatenate([part[n] for part in border]) for n in (0, 1))
-        x, y = self._transformer.transform(lons, lats)
-        self.rows, columns = _between(tile.rows, np.asarray(y)), _between(tile.columns, np.asarray(x))
+        self._tile, self._grid, self._edges = tile, grid, grid.bounds()
+        self._transformer = transformer_of(tile.grid)
+        if self._transformer is None and "lat2d" not in tile.grid:
+            raise ForcingError(
+                f"{tile.url}: static.{tile.name} lies on a {tile.grid['kind']} grid, but it describes neither its "
+                "projection (a CF grid_mapping) nor the latitudes and longitudes of every point: provide one that does"
+            )
+        if self._transformer is None:
+            lat, lon = (np.array(tile.grid[key], "float64") for key in ("lat2d", "lon2d"))
+            self._degrees = lat, lon
+            self.rows, columns = slice(0, lat.shape[0]), slice(0, lat.shape[1])
+        else:
+            y, x = self._border(self._transformer)
+            self.rows, columns = _between(tile.rows, y), _between(tile.columns, x)
         self.columns = (columns,) if columns.stop > columns.start and self.rows.stop > self.rows.start else ()
 
+    def _border(self, transformer: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points along the grid's border in the projection."""
+        lat, lon = (np.linspace(edges.min(), edges.max(), BORDER_POINTS) for edges in self._edges)
+        lats = np.concatenate([lat, lat, np.full(len(lon), lat[0]), np.full(len(lon), lat[-1])])
+        lons = np.concatenate([np.full(len(lat), lon[0]), np.full(len(lat), lon[-1]), lon, lon])
+        x, y = transformer.transform(lons, lats)
+        return np.asarray(y), np.asarray(x)
+
     def cut(self, rows: slice, columns: slice) -> Cut:
-        x, y = np.meshgrid(self._tile.columns[columns], self._tile.rows[rows])
-        lon, lat = self._transformer.transform(x.ravel(), y.ravel(), direction="INVERSE")
-        down, along = _holding(np.asarray(lat), self._edges[0], None), _holding(np.asarray(lon), self._edges[1], 360.0)
+        if self._transformer is None:
+            lat, lon = (axis[rows, columns].ravel() for axis in self._degrees)
+        else:
+            x, y = np.meshgrid(self._tile.columns[columns], self._tile.rows[rows])
+            lon, lat = map(np.asarray, self._transformer.transform(x.ravel(), y.ravel(), direction="INVERSE"))
+        down, along = _holding(lat, self._edges[0], None), _holding(lon, self._edges[1], 360.0)
         cell = np.where((down >= 0) & (along >= 0), down * len(self._grid.lon) + along, -1)
         # the area of a node is not known in degrees: one node covers its cell
         return [(cell, np.ones(cell.size))]

@@ -5,7 +5,7 @@ limit and what ordinary neighbours, or ordinary days in the same direction, show
 drying takes time, so a block that stands too high is caught at least where it ends.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.product.declaration import Product
-from somo.validate.gate.continuity import SHARED, common_jumps, nan_mean, tile_steps
+from somo.validate.gate.continuity import SHARED, nan_mean, tile_steps
+from somo.validate.gate.evidence import Evidence, gather
 from somo.validate.matching import layer_skill
 from somo.validate.published import Published, ValidationError, open_published
 
@@ -32,8 +33,8 @@ class Result:
 class Check(Protocol):
     """A check is a value that can be run on a version."""
 
-    def run(self, published: Published) -> Result:
-        """Judge one version."""
+    def run(self, published: Published, evidence: Evidence) -> Result:
+        """Judge one version by its metadata and tables, and by what was gathered of its days."""
         ...
 
 
@@ -44,9 +45,8 @@ class WithinRange:
     valid_min: float
     valid_max: float
 
-    def run(self, published: Published) -> Result:
-        soil = published.soil["soil_moisture"]
-        low, high = (float(v) for v in xr.Dataset({"low": soil.min(), "high": soil.max()}).compute().values())
+    def run(self, published: Published, evidence: Evidence) -> Result:
+        low, high = float(evidence.low), float(evidence.high)
         passed = self.valid_min <= low and high <= self.valid_max
         text = f"values {low:.4f}..{high:.4f}, allowed {self.valid_min}..{self.valid_max} m3 m-3"
         return Result("range", passed, text if passed else f"{text}; look at the forcing of the days outside")
@@ -61,10 +61,12 @@ class NanFraction:
 
     most: float
 
-    def run(self, published: Published) -> Result:
+    def run(self, published: Published, evidence: Evidence) -> Result:
         soil = published.soil["soil_moisture"]
-        count = soil.notnull().sum("time").compute()
-        land = (count > 0).any("depth") | (published.soil["applicability"] == 1).any("depth").compute()
+        count = xr.DataArray(evidence.count, dims=("depth", "lat", "lon"))
+        land = (count > 0).any("depth") | (published.soil["applicability"].drop_vars(("lat", "lon")) == 1).any(
+            "depth"
+        ).compute()
         missing = 1 - count.where(land) / soil.sizes["time"]
         share = float(missing.mean()) if bool(land.any()) else 1.0
         text = f"{share:.5f} of {int(land.sum())} land cells' days is missing, allowed {self.most}"
@@ -90,10 +92,8 @@ class NoSeams:
     tile: tuple[int, int]
     block_days: int
 
-    def run(self, published: Published) -> Result:
-        soil = published.soil["soil_moisture"]
-        means = soil.coarsen(time=min(self.block_days, soil.sizes["time"]), boundary="pad").mean()
-        values = means.transpose("depth", "time", "lat", "lon").values.astype(np.float64)
+    def run(self, published: Published, evidence: Evidence) -> Result:
+        values = evidence.means.astype(np.float64)
         worst, where = 0.0, ""
         for k, layer in enumerate(published.layers):
             for step, tile, part in self._steps(values[k]):
@@ -129,9 +129,9 @@ class NoBlockJumps:
     most: float
     block_days: int
 
-    def run(self, published: Published) -> Result:
+    def run(self, published: Published, evidence: Evidence) -> Result:
         days = np.arange(self.block_days, published.soil.sizes["time"] - 1, self.block_days)
-        return _jump_result("block borders", published, days, self.most, self.block_days)
+        return _jump_result("block borders", published, evidence, days, self.most, self.block_days)
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class YearContinuity:
     most: float
     block_days: int
 
-    def run(self, published: Published) -> Result:
+    def run(self, published: Published, evidence: Evidence) -> Result:
         days = pd.DatetimeIndex(published.soil["time"].values)
         steps = np.diff(days) / np.timedelta64(1, "D")
         if not (steps == 1).all():
@@ -156,7 +156,7 @@ class YearContinuity:
             return Result("year ends", False, text)
         first = np.flatnonzero((days.month == 1) & (days.day == 1))
         return _jump_result(
-            "year ends", published, first[(first > 1) & (first < len(days) - 1)], self.most, self.block_days
+            "year ends", published, evidence, first[(first > 1) & (first < len(days) - 1)], self.most, self.block_days
         )
 
 
@@ -167,7 +167,7 @@ class Skill:
     most_drop: float
     previous: pd.DataFrame | None
 
-    def run(self, published: Published) -> Result:
+    def run(self, published: Published, evidence: Evidence) -> Result:
         now = _median_r(published.crossval)
         if self.previous is None:
             told = ", ".join(f"{layer} {r:.3f}" for layer, r in now.items())
@@ -185,7 +185,7 @@ class Applicability:
 
     least: float
 
-    def run(self, published: Published) -> Result:
+    def run(self, published: Published, evidence: Evidence) -> Result:
         land = published.soil["soil_moisture"].isel(time=-1).notnull().compute()
         inside = published.soil["applicability"].compute() > 0
         shares = [
@@ -197,12 +197,15 @@ class Applicability:
         return Result("applicability", passed, text if passed else f"{text}; train on cells more like the rest")
 
 
-def run_checks(product: Product, version_url: str, previous_url: str | None = None) -> list[Result]:
+def run_checks(
+    product: Product, version_url: str, previous_url: str | None = None, kept: Mapping[int, str] | None = None
+) -> list[Result]:
     """Run every check that the product declares on a version.
 
     Parameters
     ----------
     previous_url : the version released before, for the skill it had; None if there is none
+    kept : block of `region_days` days -> where what it gave is kept, of the blocks that will not change
     """
     layers = tuple(layer.name for layer in product.layers)
     published = open_published(version_url, layers)
@@ -218,7 +221,8 @@ def run_checks(product: Product, version_url: str, previous_url: str | None = No
         Skill(declared.max_skill_drop, previous),
         Applicability(declared.min_applicable),
     )
-    return [check.run(published) for check in checks]
+    evidence = gather(published, region, kept or {})
+    return [check.run(published, evidence) for check in checks]
 
 
 def require_passed(results: Sequence[Result], version_url: str) -> None:
@@ -232,11 +236,13 @@ def _median_r(crossval: pd.DataFrame) -> dict[str, float]:
     return {str(layer): float(r) for layer, r in layer_skill(crossval)["pearson_r"].items()}
 
 
-def _jump_result(name: str, published: Published, days: NDArray[np.int64], most: float, border_days: int) -> Result:
+def _jump_result(
+    name: str, published: Published, evidence: Evidence, days: NDArray[np.int64], most: float, border_days: int
+) -> Result:
     """Compare the jumps into `days` with those into days away from them and from the borders of blocks."""
     if len(days) == 0:
         return Result(name, True, "no border inside the published days")
-    jumps = np.nan_to_num(common_jumps(published.soil["soil_moisture"]))
+    jumps = np.nan_to_num(evidence.jumps)
     every = np.arange(jumps.shape[1])
     near = np.isin(every, np.concatenate([days - 1, days, days + 1])) | (np.abs((every + 1) % border_days - 1) <= 1)
     rise, fall = (np.maximum(most, (sign * jumps[:, ~near]).max(axis=1, initial=0.0))[:, None] for sign in (1, -1))

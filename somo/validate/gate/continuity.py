@@ -77,15 +77,19 @@ def common_jumps(soil: xr.DataArray) -> NDArray[np.float64]:
     ----------
     soil : [depth, time, lat, lon]; of large maps every so many cells are looked at, `LOOKED_AT` in all
     """
-    cells = soil.sizes["lat"] * soil.sizes["lon"]
-    every = int(np.ceil(np.sqrt(max(cells / LOOKED_AT, 1))))
+    every = sampling(soil.sizes["lat"] * soil.sizes["lon"])
     seen = soil[:, :, ::every, ::every].transpose("depth", "time", "lat", "lon").data
     chunks = (seen.chunks[0], seen.chunks[1], (1,), (1,))
-    jumps = seen.map_overlap(_shared_jump, depth={1: 1}, boundary=np.nan, trim=False, chunks=chunks, dtype=np.float64)
+    jumps = seen.map_overlap(shared_jump, depth={1: 1}, boundary=np.nan, trim=False, chunks=chunks, dtype=np.float64)
     return jumps[:, :, 0, 0].compute()
 
 
-def _shared_jump(x: NDArray[np.float32]) -> NDArray[np.float64]:
+def sampling(cells: int) -> int:
+    """Of how many rows and columns of a map one is looked at."""
+    return int(np.ceil(np.sqrt(max(cells / LOOKED_AT, 1))))
+
+
+def shared_jump(x: NDArray[np.float32]) -> NDArray[np.float64]:
     """[depth, day - 2, 1, 1] shared jump of a block [depth, day, lat, lon] with a day before and after it."""
     land = np.isfinite(x).any((0, 1))
     cells = x[:, :, land].astype(np.float64)

@@ -42,7 +42,7 @@ def write_report(sections: Sequence[Section], folder: str, about: dict[str, str]
 def render(sections: Sequence[Section], about: dict[str, str]) -> str:
     """The page; everything it shows is inside it."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string((files("somo.validate") / "report.html").read_text())
+    template = environment.from_string((files("somo.validate.report") / "report.html").read_text())
     shown = [
         {
             "name": s.name,

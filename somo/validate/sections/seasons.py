@@ -36,13 +36,23 @@ def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
     December belongs to the winter of the year after.
     """
     days = pd.DatetimeIndex(field["time"].values)
+    whole = season_days(days, season)
+    part = field.isel(time=np.flatnonzero(whole))
+    labelled = part.assign_coords(year=("time", _years(days)[whole]))
+    return labelled.groupby("year").mean() if whole.any() else labelled.swap_dims(time="year").drop_vars("time")
+
+
+def season_days(days: pd.DatetimeIndex, season: str) -> NDArray[np.bool_]:
+    """[day] whether a day belongs to a season of which there is enough."""
     inside = np.isin(days.month, SEASONS[season])
-    years = (days.year + (days.month == 12))[inside]
-    months = days.month[inside]
-    kept = np.array([y for y in np.unique(years) if _whole(months[years == y])], int)
-    part = field.isel(time=np.flatnonzero(inside)[np.isin(years, kept)])
-    labelled = part.assign_coords(year=("time", years[np.isin(years, kept)]))
-    return labelled.groupby("year").mean() if len(kept) else labelled.swap_dims(time="year").drop_vars("time")
+    years = _years(days)
+    whole = [y for y in np.unique(years[inside]) if _whole(days.month[inside & (years == y)])]
+    return np.asarray(inside & np.isin(years, whole))
+
+
+def _years(days: pd.DatetimeIndex) -> NDArray[np.int64]:
+    """[day] year of the season that a day belongs to."""
+    return np.asarray(days.year + (days.month == 12))
 
 
 def _whole(months: pd.Index) -> bool:

@@ -81,6 +81,14 @@ def write_section(section: Section, folder: str, inputs: str) -> None:
     put(join(folder, f"{section.name}.json"), json.dumps(described, indent=1, allow_nan=False).encode())
 
 
+def is_made(folder: str, name: str, inputs: str) -> bool:
+    """Whether a section is there whole and was made of these inputs; reads its description alone."""
+    if not all(exists(join(folder, f"{name}.{kind}")) for kind in ("json", "svg", "parquet")):
+        return False
+    described = json.loads(read_bytes(join(folder, f"{name}.json")))
+    return bool(described["inputs"] == inputs)
+
+
 def read_section(folder: str, name: str, inputs: str | None = None) -> Section | None:
     """A section written before, or None if it is not there whole or was made of other inputs."""
     if not all(exists(join(folder, f"{name}.{kind}")) for kind in ("json", "svg", "parquet")):

@@ -39,10 +39,10 @@ def published(first="2020-01-20", last="2020-01-29"):
     return SimpleNamespace(soil=soil, targets=pd.DataFrame({"domain": [], "cell": []}))
 
 
-def plain(sources, name):
-    """[day, cell] of a variable in its file, every day of 2020 that the product needs."""
+def plain(sources, name, first="2020-01-12", last="2020-01-31"):
+    """[day, cell] of a variable in its file; by default every day that the product's climatology is of."""
     with xr.open_dataset(sources / f"{name}_2020.nc", engine="h5netcdf") as ds:
-        days = ds[name].sel(time=slice("2020-01-02", "2020-03-04"))
+        days = ds[name].sel(time=slice(first, last))
         return days.values.reshape(len(days), -1).astype(float)
 
 
@@ -76,7 +76,7 @@ def test_without_radiation_the_axis_is_rain_and_no_class_is_known(sources, clien
 def test_weather_of_cells_over_the_published_days(sources, client, tmp_path):
     product = declared(sources, radiation=False)
     weather = weather_at(product, ingest(product, str(tmp_path), client), published(), [14, 30])
-    rain = plain(sources, "tp")[18:28]
+    rain = plain(sources, "tp", "2020-01-20", "2020-01-29")
     assert weather["time"].nunique() == 10
     for cell in (14, 30):
         here = weather[weather["cell"] == cell].sort_values("time")

@@ -121,26 +121,52 @@ def compared(path, value):
     ds.to_netcdf(path, engine="h5netcdf")
 
 
-def test_what_a_report_is_compared_with_is_part_of_its_name(version, made_sections, client, tmp_path):
-    """New days, another compared file and another independent archive make every section pending."""
+def changed(product, version, before):
+    """Names of the sections that are made from something else than before, and what all are made from now."""
+    now = inputs_keys(product, version)
+    return {name for name in now if now[name] != before[name]}, now
+
+
+def test_a_section_is_made_again_for_what_it_is_made_from_alone(version, client, tmp_path):
     archive, other = tmp_path / "far.zip", tmp_path / "cci_2016.nc"
     archive.write_bytes(b"stations")
     compared(other, 0.2)
     insitu = [{"name": "net", "url": "net"}, {"name": "far", "url": str(archive), "role": "independent"}]
-    compare = [{"name": "CCI", "format": "esa-cci", "url": str(tmp_path / "cci_{year}.nc")}]
+    compare = [{"name": name, "format": "esa-cci", "url": str(tmp_path / "cci_{year}.nc")} for name in ("A", "B")]
     product = declared(insitu=insitu, compare=compare)
-    keys = [inputs_keys(product, version)["overview"]]
-    assert inputs_keys(product, version)["overview"] == keys[0]
+    keys = inputs_keys(product, version)
+    assert changed(product, version, keys)[0] == set()
     archive.write_bytes(b"other stations")
-    keys.append(inputs_keys(product, version)["overview"])
+    names, keys = changed(product, version, keys)
+    assert names == {"fig5a"}
     compared(other, 0.35)
-    keys.append(inputs_keys(product, version)["overview"])
+    names, keys = changed(product, version, keys)
+    assert names == {"fig5a", "fig5b", "collocation", "fig6"}
     compared(tmp_path / "cci_2017.nc", 0.3)
-    assert inputs_keys(product, version)["overview"] == keys[-1]
+    assert changed(product, version, keys)[0] == set()
     table = pd.read_parquet(join(version, "validation", "crossval.parquet"))
     put(join(version, "validation", "crossval.parquet"), table.iloc[:-1].to_parquet())
-    keys.append(inputs_keys(product, version)["overview"])
-    assert len(set(keys)) == 4
+    names, keys = changed(product, version, keys)
+    assert names == {"figS3", "groups", "series", "fig4", "figS4"}
+
+
+def test_a_new_day_makes_pending_what_shows_it(made_once, tmp_path):
+    """A day of April: no season of summer or of winter, and no year in which there is anything to compare with."""
+    compared(tmp_path / "cci_2015.nc", 0.2)
+    compare = [{"name": name, "format": "esa-cci", "url": str(tmp_path / "cci_{year}.nc")} for name in ("A", "B")]
+    product = made.product("2015-12-01", None, compare=compare)
+    version = made.write_store(product, str(tmp_path), days=122)
+    for name, table in tables("1.0.0").items():
+        put(join(version, "validation", f"{name}.parquet"), table.to_parquet())
+    keys = inputs_keys(product, version)
+    made.write_store(product, str(tmp_path), days=123)
+    assert changed(product, version, keys)[0] == {"overview"}
+    winter = made.product("2015-12-01", None, compare=compare, report={"season": "MAM"})
+    keys = inputs_keys(winter, version)
+    made.write_store(product, str(tmp_path), days=150)
+    assert changed(winter, version, keys)[0] == {"overview"}
+    made.write_store(product, str(tmp_path), days=155)
+    assert changed(winter, version, keys)[0] == {"overview", "fig6", "figS6"}
 
 
 def test_another_season_makes_two_sections_pending(version):

@@ -1,10 +1,15 @@
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from somo.product.declaration import Product
+from somo.validate.gate import evidence as module
 from somo.validate.gate.checks import require_passed, run_checks
-from somo.validate.published import ValidationError
+from somo.validate.gate.continuity import common_jumps
+from somo.validate.gate.evidence import gather
+from somo.validate.published import ValidationError, open_published
 
 TILE = 4
 
@@ -108,3 +113,32 @@ def test_all_failures_are_told_at_once(product, write_version, version):
 def test_missing_day_is_caught(product, write_version):
     url = write_version(drop_day=400)
     assert "2015-02-04 is followed by 2015-02-06" in failed(product, url)["year ends"]
+
+
+def gathered(product, url, kept=None):
+    published = open_published(url, tuple(layer.name for layer in product.layers))
+    return gather(published, product.region_days, kept or {})
+
+
+def test_evidence_is_that_of_plain_reductions(product, version):
+    soil = open_published(version, ("layer1", "layer2", "layer3")).soil["soil_moisture"].load()
+    evidence = gathered(product, version)
+    assert (float(evidence.low), float(evidence.high)) == (float(soil.min()), float(soil.max()))
+    np.testing.assert_array_equal(evidence.count, soil.notnull().sum("time"))
+    means = soil.coarsen(time=product.region_days, boundary="pad").mean().transpose("depth", "time", "lat", "lon")
+    np.testing.assert_allclose(evidence.means, means, rtol=1e-5)
+    np.testing.assert_array_equal(evidence.jumps, common_jumps(soil.chunk(time=50)))
+
+
+def test_blocks_that_will_not_change_are_looked_at_once(product, version, tmp_path, monkeypatch):
+    kept = {block: str(tmp_path / f"{block}.npz") for block in range(9)}
+    first, looked = gathered(product, version, kept), []
+    look_at = module.look_at
+    monkeypatch.setattr(module, "look_at", lambda soil, *days: looked.append(days) or look_at(soil, *days))
+    again = gathered(product, version, kept)
+    assert len(looked) == 2  # the tenth block and the days that follow it are not kept
+    for a, b in zip(asdict(first).values(), asdict(again).values(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    (tmp_path / "3.npz").write_bytes((tmp_path / "3.npz").read_bytes()[:-40])
+    gathered(product, version, kept)
+    assert looked[2] == (300, 400)

@@ -1,0 +1,50 @@
+"""Map of the sensors that a product would learn from, and of those it would not."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from somo.product.declaration import Product
+from somo.product.inputs import RegularGrid
+from somo.storage.patience import StorageError
+
+SUFFIXES = (".png", ".svg", ".pdf")
+MARGIN_DEG = 1.0
+INCHES = (9.0, 7.0)
+
+
+def write_map(product: Product, table: pd.DataFrame, path: Path) -> None:
+    """Draw every sensor with a place: kept ones by layer, dropped ones grey, the grids as frames.
+
+    Parameters
+    ----------
+    table : sensors as `somo sensors` lists them
+    """
+    if path.suffix not in SUFFIXES:
+        raise StorageError(f"{path}: a map is written as {', '.join(SUFFIXES)}; choose one of these endings")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    figure = Figure(figsize=INCHES, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    placed = table.dropna(subset=["latitude", "longitude"])
+    dropped = placed[~placed["kept"]]
+    axes.scatter(dropped["longitude"], dropped["latitude"], s=8, color="0.7", label=f"dropped ({len(dropped)})")
+    for number, layer in enumerate(product.layers):
+        kept = placed[placed["kept"] & (placed["layer"] == layer.name)]
+        label = f"{layer.name}, {layer.top_m:g}-{layer.bottom_m:g} m ({len(kept)})"
+        axes.scatter(kept["longitude"], kept["latitude"], s=60 / (number + 1), alpha=0.6, label=label)
+    for declared in product.grids().values():
+        if isinstance(declared, RegularGrid):
+            corner = declared.west, declared.south
+            size = declared.east - declared.west, declared.north - declared.south
+            axes.add_patch(Rectangle(corner, *size, fill=False, edgecolor="0.3"))
+    axes.autoscale_view()
+    axes.margins(MARGIN_DEG / 100)
+    axes.set_xlabel("longitude, degrees east")
+    axes.set_ylabel("latitude, degrees north")
+    axes.set_title(f"{product.name}: {int(table['kept'].sum())} of {len(table)} sensors", parse_math=False)
+    axes.legend()
+    figure.savefig(path, dpi=150)

@@ -1,0 +1,32 @@
+"""Where the gate keeps what it found in blocks of days that will not change."""
+
+from flows.stages.section_inputs import block_of
+from somo.core.status import FINAL
+from somo.product.declaration import Product, content_hash
+from somo.publish.manifest import read_manifest
+from somo.publish.store import maps as store
+from somo.storage.objects import join
+
+EVIDENCE_FORMAT = 1
+
+
+def block_evidence(product: Product, root: str) -> dict[int, str]:
+    """Block of days -> URL of its evidence, of every whole and final block whose checksums were taken.
+
+    The name stands for the bytes of the block and of the one before, into whose last day the first day's jump looks.
+    """
+    version = f"v{product.version}"
+    visible = store.read_visible(join(root, version, store.STORE))
+    if visible is None:
+        return {}
+    days, count = product.region_days, visible.days // product.region_days
+    shards: dict[int, list[tuple[str, str]]] = {block: [] for block in range(count)}
+    for key, entry in sorted(read_manifest(join(root, version)).items()):
+        if (block := block_of(key)) in shards:
+            shards[block].append((key.split("/")[1], entry.sha256))
+    urls = {}
+    for block, own in shards.items():
+        if own and (visible.status[block * days : (block + 1) * days] == FINAL).all():
+            name = content_hash(EVIDENCE_FORMAT, visible.method, block, own, shards.get(block - 1))
+            urls[block] = join(root, "checks", version, f"{block:04d}-{name}.npz")
+    return urls

@@ -1,0 +1,52 @@
+"""A GRIB message -> its field, by ecCodes."""
+
+from threading import Lock
+from typing import Any
+
+import eccodes
+import numpy as np
+from numcodecs.abc import Codec
+
+MISSING = 3.0e38
+"""Stands for no value while a field is read: beyond every quantity, inside float32."""
+_one_at_a_time = Lock()
+"""ecCodes keeps its tables of codes in one context, which not every build locks."""
+
+
+class GribMessage(Codec):
+    """The values of a message as float32, NaN where its bitmap has none.
+
+    Parameters
+    ----------
+    shape : rows and columns of the field
+    by_column : whether the points follow each other along columns
+    """
+
+    codec_id = "somo_grib"
+
+    def __init__(self, shape: list[int], by_column: bool = False) -> None:
+        self.shape = shape
+        self.by_column = by_column
+
+    def encode(self, buf: Any) -> Any:
+        raise NotImplementedError("source files are only read")
+
+    def decode(self, buf: Any, out: Any = None) -> Any:
+        rows, columns = self.shape
+        with _one_at_a_time:
+            message = eccodes.codes_new_from_message(bytes(buf))
+            try:
+                points = eccodes.codes_get_long(message, "numberOfDataPoints")
+                if points != rows * columns:
+                    raise ValueError(f"has {points} points where its grid says {rows * columns}")
+                eccodes.codes_set(message, "missingValue", MISSING)
+                values = eccodes.codes_get_array(message, "values")
+                masked = bool(eccodes.codes_get_long(message, "bitmapPresent"))
+            finally:
+                eccodes.codes_release(message)
+        if len(values) != points:
+            raise ValueError(f"has {len(values)} values where its grid says {points}")
+        if masked:
+            values[values == MISSING] = np.nan
+        field = values.reshape(columns, rows).T if self.by_column else values.reshape(rows, columns)
+        return np.ascontiguousarray(field, "<f4").tobytes()

@@ -1,0 +1,102 @@
+"""Zarr version 2 and 3, sharded or not: metadata by xarray, windows of values by zarr itself.
+
+The fingerprint of a store is that of its metadata (`somo.forcing.listing.zarr_version`): days added to it change it, a
+chunk replaced in place does not. A chunk that is not there holds the store's fill value, as in xarray.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+
+from somo.forcing.formats.stored import Stored, UnreadableError, Variable, Window, text, zarr_metadata
+from somo.forcing.listing import SourceFile, zarr_version
+from somo.storage.client import zarr_store
+
+MOST_COORDINATE_VALUES = 30_000_000
+
+
+class ZarrStore:
+    """Groups of Zarr arrays; `variable` may be a path of groups."""
+
+    def variables(self, file: SourceFile) -> Mapping[str, Variable]:
+        ds = _opened(file.url, "")
+        return {
+            str(n): Variable(tuple(map(str, v.dims)), v.shape, str(v.dtype), dict(v.attrs))
+            for n, v in ds.variables.items()
+        }
+
+    def describe(self, file: SourceFile, variable: str, select: Mapping[str, float | str]) -> Stored:
+        group, _, name = variable.rpartition("/")
+        ds = _opened(file.url, group)
+        if name not in ds.variables:
+            names = ", ".join(map(str, ds.variables)) or "none that can be listed (consolidate its metadata)"
+            raise UnreadableError(f"no variable {variable!r}; it has {names}: correct the variable")
+        item = ds.variables[name]
+        if item.dtype.kind not in "iufb" or not item.ndim:
+            raise UnreadableError(f"{variable} is no field of numbers")
+        array = _array(file.url, file.fingerprint, variable)
+        fill = np.asarray(0 if array.fill_value is None else array.fill_value).item()
+        return Stored(
+            dims=tuple(map(str, item.dims)),
+            shape=tuple(item.shape),
+            attrs={key: _plain(value) for key, value in item.attrs.items()},
+            array=zarr_metadata(item.shape, array.chunks, array.dtype, None if fill != fill else fill, []),
+            chunks=None,
+            coordinates=_coordinates(ds, name),
+        )
+
+    def read(self, file: SourceFile, variable: str, window: Window) -> NDArray[Any]:
+        """Stored numbers of a window."""
+        return np.asarray(_array(file.url, file.fingerprint, variable)[window])
+
+
+def _plain(value: Any) -> Any:
+    """Attributes of JSON as the other formats give them: lists of numbers as arrays."""
+    if isinstance(value, list):
+        return text(np.array(value))
+    return value
+
+
+def _opened(url: str, group: str) -> xr.Dataset:
+    try:
+        return xr.open_zarr(zarr_store(url), group=group or None, decode_cf=False, chunks=None, consolidated=None)
+    except (KeyError, FileNotFoundError) as error:
+        raise UnreadableError(f"has no group {group!r}; correct the variable") from error
+
+
+def _coordinates(ds: xr.Dataset, name: str) -> xr.Dataset:
+    """The small variables beside a variable that share its dimensions, and the bounds of those."""
+    dims = set(ds.variables[name].dims)
+    bounds = {str(v.attrs.get(key)) for v in ds.variables.values() for key in ("bounds", "climatology")}
+    mapping = str(ds.variables[name].attrs.get("grid_mapping", "")).split(":")[0]
+    beside = {}
+    for key, item in ds.variables.items():
+        wanted = (item.ndim <= 2 and set(item.dims) <= dims) or key in bounds or key == mapping
+        if (
+            key != name
+            and wanted
+            and item.size <= MOST_COORDINATE_VALUES
+            and (item.ndim < 2 or _is_place(key, item, bounds))
+        ):
+            beside[str(key)] = xr.Variable(item.dims, item.values, {k: _plain(v) for k, v in item.attrs.items()})
+    return xr.Dataset(beside)
+
+
+def _is_place(name: Any, item: xr.Variable, bounds: set[str]) -> bool:
+    words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
+    return str(name) in bounds or any(word in words for word in ("latitude", "longitude", "degrees_"))
+
+
+@lru_cache(maxsize=256)
+def _array(url: str, fingerprint: str, variable: str) -> zarr.Array:
+    """An array of a store that still has its fingerprint, opened once a process."""
+    if (now := zarr_version(url, variable)) != fingerprint:
+        raise UnreadableError(
+            f"was changed after it was referenced (version then {fingerprint}, now {now}); run the ingest stage again"
+        )
+    return zarr.open_array(zarr_store(url), path=variable, mode="r")

@@ -1,0 +1,146 @@
+"""Sensors that were delivered more than once: joined within an archive, counted once across archives."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from somo.core.grid import EARTH_RADIUS_KM, distance_km
+from somo.insitu.daily import DailySensor
+from somo.insitu.rules import Series, whole_centimetres
+
+SAME_PLACE_KM = 0.12
+"""Coordinates of one station differ by the digits they are written with: three decimals are 0.06 km either way."""
+AGREEING_M3M3 = 0.005
+AGREEING_SHARE = 0.9
+"""Daily means of one sensor from two providers differ by rounding, a flag here or there and the hours of a day."""
+LEAST_COMMON_DAYS = 30
+IN_TWO_ARCHIVES = "counted once"
+
+
+def join_downloads(sensors: Iterable[DailySensor]) -> list[DailySensor]:
+    """One sensor for each network, station, instrument, depth and place of an archive, in the order of their first.
+
+    Of two downloads the newer counts from its first to its last day, and the older one outside of that.
+    """
+    groups: dict[tuple[str, str, str, float, float], list[list[DailySensor]]] = defaultdict(list)
+    ordered: list[list[DailySensor]] = []
+    for sensor in sensors:
+        same = groups[_identity(sensor)]
+        group = next((g for g in same if _is_same_place(g[0], sensor)), None)
+        if group is None or sensor.problem or group[0].problem:
+            group = []
+            same.append(group)
+            ordered.append(group)
+        group.append(sensor)
+    return [_joined(group) for group in ordered]
+
+
+def _identity(sensor: DailySensor) -> tuple[str, str, str, float, float]:
+    depths = (sensor.depth_from_m, sensor.depth_to_m)
+    top, bottom = (-1.0 if np.isnan(d) else whole_centimetres(d) for d in depths)
+    # Headers and names of files write one instrument as `Hydraprobe II` and `Hydraprobe-II`.
+    instrument = "".join(c for c in sensor.name.lower() if c.isalnum())
+    return sensor.network, sensor.station, instrument, top, bottom
+
+
+def _is_same_place(a: DailySensor, b: DailySensor) -> bool:
+    return bool(distance_km(a.latitude, a.longitude, b.latitude, b.longitude) <= SAME_PLACE_KM)
+
+
+def _joined(group: Sequence[DailySensor]) -> DailySensor:
+    if len(group) == 1:
+        return group[0]
+    newest, *older = sorted(group, key=lambda s: (s.downloaded, len(s.day)), reverse=True)
+    day, mean, count, overlaps = newest.day, newest.mean, newest.count, False
+    # What a newer download has replaced altogether, such as values in percent, says nothing of the sensor any more.
+    counted = [newest]
+    for sensor in older:
+        outside = ~_between(sensor.day, day)
+        overlaps |= not bool(outside.all())
+        counted += [sensor] if outside.any() else []
+        order = np.argsort(np.concatenate([day, sensor.day[outside]]), kind="stable")
+        day = np.concatenate([day, sensor.day[outside]])[order]
+        mean = np.concatenate([mean, sensor.mean[outside]])[order]
+        count = np.concatenate([count, sensor.count[outside]])[order]
+    notes = [s.note for s in counted if s.note]
+    if overlaps:
+        notes.append(f"of {len(group)} downloads the newest was taken where they overlap ({newest.downloaded})")
+    return replace(
+        newest,
+        day=day,
+        mean=mean,
+        count=count,
+        note="; ".join(dict.fromkeys(notes)),
+        good_values=sum(s.good_values for s in counted),
+        above_range=sum(s.above_range for s in counted),
+        highest=float(np.fmax.reduce([s.highest for s in counted])),
+    )
+
+
+def _between(day: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """[n] whether a day lies from the first to the last of `days`."""
+    return (day >= days.min()) & (day <= days.max()) if len(days) else np.zeros(len(day), bool)
+
+
+def count_once(series: Sequence[Series], min_days: int) -> list[Series]:
+    """The series with every sensor that lies in two archives left in one of them, which its reason names.
+
+    It is the same sensor where place, depth and either all names or overlapping daily means agree. The newer download
+    is taken, else the one of more days; days that it does not reach stay with the other archive.
+
+    Parameters
+    ----------
+    min_days : valid days that what is left of the other needs to be a series
+    """
+    result = list(series)
+    for i, j in _near_pairs(result):
+        first, second = result[i], result[j]
+        if first.reason or second.reason or not _is_same(first, second):
+            continue
+        taken, left = (i, j) if _preference(first) >= _preference(second) else (j, i)
+        result[left] = _without(result[left], result[taken], min_days)
+    return result
+
+
+def _near_pairs(series: Sequence[Series]) -> Iterator[tuple[int, int]]:
+    """Pairs of usable series of different archives at one place and depth, in order."""
+    by_depth: dict[tuple[float, float], list[int]] = defaultdict(list)
+    for i, s in enumerate(series):
+        if not s.reason:
+            by_depth[whole_centimetres(s.depth_from_m), whole_centimetres(s.depth_to_m)].append(i)
+    pairs = []
+    for numbers in by_depth.values():
+        lat, lon = (np.radians([getattr(series[i], axis) for i in numbers]) for axis in ("latitude", "longitude"))
+        points = EARTH_RADIUS_KM * np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
+        near = cKDTree(points).query_pairs(SAME_PLACE_KM)
+        pairs += [(numbers[min(p)], numbers[max(p)]) for p in near]
+    return (pair for pair in sorted(pairs) if series[pair[0]].archive != series[pair[1]].archive)
+
+
+def _is_same(a: Series, b: Series) -> bool:
+    common = pd.concat([a.daily, b.daily], axis=1, join="inner").to_numpy()
+    if len(common) == 0:
+        return False
+    if (a.network, a.station, a.sensor) == (b.network, b.station, b.sensor):
+        return True
+    agreeing = float((np.abs(common[:, 0] - common[:, 1]) <= AGREEING_M3M3).mean())
+    return len(common) >= LEAST_COMMON_DAYS and agreeing >= AGREEING_SHARE
+
+
+def _preference(series: Series) -> tuple[str, int]:
+    return series.downloaded, len(series.daily)
+
+
+def _without(left: Series, taken: Series, min_days: int) -> Series:
+    """A series without the days from the first to the last of another one, which is taken in its place."""
+    where = f"in archive {taken.archive!r} as {taken.network}/{taken.station}, which is taken"
+    outside = (left.daily.index < taken.daily.index[0]) | (left.daily.index > taken.daily.index[-1])
+    if outside.sum() < min_days:
+        return replace(left, reason=f"{IN_TWO_ARCHIVES}: also {where}")
+    note = "; ".join(filter(None, (left.note, f"{IN_TWO_ARCHIVES}: {int((~outside).sum())} days are also {where}")))
+    count = None if left.count is None else left.count[outside]
+    return replace(left, daily=left.daily[outside], count=count, note=note)

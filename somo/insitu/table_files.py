@@ -1,0 +1,95 @@
+"""The files that a table of own stations names, beside it."""
+
+import fnmatch
+from dataclasses import dataclass, field
+
+from fsspec.implementations.local import LocalFileSystem
+
+from somo.insitu.errors import SensorError
+from somo.insitu.members import Member, leads_outside, list_members
+from somo.storage.client import filesystem
+from somo.storage.objects import version_of
+
+
+@dataclass
+class Files:
+    """Files by their path relative to the table, each folder and zip listed once.
+
+    Attributes
+    ----------
+    table : URL of the table
+    """
+
+    table: str
+    _listed: dict[str, dict[str, Member]] = field(default_factory=dict)
+
+    def find(self, path: str) -> tuple[Member, ...]:
+        """The files of one sensor, the last by name first.
+
+        Parameters
+        ----------
+        path : relative to the table's folder; `*` and `?` in its last part stand for any letters, so that a station
+            may have a file a year; inside of a zip as `archive.zip/file.csv`
+
+        Raises
+        ------
+        SensorError
+            if there is none, or the path leads out of the table's folder
+        """
+        path = path.replace("\\", "/")
+        if not path:
+            raise SensorError("file is empty; name the file beside the table")
+        if leads_outside(path) or "://" in path:
+            raise SensorError(f"file {path!r} lies outside of the table's folder; put it beside the table")
+        holder, _, pattern = path.rpartition("/")
+        zipped, inside, name = path.partition(".zip/")
+        members = self._of_zip(f"{zipped}.zip", name) if inside else self._of_folder(holder, pattern)
+        if not members:
+            raise SensorError(f"file {path!r}: no such file beside the table; correct `file` or put it there")
+        return tuple(sorted(members, key=lambda m: m.path, reverse=True))
+
+    def _of_folder(self, folder: str, pattern: str) -> list[Member]:
+        if folder not in self._listed:
+            self._listed[folder] = self._list(folder)
+        return _matching(self._listed[folder], pattern)
+
+    def _of_zip(self, path: str, pattern: str) -> list[Member]:
+        if path not in self._listed:
+            if not self._of_folder(*_split(path)):
+                return []
+            members = list_members(f"{self._base()}/{path}", lambda _: True)
+            self._listed[path] = {member.path: member for member in members}
+        return _matching(self._listed[path], pattern)
+
+    def _list(self, folder: str) -> dict[str, Member]:
+        url = "/".join(filter(None, (self._base(), folder)))
+        fs, path = filesystem(url)
+        fs.invalidate_cache()
+        try:
+            infos = fs.ls(path, detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        listed = {}
+        for info in infos:
+            if info["type"] != "directory":
+                name = info["name"].rsplit("/", 1)[-1]
+                place = info["name"] if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(info["name"])
+                listed[name] = Member(
+                    place, version_of(info), "/".join(filter(None, (folder, name))), int(info["size"])
+                )
+        return listed
+
+    def _base(self) -> str:
+        return self.table.rpartition("/")[0] or "."
+
+
+def _split(path: str) -> tuple[str, str]:
+    folder, _, name = path.rpartition("/")
+    return folder, name
+
+
+def _matching(listed: dict[str, Member], pattern: str) -> list[Member]:
+    """Exactly this file; else those that the pattern fits."""
+    if pattern in listed:
+        return [listed[pattern]]
+    return [member for name, member in listed.items() if fnmatch.fnmatchcase(name, pattern)]

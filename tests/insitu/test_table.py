@@ -1,0 +1,191 @@
+"""Own stations: a table with a row a sensor, files of several providers in their own structure, and what is wrong."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from somo.insitu.clocks import to_utc
+from somo.insitu.columns import HEADERLESS, read_columns
+from somo.insitu.errors import InsituError, SensorError
+from somo.insitu.sensor import Sensor
+from somo.insitu.table import list_recordings
+from tests.insitu.made import read_sensors, write_folder
+
+HEAD = "station,latitude,longitude,file,time,value,depth_from_m,depth_to_m,units,utc_offset_hours,quality,good\n"
+
+
+def one(folder: Path, row: str, files: dict[str, str | bytes]) -> Sensor:
+    write_folder(folder, {"stations.csv": HEAD + row + "\n", **files})
+    (sensor,) = read_sensors(str(folder / "stations.csv"), "table")
+    return sensor
+
+
+def test_half_hourly_fluxnet(tmp_path: Path) -> None:
+    """One hour ahead of UTC, in percent, gap-filled values left out by their quality, -9999 where there is none."""
+    rows = [
+        "201801010000,201801010030,25.0,0,3.0", "201801010030,201801010100,26.0,1,3.0",
+        "201801010100,201801010130,27.0,2,3.0", "201801010130,201801010200,-9999,-9999,3.0",
+    ]  # fmt: skip
+    text = "TIMESTAMP_START,TIMESTAMP_END,SWC_F_MDS_1,SWC_F_MDS_1_QC,TA_F\n" + "\n".join(rows) + "\n"
+    row = "DE-Hai,51.0792,10.4522,FLX_HH.csv,TIMESTAMP_START,SWC_F_MDS_1,0.05,0.05,%,1,SWC_F_MDS_1_QC,0|1"
+    sensor = one(tmp_path, row, {"FLX_HH.csv": text})
+    assert (sensor.network, sensor.station, sensor.name) == ("archive", "DE-Hai", "SWC_F_MDS_1")
+    assert sensor.time[:2].tolist() == [np.datetime64(f"2017-12-31T23:{m}:00", "ns").item() for m in ("00", "30")]
+    np.testing.assert_allclose(sensor.value[:3], [0.25, 0.26, 0.27], rtol=1e-15)
+    assert sensor.good.tolist() == [True, True, False, False] and sensor.value[3] < 0
+
+
+def test_daily_fluxnet_stays_on_its_day(tmp_path: Path) -> None:
+    """The mean of a local day goes to the UTC day that has most of it; quality is a share between 0 and 1."""
+    text = "TIMESTAMP,SWC_F_MDS_1,SWC_F_MDS_1_QC\n20180101,25.0,1\n20180102,26.0,0.979\n20180103,27.0,1.0\n"
+    for offset, shift in ((1, 0), (-9, 0), (13, -1), ("", 0)):
+        row = f"A,51,10,d.csv,TIMESTAMP,SWC_F_MDS_1,0.05,0.05,%,{offset},SWC_F_MDS_1_QC,1"
+        sensor = one(tmp_path / str(offset), row, {"d.csv": text})
+        assert (sensor.time == np.datetime64("2018-01-01") + shift + np.arange(3)).all()
+        assert sensor.good.tolist() == [True, False, True]
+
+
+def test_files_in_the_zip_they_were_downloaded_in(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "FLX_DE-Hai.zip", "w") as archive:
+        archive.writestr("FLX_DE-Hai_DD.csv", "TIMESTAMP,SWC\n20180101,25\n")
+    sensor = one(tmp_path, "A,51,10,FLX_DE-Hai.zip/FLX_DE-Hai_DD.csv,TIMESTAMP,SWC,0.05,0.05,%,,,", {})
+    assert sensor.value.tolist() == [0.25]
+
+
+def uscrn(year: int, values: list[float]) -> str:
+    """Daily files of the USCRN have no names of columns and are cut by white space."""
+    line = "03061 {day}  2.622 -103.16   31.62    16.5    -1.7     7.4     6.4     0.0    14.09 C    25.1    -6.2"
+    line += "     5.8    68.1    14.1    36.3 {value:7.3f}  -99.000  -99.000   0.111 -99.000     5.7"
+    line += " -9999.0 -9999.0 -9999.0 -9999.0"
+    return "".join(line.format(day=f"{year}01{d + 1:02d}", value=v) + "\n" for d, v in enumerate(values))
+
+
+def test_daily_uscrn_one_file_a_year(tmp_path: Path) -> None:
+    files = {f"CRND0103-{y}-TX_Monahans_6_ENE.txt": uscrn(y, [0.101, -99.0]) for y in (2018, 2019)}
+    for number, (time, value) in enumerate((("LST_DATE", "SOIL_MOISTURE_5_DAILY"), ("2", "19"))):
+        row = f"Monahans,31.62,-102.81,CRND0103-*-TX_Monahans_6_ENE.txt,{time},{value},0.05,0.05,m3 m-3,-6,,"
+        sensor = one(tmp_path / str(number), row, files)
+        days = sorted(zip(sensor.time.astype("M8[D]").astype(str), sensor.value.tolist(), strict=True))
+        assert days == [("2018-01-01", 0.101), ("2018-01-02", -99.0), ("2019-01-01", 0.101), ("2019-01-02", -99.0)]
+
+
+def test_hourly_uscrn_has_its_time_in_two_columns(tmp_path: Path) -> None:
+    tokens = ["x"] * len(HEADERLESS[38])
+    tokens[1], tokens[2], tokens[28] = "20180101", "0100", "0.250"
+    row = "A,31.62,-102.81,h.txt,UTC_DATE+UTC_TIME,SOIL_MOISTURE_5,0.05,0.05,,,,"
+    sensor = one(tmp_path, row, {"h.txt": " ".join(tokens) + "\n"})
+    assert sensor.time.tolist() == [np.datetime64("2018-01-01T01:00", "ns").item()] and sensor.value.tolist() == [0.25]
+
+
+def test_a_loggers_file_with_notes_above_and_units_below_the_names(tmp_path: Path) -> None:
+    text = '"TOA5","logger"\n"TIMESTAMP","RECORD","VWC_Avg"\n"TS","RN","m^3/m^3"\n"","","Avg"\n'
+    text += '"2018-01-01 00:00:00",1,0.25\n"2018-01-01 01:00:00",2,0.26\n'
+    sensor = one(tmp_path, "A,51,10,l.dat,TIMESTAMP,VWC_Avg,0.05,0.1,m^3/m^3,,,", {"l.dat": text})
+    assert sensor.value.tolist() == [0.25, 0.26] and not sensor.note and sensor.depth_to_m == 0.1
+
+
+def test_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+    text = "Datum;Zeit;Feuchte\n31.12.2018;23:00;25,5\n01.01.2019;00:00;26\nkaputt;;\n"
+    sensor = one(tmp_path, "A,51,10,d.csv,Datum+Zeit,Feuchte,0.05,0.05,Vol.%,1,,", {"d.csv": text.encode("utf-8-sig")})
+    np.testing.assert_allclose(sensor.value, [0.255, 0.26])
+    assert sensor.time[0] == np.datetime64("2018-12-31T22:00")
+
+
+def test_parquet_throughout(tmp_path: Path) -> None:
+    time = pd.date_range("2018-01-01", periods=3, freq="h", tz="Europe/Berlin")
+    pd.DataFrame({"t": time, "v": [0.1, 0.2, 0.3], "q": [0, 1, 2]}).to_parquet(tmp_path / "s.parquet")
+    cells = ["A", 51.0, 10.0, "s.parquet", "t", "v", 0.05, 0.05, "", None, "q", "0|1"]
+    row = dict(zip(HEAD.strip().split(","), cells, strict=True))
+    pd.DataFrame([row]).to_parquet(tmp_path / "stations.parquet")
+    (sensor,) = read_sensors(str(tmp_path / "stations.parquet"), "table")
+    assert sensor.time[0] == np.datetime64("2017-12-31T23:00") and sensor.good.tolist() == [True, True, False]
+    assert sensor.value.tolist() == [0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"file": "no.csv"}, "file 'no.csv': no such file beside the table"),
+        ({"file": "../d.csv"}, "file '../d.csv' lies outside of the table's folder; put it beside the table"),
+        ({"file": "/etc/passwd"}, "lies outside of the table's folder"),
+        ({"file": "s3://bucket/x.csv"}, "lies outside of the table's folder"),
+        ({"latitude": "N51"}, "latitude 'N51' is no number"),
+        ({"latitude": "151"}, "latitude 151 is not between -90 and 90"),
+        ({"depth_from_m": "-0.05"}, "depth -0.05 m lies above the surface; depths are metres below it"),
+        ({"units": "mm"}, "units 'mm' are unknown; write m3 m-3 or %"),
+        ({"good": "1"}, "good is '1' and quality is empty; give both"),
+        ({"value": ""}, "value is empty; name the column of the values"),
+    ],
+)
+def test_a_row_that_makes_no_sense_says_why(tmp_path: Path, change: dict[str, str], problem: str) -> None:
+    columns, cells = HEAD.strip().split(","), ["A", "51", "10", "d.csv", "t", "v", "0.05", "0.05"]
+    row = dict.fromkeys(columns, "") | dict(zip(columns[:8], cells, strict=True)) | change
+    files = {"stations.csv": HEAD + ",".join(row.values()) + "\n", "d.csv": "t,v\n2018-01-01,0.2\n"}
+    (recording,) = list_recordings(write_folder(tmp_path, files) + "/stations.csv", "own")
+    assert problem in recording.problem and (recording.network, recording.station) == ("own", "A")
+
+
+@pytest.mark.parametrize(
+    ("row", "text", "problem"),
+    [
+        ("A,51,10,d.csv,t,soil,0.05,0.05,,,,", "t,v\n2018-01-01,0.2\n", "d.csv: no column 'soil'; there are t, v"),
+        ("A,51,10,d.csv,t,v,0.05,0.05,,1,,", "t,v\n2018-01-01T00:00+01:00,0.2\n", "times name their zone"),
+        ("A,51,10,d.csv,t,v,0.05,0.05,,,,", "t,v\n1/2/2018,0.2\n", "day or month first?"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, row: str, text: str, problem: str) -> None:
+    with pytest.raises(SensorError) as refused:
+        one(tmp_path, row, {"d.csv": text})
+    assert problem in str(refused.value)
+
+
+def test_a_table_without_its_columns_or_rows_is_refused(tmp_path: Path) -> None:
+    url = write_folder(tmp_path, {"a.csv": "name,lat\nA,51\n", "b.csv": HEAD}) + "/"
+    with pytest.raises(
+        InsituError, match=r"a\.csv: no column 'station'; .* a table of own stations has the columns st"
+    ):
+        list_recordings(url + "a.csv", "own")
+    with pytest.raises(InsituError, match=r"b\.csv: the table has no row; give one row a sensor"):
+        list_recordings(url + "b.csv", "own")
+    with pytest.raises(InsituError, match=r"c\.csv: no such table .*check the url under \[\[insitu\]\]"):
+        list_recordings(url + "c.csv", "own")
+
+
+def test_a_changed_file_or_column_changes_the_key(tmp_path: Path) -> None:
+    row, files = "A,51,10,d.csv,t,v,0.05,0.05,,,,", {"d.csv": "t,v\n2018-01-01,0.2\n"}
+    url = write_folder(tmp_path, {"stations.csv": HEAD + row, **files}) + "/stations.csv"
+    keys = [list_recordings(url, "own")[0].key]
+    write_folder(tmp_path, {"d.csv": "t,v\n2018-01-01,0.25\n"})
+    keys.append(list_recordings(url, "own")[0].key)
+    write_folder(tmp_path, {"stations.csv": HEAD + row.replace(",,,,", ",%,,,")})
+    keys.append(list_recordings(url, "own")[0].key)
+    assert len(set(keys)) == 3
+
+
+@pytest.mark.parametrize(
+    ("written", "utc"),
+    [
+        (["2018-01-01 00:30", "2018-01-01 01:30"], "2017-12-31T23:30"),
+        (["2018/01/01 00:30:00", "2018/01/01 01:30:00"], "2017-12-31T23:30"),
+        (["201801010030", "201801010130"], "2017-12-31T23:30"),
+        (["20180101003000", "20180101013000"], "2017-12-31T23:30"),
+        (["31.12.2018 12:00", "31.12.2018 13:00"], "2018-12-31T11:00"),
+        (["12/31/2018 12:00", "12/31/2018 13:00"], "2018-12-31T11:00"),
+        (["2018-01-01", "2018-01-02"], "2018-01-01T00:00"),
+        (["2018-01-01 12:00", "2018-01-02 12:00"], "2018-01-01T00:00"),
+        (["20180101", "20180102"], "2018-01-01T00:00"),
+        (["31.12.2018", "01.01.2019"], "2018-12-31T00:00"),
+    ],
+)
+def test_times_as_they_are_written_one_hour_ahead(written: list[str], utc: str) -> None:
+    assert to_utc(pd.Series(written), 1)[0] == np.datetime64(utc)
+
+
+def test_columns_are_found_below_notes_and_told_when_missing() -> None:
+    data = b"# Site: X\n# Version: 12-5\nTIMESTAMP_START,SWC_1_1_1\n201801010000,21.5\n"
+    assert read_columns(data, ["SWC_1_1_1"])["SWC_1_1_1"].tolist() == ["21.5"]
+    with pytest.raises(SensorError, match="file has no data"):
+        read_columns(b"", ["a"])
