@@ -9,12 +9,11 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from flows.cluster.watching import completed
-from flows.results import reference_days
+from flows.results import naming_reference, reference_days
 from flows.stages.ingest import reference
 from somo.core.grid import Grid
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import open_forcing
-from somo.forcing.sources import ForcingError
 from somo.insitu.rules import Key, Place
 from somo.insitu.scaling import mean_over, overlap_weights
 from somo.product.declaration import Product, ProductError
@@ -52,17 +51,10 @@ def open_reference(product: Product, root: str, client: Client) -> ReferenceMode
     layers = []
     for layer in product.targets.reference:
         declared = _as_forcing(product, layer.source)
-        try:
+        with naming_reference(layer):
             references = reference(declared, root, client)
             for domain in product.grids():
                 open_forcing(declared, domain, references[domain])
-        except ForcingError as error:
-            text = str(error).replace(f"forcing.{SOIL_MOISTURE.name}", "source")
-            raise ForcingError(
-                f"[[targets.reference]] {layer.top_m:g}-{layer.bottom_m:g} m: {text}. The reference model has to cover "
-                "the cells of the product and the days of training.period, or of targets.reference_period; "
-                'scaling = "pooled" and "none" need none'
-            ) from error
         layers.append((declared, references))
     return ReferenceModel(weights, layers)
 

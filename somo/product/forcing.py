@@ -10,6 +10,7 @@ from somo.product.patterns import Pattern, pattern_faults
 FileFormat = Literal["hdf5", "netcdf3", "grib", "zarr", "geotiff"]
 Kind = Literal["instantaneous", "mean", "accumulated"]
 Stamp = Literal["start", "middle", "end"]
+Regrid = Literal["nearest", "bilinear", "mean"]
 
 
 class Files(Declared):
@@ -67,7 +68,7 @@ class Source(Files):
     gaps: Literal["interpolate"] | None = None
     max_gap_days: int = Field(default=0, ge=0)
     missing: tuple[float, ...] = ()
-    regrid: Literal["nearest", "bilinear", "mean"] | None = None
+    regrid: Regrid | None = None
     provisional_days: int | None = Field(default=None, ge=0)
     expver: str | None = None
 

@@ -1,17 +1,17 @@
 """What a product is made from: period, grid, layers, forcing, static features, in-situ archives, targets."""
 
 import datetime as dt
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from somo.product.declared import Declared
 from somo.product.forcing import Files as Files
 from somo.product.forcing import Forcing as Forcing
+from somo.product.forcing import Regrid as Regrid
 from somo.product.forcing import Source as Source
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-Statistic = Literal["mean", "std", "aridity"]
 
 
 class Period(Declared):
@@ -83,34 +83,6 @@ class Layer(Declared):
     @property
     def depth_m(self) -> float:
         return round((self.top_m + self.bottom_m) / 2, 6)
-
-
-class Static(Declared):
-    """One static feature per cell: a variable of a file, or computed from the forcing's climatology.
-
-    `gaps = "mean"` fills missing land cells with the mean over cells; `categories` turns class numbers into
-    one 0/1 feature each. `within_cell` takes a file finer than the grid and keeps that statistic of what lies in a
-    cell.
-    """
-
-    url: str | None = None
-    variable: str | None = None
-    units: str = "1"
-    within_cell: Literal["mean", "std"] | None = None
-    gaps: Literal["error", "mean"] = "error"
-    categories: tuple[int, ...] = ()
-    computed: Statistic | None = None
-    of: str | None = None
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        if (self.computed is None) == (self.url is None):
-            raise ValueError(f"give either url and variable, or computed (one of {', '.join(get_args(Statistic))})")
-        if self.url is not None and self.variable is None:
-            raise ValueError("variable is missing: the name inside the file")
-        if self.computed in ("mean", "std") and self.of is None:
-            raise ValueError(f'computed = "{self.computed}" needs of = the name of a forcing variable')
-        return self
 
 
 FEWEST_SUBDAILY = 6
