@@ -31,7 +31,8 @@ def load_product(path: str | Path) -> Product:
     """Read a product declaration with the environment's values.
 
     `SOMO_CLUSTER_<KEY>` replaces a key of its `[cluster]` table (`SOMO_CLUSTER_WORKERS=8`); an address implies
-    `kind = "address"`. `SOMO_REAL`, where unset, is the folder `shared/real` beside the project that holds the file.
+    `kind = "address"`, and means nothing to another kind. `SOMO_REAL`, where unset, is the folder `shared/real` beside
+    the project that holds the file.
     """
     product = read_product(path, _environment(Path(path)))
     overrides: dict[str, Any] = {
@@ -44,6 +45,12 @@ def load_product(path: str | Path) -> Product:
     if "address" in overrides:
         overrides.setdefault("kind", "address")
     kind = overrides.setdefault("kind", product.cluster.kind)
+    if kind != "address":
+        # A service sets the address of its own scheduler; its operator may ask for another kind of cluster beside it.
+        overrides.pop("address", None)
+    elif "SOMO_CLUSTER_KIND" not in os.environ:
+        # How many workers a running scheduler has is said where they are started, in the same variables.
+        overrides = {key: value for key, value in overrides.items() if key not in ("workers", "gpu_workers")}
     allowed = CLUSTER_KINDS[kind].model_fields if kind in CLUSTER_KINDS else {}
     # What is declared for another kind of cluster means nothing to the one that the environment asks for.
     declared = {key: value for key, value in product.cluster.model_dump(exclude_unset=True).items() if key in allowed}
@@ -118,6 +125,12 @@ def deployment_settings(home: Path) -> dict[str, str]:
         "SOMO_ROOT": root_of(product, os.environ.get("SOMO_ROOT", "")),
     }
     return {"SOMO_UPDATE_CRON": DAILY, **os.environ, **own}
+
+
+def service_settings() -> dict[str, str]:
+    """What an operator has set for a service in `SOMO_*`, but for what the service sets itself."""
+    own = ("SOMO_PRODUCT", "SOMO_ROOT", "SOMO_HOME", "SOMO_NAME", "SOMO_CLUSTER_ADDRESS", "SOMO_DASHBOARD")
+    return {name: value for name, value in os.environ.items() if name.startswith("SOMO_") and name not in own}
 
 
 def inherited(*names: str) -> dict[str, str]:

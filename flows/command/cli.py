@@ -86,6 +86,23 @@ def status(
 
 
 @app.command()
+def schema(
+    output: Annotated[Path | None, typer.Option("-o", help="File to write; default: standard output.")] = None,
+) -> None:
+    """Print the JSON schema of a declaration, by which editors complete and check its keys.
+
+    Example: `somo schema -o somo.schema.json`, and `#:schema somo.schema.json` as the first line of the TOML
+    """
+    from somo.product.keys import schema as text_of_schema
+
+    text = text_of_schema()
+    if output is None:
+        typer.echo(text)
+    else:
+        output.write_text(text)
+
+
+@app.command()
 def demo(
     root: Annotated[Path, typer.Option(help="Folder for the invented Europe and everything made from it.")] = Path(
         "demo"

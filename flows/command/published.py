@@ -141,7 +141,7 @@ def access(
     from flows.service.access import open_bucket
 
     open_bucket(root)
-    typer.echo(f"{root}: anyone may now read the versions, latest.json, catalog.json and viewer/")
+    typer.echo(f"{root}: anyone may now read the versions, index.html, latest.json, catalog.json and viewer/")
 
 
 def stack(
@@ -155,9 +155,9 @@ def stack(
     Example: `somo stack --folder /data/stack`
     """
     from flows.service.demo import prepare
-    from flows.service.stack import Stack, serve
+    from flows.service.stack import operated, serve
 
-    serve(Stack(folder, product or prepare(folder.resolve() / "demo"), root))
+    serve(operated(folder, product or prepare(folder.resolve() / "demo"), root))
 
 
 def credentials(

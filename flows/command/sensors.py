@@ -53,7 +53,7 @@ def sensors(
     series = read_series(declared, _folder(declared, root))
     table = sensor_table(series)[list(COLUMNS)]
     for warning in unusable_archives(table, {a.name: a.url for a in declared.insitu}):
-        console.print(f"warning: {warning}", markup=False)
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     if daily is not None:
         write_daily(series, daily)
     if map_file is not None:

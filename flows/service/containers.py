@@ -11,8 +11,8 @@ import yaml
 
 from flows.cluster.pods import dask_cluster
 from flows.cluster.workers import IMAGE
-from flows.service.services import Place, Service, services, shared_environment
-from somo.product.cluster import KubernetesPods
+from flows.service.services import DEPLOYED_ONLY, SETTINGS_READERS, Place, Service, services, shared_environment
+from somo.product.cluster import CLUSTER_KINDS, KubernetesPods
 
 HOME = Path(__file__).parents[2]
 HEADER = "# Made by `python -m flows.service.containers` from flows/service/services.py; change that instead.\n"
@@ -23,7 +23,6 @@ PLACE = Place(
 DEPLOYED = {"SOMO_PRODUCT": "/app/product.toml", "SOMO_ROOT": "s3://somo/product"}
 OPEN = {"prefect-server": "prefect-server", "dask-scheduler": "dashboard", "s3": "s3", "prometheus": "prometheus"}
 KEPT = ("s3", "postgres", "prometheus")
-PRODUCT_READERS = ("deploy", "prefect-worker")
 PARTS = {"dask-worker": 2}
 MEMORY_GB = {"dask-worker": 5, "prefect-worker": 4, "s3": 2, "postgres": 1, "prefect-server": 1, "dask-scheduler": 2}
 
@@ -32,7 +31,8 @@ def environment(service: Service) -> dict[str, str]:
     """Environment of a service, secrets left out; images that are not ours get nothing of ours."""
     if service.image != IMAGE or service.name == "s3":
         return dict(service.environment)
-    return {**shared_environment(PLACE), **DEPLOYED, **service.environment}
+    deployed = DEPLOYED if service.name in SETTINGS_READERS else {}
+    return {**shared_environment(PLACE), **deployed, **service.environment}
 
 
 def compose() -> dict[str, Any]:
@@ -60,7 +60,9 @@ def _compose_service(service: Service) -> dict[str, Any]:
         described["security_opt"] = ["no-new-privileges:true"]
     if service.secret:
         described["environment"] |= {name: f"${{{name}:?see infra/README.md}}" for name in service.secret}
-    if service.name in PRODUCT_READERS:
+    if service.name in SETTINGS_READERS:
+        # A name without a value is passed on from the shell or the file that compose is given, where it is set there.
+        described["environment"] |= dict.fromkeys(_settings_of(service))
         described["volumes"].append(f"./product.toml:{DEPLOYED['SOMO_PRODUCT']}:ro")
     if service.name in KEPT:
         described["volumes"].append(f"{service.name}:/data")
@@ -76,10 +78,16 @@ def _compose_service(service: Service) -> dict[str, Any]:
         }
         described["depends_on"] = {name: {"condition": condition} for name, condition in state.items()}
     if service.name in PARTS:
-        described["deploy"] = {"replicas": PARTS[service.name]}
+        described["deploy"] = {"replicas": f"${{SOMO_CLUSTER_WORKERS:-{PARTS[service.name]}}}"}
     if (test := _health_test(service)) is not None:
         described["healthcheck"] = {"test": test, "interval": "5s", "timeout": "5s", "retries": 24}
     return described
+
+
+def _settings_of(service: Service) -> tuple[str, ...]:
+    """Variables in which an operator may set something for a service."""
+    fields = {name for kind in CLUSTER_KINDS.values() for name in kind.model_fields} - {"address"}
+    return (*(DEPLOYED_ONLY if service.name == "deploy" else ()), *sorted(f"SOMO_CLUSTER_{n.upper()}" for n in fields))
 
 
 def _health_test(service: Service) -> list[str] | None:
@@ -136,6 +144,9 @@ def _pod(service: Service) -> dict[str, Any]:
     variables += [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": "somo", "key": name}}} for name in service.secret
     ]
+    if service.name == "deploy":
+        webhook = {"secretKeyRef": {"name": "somo", "key": "SOMO_WEBHOOK", "optional": True}}
+        variables.append({"name": "SOMO_WEBHOOK", "valueFrom": webhook})
     memory = f"{MEMORY_GB.get(service.name, 1)}Gi"
     container: dict[str, Any] = {
         "name": service.name,
@@ -153,7 +164,8 @@ def _pod(service: Service) -> dict[str, Any]:
         volumes.append({"name": "secrets", "secret": secret})
         mount = {"name": "secrets", "mountPath": f"{PLACE.secrets}/{service.files}", "readOnly": True}
         container["volumeMounts"].append(mount)
-    if service.name in PRODUCT_READERS:
+    if service.name in SETTINGS_READERS:
+        container["envFrom"] = [{"configMapRef": {"name": "settings", "optional": True}}]
         volumes.append({"name": "product", "configMap": {"name": "product"}})
         place = {"mountPath": DEPLOYED["SOMO_PRODUCT"], "subPath": "product.toml", "readOnly": True}
         container["volumeMounts"].append({"name": "product", **place})

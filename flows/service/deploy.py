@@ -5,11 +5,14 @@
 """
 
 import asyncio
+import ipaddress
+import socket
 import subprocess
 import sys
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from prefect.automations import Automation
 from prefect.blocks.webhook import Webhook
@@ -22,20 +25,25 @@ from prefect.exceptions import ObjectAlreadyExists
 from pydantic import SecretStr
 
 from flows.environment import deployment_settings
+from flows.service.errors import StackError
 from flows.service.services import POOL
 
 HOME = Path(__file__).parents[2]
 SILENT_SECONDS = 90
+METADATA = ipaddress.ip_network("fd00:ec2::/32")
+"""Where a cloud gives a machine's credentials to programs on it; its other address, 169.254.169.254, is link-local."""
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "Paused", "Suspended")
 
 
 def main() -> None:
     settings = deployment_settings(HOME)
+    if webhook := settings.get("SOMO_WEBHOOK"):
+        require_outside(webhook)
     asyncio.run(make_pool(settings["SOMO_NAME"]))
     command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(HOME / "infra" / "prefect.yaml")]
     subprocess.run([sys.executable, "-m", *command], check=True, cwd=HOME, env=settings)
     replace(crash_silent_runs())
-    if webhook := settings.get("SOMO_WEBHOOK"):
+    if webhook:
         replace(tell_failures(webhook))
 
 
@@ -62,6 +70,32 @@ def crash_silent_runs() -> Automation:
     )
     crash = ChangeFlowRunState(state=StateType.CRASHED, message="its process died: no sign of life for 90 s")
     return _automation("mark dead runs crashed", trigger, crash)
+
+
+def require_outside(url: str) -> None:
+    """Refuse a webhook that points at what a cloud or a machine keeps to itself.
+
+    Prefect's server sends it, from inside the service: link-local addresses answer it with the machine's credentials.
+    Addresses of the operator's own network are allowed, since chat servers stand there.
+
+    Raises
+    ------
+    StackError
+        naming the host and why
+    """
+    place = urlsplit(url)
+    if place.scheme not in ("http", "https") or not place.hostname:
+        raise StackError(f"SOMO_WEBHOOK: {place.scheme or 'no scheme'} is no way to call it; give an https:// URL")
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(place.hostname, None)}
+    except OSError as error:
+        raise StackError(f"SOMO_WEBHOOK: host {place.hostname} is not known ({error}); correct the URL") from error
+    for address in map(ipaddress.ip_address, found):
+        if address.is_link_local or address.is_multicast or address.is_unspecified or address in METADATA:
+            raise StackError(
+                f"SOMO_WEBHOOK: host {place.hostname} is {address}, which only the machine itself may ask; "
+                "give the URL of a chat service"
+            )
 
 
 def tell_failures(url: str) -> Automation:

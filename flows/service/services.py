@@ -13,6 +13,10 @@ PORTS = {
     "prefect-server": 4200, "dask-scheduler": 8786, "dashboard": 8787, "prometheus": 9090,
 }  # fmt: skip
 POOL = "somo"
+SETTINGS_READERS = ("deploy", "prefect-worker")
+"""Services that get the operator's `SOMO_*` settings."""
+DEPLOYED_ONLY = ("SOMO_WEBHOOK", "SOMO_UPDATE_CRON")
+"""Settings that are laid down in Prefect once and that no run needs; the address of a webhook is often its password."""
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 POSTGRES_IMAGE = "postgres:15"
 PROMETHEUS_IMAGE = "prom/prometheus:v2.42.0"
@@ -27,6 +31,7 @@ class Place:
     hosts : host name of a service; the same for all if it is one string
     bind : address the services listen on
     data : folder of a service's data, which outlives it
+    database : folder of PostgreSQL's data, where it is another
     secrets : folder of secret files, with one folder for each group of services that need the same
     sockets : folder of S3's Unix sockets, relative to where it starts
     programs : folder of PostgreSQL's and Python's programs, empty where they are on the PATH
@@ -44,6 +49,7 @@ class Place:
     workers: int = 2
     memory_gb: float = 4.0
     sockets: str = "/tmp"
+    database: str = ""
 
     def host(self, service: str) -> str:
         return self.hosts if isinstance(self.hosts, str) else self.hosts[service]
@@ -136,12 +142,12 @@ def _s3(place: Place) -> Service:
 
 
 def _postgres(place: Place) -> Service:
+    data = place.database or f"{place.data}/postgres"
     command = (
-        place.program("postgres"), "-D", f"{place.data}/postgres", "-p", str(place.ports["postgres"]),
-        "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={place.data}/postgres",
-        "-c", "max_connections=100",
+        place.program("postgres"), "-D", data, "-p", str(place.ports["postgres"]),
+        "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={data}", "-c", "max_connections=100",
     )  # fmt: skip
-    settings = {"POSTGRES_USER": "prefect", "POSTGRES_DB": "postgres", "PGDATA": f"{place.data}/postgres"}
+    settings = {"POSTGRES_USER": "prefect", "POSTGRES_DB": "postgres", "PGDATA": data}
     health = Health(place.url("postgres", "tcp"))
     return Service("postgres", command, settings, ("POSTGRES_PASSWORD",), health=health, image=POSTGRES_IMAGE)
 

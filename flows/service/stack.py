@@ -10,24 +10,31 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import psutil
 
 from flows.cluster.workers import IMAGE
 from flows.console import console
-from flows.environment import inherited
+from flows.environment import inherited, service_settings
+from flows.service import database
 from flows.service.credentials import identities, write_credentials
+from flows.service.errors import StackError
+from flows.service.running import end_leftovers, lock, require_free, write_down
 from flows.service.s3server import S3Server, free_ports
-from flows.service.services import DASHBOARD_LOGIN, PORTS, Place, Service, services, shared_environment
+from flows.service.services import (
+    DASHBOARD_LOGIN,
+    DEPLOYED_ONLY,
+    PORTS,
+    SETTINGS_READERS,
+    Place,
+    Service,
+    services,
+    shared_environment,
+)
 
-READY_SECONDS = 120
+READY_SECONDS = 300
 STOP_SECONDS = 20
-POSTGRES_USER = "postgres"
-
-
-class StackError(OSError):
-    """A service that cannot be started or does not become healthy; the text names its log."""
 
 
 class Stack:
@@ -38,7 +45,7 @@ class Stack:
     folder : data, logs, secrets and certificates; kept between starts
     product : TOML file of the product that is deployed
     root : s3://bucket/prefix of its results; the service may write nothing else
-    environment : further variables for the flows, such as those the declaration uses in URLs
+    environment : the operator's `SOMO_*` settings, such as those the declaration uses in URLs
     ports : of the services; the usual ones if not given
     """
 
@@ -50,24 +57,27 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         ports: Mapping[str, int] | None = None,
         workers: int = 2,
+        memory_gb: float = 4.0,
     ) -> None:
         self.folder = folder.resolve()
         self.root = root
-        programs = {"": str(Path(sys.executable).parent), "postgres": _postgres_programs(), "prometheus": ""}
+        programs = {"": str(Path(sys.executable).parent), "postgres": database.programs(), "prometheus": ""}
         self.place = Place(
             hosts="127.0.0.1", bind="127.0.0.1", data=str(self.folder / "data"), secrets=str(self.folder / "secrets"),
             programs=programs, ports=ports or PORTS, workers=workers, sockets="data/s3",
+            memory_gb=memory_gb, database=str(database.data_folder(self.folder)),
         )  # fmt: skip
-        deployed = {"SOMO_PRODUCT": str(product.resolve()), "SOMO_ROOT": root}
-        self.environment = {**shared_environment(self.place), **deployed, **(environment or {})}
+        self.environment = shared_environment(self.place)
+        self.settings = {"SOMO_PRODUCT": str(product.resolve()), "SOMO_ROOT": root, **(environment or {})}
         self.services = {s.name: s for s in services(self.place) if shutil.which(s.command[0])}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._lock: IO[str] | None = None
 
     def start(self, *names: str) -> Self:
         """Start the named services, or all that do not run yet, once those they need are healthy."""
-        self._prepare()
         wanted = [name for name in names or self.services if name not in self.processes]
         try:
+            self._prepare()
             for name in wanted:
                 self.start_service(name)
             for name in wanted:
@@ -83,20 +93,27 @@ class Stack:
         for needed in service.needs:
             self.wait(needed)
         command = list(service.command)
-        if name == "postgres" and os.geteuid() == 0:
-            command = ["runuser", "-u", POSTGRES_USER, "--", *command]
+        if name == "postgres":
+            command = database.as_its_user(command)
         with (self.folder / "logs" / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
                 cwd=self.folder, env=self.environment_of(service), umask=0o077,
             )  # fmt: skip
+        write_down(self.folder, {name: process.pid for name, process in self.processes.items()})
 
     def environment_of(self, service: Service) -> dict[str, str]:
         """What a service finds in its environment: no secret that it does not need."""
         held = self.secrets()
         needed = {**service.environment, **{name: held[name] for name in service.secret}}
         ours = self.environment if service.image == IMAGE and service.name != "s3" else {}
-        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH"), "HOME": str(self.folder), **ours, **needed}
+        if service.name in SETTINGS_READERS:
+            hidden = DEPLOYED_ONLY if service.name != "deploy" else ()
+            ours = {**ours, **{name: value for name, value in self.settings.items() if name not in hidden}}
+        # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
+        scratch = {"DASK_TEMPORARY_DIRECTORY": str(self.folder / "data" / "scratch")} if ours else {}
+        home = {"HOME": str(self.folder)}
+        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH"), **home, **scratch, **ours, **needed}
 
     def wait(self, name: str, seconds: float = READY_SECONDS) -> None:
         """Wait until a service is healthy, or its command has ended well.
@@ -150,6 +167,9 @@ class Stack:
         """Stop all services, the last started first."""
         for name in reversed(list(self.processes)):
             self.kill(name, signal.SIGINT if name in ("s3", "postgres") else signal.SIGTERM)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -168,45 +188,43 @@ class Stack:
         return identities(self.folder / "secrets" / "s3", self.place, self.root)
 
     def _prepare(self) -> None:
-        for name, mode in (("data", 0o711), ("data/s3", 0o700), ("data/prometheus", 0o700), ("logs", 0o700)):
+        if self._lock is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = lock(self.folder)
+            if left := end_leftovers(self.folder):
+                console.print(f"ended what a killed stack has left: {', '.join(left)}")
+            require_free(self.place.ports)
+        # PostgreSQL runs as another user, who must come through to its own folder.
+        private = ("data/s3", "data/prometheus", "data/scratch", "logs")
+        for name, mode in {"data": 0o711, **dict.fromkeys(private, 0o700)}.items():
             (self.folder / name).mkdir(parents=True, exist_ok=True)
             (self.folder / name).chmod(mode)
-        self._initialise_postgres(self.secrets()["POSTGRES_PASSWORD"])
-
-    def _initialise_postgres(self, password: str) -> None:
-        data = self.folder / "data" / "postgres"
-        if (data / "PG_VERSION").exists():
-            return
-        data.mkdir(parents=True, exist_ok=True)
-        given = self.folder / "data" / "password"
-        given.touch(mode=0o600)
-        given.write_text(password)
-        command = [
-            f"{_postgres_programs()}/initdb", "-D", str(data), "-U", "prefect", "-A", "scram-sha-256",
-            f"--pwfile={given}", "-E", "UTF8", "--no-locale",
-        ]  # fmt: skip
-        if os.geteuid() == 0:
-            for path in (data, given):
-                shutil.chown(path, POSTGRES_USER)
-            command = ["runuser", "-u", POSTGRES_USER, "--", *command]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-        given.unlink()
-        if done.returncode:
-            raise StackError(f"PostgreSQL in {data}: {done.stderr.strip()}")
-
-
-def _postgres_programs() -> str:
-    """Folder of the newest PostgreSQL programs; Debian keeps them off the PATH."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
-    if not found:
-        raise StackError("PostgreSQL is not installed; apt-get install postgresql")
-    return str(found[-1])
+        database.initialise(Path(self.place.database), self.secrets()["POSTGRES_PASSWORD"])
 
 
 def free_place() -> dict[str, int]:
     """Ports for a stack beside others."""
     names = (*PORTS, "master", "volume", "filer", "admin")
     return dict(zip(names, free_ports(len(names), beside=10_000), strict=True))
+
+
+def operated(folder: Path, product: Path, root: str, ports: Mapping[str, int] | None = None) -> Stack:
+    """A stack with its operator's settings from the environment.
+
+    `SOMO_CLUSTER_WORKERS` and `SOMO_CLUSTER_MEMORY_GB` are also the number and the memory of its own Dask workers.
+
+    Raises
+    ------
+    StackError
+        naming a variable that is no number
+    """
+    settings = service_settings()
+    try:
+        workers = int(settings.get("SOMO_CLUSTER_WORKERS", "2"))
+        memory_gb = float(settings.get("SOMO_CLUSTER_MEMORY_GB", "4"))
+    except ValueError as error:
+        raise StackError(f"SOMO_CLUSTER_WORKERS, SOMO_CLUSTER_MEMORY_GB: {error}; give numbers") from error
+    return Stack(folder, product, root, settings, ports, workers, memory_gb)
 
 
 def serve(stack: Stack) -> None:

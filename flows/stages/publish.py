@@ -1,5 +1,6 @@
 """What readers get beside the Zarr store: yearly files, the store for series, drought, the inputs of validation."""
 
+import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -9,6 +10,7 @@ import xarray as xr
 from distributed import Client
 
 from flows.cluster.watching import completed
+from flows.today import today
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
 from somo.product.declaration import Product
@@ -16,6 +18,7 @@ from somo.publish import netcdf
 from somo.publish.attributes import FINAL
 from somo.publish.catalog import version_documents, version_order
 from somo.publish.documents import documents
+from somo.publish.images import latest_images
 from somo.publish.lineage import changes, lineage
 from somo.publish.manifest import (
     Entry,
@@ -27,6 +30,7 @@ from somo.publish.manifest import (
     unknown_objects,
     write_manifest,
 )  # fmt: skip
+from somo.publish.stations import stations_geojson
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
@@ -51,6 +55,7 @@ def publish(
     write_netcdf(product, version_url, client)
     write_series(product, version_url, client)
     write_drought(product, version_url, client)
+    write_images(product, version_url)
     write_papers(product, root, version_url, inputs, targets, models)
     write_catalog(product, version_url, client)
 
@@ -66,6 +71,8 @@ def copy_validation(version_url: str, targets: str, models: str) -> None:
     for name, source in sources.items():
         if not exists(url := join(version_url, "validation", name)) or f"validation/{name}" in rewritten:
             put(url, read_bytes(source))
+    sensors = pd.read_parquet(io.BytesIO(read_bytes(sources["sensors.parquet"])))
+    put_changed(join(version_url, "validation/stations.geojson"), stations_geojson(sensors))
 
 
 def write_netcdf(product: Product, version_url: str, client: Client) -> None:
@@ -130,6 +137,17 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     drought_store.publish(version_url, product, windows, side)
 
 
+def write_images(product: Product, version_url: str) -> None:
+    """Put the latest day as GeoTIFFs and as a small picture."""
+    drought_url = join(version_url, drought_store.STORE)
+    with _open(version_url) as store:
+        drought = None
+        if exists(join(drought_url, zarr.ROOT)):
+            drought = xr.open_zarr(zarr_store(drought_url), consolidated=True, chunks=None)
+        for key, data in latest_images(product, store, drought).items():
+            put_changed(join(version_url, key), data)
+
+
 def damaged(version_url: str, store: str) -> list[str]:
     """Keys of the objects of a store that are missing, or not the ones whose checksums were taken."""
     return [k for k in rewritten_objects(version_url) if k.startswith(f"{store}/") and not k.endswith(zarr.ROOT)]
@@ -145,7 +163,8 @@ def write_papers(
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
     what_changed = changes(_former_lineage(product, root), origin)
-    for name, data in documents(product, grid, times, origin, what_changed).items():
+    released = read_pointer(root).get("released", {}).get(product.version) or today().isoformat()
+    for name, data in documents(product, grid, times, origin, what_changed, int(released[:4])).items():
         put_changed(join(version_url, name), data)
 
 

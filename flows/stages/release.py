@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pydantic
+import xarray as xr
 from distributed import Client
 
 from flows import results
@@ -13,6 +14,8 @@ from flows.stages.publish import BATCH, put_changed, released_before, write_cata
 from flows.today import today
 from somo.product.declaration import Product
 from somo.publish.catalog import catalog_document, version_order
+from somo.publish.front_door import INDEX, PREVIEW, front_door
+from somo.publish.images import THUMBNAIL
 from somo.publish.manifest import (
     CATALOG,
     NAME,
@@ -24,7 +27,9 @@ from somo.publish.manifest import (
     read_manifest,
     read_pointer,
 )  # fmt: skip
+from somo.publish.store import maps as zarr
 from somo.publish.viewer import publish_viewer
+from somo.storage.client import zarr_store
 from somo.storage.objects import checksum, exists, join, read_bytes
 from somo.validate.gate.checks import require_passed, run_checks
 
@@ -120,6 +125,16 @@ def point(
     catalog = encode(catalog_document(product, released))
     put_changed(join(root, POINTER), pointer(version, manifests, released, catalog))
     put_changed(join(root, CATALOG), catalog)
+    open_front_door(product, root, version, released)
+
+
+def open_front_door(product: Product, root: str, version: str, released: dict[str, str]) -> None:
+    """Put the page at the root that tells people what is here, and a picture of the latest day beside it."""
+    version_url = join(root, f"v{version}")
+    with xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), consolidated=True, chunks=None) as store:
+        put_changed(join(root, INDEX), front_door(product, store, version, released))
+    if exists(join(version_url, THUMBNAIL)):
+        put_changed(join(root, PREVIEW), read_bytes(join(version_url, THUMBNAIL)))
 
 
 def as_made(product: Product, root: str, version: str) -> Product:

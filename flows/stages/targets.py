@@ -50,7 +50,7 @@ def build_targets(
     put(sensors_url(url), _parquet(table))
     if role == "training":
         for warning in require_kept(table, {a.name: a.url for a in archives}, sensors_url(url)):
-            console.print(f"warning: {warning}", markup=False)
+            console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     put(url, _parquet(target_table(scaled)))
     console.print(f"{role} sensors: {', '.join(f'{count} {name}' for name, count in drop_totals(table).items())}")
     return url

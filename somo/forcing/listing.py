@@ -11,7 +11,7 @@ from somo.product.patterns import wildcards
 from somo.storage import archives, web
 from somo.storage.client import filesystem
 from somo.storage.objects import checksum, fingerprint, version_of
-from somo.storage.patience import NETWORK_ERRORS, patiently
+from somo.storage.patience import StorageError
 
 ZARR_DOCUMENTS = (".zmetadata", "zarr.json", ".zgroup", ".zarray")
 QUESTIONS_AT_ONCE = 16
@@ -139,12 +139,12 @@ def _listing(fs: AbstractFileSystem, folder: str) -> dict[str, dict]:
     fs.invalidate_cache()
     url = fs.unstrip_protocol(folder)
     try:
-        entries = patiently(url, lambda: fs.ls(folder, detail=True))
+        entries = fs.ls(folder, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except NETWORK_ERRORS:
+    except StorageError:
         raise
-    except PermissionError as error:
+    except OSError as error:
         raise ForcingError(f"{url}: cannot be listed ({error}); allow reading this folder") from error
     return {info["name"].rstrip("/"): info for info in entries}
 
@@ -182,7 +182,7 @@ def _document(url: str) -> bytes | None:
         return web.content(url)
     fs, path = filesystem(url)
     try:
-        return bytes(patiently(url, lambda: fs.cat_file(path)))
+        return bytes(fs.cat_file(path))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
     except PermissionError as error:

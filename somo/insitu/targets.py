@@ -8,6 +8,7 @@ import pandas as pd
 
 from somo.insitu.errors import InsituError
 from somo.insitu.rules import Key, Series
+from somo.insitu.same_sensor import IN_TWO_ARCHIVES
 
 TARGET_COLUMNS = ("domain", "cell", "layer", "time", "value", "count")
 SENSOR_COLUMNS = (
@@ -74,7 +75,7 @@ def headings(sensors: pd.DataFrame) -> pd.Series:
 
 
 def unusable_archives(sensors: pd.DataFrame, urls: Mapping[str, str]) -> list[str]:
-    """What became of the sensors of each archive that keeps none.
+    """What became of the sensors of each archive that keeps none, but for one whose sensors lie in another as well.
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def unusable_archives(sensors: pd.DataFrame, urls: Mapping[str, str]) -> list[st
     sentences = []
     for archive, url in urls.items():
         own = sensors[sensors["archive"] == archive]
-        if own["kept"].any():
+        if own["kept"].any() or (headings(own) == IN_TWO_ARCHIVES).any():
             continue
         totals = "; ".join(f"{count} x {reason}" for reason, count in drop_totals(own).items())
         sentences.append(

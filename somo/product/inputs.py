@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -10,9 +10,9 @@ from somo.product.patterns import Pattern, pattern_faults
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 FileFormat = Literal["hdf5", "netcdf3", "grib", "zarr", "geotiff"]
-Statistic = Literal["mean", "std", "aridity"]
 Kind = Literal["instantaneous", "mean", "accumulated"]
 Stamp = Literal["start", "middle", "end"]
+Regrid = Literal["nearest", "bilinear", "mean"]
 
 
 class Declared(BaseModel):
@@ -113,7 +113,7 @@ class Files(Declared):
     url: str | tuple[str, ...]
     variable: str
     format: FileFormat | None = None
-    select: dict[str, float | str] = Field(default_factory=dict)
+    select: dict[str, int | float | str] = Field(default_factory=dict)
 
     @field_validator("url")
     @classmethod
@@ -158,7 +158,7 @@ class Source(Files):
     gaps: Literal["interpolate"] | None = None
     max_gap_days: int = Field(default=0, ge=0)
     missing: tuple[float, ...] = ()
-    regrid: Literal["nearest", "bilinear", "mean"] | None = None
+    regrid: Regrid | None = None
     provisional_days: int | None = Field(default=None, ge=0)
     expver: str | None = None
 
@@ -210,34 +210,6 @@ class Forcing(Declared):
     def terms(self) -> tuple[str, ...]:
         """Names of the variables that this one is computed from."""
         return tuple(text.lstrip("+-").strip() for text in self.sum_of or self.mean_of)
-
-
-class Static(Declared):
-    """One static feature per cell: a variable of a file, or computed from the forcing's climatology.
-
-    `gaps = "mean"` fills missing land cells with the mean over cells; `categories` turns class numbers into
-    one 0/1 feature each. `within_cell` takes a file finer than the grid and keeps that statistic of what lies in a
-    cell.
-    """
-
-    url: str | None = None
-    variable: str | None = None
-    units: str = "1"
-    within_cell: Literal["mean", "std"] | None = None
-    gaps: Literal["error", "mean"] = "error"
-    categories: tuple[int, ...] = ()
-    computed: Statistic | None = None
-    of: str | None = None
-
-    @model_validator(mode="after")
-    def _one_origin(self) -> Self:
-        if (self.computed is None) == (self.url is None):
-            raise ValueError(f"give either url and variable, or computed (one of {', '.join(get_args(Statistic))})")
-        if self.url is not None and self.variable is None:
-            raise ValueError("variable is missing: the name inside the file")
-        if self.computed in ("mean", "std") and self.of is None:
-            raise ValueError(f'computed = "{self.computed}" needs of = the name of a forcing variable')
-        return self
 
 
 FEWEST_SUBDAILY = 6

@@ -125,9 +125,14 @@ class Prediction(Declared):
 
 
 class Drought(Declared):
-    """Climatology of the drought classes; without a base period the whole product serves."""
+    """Climatology of the drought classes; without a base period the whole product serves.
+
+    With fewer complete years than `min_years` no drought is published: D4, the driest 2 percent, is one window in
+    fifty. 30 years are advised (World Meteorological Organization's climate normals).
+    """
 
     base: Period | None = None
+    min_years: int = Field(default=10, ge=3)
     window_days: int = Field(default=30, ge=1)
     every_days: int = Field(default=10, ge=1)
 
@@ -154,7 +159,8 @@ class Report(Declared):
 class Checks(Declared):
     """The gate: a version that breaks one of these is not released.
 
-    `valid_min` and `valid_max` (m3 m-3) lie within the `valid_range` that published files declare.
+    `valid_min` and `valid_max` (m3 m-3) lie within the `valid_range` that published files declare. `min_coverage` and
+    `max_coverage` bound the share of measurements at held-back cells that the 90 % interval of any layer holds.
     """
 
     valid_min: float = Field(default=SOIL_MOISTURE.valid_min, ge=SOIL_MOISTURE.valid_min)
@@ -165,13 +171,28 @@ class Checks(Declared):
     max_year_jump: float = Field(default=0.01, gt=0)
     max_skill_drop: float = Field(default=0.02, ge=0)
     min_applicable: float = Field(default=0.0, ge=0, le=1)
+    min_coverage: float = Field(default=0.85, ge=0, le=1)
+    max_coverage: float = Field(default=0.95, ge=0, le=1)
+
+
+class Author(Declared):
+    """One person who made the data, in the order in which they are cited."""
+
+    family: str
+    given: str
+    orcid: str = Field(default="", pattern=r"^(\d{4}-\d{4}-\d{4}-\d{3}[\dX])?$")
+    affiliation: str = ""
 
 
 class Publication(Declared):
-    """What readers and catalogues are told about the data; `date` is the day this version is dated and cited by."""
+    """What readers and catalogues are told about the data; `date` is the day this version is dated and cited by.
+
+    Without `authors`, `creator` is cited. `papers` are the DOIs of the papers that describe the data.
+    """
 
     title: str = ""
     summary: str = ""
+    authors: tuple[Author, ...] = ()
     creator: str = "SoMo developers"
     creator_url: str = ""
     creator_email: str = ""
@@ -181,3 +202,4 @@ class Publication(Declared):
     doi: str = ""
     licence: str = "CC-BY-4.0"
     references: str = "O, Orth, Weber, Park (2022), Sci Data 9:701; O & Orth (2021), Sci Data 8:170"
+    papers: tuple[str, ...] = ("10.1038/s41597-022-01785-6", "10.1038/s41597-021-00964-1")

@@ -1,28 +1,25 @@
-"""Static STAC: a catalog of versions, a collection per version, an item per year."""
+"""Static STAC: a catalog of versions, a collection per version; its items are made in `somo.publish.items`."""
 
-import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pystac
 import xarray as xr
-from pystac.extensions.datacube import DatacubeExtension, Dimension, Variable
-from pystac.extensions.file import FileExtension
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
-from somo.publish import attributes, netcdf
+from somo.publish import attributes, images, items
+from somo.publish.documents import LICENCES
 from somo.publish.manifest import Entry
 from somo.publish.store import drought as drought_store
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
 
-ZARR_EXTENSION = "https://stac-extensions.github.io/zarr/v1.0.0/schema.json"
 MEDIA_TYPES = {
     "zarr": "application/vnd.zarr; version=3",
-    "netcdf": "application/x-netcdf",
+    "png": "image/png",
+    "geojson": "application/geo+json",
     "json": "application/json",
     "parquet": "application/vnd.apache.parquet",
     "html": "text/html",
@@ -30,11 +27,16 @@ MEDIA_TYPES = {
     "markdown": "text/markdown",
     "yaml": "application/yaml",
 }
-DAY = dt.timedelta(days=1)
+DATA = ("soil_moisture", attributes.UNCERTAINTY, "soil_moisture_std")
+ABOUT = ("status", "applicability", attributes.DISSIMILARITY)
+BY_WINDOW = ("anomaly", "percentile", "drought_class")
 DOCUMENTS = {
     "report": ("report/index.html", "Validation report", "html", "overview"),
     "citation": ("CITATION.cff", "How to cite", "yaml", "metadata"),
     "licence": ("LICENSE.txt", "Licence", "text", "metadata"),
+    "readme": ("README.md", "What is here and how to read it", "markdown", "metadata"),
+    "thumbnail": (images.THUMBNAIL, "Soil moisture of the latest day", "png", "thumbnail"),
+    "stations": ("validation/stations.geojson", "Stations used in training", "geojson", "metadata"),
     "changelog": ("CHANGELOG.md", "What changed", "markdown", "metadata"),
     "lineage": ("lineage.json", "Hashes of everything that made this version", "json", "metadata"),
     "datacite": ("datacite.json", "DataCite metadata", "json", "metadata"),
@@ -43,6 +45,8 @@ DOCUMENTS = {
     "sensors": ("validation/sensors.parquet", "Sensors kept and dropped, with reasons", "parquet", "metadata"),
     "crossval": ("validation/crossval.parquet", "Out-of-fold predictions", "parquet", "metadata"),
 }
+WHERE_MADE = ("thumbnail", "stations")
+"""Documents that not every version has: pictures need a regular grid."""
 
 
 def version_documents(product: Product, store: xr.Dataset, entries: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
@@ -54,13 +58,13 @@ def version_documents(product: Product, store: xr.Dataset, entries: Mapping[str,
     entries : checksums of the version's objects by key
     """
     collection = _collection(product, store, entries)
-    items = _items(product, pd.DatetimeIndex(store["time"].to_index()), store, entries)
-    for item in items:
+    described = items.items(product, store, entries)
+    for item in described:
         collection.add_item(item)
     root = _root(product, [collection])
     _place(root)
     documents = {"collection.json": collection.to_dict(include_self_link=False)}
-    for item in items:
+    for item in described:
         documents[f"items/{item.id}.json"] = item.to_dict(include_self_link=False)
     return documents
 
@@ -106,12 +110,13 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
     words = product.publication
     times = pd.DatetimeIndex(store["time"].to_index())
     grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
+    about = {"version": product.version, **items.scientific(product)}
     collection = pystac.Collection(
         f"{product.name}-v{product.version}",
         attributes.summary(product),
         pystac.Extent(
-            pystac.SpatialExtent([_box(grid)]),
-            pystac.TemporalExtent([[times[0].to_pydatetime(), times[-1].to_pydatetime() + DAY]]),
+            pystac.SpatialExtent([items.box(grid)]),
+            pystac.TemporalExtent([[times[0].to_pydatetime(), times[-1].to_pydatetime() + items.DAY]]),
         ),
         title=f"{attributes.title(product)}, version {product.version}",
         license=words.licence,
@@ -119,20 +124,27 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
         providers=[
             pystac.Provider(
                 words.creator,
-                roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.LICENSOR],
+                roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.PROCESSOR, pystac.ProviderRole.LICENSOR],
                 url=words.creator_url or None,
+                extra_fields=items.processing(product),
             )
         ],
-        extra_fields={"version": product.version},
+        extra_fields={
+            **about,
+            **_cube(store, grid, times, has_drought=f"{drought_store.STORE}/{zarr.ROOT}" in entries),
+        },
+        stac_extensions=[items.EXTENSIONS[name] for name in ("cube", "version", "processing", "scientific", "zarr")],
         assets=_collection_assets(entries),
     )
-    collection.stac_extensions.append(ZARR_EXTENSION)
-    _describe_cube(collection, store, grid, times)
+    name, url = LICENCES.get(words.licence, (words.licence, "./LICENSE.txt"))
+    collection.add_link(pystac.Link("license", url or "./LICENSE.txt", "text/html" if url else "text/plain", name))
+    if words.doi:
+        collection.add_link(pystac.Link("cite-as", f"https://doi.org/{words.doi}"))
     return collection
 
 
 def _collection_assets(entries: Mapping[str, Entry]) -> dict[str, pystac.Asset]:
-    fields = {"zarr:consolidated": True, "zarr:node_type": "group", "zarr:zarr_format": 3}
+    stored = {"zarr:consolidated": True, "zarr:node_type": "group", "zarr:zarr_format": 3}
     stores = {
         "zarr": (zarr.STORE, "Daily soil moisture, Zarr laid out for maps"),
         "zarr-series": (series.STORE, "Daily soil moisture, Zarr laid out for series"),
@@ -140,82 +152,57 @@ def _collection_assets(entries: Mapping[str, Entry]) -> dict[str, pystac.Asset]:
     }
     assets = {
         name: pystac.Asset(
-            f"./{path}", title, media_type=MEDIA_TYPES["zarr"], roles=["data"], extra_fields=dict(fields)
+            f"./{path}", title, media_type=MEDIA_TYPES["zarr"], roles=["data"], extra_fields=dict(stored)
         )
         for name, (path, title) in stores.items()
         if f"{path}/{zarr.ROOT}" in entries
     }
     for name, (path, title, kind, role) in DOCUMENTS.items():
+        if name in WHERE_MADE and path not in entries:
+            continue
         assets[name] = pystac.Asset(f"./{path}", title, media_type=MEDIA_TYPES[kind], roles=[role])
     return assets
 
 
-def _describe_cube(collection: pystac.Collection, store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex) -> None:
-    west, south, east, north = _box(grid)
+def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: bool) -> dict[str, Any]:
+    """Fields of the datacube extension: axes and the variables of every store."""
+    west, south, east, north = items.box(grid)
     half = grid.step_deg / 2
-    across = {"type": "spatial", "reference_system": 4326, "step": grid.step_deg if _is_regular(grid) else None}
+    across = {
+        "type": "spatial",
+        "reference_system": 4326,
+        "step": grid.step_deg if images.is_regular(grid) else None,
+    }
+    depth = {"type": "spatial", "axis": "z", "values": [float(v) for v in store["depth"]], "unit": "m"}
     dimensions: dict[str, dict[str, Any]] = {
-        "depth": {"type": "spatial", "axis": "z", "values": [float(v) for v in store["depth"]], "unit": "m"},
+        "depth": {**depth, "description": "middle of the layer, positive down; layers in depth_bnds"},
         "time": {"type": "temporal", "extent": [_stamp(times[0]), _stamp(times[-1])], "step": "P1D"},
         "lat": {**across, "axis": "y", "extent": [round(south + half, 6), round(north - half, 6)]},
         "lon": {**across, "axis": "x", "extent": [round(west + half, 6), round(east - half, 6)]},
     }
-    dimensions["depth"]["description"] = "middle of the layer, positive down; layers in depth_bnds"
-    names = ("soil_moisture", "soil_moisture_std", "status", "applicability")
-    variables = {n: Variable(_variable(store[n])) for n in names}
-    cube = DatacubeExtension.ext(collection, add_if_missing=True)
-    cube.apply({name: Dimension.from_dict(d) for name, d in dimensions.items()}, variables)
+    variables = {
+        name: _variable(store[name], kind)
+        for kind, names in (("data", DATA), ("auxiliary", ABOUT))
+        for name in names
+        if name in store
+    }
+    if has_drought:
+        described = drought_store.FIELDS
+        variables |= {
+            name: {
+                "type": "data",
+                "dimensions": list(zarr.DIMS),
+                "description": str(described[name]["long_name"]),
+                "unit": str(described[name]["units"]),
+            }
+            for name in BY_WINDOW
+        }
+    return {"cube:dimensions": dimensions, "cube:variables": variables}
 
 
-def _variable(array: xr.DataArray) -> dict[str, Any]:
+def _variable(array: xr.DataArray, kind: str) -> dict[str, Any]:
     about = {"description": array.attrs.get("long_name", array.name), "unit": array.attrs.get("units", "1")}
-    return {"type": "data", "dimensions": [str(d) for d in array.dims], **about}
-
-
-def _items(
-    product: Product, times: pd.DatetimeIndex, store: xr.Dataset, entries: Mapping[str, Entry]
-) -> list[pystac.Item]:
-    """One item per year that has files."""
-    box = _box(Grid(store["lat"].values, store["lon"].values, product.grid.step_deg))
-    items = []
-    for year in sorted({int(y) for y in times.year}):
-        keys = {layer: netcdf.file_url("", product.name, layer.name, year).lstrip("/") for layer in product.layers}
-        there = {layer: key for layer, key in keys.items() if key in entries}
-        if there:
-            days = times[times.year == year]
-            item = pystac.Item(
-                str(year),
-                _polygon(box),
-                box,
-                None,
-                {"title": f"{product.name} {year}", "version": product.version},
-                start_datetime=days[0].to_pydatetime(),
-                end_datetime=days[-1].to_pydatetime() + DAY - dt.timedelta(seconds=1),
-            )
-            for layer, key in there.items():
-                title = f"soil moisture {layer.top_m:g}-{layer.bottom_m:g} m, {year}"
-                asset = pystac.Asset(f"../{key}", title, media_type=MEDIA_TYPES["netcdf"], roles=["data"])
-                item.add_asset(layer.name, asset)
-                about = FileExtension.ext(asset, add_if_missing=True)
-                about.apply(size=entries[key].size, checksum=f"1220{entries[key].sha256}")
-            items.append(item)
-    return items
-
-
-def _box(grid: Grid) -> list[float]:
-    """West, south, east, north edges in degrees."""
-    lat, lon = grid.bounds()
-    return [float(v) for v in (lon.min(), lat.min(), lon.max(), lat.max())]
-
-
-def _is_regular(grid: Grid) -> bool:
-    return all(len(axis) < 2 or np.ptp(np.diff(axis)) < 1e-6 for axis in (grid.lat, grid.lon))
-
-
-def _polygon(box: list[float]) -> dict[str, Any]:
-    west, south, east, north = box
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-    return {"type": "Polygon", "coordinates": [ring]}
+    return {"type": kind, "dimensions": [str(d) for d in array.dims], **about}
 
 
 def _stamp(day: pd.Timestamp) -> str:

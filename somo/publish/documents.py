@@ -8,6 +8,7 @@ import pandas as pd
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
+from somo.product.method import Author
 from somo.publish import attributes
 from somo.publish.manifest import encode
 
@@ -22,19 +23,25 @@ LICENCES = {
 
 
 def documents(
-    product: Product, grid: Grid, times: pd.DatetimeIndex, lineage: dict[str, Any], changes: Sequence[str]
+    product: Product, grid: Grid, times: pd.DatetimeIndex, lineage: dict[str, Any], changes: Sequence[str], year: int
 ) -> dict[str, bytes]:
-    """Bytes of every paper by key below the version."""
+    """Bytes of every paper by key below the version.
+
+    Parameters
+    ----------
+    year : of the release, which the version is cited by where its declaration has no date
+    """
     return {
-        "CITATION.cff": citation(product, times).encode(),
+        "README.md": readme(product, times, year).encode(),
+        "CITATION.cff": citation(product).encode(),
         "LICENSE.txt": licence(product).encode(),
         "CHANGELOG.md": changelog(product, times, changes).encode(),
         "lineage.json": encode(lineage),
-        "datacite.json": encode(datacite(product, grid, times)),
+        "datacite.json": encode(datacite(product, grid, times, year)),
     }
 
 
-def citation(product: Product, times: pd.DatetimeIndex) -> str:
+def citation(product: Product) -> str:
     """Citation File Format 1.2.0."""
     words = product.publication
     fields: list[tuple[str, Any]] = [
@@ -50,18 +57,56 @@ def citation(product: Product, times: pd.DatetimeIndex) -> str:
         ("abstract", attributes.summary(product)),
     ]
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields if value]
-    lines += ["authors:", f"  - name: {json.dumps(words.creator, ensure_ascii=False)}"]
+    lines += ["authors:", *(_authors(product))]
     return "\n".join([*lines, *_references(words.references.split("; ")), ""])
 
 
+def _authors(product: Product) -> Iterable[str]:
+    words = product.publication
+    if not words.authors:
+        yield f"  - name: {json.dumps(words.creator, ensure_ascii=False)}"
+    for author in words.authors:
+        yield f"  - family-names: {json.dumps(author.family, ensure_ascii=False)}"
+        yield f"    given-names: {json.dumps(author.given, ensure_ascii=False)}"
+        if author.affiliation:
+            yield f"    affiliation: {json.dumps(author.affiliation, ensure_ascii=False)}"
+        if author.orcid:
+            yield f"    orcid: https://orcid.org/{author.orcid}"
+
+
 def _references(texts: Iterable[str]) -> list[str]:
-    found = [text for text in texts if text]
     entries = [
         line
-        for text in found
+        for text in texts
+        if text
         for line in ("  - type: article", f"    title: {json.dumps(text)}", "    authors:", "      - name: see title")
     ]
-    return ["references:", *entries] if found else []
+    return ["references:", *entries] if entries else []
+
+
+def readme(product: Product, times: pd.DatetimeIndex, year: int) -> str:
+    """What lies in the version's folder and how to read it, for those who find it there."""
+    name = f"{product.name}_{product.layers[0].name}_{times[-1].year}.nc"
+    return f"""# {attributes.title(product)}, version {product.version}
+
+{attributes.summary(product)}
+Days from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d} at the time of writing. {attributes.DAY}
+
+| what | where |
+|---|---|
+| maps, Zarr 3 | `soil_moisture.zarr` |
+| the same laid out for series | `soil_moisture_series.zarr` |
+| drought, Zarr 3 (with years enough) | `drought.zarr` |
+| yearly files, one a layer | `netcdf/`, such as `{name}` |
+| how it was validated | `report/index.html` |
+| catalogue (STAC) | `collection.json` |
+| checksums of everything | `manifest.json` |
+
+    xr.open_zarr("<address of this folder>/soil_moisture.zarr", decode_coords="all")
+
+Cite as: {attributes.citation(product, year)}
+Licence: {product.publication.licence}, see `LICENSE.txt`.
+"""
 
 
 def licence(product: Product) -> str:
@@ -84,8 +129,8 @@ def changelog(product: Product, times: pd.DatetimeIndex, changes: Sequence[str])
     )
 
 
-def datacite(product: Product, grid: Grid, times: pd.DatetimeIndex) -> dict[str, Any]:
-    """Attributes of a DataCite DOI (metadata schema 4)."""
+def datacite(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -> dict[str, Any]:
+    """Attributes of a DataCite DOI (metadata schema 4.6, as its REST interface takes them)."""
     words = product.publication
     lat, lon = grid.bounds()
     name, url = LICENCES.get(words.licence, (words.licence, ""))
@@ -102,19 +147,46 @@ def datacite(product: Product, grid: Grid, times: pd.DatetimeIndex) -> dict[str,
         **({"doi": words.doi} if words.doi else {}),
         "schemaVersion": "http://datacite.org/schema/kernel-4",
         "titles": [{"title": attributes.title(product), "lang": "en"}],
-        "creators": [{"name": words.creator, "nameType": "Organizational"}],
+        "creators": [_creator(author) for author in words.authors]
+        or [{"name": words.creator, "nameType": "Organizational"}],
         "publisher": {"name": words.publisher or words.creator},
-        "publicationYear": words.date.year if words.date else int(times[-1].year),
+        "publicationYear": str(words.date.year if words.date else year),
         "types": {"resourceType": "Gridded data set", "resourceTypeGeneral": "Dataset"},
         "subjects": [{"subject": s} for s in ("soil moisture", "drought", "machine learning")],
         "dates": dates,
+        "relatedIdentifiers": [
+            {"relatedIdentifier": doi, "relatedIdentifierType": "DOI", "relationType": "IsDescribedBy"}
+            for doi in words.papers
+        ],
         "language": "en",
         "version": product.version,
-        "rightsList": [{"rights": name, "rightsIdentifier": words.licence, **({"rightsUri": url} if url else {})}],
+        "rightsList": [
+            {
+                "rights": name,
+                "rightsIdentifier": words.licence,
+                "rightsIdentifierScheme": "SPDX",
+                **({"rightsUri": url} if url else {}),
+            }
+        ],
         "descriptions": [{"description": attributes.summary(product), "descriptionType": "Abstract"}],
         "geoLocations": [{"geoLocationBox": box}],
         "formats": ["application/vnd.zarr", "application/x-netcdf"],
     }
+
+
+def _creator(author: Author) -> dict[str, Any]:
+    person: dict[str, Any] = {
+        "name": f"{author.family}, {author.given}",
+        "nameType": "Personal",
+        "givenName": author.given,
+        "familyName": author.family,
+    }
+    if author.affiliation:
+        person["affiliation"] = [{"name": author.affiliation}]
+    if author.orcid:
+        identifier = {"nameIdentifier": f"https://orcid.org/{author.orcid}", "nameIdentifierScheme": "ORCID"}
+        person["nameIdentifiers"] = [{**identifier, "schemeUri": "https://orcid.org"}]
+    return person
 
 
 def _last(product: Product, times: pd.DatetimeIndex) -> str:

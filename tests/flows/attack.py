@@ -66,7 +66,9 @@ def cross_origin(port: int) -> str | None:
         door.request("OPTIONS", "/somo/tiny/latest.json", headers=headers)
         answer = door.getresponse()
         methods = answer.headers.get("Access-Control-Allow-Methods", "")
-        return f"a page of any origin may {methods}" if {"PUT", "DELETE"} & set(methods.split(", ")) else None
+        allowed = answer.headers.get("Access-Control-Allow-Origin") in ("*", headers["Origin"])
+        changing = allowed and {"PUT", "DELETE"} & set(methods.split(", "))
+        return f"a page of any origin may {methods}" if changing else None
     except (OSError, http.client.HTTPException):
         return None
 

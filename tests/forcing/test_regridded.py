@@ -197,7 +197,7 @@ def _rotated(sources, how):
     }
     rotated = CRS.from_cf(mapping)
     y, x = np.arange(-3.0, -1.5, 0.025), np.arange(-6.0, -4.5, 0.025)
-    to_degrees = Transformer.from_crs(rotated, rotated.geodetic_crs, always_xy=True)
+    to_degrees = Transformer.from_crs(rotated, rotated.source_crs, always_xy=True)
     lon, lat = to_degrees.transform(*np.meshgrid(x, y))
     time = np.arange("2003-01-01", "2003-04-01", dtype="datetime64[D]").astype("datetime64[ns]")
     field = (200 + lat + 2 * lon).astype("float32")

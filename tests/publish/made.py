@@ -32,6 +32,7 @@ def product(start="2015-12-20", end="2017-01-10", **changes) -> Product:
             "targets": {"scaling": "none"},
             "sequence": {"lookback": 30, "predict_last_n": 64},
             "chunks": {"time": 8, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8},
+            "drought": {"min_years": 3},
             "publication": {
                 "creator_url": "https://somo.example.org",
                 "creator_email": "data@example.org",

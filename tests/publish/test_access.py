@@ -40,6 +40,7 @@ def root(s3):
     put(join(root, "catalog.json"), catalog)
     put(join(root, "latest.json"), pointer("1.0.0", {"v1.0.0": digest}, {"1.0.0": "2026-11-22"}, catalog))
     put(join(root, "viewer/index.html"), b"<p>page</p>")
+    put(join(root, "index.html"), b"<p>front door</p>")
     for private in ("models/ab/ensemble.json", "targets/ab.parquet", "references/t/ab.parquet", "vault.txt"):
         put(join(root, private), b"private")
     open_bucket(root)
@@ -64,7 +65,14 @@ def refused(call, **arguments):
 
 @pytest.mark.parametrize(
     "key",
-    ["latest.json", "catalog.json", "viewer/index.html", "v1.0.0/manifest.json", "v1.0.0/soil_moisture.zarr/zarr.json"],
+    [
+        "index.html",
+        "latest.json",
+        "catalog.json",
+        "viewer/index.html",
+        "v1.0.0/manifest.json",
+        "v1.0.0/soil_moisture.zarr/zarr.json",
+    ],
 )
 def test_what_is_published_can_be_read(root, stranger, key):
     bucket, prefix = split(root)

@@ -44,6 +44,7 @@ def test_the_page_and_what_the_code_reads_are_in_the_wheel(wheel: Path) -> None:
     files = {name for name in names if not name.endswith(".py") and ".dist-info/" not in name}
     assert files == {
         *(f"{PAGE}/dist/{name}" for name in ("index.html", "assets/a.js", "assets/a.css", "assets/a.json")),
+        "somo/publish/front_door.html",
         "somo/validate/sections/coast.npz",
         "somo/validate/report/report.html",
         "flows/products/demo.toml",

@@ -39,6 +39,7 @@ BY_CHUNK = {1, 2, 3, 4, 5, 6, 307, 32000, 32001, 32004, 32008, 32015}
 """Filters whose chunks can be decoded one by one. The others change their own parameters when a dataset is made, so
 that a chunk of them can only be read in its own file."""
 MOST_COORDINATE_VALUES = 30_000_000
+"""Latitudes of 5000 x 6000 points; a thousand years of hours have 9 million. A few kB may declare any number."""
 
 
 class Hdf5:
@@ -146,7 +147,7 @@ def _short(name: str) -> str:
 
 
 def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks | None]:
-    """Shape of a chunk and the place of every written chunk; None where only libhdf5 can find and decode it."""
+    """Shape of a chunk, and the place of every chunk that was written; None where only libhdf5 can find them."""
     if dataset.shape is None or dataset.ndim == 0:
         raise UnreadableError(f"{dataset.name.lstrip('/')} is a single number and no field")
     plist = dataset.id.get_create_plist()
@@ -280,6 +281,11 @@ def _is_place(item: h5py.Dataset, dataset: h5py.Dataset) -> bool:
 
 def _is_loadable(item: h5py.Dataset) -> bool:
     small = item.shape is not None and item.size <= MOST_COORDINATE_VALUES
+    if item.ndim == 1 and not small:
+        raise UnreadableError(
+            f"{_short(item.name)} declares {item.size} values, more than {MOST_COORDINATE_VALUES}; it is "
+            "damaged: get it again"
+        )
     return small and not _is_plain_dimension(item) and item.dtype.kind in "iufbSO"
 
 

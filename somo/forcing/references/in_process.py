@@ -28,8 +28,9 @@ def reference_in_process(
         source = product.sources[name]
         urls[name] = reference_url(root, name, domain, source, files)
         if not is_complete(urls[name]):
-            scans = [scan for file in files for scan in scan_file(file, name, source)]
-            write_references(urls[name], combine(scans, source))
+            write_references(
+                urls[name], combine([scan for file in files for scan in scan_file(file, name, source)], source)
+            )
     grid = domain_grid(product, domain, open_references(urls[next(iter(urls))]).grid)
     for name, url in urls.items():
         check_numbers(name, product.quantity(name), product.sources[name], url, cells_of(grid))

@@ -1,15 +1,19 @@
-"""Nodes of rotated and projected grids, through the grid's own coordinates."""
+"""Nodes of rotated, projected and curvilinear grids, through the grid's own coordinates."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from somo.core.grid import Grid
-from somo.forcing.regridding.axes import OutsideSourceError, bilinear_weights, nearest_weights
+from somo.forcing.regridding.axes import EDGE, OutsideSourceError, bilinear_weights, nearest_weights
 from somo.forcing.regridding.placing import Scattered
 from somo.forcing.sources import ForcingError
+
+Points = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def scattered(what: str, where: str, coordinates: dict[str, Any], regrid: str | None, grid: Grid) -> Scattered:
@@ -17,7 +21,7 @@ def scattered(what: str, where: str, coordinates: dict[str, Any], regrid: str | 
 
     Parameters
     ----------
-    coordinates : "kind", "y", "x" in degrees or metres, "grid_mapping" with its CF attributes
+    coordinates : "kind", "y", "x" in degrees or metres, "grid_mapping" with its CF attributes, "lat2d" and "lon2d"
     regrid : as declared by `what`
 
     Raises
@@ -30,34 +34,71 @@ def scattered(what: str, where: str, coordinates: dict[str, Any], regrid: str | 
             f"{where}: {what} lies on a {coordinates['kind']} grid, whose rows and columns are no latitudes and "
             f'longitudes; write {what}.regrid = "bilinear", "nearest" or "mean" to bring it onto the cells'
         )
-    transformer = _transformer(what, where, coordinates)
-    y, x = np.array(coordinates["y"], "float64"), np.array(coordinates["x"], "float64")
+    y, x = (own_coordinates(coordinates, axis) for axis in ("y", "x"))
+    transformer = transformer_of(coordinates)
+    if transformer is None and ("lat2d" not in coordinates or regrid == "bilinear"):
+        remedy = f'; write {what}.regrid = "nearest" or "mean", which its' if "lat2d" in coordinates else ", nor has it"
+        raise ForcingError(
+            f"{where}: {what} lies on a {coordinates['kind']} grid, but the file does not describe its projection (no "
+            f"CF grid_mapping){remedy} latitudes and longitudes of every point"
+            + (" allow" if "lat2d" in coordinates else ": provide a file that has one of both")
+        )
+    is_rotated = coordinates["kind"] == "rotated"
     if regrid == "mean":
-        return _mean(what, where, y, x, transformer, grid)
+        weight = np.cos(np.radians(np.meshgrid(x, y)[1])).ravel() if is_rotated else np.ones(len(y) * len(x))
+        return _mean(what, where, _degrees(coordinates, y, x, transformer), weight, len(x), grid)
+    if transformer is None:
+        return _nearest(what, where, _degrees(coordinates, y, x, None), len(x), grid)
+    return _between(what, where, (y, x), transformer, regrid, 360.0 if is_rotated else None, grid)
+
+
+def own_coordinates(coordinates: Mapping[str, Any], axis: str) -> NDArray[np.float64]:
+    """Coordinates along the axis "y" or "x" of a rotated or projected grid, in degrees or metres."""
+    values: NDArray[np.float64] = np.array(coordinates[axis], "float64")
+    in_km = str(coordinates.get(f"{axis}_units", "")).strip().lower() in ("km", "kilometer", "kilometers", "kilometre")
+    return values * 1000 if in_km else values
+
+
+def _between(
+    what: str, where: str, own: Points, transformer: pyproj.Transformer, regrid: str, period: float | None, grid: Grid
+) -> Scattered:
+    """The nearest node, or the four around, of each cell's centre in the grid's own coordinates."""
+    y, x = own
     lon, lat = np.meshgrid(grid.lon, grid.lat)
     to_x, to_y = transformer.transform(lon.ravel(), lat.ravel())
-    period = 360.0 if coordinates["kind"] == "rotated" else None
     weigh_axis = nearest_weights if regrid == "nearest" else bilinear_weights
     try:
         rows = weigh_axis(y, np.asarray(to_y), None)
         columns = weigh_axis(x, np.asarray(to_x), period)
     except OutsideSourceError as error:
-        raise ForcingError(
-            f"{where}: {what} has no node near {lat.ravel()[error.index]:g} N, {lon.ravel()[error.index]:g} E; provide "
-            "files that cover the grid, or make [grid] smaller"
-        ) from error
+        raise ForcingError(_outside(what, where, lat.ravel()[error.index], lon.ravel()[error.index])) from error
     index = rows.index[:, :, None] * len(x) + columns.index[:, None, :]
     weight = rows.weight[:, :, None] * columns.weight[:, None, :]
     return Scattered(index.reshape(*grid.shape, -1), weight.reshape(*grid.shape, -1), len(x))
 
 
-def _mean(
-    what: str, where: str, y: NDArray[np.float64], x: NDArray[np.float64], transformer: pyproj.Transformer, grid: Grid
-) -> Scattered:
-    """The nodes whose centres lie in a cell; those of a rotated grid weighted by the cosine of their own latitude."""
-    all_x, all_y = np.meshgrid(x, y)
-    lon, lat = transformer.transform(all_x.ravel(), all_y.ravel(), direction="INVERSE")
-    cell = grid.nearest(np.asarray(lat), (np.asarray(lon) + 180) % 360 - 180)
+def _nearest(what: str, where: str, degrees: Points, width: int, grid: Grid) -> Scattered:
+    """The node closest to each cell's centre on the sphere."""
+    lon, lat = np.meshgrid(grid.lon, grid.lat)
+    nodes = _on_sphere(*degrees)
+    distance, index = cKDTree(nodes).query(_on_sphere(lat.ravel(), lon.ravel()))
+    # neighbours in one row of the file are a step apart, and a cell may lie at the corner of four nodes
+    step = float(np.median(np.linalg.norm(np.diff(nodes.reshape(-1, width, 3), axis=1), axis=2)))
+    if (distance > np.sqrt(2) * EDGE * step).any():
+        at = int(np.argmax(distance > np.sqrt(2) * EDGE * step))
+        raise ForcingError(_outside(what, where, lat.ravel()[at], lon.ravel()[at]))
+    index = index.reshape(*grid.shape, 1)
+    return Scattered(index, np.ones(index.shape), width)
+
+
+def _on_sphere(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.float64]:
+    north, east = np.radians(lat), np.radians(lon)
+    return np.stack([np.cos(north) * np.cos(east), np.cos(north) * np.sin(east), np.sin(north)], axis=-1)
+
+
+def _mean(what: str, where: str, degrees: Points, weights: NDArray[np.float64], width: int, grid: Grid) -> Scattered:
+    """The nodes whose centres lie in a cell."""
+    cell = grid.nearest(degrees[0], (degrees[1] + 180) % 360 - 180)
     inside = np.flatnonzero(cell >= 0)
     order = inside[np.argsort(cell[inside], kind="stable")]
     counts = np.bincount(cell[order], minlength=grid.size)
@@ -70,21 +111,37 @@ def _mean(
     index, weight = np.zeros((grid.size, counts.max()), "int64"), np.zeros((grid.size, counts.max()))
     position = np.arange(len(order)) - np.concatenate([[0], np.cumsum(counts)])[cell[order]]
     index[cell[order], position] = order
-    is_degrees = np.abs(y).max() <= 90 and np.abs(x).max() <= 360
-    weight[cell[order], position] = np.cos(np.radians(all_y.ravel()[order])) if is_degrees else 1.0
+    weight[cell[order], position] = weights[order]
     weight /= weight.sum(axis=1, keepdims=True)
-    return Scattered(index.reshape(*grid.shape, -1), weight.reshape(*grid.shape, -1), len(x))
+    return Scattered(index.reshape(*grid.shape, -1), weight.reshape(*grid.shape, -1), width)
 
 
-def _transformer(what: str, where: str, coordinates: dict[str, Any]) -> pyproj.Transformer:
-    """From longitude and latitude to the grid's own coordinates."""
-    attributes = coordinates.get("grid_mapping") or {}
+def _degrees(
+    coordinates: dict[str, Any], y: NDArray[np.float64], x: NDArray[np.float64], transformer: pyproj.Transformer | None
+) -> Points:
+    """Latitude and longitude of every node, row after row."""
+    if transformer is None:
+        return np.array(coordinates["lat2d"], "float64").ravel(), np.array(coordinates["lon2d"], "float64").ravel()
+    all_x, all_y = np.meshgrid(x, y)
+    lon, lat = transformer.transform(all_x.ravel(), all_y.ravel(), direction="INVERSE")
+    return np.asarray(lat), np.asarray(lon)
+
+
+def transformer_of(coordinates: Mapping[str, Any]) -> pyproj.Transformer | None:
+    """From longitude and latitude to the grid's own coordinates; None where the file does not describe them."""
+    mapping = coordinates.get("grid_mapping") or {}
+    # attributes are often arrays of one number, which pyproj does not take
+    attributes = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in mapping.items()}
     try:
         own = pyproj.CRS.from_cf(attributes)
-    except (pyproj.exceptions.CRSError, KeyError) as error:
-        raise ForcingError(
-            f"{where}: {what} lies on a {coordinates['kind']} grid whose projection the file does not describe "
-            f"({str(error) or 'no grid_mapping'}); provide a file with a CF grid_mapping, or one on latitudes and "
-            "longitudes"
-        ) from error
-    return pyproj.Transformer.from_crs(own.geodetic_crs or "EPSG:4326", own, always_xy=True)
+    except (pyproj.exceptions.CRSError, KeyError):
+        return None
+    # `geodetic_crs` of a rotated pole is the rotated pole itself: what it is derived from has the true degrees
+    return pyproj.Transformer.from_crs(own.source_crs or own.geodetic_crs or "EPSG:4326", own, always_xy=True)
+
+
+def _outside(what: str, where: str, lat: float, lon: float) -> str:
+    return (
+        f"{where}: {what} has no node near {lat:g} N, {lon:g} E; provide files that cover the grid, or make [grid] "
+        "smaller"
+    )

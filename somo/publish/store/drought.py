@@ -94,6 +94,12 @@ class Windows:
         return cls(ends, last, flags, base, window, every)
 
     @property
+    def base_years(self) -> int:
+        """Complete years of the climatology's period."""
+        assert self.base.end is not None
+        return round(((self.base.end - self.base.start).days + 1) / 365.25)
+
+    @property
     def seasons(self) -> int:
         """Windows in a year."""
         return 365 // self.every_days
@@ -118,7 +124,7 @@ def base_period(product: Product, years: list[int], former: Mapping[str, object]
 
     Returns
     -------
-    None where it has fewer than `drought.MIN_YEARS` years, too few to call anything unusual
+    None where it has fewer years than are declared, too few to call anything unusual
     """
     declared = product.drought.base
     if declared is None and "base_start" in former:
@@ -127,7 +133,8 @@ def base_period(product: Product, years: list[int], former: Mapping[str, object]
         declared = product.period
     if declared is None and years:
         declared = Period(start=dt.date(years[0], 1, 1), end=dt.date(years[-1], 12, 31))
-    if declared is None or declared.end is None or (declared.end - declared.start).days < 365 * drought.MIN_YEARS - 1:
+    least_days = 365 * product.drought.min_years - 1
+    if declared is None or declared.end is None or (declared.end - declared.start).days < least_days:
         return None
     return declared
 
@@ -248,7 +255,8 @@ def template(product: Product, grid: Grid, windows: Windows, fields: Layout, poi
     )
     own = {"title": f"{product.name}: drought", "summary": summary}
     ds.attrs = {**attributes.file_attrs(product, grid, windows.ends, product.layers), **own}
-    return ds.assign_attrs(base_start=str(windows.base.start), base_end=str(windows.base.end))
+    start, end = str(windows.base.start), str(windows.base.end)
+    return ds.assign_attrs(base_start=start, base_end=end, base_years=windows.base_years)
 
 
 def _empty(name: str, ds: xr.Dataset, layout: Layout) -> xr.Variable:

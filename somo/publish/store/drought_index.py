@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 CLASS_PERCENT = (30.0, 20.0, 10.0, 5.0, 2.0)
-MIN_YEARS = 3
 
 Floats = NDArray[np.float32]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5netcdf
 import numpy as np
+import pandas as pd
 import pytest
 
 from flows.console import verbosity
@@ -94,12 +95,16 @@ def test_empty_archive(somo: Somo, sources: Path, declare: Callable[..., Path], 
 
 def test_station_outside_the_grid(somo: Somo, sources: Path, declare: Callable[..., Path], tmp_path: Path) -> None:
     """Every station of the US archive lies outside once the US domain is gone."""
-    product = declare(('domains.us.grid = { kind = "forcing", step_deg = 0.5 }\n', ""))
+    product = declare(('domains.us.grid = { kind = "forcing", step_deg = 0.5 }\n', ""), ("EUROPE.zip", "US.zip"))
     said = somo("run", product, "--root", tmp_path / "root", "--until", "targets")
     require_refused(said, tmp_path / "root", "US.zip", "outside every domain's grid")
+    (table,) = (tmp_path / "root" / "targets").glob("*.sensors.parquet")
+    assert str(table) in said.err and not pd.read_parquet(table)["kept"].any()
 
 
-def test_all_values_flagged(somo: Somo, sources: Path, declare: Callable[..., Path], tmp_path: Path) -> None:
+def test_an_archive_with_all_values_flagged_is_a_warning_beside_another(
+    somo: Somo, sources: Path, declare: Callable[..., Path], tmp_path: Path
+) -> None:
     import zipfile
 
     archive = sources / "insitu" / "EUROPE.zip"
@@ -110,7 +115,7 @@ def test_all_values_flagged(somo: Somo, sources: Path, declare: Callable[..., Pa
         for name, data in contents.items():
             after.writestr(name, data.replace(b" G ", b" D01 ").replace(b" G\n", b" D01\n"))
     said = somo("run", declare(), "--root", tmp_path / "root", "--until", "targets")
-    require_refused(said, tmp_path / "root", "EUROPE.zip", "no value is flagged good")
+    assert said.status == 0 and "EUROPE.zip): none of its" in said.err and "no value is flagged good" in said.err
 
 
 def test_nan_in_the_forcing(somo: Somo, sources: Path, declare: Callable[..., Path], tmp_path: Path) -> None:

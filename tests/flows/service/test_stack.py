@@ -28,7 +28,7 @@ import pytest
 import xarray as xr
 
 from flows.service.services import DASHBOARD_LOGIN
-from flows.service.stack import Stack, free_place
+from flows.service.stack import Stack, free_place, operated
 from tests.faults.operated import add_days, api, ended, fire, objects, put_sources, runs, wait_for
 from tests.flows.stranger import doors, tried
 
@@ -66,8 +66,16 @@ def stack(tiny_sources: Path, told: tuple[str, list[dict]]) -> Iterator[Stack]:
     """All services; a tiny product whose sources lie on S3 is deployed, and its update fires every minute."""
     folder = Path(tempfile.mkdtemp(prefix="somo-stack-"))
     folder.chmod(0o755)
-    environment = {"SOMO_SOURCES": "s3://somo/sources", "SOMO_UPDATE_CRON": "* * * * *", "SOMO_WEBHOOK": told[0]}
-    made = Stack(folder, SERVED, "s3://somo/tiny", environment, free_place(), workers=1)
+    settings = {
+        "SOMO_SOURCES": "s3://somo/sources",
+        "SOMO_UPDATE_CRON": "* * * * *",
+        "SOMO_WEBHOOK": told[0],
+        "SOMO_CLUSTER_WORKERS": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        made = operated(folder, SERVED, "s3://somo/tiny", free_place())
     try:
         made.start("s3")
         put_sources(made, tiny_sources)

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from somo.insitu.clocks import to_utc
-from somo.insitu.columns import HEADERLESS, read_columns
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.sensor import Sensor
-from somo.insitu.table import list_recordings
+from somo.insitu.sources.clocks import to_utc
+from somo.insitu.sources.columns import HEADERLESS, read_columns
+from somo.insitu.sources.table import list_recordings
 from tests.insitu.made import read_sensors, write_folder
 
 HEAD = "station,latitude,longitude,file,time,value,depth_from_m,depth_to_m,units,utc_offset_hours,quality,good\n"
@@ -97,13 +97,8 @@ def test_semicolons_and_decimal_commas(tmp_path: Path) -> None:
 def test_parquet_throughout(tmp_path: Path) -> None:
     time = pd.date_range("2018-01-01", periods=3, freq="h", tz="Europe/Berlin")
     pd.DataFrame({"t": time, "v": [0.1, 0.2, 0.3], "q": [0, 1, 2]}).to_parquet(tmp_path / "s.parquet")
-    row = dict(
-        zip(
-            HEAD.strip().split(","),
-            ["A", 51.0, 10.0, "s.parquet", "t", "v", 0.05, 0.05, "", None, "q", "0|1"],
-            strict=True,
-        )
-    )
+    cells = ["A", 51.0, 10.0, "s.parquet", "t", "v", 0.05, 0.05, "", None, "q", "0|1"]
+    row = dict(zip(HEAD.strip().split(","), cells, strict=True))
     pd.DataFrame([row]).to_parquet(tmp_path / "stations.parquet")
     (sensor,) = read_sensors(str(tmp_path / "stations.parquet"), "table")
     assert sensor.time[0] == np.datetime64("2017-12-31T23:00") and sensor.good.tolist() == [True, True, False]
@@ -126,16 +121,8 @@ def test_parquet_throughout(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_that_makes_no_sense_says_why(tmp_path: Path, change: dict[str, str], problem: str) -> None:
-    row = (
-        dict(
-            zip(
-                HEAD.strip().split(","),
-                ["A", "51", "10", "d.csv", "t", "v", "0.05", "0.05", "", "", "", ""],
-                strict=True,
-            )
-        )
-        | change
-    )
+    columns, cells = HEAD.strip().split(","), ["A", "51", "10", "d.csv", "t", "v", "0.05", "0.05"]
+    row = dict.fromkeys(columns, "") | dict(zip(columns[:8], cells, strict=True)) | change
     files = {"stations.csv": HEAD + ",".join(row.values()) + "\n", "d.csv": "t,v\n2018-01-01,0.2\n"}
     (recording,) = list_recordings(write_folder(tmp_path, files) + "/stations.csv", "own")
     assert problem in recording.problem and (recording.network, recording.station) == ("own", "A")

@@ -1,0 +1,64 @@
+"""PostgreSQL on this machine: its programs, where its data may lie, and its first start."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from flows.service.errors import StackError
+
+USER = "postgres"
+HOME_OF_USER = Path("/var/lib/postgresql")
+
+
+def programs() -> str:
+    """Folder of the newest PostgreSQL programs; Debian keeps them off the PATH."""
+    versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
+    if not versions:
+        raise StackError("PostgreSQL is not installed; apt-get install postgresql")
+    return str(versions[-1])
+
+
+def as_its_user(command: list[str]) -> list[str]:
+    """A command of PostgreSQL, which refuses to run as root."""
+    return ["runuser", "-u", USER, "--", *command] if os.geteuid() == 0 else command
+
+
+def data_folder(folder: Path) -> Path:
+    """Where the data of a stack in `folder` lies: inside it, unless root started it where PostgreSQL's user may not go.
+
+    Root's home is such a place. The data then lies in the home of PostgreSQL's user, under the stack's own name.
+    """
+    entered = (folder, *folder.parents)
+    if os.geteuid() != 0 or all(path.stat().st_mode & 0o001 for path in entered if path.exists()):
+        return folder / "data" / "postgres"
+    return HOME_OF_USER / f"somo-{hashlib.sha256(str(folder).encode()).hexdigest()[:8]}"
+
+
+def initialise(data: Path, password: str) -> None:
+    """Make an empty database, unless there is one.
+
+    Raises
+    ------
+    StackError
+        with what PostgreSQL says
+    """
+    if (data / "PG_VERSION").exists():
+        return
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    given = data.with_name(f"{data.name}.password")
+    given.unlink(missing_ok=True)
+    given.touch(mode=0o600, exist_ok=False)
+    given.write_text(password)
+    command = [
+        f"{programs()}/initdb", "-D", str(data), "-U", "prefect", "-A", "scram-sha-256", f"--pwfile={given}",
+        "-E", "UTF8", "--no-locale",
+    ]  # fmt: skip
+    if os.geteuid() == 0:
+        for path in (data, given):
+            shutil.chown(path, USER)
+    done = subprocess.run(as_its_user(command), capture_output=True, text=True, check=False, cwd="/")
+    given.unlink()
+    if done.returncode:
+        raise StackError(f"PostgreSQL in {data}: {done.stderr.strip()}")

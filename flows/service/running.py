@@ -1,0 +1,98 @@
+"""Which processes a stack has started: one stack a folder, and nothing of a killed one in the way of the next."""
+
+import fcntl
+import json
+import socket
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from flows.service.errors import StackError
+
+END_SECONDS = 20
+
+
+def lock(folder: Path) -> IO[str]:
+    """Hold a folder for one stack; the lock ends with the process that holds it.
+
+    Raises
+    ------
+    StackError
+        naming the process that holds it
+    """
+    file = (folder / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise StackError(
+            f"{folder}: a stack runs in this folder already (process {holder}); stop it, or give another --folder"
+        ) from error
+    file.truncate(0)
+    file.write(str(psutil.Process().pid))
+    file.flush()
+    return file
+
+
+def write_down(folder: Path, processes: Mapping[str, int]) -> None:
+    """Write down which processes run, with when they started: a number is given again to others."""
+    started = dict[str, list[float]]()
+    for name, pid in processes.items():
+        with suppress(psutil.NoSuchProcess):
+            started[name] = [pid, psutil.Process(pid).create_time()]
+    (folder / "processes.json").write_text(json.dumps(started))
+
+
+def end_leftovers(folder: Path) -> list[str]:
+    """End what a stack that was killed has left running in this folder; returns the names of those services."""
+    path = folder / "processes.json"
+    if not path.exists():
+        return []
+    left = dict[str, psutil.Process]()
+    for name, (pid, created) in json.loads(path.read_text()).items():
+        with suppress(psutil.NoSuchProcess):
+            if (process := psutil.Process(pid)).create_time() == created:
+                left[name] = process
+    trees = [each for process in left.values() for each in (*process.children(recursive=True), process)]
+    for process in trees:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(trees, END_SECONDS)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    path.unlink()
+    return list(left)
+
+
+def require_free(ports: Mapping[str, int]) -> None:
+    """Refuse to start where another program listens on a port of ours.
+
+    Raises
+    ------
+    StackError
+        naming service, port and, where it may be known, the program
+    """
+    for name, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise StackError(
+                    f"{name}: port {port} is taken{_by(port)}; end what listens there, which may be another "
+                    "stack, and start again"
+                ) from error
+
+
+def _by(port: int) -> str:
+    for connection in psutil.net_connections("tcp"):
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+        if listens and connection.pid:
+            with suppress(psutil.Error):
+                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return ""

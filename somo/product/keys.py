@@ -1,0 +1,105 @@
+"""Every key of a declaration, from the models themselves: a page of the documentation, and editors' JSON schema."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from somo.product import inputs, method, static
+from somo.product.cluster import CLUSTER_KINDS
+from somo.product.declaration import Product
+
+TITLE = """# Every key of a declaration
+
+Made from the declaration's own models by `make keys`; change those instead. `somo schema` prints the same as a JSON
+schema: with `#:schema somo.schema.json` as the first line of a TOML, editors complete and check its keys.
+"""
+PLAIN_TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", dt.date: "date"}
+TABLES: dict[str, type[BaseModel]] = {
+    "period": inputs.Period,
+    'grid, kind = "regular"': inputs.RegularGrid,
+    'grid, kind = "forcing"': inputs.ForcingGrid,
+    "domains.NAME": inputs.Domain,
+    "layers": inputs.Layer,
+    "forcing.NAME": inputs.Forcing,
+    "forcing.NAME, where it is read from files": inputs.Source,
+    "static.NAME": static.Static,
+    "insitu": inputs.Insitu,
+    "targets": inputs.Targets,
+    "targets.reference": inputs.ReferenceLayer,
+    "network": method.Network,
+    "sequence": method.Sequence,
+    "training": method.Training,
+    "search": method.Search,
+    "chunks": method.Chunks,
+    "prediction": method.Prediction,
+    "drought": method.Drought,
+    "compare": method.Compared,
+    "report": method.Report,
+    "checks": method.Checks,
+    "publication": method.Publication,
+}
+
+
+def schema() -> str:
+    """JSON schema of a declaration, as text."""
+    described = Product.model_json_schema(mode="validation")
+    # In TOML the keys of a source stand beside those of its variable; the models keep them in a table of their own.
+    forcing, source = (described["$defs"][name] for name in ("Forcing", "Source"))
+    forcing["properties"] = {**source["properties"], **forcing["properties"]}
+    del forcing["properties"]["source"]
+    return json.dumps(described, indent=1)
+
+
+def page() -> str:
+    """The page of the documentation that lists every table with its keys, their types and defaults."""
+    kinds = {f'cluster, kind = "{name}"': settings for name, settings in CLUSTER_KINDS.items()}
+    sections = [_section("", Product), *(_section(name, model) for name, model in {**TABLES, **kinds}.items())]
+    return "\n".join([TITLE, *sections])
+
+
+def _section(name: str, model: type[BaseModel]) -> str:
+    title = f"## `[{name}]`" if name else "## The file itself"
+    meaning = (model.__doc__ or "").split("\n\n    Attributes")[0]
+    lines = [line.strip() for line in meaning.strip().splitlines()]
+    return "\n".join([title, "", *lines, "", "| key | type | default | |", "|---|---|---|---|", *_rows(model), ""])
+
+
+def _rows(model: type[BaseModel]) -> Iterator[str]:
+    for key, field in model.model_fields.items():
+        if key != "source":  # its keys stand in the same table as the variable's
+            yield f"| `{key}` | {_type(field.annotation)} | {_default(field)} | {field.description or ''} |"
+
+
+def _type(annotation: Any) -> str:
+    """The type as people write it in TOML."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return " or ".join(f"`{json.dumps(value)}`" for value in arguments)
+    if origin in (Union, UnionType):
+        return " or ".join(dict.fromkeys(_type(argument) for argument in arguments if argument is not NoneType))
+    if origin is tuple:
+        return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return f"table of {_type(arguments[1])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "table"
+    return PLAIN_TYPES.get(annotation, str(annotation))
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value: Any = (
+        field.default if field.default is not PydanticUndefined else field.get_default(call_default_factory=True)
+    )
+    if isinstance(value, BaseModel) or (isinstance(value, tuple) and value and isinstance(value[0], BaseModel)):
+        return "see its table"
+    return "" if value in (None, (), {}, "") else f"`{json.dumps(value, default=str)}`"

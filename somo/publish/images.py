@@ -1,0 +1,93 @@
+"""The latest day as cloud-optimised GeoTIFFs, for GDAL and QGIS, and as a small picture for catalogues."""
+
+import io
+
+import matplotlib.image
+import numpy as np
+import xarray as xr
+from matplotlib import colormaps
+from numpy.typing import NDArray
+from rasterio.io import MemoryFile
+from rasterio.transform import Affine
+
+from somo.core.grid import Grid
+from somo.product.declaration import Product
+from somo.publish.attributes import UNCERTAINTY
+
+FOLDER = "geotiff"
+THUMBNAIL = "thumbnail.png"
+FIELDS = ("soil_moisture", "soil_moisture_std", UNCERTAINTY, "anomaly", "percentile", "drought_class")
+SHOWN_M3_M3 = (0.0, 0.5)
+"""Soil moisture at the ends of the thumbnail's colours."""
+
+
+def key_of(product: Product, layer: str, field: str) -> str:
+    """Key of the GeoTIFF of a layer and field below the version."""
+    return f"{FOLDER}/{product.name}_{layer}_{field}_latest.tif"
+
+
+def latest_images(product: Product, store: xr.Dataset, drought: xr.Dataset | None) -> dict[str, bytes]:
+    """Bytes of every image of the latest day, by key below the version; empty on a grid that is not regular.
+
+    Parameters
+    ----------
+    store : the version's Zarr store, fields [depth, time, lat, lon]
+    drought : the drought store, whose last window is taken; None if there is none
+    """
+    grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
+    if not is_regular(grid):
+        return {}
+    images = {}
+    for source in (store, drought):
+        if source is None:
+            continue
+        latest = source.isel(time=-1)
+        for field in (name for name in FIELDS if name in latest):
+            for index, layer in enumerate(product.layers):
+                values = latest[field].isel(depth=index).values.astype("float32")
+                about = {**latest[field].attrs, "date": str(latest["time"].values)[:10], "layer": layer.name}
+                images[key_of(product, layer.name, field)] = geotiff(values, grid, about)
+    images[THUMBNAIL] = thumbnail(store["soil_moisture"].isel(time=-1, depth=0).values, grid)
+    return images
+
+
+def is_regular(grid: Grid) -> bool:
+    """Whether neighbouring centres lie equally far apart on either axis."""
+    return all(len(axis) < 2 or np.ptp(np.diff(axis)) < 1e-6 for axis in (grid.lat, grid.lon))
+
+
+def geotiff(values: NDArray[np.float32], grid: Grid, about: dict[str, object]) -> bytes:
+    """Cloud-optimised GeoTIFF of a map.
+
+    Parameters
+    ----------
+    values : [row, column], NaN where there is none
+    about : attributes; unit, name, day and layer of the band are taken from them
+    """
+    upward = len(grid.lat) > 1 and grid.lat[1] > grid.lat[0]
+    lat_bounds, lon_bounds = grid.bounds()
+    profile = {
+        "driver": "COG", "dtype": "float32", "count": 1, "height": values.shape[0], "width": values.shape[1],
+        "crs": "EPSG:4326", "nodata": float("nan"), "compress": "deflate", "predictor": 3,
+        "transform": Affine(grid.step_deg, 0, lon_bounds.min(), 0, -grid.step_deg, lat_bounds.max()),
+    }  # fmt: skip
+    with MemoryFile() as memory:
+        with memory.open(**profile) as raster:
+            raster.write(values[::-1] if upward else values, 1)
+            raster.set_band_description(1, f"{about['long_name']}, {about['layer']}, {about['date']} (UTC day)")
+            raster.units = (str(about.get("units", "1")),)
+            raster.update_tags(date=about["date"], layer=about["layer"])
+        return bytes(memory.getbuffer())
+
+
+def thumbnail(values: NDArray[np.float32], grid: Grid) -> bytes:
+    """A PNG of soil moisture, one pixel a cell enlarged to some 600 pixels, transparent where there is no value."""
+    if len(grid.lat) > 1 and grid.lat[1] > grid.lat[0]:
+        values = values[::-1]
+    enlarged = np.kron(values, np.ones((max(1, 600 // values.shape[1]),) * 2))
+    low, high = SHOWN_M3_M3
+    colours = colormaps["YlGnBu"](np.clip((enlarged - low) / (high - low), 0, 1))
+    colours[np.isnan(enlarged)] = 0
+    file = io.BytesIO()
+    matplotlib.image.imsave(file, colours, format="png", metadata={"Software": "somo"})
+    return file.getvalue()

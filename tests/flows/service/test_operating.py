@@ -1,0 +1,153 @@
+"""What an operator does around the services: settings that arrive, a webhook, ports, folders, leftovers."""
+
+import http.server
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.command import cli
+from flows.environment import load_product
+from flows.service import database, running, stack
+from flows.service.containers import HOME, PLACE
+from flows.service.deploy import require_outside
+from flows.service.errors import StackError
+from flows.service.services import SETTINGS_READERS, services
+from flows.service.stack import Stack, free_place, operated
+
+DOCUMENTED = {
+    "SOMO_WEBHOOK": "https://chat.example/hook",
+    "SOMO_UPDATE_CRON": "0 7 * * *",
+    "SOMO_CLUSTER_WORKERS": "5",
+    "SOMO_CLUSTER_MEMORY_GB": "6",
+    "SOMO_SOURCES": "s3://elsewhere/sources",
+}
+SERVED = Path(__file__).parents[1] / "service.toml"
+
+
+def test_settings_reach_the_services_of_somo_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**DOCUMENTED, "AWS_SECRET_ACCESS_KEY": "mine", "SOMO_CLUSTER_ADDRESS": "tcp://x:1"}.items():
+        monkeypatch.setenv(name, value)
+    served: list[Stack] = []
+    monkeypatch.setattr(stack, "serve", served.append)
+    with pytest.raises(SystemExit):
+        cli.main(["stack", "--folder", str(tmp_path), "--product", str(SERVED)])
+    (made,) = served
+    deploy, worker = (made.environment_of(made.services[name]) for name in SETTINGS_READERS)
+    assert DOCUMENTED.items() <= deploy.items()
+    assert DOCUMENTED.keys() & worker.keys() == {"SOMO_CLUSTER_WORKERS", "SOMO_CLUSTER_MEMORY_GB", "SOMO_SOURCES"}
+    assert worker["SOMO_CLUSTER_ADDRESS"] == made.place.url("dask-scheduler", "tls")
+    assert worker["AWS_SECRET_ACCESS_KEY"] != "mine"
+    command = made.services["dask-worker"].command
+    assert command[command.index("--nworkers") + 1] == "5"
+    assert command[command.index("--memory-limit") + 1] == "6GB"
+    others = [made.environment_of(made.services[name]) for name in ("dask-worker", "prefect-server", "s3", "postgres")]
+    assert not any(DOCUMENTED.keys() & environment.keys() for environment in others)
+
+
+def test_flows_of_a_service_read_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they stand in a container: the service's own scheduler, or the kind of cluster that its operator asks for."""
+    for name, value in {**DOCUMENTED, "SOMO_CLUSTER_ADDRESS": "tls://dask-scheduler:8786"}.items():
+        monkeypatch.setenv(name, value)
+    assert load_product(SERVED).cluster.model_dump() == {
+        "kind": "address", "memory_gb": 6.0, "address": "tls://dask-scheduler:8786"
+    }  # fmt: skip
+    monkeypatch.setenv("SOMO_CLUSTER_KIND", "slurm")
+    cluster = load_product(SERVED).cluster
+    assert (cluster.kind, cluster.workers) == ("slurm", 5)
+
+
+def test_settings_reach_the_containers() -> None:
+    described = yaml.safe_load((HOME / "infra" / "compose.yaml").read_text())["services"]
+    resources = list(yaml.safe_load_all((HOME / "infra" / "k8s" / "services.yaml").read_text()))
+    (job,) = (r for r in resources if r["kind"] == "Job")
+    for name in SETTINGS_READERS:
+        passed = {key for key, value in described[name]["environment"].items() if value is None}
+        assert {"SOMO_CLUSTER_KIND", "SOMO_CLUSTER_WORKERS", "SOMO_CLUSTER_MEMORY_GB"} <= passed
+        assert ({"SOMO_WEBHOOK", "SOMO_UPDATE_CRON"} <= passed) == (name == "deploy")
+        (resource,) = (r for r in resources if r["metadata"]["name"] == name and r["kind"] in ("Job", "Deployment"))
+        (container,) = resource["spec"]["template"]["spec"]["containers"]
+        assert container["envFrom"] == [{"configMapRef": {"name": "settings", "optional": True}}]
+    variables = {v["name"]: v for v in job["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert variables["SOMO_WEBHOOK"]["valueFrom"]["secretKeyRef"]["optional"] is True
+    assert described["dask-worker"]["deploy"]["replicas"] == "${SOMO_CLUSTER_WORKERS:-2}"
+
+
+def test_each_container_sees_its_own_secrets_and_no_more() -> None:
+    described = yaml.safe_load((HOME / "infra" / "compose.yaml").read_text())["services"]
+    secrets = {name for service in services(PLACE) for name in service.secret}
+    for service in services(PLACE):
+        mounted = [v for v in described[service.name]["volumes"] if "secrets" in v]
+        assert mounted == [f"./secrets/{service.files}:/run/somo/{service.files}:ro"] * bool(service.files)
+        assert secrets & described[service.name]["environment"].keys() == set(service.secret)
+    assert {service.name for service in services(PLACE) if service.files == "s3"} == {"s3"}
+    for resource in yaml.safe_load_all((HOME / "infra" / "k8s" / "services.yaml").read_text()):
+        for volume in resource.get("spec", {}).get("template", {}).get("spec", {}).get("volumes", []):
+            if "secret" in volume:
+                (service,) = (s for s in services(PLACE) if s.name == resource["metadata"]["name"])
+                assert volume["secret"]["secretName"] == f"somo-{service.files}"
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://169.254.169.254/latest/meta-data/", r"169\.254\.169\.254, which only the machine itself may ask"),
+        ("http://[fd00:ec2::254]/", "only the machine itself"),
+        ("http://0.0.0.0:4200/", "only the machine itself"),
+        ("file:///etc/passwd", "give an https:// URL"),
+        ("https://no-such-host.invalid/x", "is not known"),
+    ],
+)
+def test_a_webhook_that_points_inwards_is_refused(url: str, message: str) -> None:
+    with pytest.raises(StackError, match=message):
+        require_outside(url)
+    require_outside("http://127.0.0.1:8065/hooks/x")
+
+
+def test_a_taken_port_names_who_holds_it(tmp_path: Path) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as taken:
+        ports = {**free_place(), "prefect-server": taken.server_port}
+        message = rf"prefect-server: port {taken.server_port} is taken by python.* \(process {os.getpid()}\)"
+        with pytest.raises(StackError, match=message):
+            Stack(tmp_path, SERVED, "s3://somo/tiny", ports=ports).start("s3")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_folder_holds_one_stack(tmp_path: Path) -> None:
+    with (
+        running.lock(tmp_path),
+        pytest.raises(StackError, match=rf"a stack runs in this folder already \(process {os.getpid()}\)"),
+    ):
+        running.lock(tmp_path)
+    running.lock(tmp_path).close()
+
+
+def test_what_a_killed_stack_leaves_is_ended_and_nothing_else(tmp_path: Path) -> None:
+    sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen(sleeping) as left, subprocess.Popen(sleeping) as other:
+        running.write_down(tmp_path, {"s3": left.pid, "gone": 2**22 - 1})
+        text = (tmp_path / "processes.json").read_text()
+        # The same number with another beginning is another process.
+        (tmp_path / "processes.json").write_text(text.replace("}", f', "prometheus": [{other.pid}, 1.0]}}'))
+        assert running.end_leftovers(tmp_path) == ["s3"]
+        assert left.poll() is not None
+        assert other.poll() is None
+        other.terminate()
+    assert running.end_leftovers(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts PostgreSQL as another user")
+def test_root_may_start_a_stack_where_postgres_may_not_go(tmp_path: Path) -> None:
+    private, public = tmp_path / "private", Path("/srv")
+    private.mkdir(mode=0o700)
+    assert database.data_folder(private).parent == database.HOME_OF_USER
+    assert database.data_folder(public) == public / "data" / "postgres"
+
+
+def test_numbers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
+    with pytest.raises(StackError, match=r"SOMO_CLUSTER_WORKERS.*'many'"):
+        operated(tmp_path, SERVED, "s3://somo/tiny")

@@ -1,0 +1,31 @@
+"""The page of keys and the JSON schema: both follow from the models."""
+
+import json
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import jsonschema
+
+from somo.product.keys import page, schema
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_page_of_keys_is_that_of_the_models() -> None:
+    assert (DOCS / "keys.md").read_text() == page(), "run make keys"
+
+
+def test_the_schema_accepts_the_demo_and_refuses_an_unknown_key() -> None:
+    declared = tomllib.loads((files("flows") / "products" / "demo.toml").read_text())
+    # TOML has dates where JSON has text.
+    declared = json.loads(json.dumps(declared, default=str))
+    validator = jsonschema.Draft202012Validator(json.loads(schema()))
+    unknown = {**declared, "lockback": 3}
+    assert [error.validator for error in validator.iter_errors(unknown)] == ["additionalProperties"]
+
+
+def test_every_key_of_the_page_has_a_row() -> None:
+    text = page()
+    for key in ("lookback", "predict_last_n", "tile_lat", "scaling", "walltime", "url"):
+        assert f"| `{key}` |" in text
