@@ -261,7 +261,7 @@ def project(product: Product, wanted: Production, land: int, results: Sequence[R
 
 
 def steps_per_day(predict_last_n: int, lookback: int) -> float:
-    """Steps of a network for each day of 18 years in blocks of so many days, spin-up and the cut last block included."""
+    """Steps of a network for each day of 18 years in blocks of so many days, spin-up included."""
     blocks = -(-DAYS_18_YEARS // predict_last_n)
     return (DAYS_18_YEARS + blocks * (lookback - 1)) / DAYS_18_YEARS
 
