@@ -1,4 +1,4 @@
-"""`make bench`: how fast forcing is read, networks learn and predict, how production scales, how readers read."""
+"""`make bench`: how fast forcing is read, networks learn and predict, production scales, data are read and updated."""
 
 from typing import Annotated
 
@@ -8,12 +8,14 @@ from flows.bench import forcing as bench_forcing
 from flows.bench import learn as bench_learn
 from flows.bench import produce as bench_produce
 from flows.bench import read as bench_read
+from flows.bench import update as bench_update
 
 PARTS = {
     "forcing": bench_forcing.main,
     "learn": bench_learn.main,
     "produce": bench_produce.main,
     "read": bench_read.main,
+    "update": bench_update.main,
 }
 
 
