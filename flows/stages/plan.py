@@ -191,7 +191,7 @@ def recorded_in(store_url: str) -> rg.Recorded:
 
 def metadata_damaged(version_url: str) -> bool:
     """Whether an object of the store other than a shard is missing, or is not the one whose checksum was taken."""
-    shards = tuple(f"{store.STORE}/{field}/c" for field in store.FIELDS)
+    shards = tuple(f"{store.STORE}/{field}/c" for field in store.UNCERTAIN_FIELDS)
     found = (key for key in rewritten_objects(version_url) if key.startswith(f"{store.STORE}/"))
     return any(not key.startswith(shards) for key in found)
 

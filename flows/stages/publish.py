@@ -1,5 +1,6 @@
 """What readers get beside the Zarr store: yearly files, the store for series, drought, the inputs of validation."""
 
+import io
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -29,6 +30,7 @@ from somo.publish.manifest import (
     unknown_objects,
     write_manifest,
 )  # fmt: skip
+from somo.publish.stations import stations_geojson
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
@@ -69,6 +71,8 @@ def copy_validation(version_url: str, targets: str, models: str) -> None:
     for name, source in sources.items():
         if not exists(url := join(version_url, "validation", name)) or f"validation/{name}" in rewritten:
             put(url, read_bytes(source))
+    sensors = pd.read_parquet(io.BytesIO(read_bytes(sources["sensors.parquet"])))
+    put_changed(join(version_url, "validation/stations.geojson"), stations_geojson(sensors))
 
 
 def write_netcdf(product: Product, version_url: str, client: Client) -> None:

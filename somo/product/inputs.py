@@ -113,7 +113,7 @@ class Files(Declared):
     url: str | tuple[str, ...]
     variable: str
     format: FileFormat | None = None
-    select: dict[str, float | str] = Field(default_factory=dict)
+    select: dict[str, int | float | str] = Field(default_factory=dict)
 
     @field_validator("url")
     @classmethod

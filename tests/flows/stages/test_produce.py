@@ -34,6 +34,7 @@ class Prepared:
         self.sources.mkdir()
         self.product = made.product(str(self.sources), **changes)
         self.models = made.write_ensemble_of(self.product, str(self.root / "models" / "abc"))
+        self.uncertainties = made.write_calibration_of(self.product, self.models)
         self.until(last)
 
     def until(self, last):
@@ -89,6 +90,31 @@ def test_one_region_equals_the_whole_map(prepared, version):
     apart = np.abs(fields["soil_moisture"] * 1e-4 - np.nan_to_num(moisture, nan=-3.2768))
     assert apart.max() < 1.5e-4
     assert (apart > 1e-6).mean() < 0.01
+
+
+def test_uncertainty_of_every_cell_and_day_is_that_of_its_mean_and_its_dissimilarity(prepared, version):
+    with opened(version) as store:
+        store.load()
+    mean, uncertainty = store["soil_moisture"].values, store["soil_moisture_uncertainty"].values
+    np.testing.assert_array_equal(np.isnan(mean), np.isnan(uncertainty))
+    for k, layer in enumerate(prepared.uncertainties):
+        formula = layer.standard(mean[k], store["dissimilarity"].values[k])
+        land = np.isfinite(mean[k])
+        np.testing.assert_allclose(uncertainty[k][land], formula[land], atol=5.1e-4)
+    assert store["soil_moisture"].attrs["ancillary_variables"].startswith("soil_moisture_uncertainty dissimilarity")
+
+
+def test_models_that_do_not_know_their_uncertainty_publish_their_spread_alone(prepared, version, tmp_path):
+    """The same ensemble without a calibration, as one that was imported: no other byte of the store differs."""
+    root = tmp_path / "bucket"
+    shutil.copytree(prepared.root, root, ignore=shutil.ignore_patterns("v1.0.0", "regions", "uncertainty.json"))
+    models = prepared.models.replace(str(prepared.root), str(root))
+    imported = stage.produce(prepared.product, str(root), prepared.inputs, models, prepared.client)
+    with opened(imported) as store, opened(version) as whole:
+        assert set(whole.variables) - set(store.variables) == {"soil_moisture_uncertainty", "dissimilarity"}
+    for name in ("soil_moisture", "soil_moisture_std"):
+        folder = f"soil_moisture.zarr/{name}/c"
+        assert checksums(Path(imported), folder) == checksums(Path(version), folder)
 
 
 @pytest.fixture
