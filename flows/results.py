@@ -5,17 +5,18 @@ work, and whoever only looks (status, validation, publication) asks here instead
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from flows.today import today
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import reference_url
-from somo.forcing.sources import SourceFile, find_files, needed_days, product_files
+from somo.forcing.sources import ForcingError, SourceFile, find_files, needed_days, product_files
 from somo.forcing.statics.static_file import climate_period, static_url
-from somo.insitu.readers import archive_version
+from somo.insitu.sources.readers import archive_version
 from somo.product.declaration import Product, content_hash
-from somo.product.inputs import Insitu, Period
+from somo.product.inputs import Insitu, Period, ReferenceLayer
 from somo.storage.objects import join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
@@ -61,11 +62,26 @@ def reference_days(product: Product) -> Period:
 def reference_files(product: Product) -> list[tuple[SourceFile, ...]]:
     """The files of every reference layer and domain, with their fingerprints."""
     days = reference_days(product)
-    return [
-        find_files(SOIL_MOISTURE.name, layer.source, domain, days.start, days.end, today())
-        for layer in product.targets.reference
-        for domain in product.grids()
-    ]
+    files = []
+    for layer in product.targets.reference:
+        with naming_reference(layer):
+            for domain in product.grids():
+                files.append(find_files(SOIL_MOISTURE.name, layer.source, domain, days.start, days.end, today()))
+    return files
+
+
+@contextmanager
+def naming_reference(layer: ReferenceLayer) -> Iterator[None]:
+    """Let an error about files, which are read as forcing is, name the reference model and what else can be done."""
+    try:
+        yield
+    except ForcingError as error:
+        text = str(error).replace(f"forcing.{SOIL_MOISTURE.name}", "targets.reference.source")
+        raise ForcingError(
+            f"[[targets.reference]] {layer.top_m:g}-{layer.bottom_m:g} m: {text}. The reference model has to cover the "
+            "cells of the product and the days of training.period, or of targets.reference_period; "
+            'scaling = "pooled" and "none" need none'
+        ) from error
 
 
 def daily_folder(root: str, archive: Insitu) -> str:

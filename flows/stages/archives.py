@@ -13,11 +13,11 @@ from distributed import Client
 
 from flows.cluster.watching import completed
 from somo.insitu.daily import DailySensor, decode, encode, read_daily, to_daily
-from somo.insitu.readers import READERS
 from somo.insitu.reading import in_stored_order
 from somo.insitu.rules import layer_of
 from somo.insitu.same_sensor import join_downloads
 from somo.insitu.sensor import Recording, Sensor
+from somo.insitu.sources.readers import READERS
 from somo.product.declaration import content_hash
 from somo.product.inputs import Insitu, Layer
 from somo.storage.client import filesystem

@@ -9,16 +9,16 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from flows.cluster.watching import completed
-from flows.results import reference_days
+from flows.results import naming_reference, reference_days
 from flows.stages.ingest import reference
 from somo.core.grid import Grid
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import open_forcing
-from somo.forcing.sources import ForcingError
 from somo.insitu.rules import Key, Place
 from somo.insitu.scaling import mean_over, overlap_weights
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
+from somo.product.static import Static
 from somo.product.method import Sequence as Days
 
 BLOCK_VALUES = 20_000_000
@@ -52,17 +52,10 @@ def open_reference(product: Product, root: str, client: Client) -> ReferenceMode
     layers = []
     for layer in product.targets.reference:
         declared = _as_forcing(product, layer.source)
-        try:
+        with naming_reference(layer):
             references = reference(declared, root, client)
             for domain in product.grids():
                 open_forcing(declared, domain, references[domain])
-        except ForcingError as error:
-            text = str(error).replace(f"forcing.{SOIL_MOISTURE.name}", "source")
-            raise ForcingError(
-                f"[[targets.reference]] {layer.top_m:g}-{layer.bottom_m:g} m: {text}. The reference model has to cover "
-                "the cells of the product and the days of training.period, or of targets.reference_period; "
-                'scaling = "pooled" and "none" need none'
-            ) from error
         layers.append((declared, references))
     return ReferenceModel(weights, layers)
 
@@ -77,8 +70,11 @@ def read_reference(
     for declared, references in model.layers:
         tables.append({})
         for domain in (d for d, inside in cells.items() if inside):
-            at = places[domain].grid.centres(cells[domain])
-            days, values = _read_at(declared, domain, references[domain], at, client)
+            grid = places[domain].grid
+            # brought onto the product's cells where it says how; else read where it lies
+            onto = grid if declared.sources[SOIL_MOISTURE.name].regrid else None
+            at = grid.centres(cells[domain])
+            days, values = _read_at(declared, domain, references[domain], at, onto, client)
             tables[-1][domain] = pd.DataFrame(values, index=days, columns=cells[domain])
     return {key: _brought_to(model.weights[key[2]], [t[key[0]][key[1]] for t in tables]) for key in keys}
 
@@ -95,6 +91,8 @@ def _as_forcing(product: Product, source: Source) -> Product:
     return product.model_copy(
         update={
             "forcing": {SOIL_MOISTURE.name: Forcing(source=source)},
+            # A declaration has features; those of the product may be computed of forcing that is not here.
+            "static": {SOIL_MOISTURE.name: Static(computed="mean", of=SOIL_MOISTURE.name)},
             "period": reference_days(product),
             "training": product.training.model_copy(update={"period": None}),
             "sequence": Days(lookback=1, predict_last_n=1),
@@ -107,22 +105,28 @@ def _read_at(
     domain: str,
     references: dict[str, str],
     at: tuple[NDArray[np.float64], NDArray[np.float64]],
+    onto: Grid | None,
     client: Client,
 ) -> tuple[pd.DatetimeIndex, NDArray[np.float32]]:
-    """[day, point] soil moisture at latitudes and longitudes; one task a block of days."""
-    ds = open_forcing(product, domain, references)
+    """[day, point] soil moisture at latitudes and longitudes; one task a block of days.
+
+    Parameters
+    ----------
+    onto : cells that the reference model is brought onto; None to read it on its own
+    """
+    ds = open_forcing(product, domain, references, cells=onto)
     cell = Grid(ds["lat"].to_numpy(), ds["lon"].to_numpy(), product.grids()[domain].step_deg).nearest(*at)
     source = product.sources[SOIL_MOISTURE.name]
     if (cell < 0).any():
         i = int(np.argmax(cell < 0))
         raise ProductError(
             f"{source.url}: has no cell at {at[0][i]:g} N, {at[1][i]:g} E of domain {domain!r}, where there is a "
-            "sensor; give reference files on the product's grid"
+            "sensor; give reference files on the product's grid, or write targets.reference.regrid"
         )
     size = max(1, BLOCK_VALUES // (ds.sizes["lat"] * ds.sizes["lon"]))
     blocks = [(first, min(first + size, ds.sizes["time"])) for first in range(0, ds.sizes["time"], size)]
     futures = client.map(
-        _read_block, blocks, product=product, domain=domain, references=references, cell=cell, pure=False
+        _read_block, blocks, product=product, domain=domain, references=references, cell=cell, onto=onto, pure=False
     )
     for _ in completed(futures, f"{source.variable} of {domain} for scaling"):
         pass
@@ -130,7 +134,12 @@ def _read_at(
 
 
 def _read_block(
-    days: tuple[int, int], product: Product, domain: str, references: dict[str, str], cell: NDArray[np.int64]
+    days: tuple[int, int],
+    product: Product,
+    domain: str,
+    references: dict[str, str],
+    cell: NDArray[np.int64],
+    onto: Grid | None,
 ) -> NDArray[np.float32]:
-    block = open_forcing(product, domain, references)[SOIL_MOISTURE.name].isel(time=slice(*days))
+    block = open_forcing(product, domain, references, cells=onto)[SOIL_MOISTURE.name].isel(time=slice(*days))
     return block.compute(scheduler="synchronous").to_numpy().reshape(days[1] - days[0], -1)[:, cell]

@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from somo.insitu.sources.readers import archive_version
 
 from somo.core.status import FINAL
-from somo.insitu.readers import archive_version
 from somo.product.declaration import Product, content_hash
 from somo.product.layout import other_side
 from somo.publish.manifest import Entry, digest_of, read_manifest
@@ -20,6 +20,7 @@ from somo.validate.sections.seasons import season_days
 MADE_FROM: dict[str, tuple[str, ...]] = {
     "overview": ("days",),
     "figS3": ("skill",),
+    "uncertainty": ("skill", "stations"),
     "groups": ("method", "skill", "stations"),
     "series": ("skill",),
     "fig2": ("method", "stations"),

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from somo.insitu.daily import DailySensor, read_daily
-from somo.insitu.readers import READERS
 from somo.insitu.reading import in_stored_order, read_recordings
 from somo.insitu.sensor import Sensor
+from somo.insitu.sources.readers import READERS
 
 HOURS = [f"2020/01/{d:02d} {h:02d}:00" for d in range(1, 4) for h in range(0, 24, 3)]
 

@@ -8,9 +8,9 @@ import pytest
 
 from somo.insitu import inflating, reading
 from somo.insitu.errors import InsituError, SensorError
-from somo.insitu.ismn import list_recordings
 from somo.insitu.members import list_members
 from somo.insitu.reading import in_stored_order, read_members, read_recordings
+from somo.insitu.sources.ismn import list_recordings
 from tests.insitu.made import header_values, read_all, stm_name, write_folder, write_zip
 
 ROWS = [(f"2020/01/01 {h:02d}:00", 0.25, "G") for h in range(24)]

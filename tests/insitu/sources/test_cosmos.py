@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from somo.insitu.cosmos import list_recordings
 from somo.insitu.errors import InsituError
+from somo.insitu.sources.cosmos import list_recordings
 from tests.insitu.made import read_all, read_sensors, write_folder, write_zip
 
 HEAD = "DateTime_utc,Flag_Extreme_Counts,Flag_AirPressure_ERA5,Flag_Porosity_Excess,Flag_Snow_ERA5,"

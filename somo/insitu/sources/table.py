@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from somo.insitu.clocks import to_utc
-from somo.insitu.columns import read_columns
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.members import Member
 from somo.insitu.sensor import Recording, Sensor
-from somo.insitu.table_files import Files
+from somo.insitu.sources.clocks import to_utc
+from somo.insitu.sources.columns import read_columns
+from somo.insitu.sources.table_files import Files
 from somo.product.declaration import content_hash
 from somo.storage.objects import read_bytes
 from somo.storage.patience import StorageError

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from somo.insitu.clocks import to_utc
-from somo.insitu.columns import HEADERLESS, read_columns
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.sensor import Sensor
-from somo.insitu.table import list_recordings
+from somo.insitu.sources.clocks import to_utc
+from somo.insitu.sources.columns import HEADERLESS, read_columns
+from somo.insitu.sources.table import list_recordings
 from tests.insitu.made import read_sensors, write_folder
 
 HEAD = "station,latitude,longitude,file,time,value,depth_from_m,depth_to_m,units,utc_offset_hours,quality,good\n"

@@ -11,12 +11,12 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from somo.insitu.clocks import to_utc
-from somo.insitu.columns import read_columns
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.members import Member, is_leftover, list_members
 from somo.insitu.reading import read_members
 from somo.insitu.sensor import Recording, Sensor
+from somo.insitu.sources.clocks import to_utc
+from somo.insitu.sources.columns import read_columns
 from somo.product.declaration import content_hash
 
 NETWORK = "COSMOS-Europe"

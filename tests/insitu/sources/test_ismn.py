@@ -12,9 +12,9 @@ from ismn.base import IsmnRoot
 from ismn.filehandlers import DataFile
 
 from somo.insitu.errors import InsituError
-from somo.insitu.ismn import list_recordings
-from somo.insitu.ismn_names import read_name
 from somo.insitu.sensor import Sensor
+from somo.insitu.sources.ismn import list_recordings
+from somo.insitu.sources.ismn_names import read_name
 from tests.insitu.made import HOURS, ceop, header_values, read_all, read_sensors, stm_name, write_folder, write_zip
 
 ROWS = [(t, 0.2 + 0.001 * i, "G") for i, t in enumerate(HOURS)]

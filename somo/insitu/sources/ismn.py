@@ -15,9 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from somo.insitu.errors import InsituError, SensorError
-from somo.insitu.ismn_names import SOIL_MOISTURE, VARIABLES, Named, depth_of, read_header, read_name
 from somo.insitu.members import Member, is_leftover, leads_outside, list_members
 from somo.insitu.sensor import Recording, Sensor
+from somo.insitu.sources.ismn_names import SOIL_MOISTURE, VARIABLES, Named, depth_of, read_header, read_name
 from somo.product.declaration import content_hash
 
 GOOD = "G"

@@ -1,7 +1,7 @@
 """Every kind of in-situ archive by its `format`."""
 
-from somo.insitu import cosmos, ismn, table
 from somo.insitu.sensor import Reader
+from somo.insitu.sources import cosmos, ismn, table
 from somo.product.declaration import content_hash
 from somo.product.inputs import Insitu
 from somo.storage.objects import fingerprint
