@@ -44,7 +44,7 @@ def test_files_in_googles_storage_read_as_local_ones(sources, references, root, 
 @pytest.mark.s3
 def test_keys_with_empty_parts(sources, references, root, s3, s3_root):
     sources.write(2003)
-    fs, path = fsspec.url_to_fs(s3_root)
+    _, path = fsspec.url_to_fs(s3_root)
     bucket, _, prefix = path.partition("/")
     s3.client().put_object(Bucket=bucket, Key=f"{prefix}/a//t2m_2003.nc", Body=sources.path(2003).read_bytes())
     product = sources.product(end="2003-12-31", source={"url": f"{s3_root}/a//t2m_{{year}}.nc"})
