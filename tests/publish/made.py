@@ -64,9 +64,14 @@ def values(declared: Product, days: int, seed: int = 0) -> tuple[np.ndarray, np.
 
 
 def write_store(
-    declared: Product, root: str, seed: int = 0, days: int | None = None, provisional: int = 0, version: str = "",
+    declared: Product,
+    root: str,
+    seed: int = 0,
+    days: int | None = None,
+    provisional: int = 0,
+    version: str = "",
     uncertain: bool = False,
-) -> str:  # fmt: skip
+) -> str:
     """Write the version's Zarr store under a root; returns the version's URL.
 
     Parameters
