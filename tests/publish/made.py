@@ -64,7 +64,13 @@ def values(declared: Product, days: int, seed: int = 0) -> tuple[np.ndarray, np.
 
 
 def write_store(
-    declared: Product, root: str, seed: int = 0, days: int | None = None, provisional: int = 0, version: str = ""
+    declared: Product,
+    root: str,
+    seed: int = 0,
+    days: int | None = None,
+    provisional: int = 0,
+    version: str = "",
+    uncertain: bool = False,
 ) -> str:
     """Write the version's Zarr store under a root; returns the version's URL.
 
@@ -72,6 +78,7 @@ def write_store(
     ----------
     days : visible days, by default those of the period
     provisional : how many of them, at the end, may still change
+    uncertain : whether the models know their uncertainty, which is then twice their spread
     """
     version = version or declared.version
     if days is None:
@@ -84,9 +91,14 @@ def write_store(
         for tile in layout.tiles():
             part = (slice(None), layout.block_days(block, days), *layout.cells(tile))
             fields = {"soil_moisture": zarr.pack(mean[part]), "soil_moisture_std": zarr.pack(std[part])}
+            if uncertain:
+                steps = np.rint(2 * std[part] / zarr.UNCERTAINTY_STEP)
+                fields[attributes.UNCERTAINTY] = np.where(np.isnan(steps), zarr.FILL, steps).astype("int16")
             zarr.write_region(url, layout, block, tile, fields)
     status = np.zeros(days, "int8")
     status[days - provisional :] = attributes.PROVISIONAL
     applicability = np.isfinite(mean[:, 0]).astype("int8")
-    zarr.publish(url, zarr.template(declared, grid, status, applicability), layout)
+    dissimilarity = np.full(applicability.shape, 0.5, "float32") if uncertain else None
+    template = zarr.template(declared, grid, status, applicability, dissimilarity=dissimilarity)
+    zarr.publish(url, template, layout)
     return join(root, f"v{version}")
