@@ -63,6 +63,9 @@ def values(declared: Product, days: int, seed: int = 0) -> tuple[np.ndarray, np.
     return np.moveaxis(mean.clip(0), 0, 1).astype("float32"), np.moveaxis(std, 0, 1).astype("float32")
 
 
+SHARES = (0.5, 0.6)
+
+
 def write_store(
     declared: Product,
     root: str,
@@ -78,7 +81,7 @@ def write_store(
     ----------
     days : visible days, by default those of the period
     provisional : how many of them, at the end, may still change
-    uncertain : whether the models know their uncertainty, which is then twice their spread
+    uncertain : whether its models know their uncertainty, of which `SHARES` are left in anomalies
     """
     version = version or declared.version
     if days is None:
@@ -92,13 +95,14 @@ def write_store(
             part = (slice(None), layout.block_days(block, days), *layout.cells(tile))
             fields = {"soil_moisture": zarr.pack(mean[part]), "soil_moisture_std": zarr.pack(std[part])}
             if uncertain:
-                steps = np.rint(2 * std[part] / zarr.UNCERTAINTY_STEP)
-                fields[attributes.UNCERTAINTY] = np.where(np.isnan(steps), zarr.FILL, steps).astype("int16")
+                fields[attributes.UNCERTAINTY] = zarr.pack(std[part] * zarr.STEP / zarr.UNCERTAINTY_STEP + 0.002)
             zarr.write_region(url, layout, block, tile, fields)
     status = np.zeros(days, "int8")
     status[days - provisional :] = attributes.PROVISIONAL
     applicability = np.isfinite(mean[:, 0]).astype("int8")
-    dissimilarity = np.full(applicability.shape, 0.5, "float32") if uncertain else None
-    template = zarr.template(declared, grid, status, applicability, dissimilarity=dissimilarity)
+    index = np.where(applicability, 0.3, np.nan).astype("float32") if uncertain else None
+    template = zarr.template(declared, grid, status, applicability, dissimilarity=index)
+    if uncertain:
+        template[attributes.UNCERTAINTY].attrs["anomaly_share"] = list(SHARES)
     zarr.publish(url, template, layout)
     return join(root, f"v{version}")
