@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from somo.insitu.readers import archive_version
+from somo.insitu.sources.readers import archive_version
 
 from somo.core.status import FINAL
 from somo.product.declaration import Product, content_hash
