@@ -5,6 +5,7 @@ by the libraries themselves and never pass through here.
 """
 
 import os
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,11 @@ PREFECT_SETTINGS = {
 }
 
 
+def read_providers() -> dict[str, Any]:
+    """What is known of providers' files: tables that a declaration takes by `like`."""
+    return tomllib.loads((Path(__file__).parent / "products" / "providers.toml").read_text())
+
+
 def load_product(path: str | Path) -> Product:
     """Read a product declaration with the environment's values.
 
@@ -34,7 +40,7 @@ def load_product(path: str | Path) -> Product:
     `kind = "address"`, and means nothing to another kind. `SOMO_REAL`, where unset, is the folder `shared/real` beside
     the project that holds the file.
     """
-    product = read_product(path, _environment(Path(path)))
+    product = read_product(path, _environment(Path(path)), read_providers())
     overrides: dict[str, Any] = {
         key.removeprefix("SOMO_CLUSTER_").lower(): value
         for key, value in os.environ.items()

@@ -17,7 +17,8 @@ from somo.publish import manifest, netcdf
 from somo.publish.attributes import FINAL
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
-from somo.storage.client import filesystem, zarr_store
+from somo.storage.client import zarr_store
+from somo.storage.listing import listed_once, listing
 from somo.storage.objects import exists, join, read_bytes
 from somo.validate.matching import layer_skill
 
@@ -60,8 +61,10 @@ class Stage:
 
 
 def read_status(product: Product, root: str) -> list[Stage]:
-    """Every stage in order; the first that is not done is next."""
-    return list(_stages(product, root))
+    """Every stage in order; the first that is not done is next. What lies in a folder is asked once."""
+    with listed_once():
+        listing(version_url(product, root))
+        return list(_stages(product, root))
 
 
 def _stages(product: Product, root: str) -> Iterator[Stage]:
@@ -157,9 +160,7 @@ def _short(missing: list[str]) -> str:
 
 
 def _bytes(url: str) -> int:
-    fs, path = filesystem(url)
-    fs.invalidate_cache()
-    return int(fs.du(path)) if fs.exists(path) else 0
+    return sum(found.size for found in listing(url).values())
 
 
 def summary(product: Product, root: str) -> str:

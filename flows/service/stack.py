@@ -33,7 +33,7 @@ from flows.service.services import (
     shared_environment,
 )
 
-READY_SECONDS = 120
+READY_SECONDS = 300
 STOP_SECONDS = 20
 
 
@@ -110,7 +110,10 @@ class Stack:
         if service.name in SETTINGS_READERS:
             hidden = DEPLOYED_ONLY if service.name != "deploy" else ()
             ours = {**ours, **{name: value for name, value in self.settings.items() if name not in hidden}}
-        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH"), "HOME": str(self.folder), **ours, **needed}
+        # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
+        scratch = {"DASK_TEMPORARY_DIRECTORY": str(self.folder / "data" / "scratch")} if ours else {}
+        home = {"HOME": str(self.folder)}
+        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH"), **home, **scratch, **ours, **needed}
 
     def wait(self, name: str, seconds: float = READY_SECONDS) -> None:
         """Wait until a service is healthy, or its command has ended well.
@@ -191,7 +194,9 @@ class Stack:
             if left := end_leftovers(self.folder):
                 console.print(f"ended what a killed stack has left: {', '.join(left)}")
             require_free(self.place.ports)
-        for name, mode in (("data", 0o711), ("data/s3", 0o700), ("data/prometheus", 0o700), ("logs", 0o700)):
+        # PostgreSQL runs as another user, who must come through to its own folder.
+        private = ("data/s3", "data/prometheus", "data/scratch", "logs")
+        for name, mode in {"data": 0o711, **dict.fromkeys(private, 0o700)}.items():
             (self.folder / name).mkdir(parents=True, exist_ok=True)
             (self.folder / name).chmod(mode)
         database.initialise(Path(self.place.database), self.secrets()["POSTGRES_PASSWORD"])

@@ -15,8 +15,9 @@ from somo.forcing.statics.static_file import Moments, block_moments, climate_blo
 from somo.learn.applicability import Applicability, fit_applicability
 from somo.learn.importance import cell_features, spread_importance
 from somo.learn.samples import TrainingSet
+from somo.learn.uncertainty import UNCERTAINTY
 from somo.product.declaration import Product
-from somo.storage.objects import exists, join, put_file
+from somo.storage.objects import exists, join, local_copy, put_file
 
 APPLICABILITY = "applicability.nc"
 
@@ -105,3 +106,25 @@ def _climatology(product: Product, inputs: Inputs, client: Client, cells: int) -
 
 def _sum(a: dict[str, Moments], b: dict[str, Moments]) -> dict[str, Moments]:
     return {name: a[name] + b[name] for name in a}
+
+
+def inside_area(product: Product, models: str) -> NDArray[np.int8] | None:
+    """[layer, row, column] 1 where the models apply; None of models without such a map."""
+    inside = _read_area(product, models, "inside")
+    return None if inside is None else inside.astype(np.int8)
+
+
+def calibrated_dissimilarity(product: Product, models: str) -> NDArray[np.float32] | None:
+    """[layer, row, column] dissimilarity of every cell; None of models that do not know their uncertainty."""
+    if not exists(join(models, UNCERTAINTY)):
+        return None
+    index = _read_area(product, models, "dissimilarity")
+    return None if index is None else index.astype(np.float32)
+
+
+def _read_area(product: Product, models: str, name: str) -> NDArray[np.generic] | None:
+    url = join(models, APPLICABILITY)
+    if not exists(url):
+        return None
+    with local_copy(url) as path, xr.open_dataset(path, engine="h5netcdf") as area:
+        return np.asarray(area[name].sel(layer=[layer.name for layer in product.layers]).values)

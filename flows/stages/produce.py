@@ -1,24 +1,24 @@
 """Production stage: models and forcing -> the version's Zarr store, region by region on the cluster."""
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 from distributed import Client
-from numpy.typing import NDArray
 
 from flows import results
 from flows.cluster.watching import completed
 from flows.console import console
-from flows.stages.applicability import APPLICABILITY
+from flows.stages.applicability import calibrated_dissimilarity, inside_area
 from flows.stages.plan import Production, ProductionError, prepare
+from flows.stages.price import price_of, write_rate
 from flows.stages.region import Produced, produce_region
 from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.forcing.by_tile.tiling import NOTHING, Touched, touched
-from somo.forcing.covered import EPOCH
 from somo.forcing.daily import Window
 from somo.forcing.dataset import Inputs, daily_arrays
+from somo.forcing.days.covered import EPOCH
 from somo.learn.checkpoint import Ensemble
 from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes
@@ -26,7 +26,6 @@ from somo.predict.states import list_states, remove_states
 from somo.product.declaration import Product
 from somo.publish.store import maps as store
 from somo.storage.listing import copy_objects, listed_once
-from somo.storage.objects import exists, join, local_copy
 
 PROCESS_BYTES = 700_000_000
 
@@ -42,8 +41,10 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     wanted = prepare(product, root, inputs, models)
     if wanted.work:
         announce(wanted, client)
+        started = time.monotonic()
         futures = [client.submit(produce_region, wanted.job, work, pure=False) for work in wanted.work]
         total = sum(completed(futures, "regions"), Produced(0))
+        write_rate(root, total.steps, time.monotonic() - started, len(client.scheduler_info(n_workers=-1)["workers"]))
         console.print(
             f"produce: {total.steps} steps of a cell and network; {total.continued} sequences went on from a state, "
             f"{total.begun} began anew, {total.rejected} states were damaged or had seen other forcing"
@@ -54,6 +55,7 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     if not wanted.complete:
         show(wanted)
         forget_states(wanted)
+        rg.write_index(wanted.job.manifest)
     return results.version_url(product, root)
 
 
@@ -83,11 +85,14 @@ def require_written(wanted: Production) -> None:
 
 
 def pending(product: Product, root: str, inputs: Mapping[str, Inputs], models: str) -> tuple[list[str], int]:
-    """Names of regions that are missing, and how many days readers will see once they are there."""
+    """What is missing of the store, with its price, and how many days readers will see once it is there."""
     with listed_once():
         wanted = prepare(product, root, inputs, models)
-    missing = [f"region {work.region.name}" for work in wanted.work]
-    return missing or ([] if wanted.complete else ["the store's metadata"]), len(wanted.status)
+        if wanted.work:
+            return [f"{len(wanted.work)} regions from {wanted.work[0].region.name} ({price_of(wanted)})"], len(
+                wanted.status
+            )
+    return ([] if wanted.complete else ["the store's metadata"]), len(wanted.status)
 
 
 def announce(wanted: Production, client: Client) -> None:
@@ -116,9 +121,11 @@ def announce(wanted: Production, client: Client) -> None:
                     f'prediction.precision = "bfloat16": worker {name} has no bfloat16 arithmetic; use "float32"'
                 )
     reads = forcing_read(wanted)
+    console.print(f"produce: {price_of(wanted)}")
     console.print(
         f"produce: {len(regions)} regions on {len(workers)} workers; reads {reads.bytes / 1e9:.2f} GB of forcing in "
-        f"{reads.chunks} chunks, writes {2 * len(regions)} objects, needs {needed / 1e9:.2f} GB of memory per worker"
+        f"{reads.chunks} chunks, writes {len(daily_fields(wanted)) * len(regions)} objects, "
+        f"needs {needed / 1e9:.2f} GB of memory per worker"
     )
 
 
@@ -148,7 +155,7 @@ def region_bytes(product: Product, ensemble: Ensemble, region: rg.Region) -> int
     days = region.days.stop - region.days.start
     length = days + product.sequence.spinup_days
     forcing = 3 * 4 * length * region.cells * len(product.inputs)
-    results = 24 * len(product.layers) * days * region.cells
+    results = 32 * len(product.layers) * days * region.cells
     members = max(len(m) for m in ensemble.layers.values())
     scratch = scratch_bytes(members, len(product.layers), product.network.hidden, length, len(product.inputs))
     return PROCESS_BYTES + forcing + results + scratch
@@ -158,15 +165,16 @@ def show(wanted: Production) -> None:
     """Put the metadata that makes all days visible."""
     product, static = wanted.product, wanted.static
     grid = Grid(static["lat"].values, static["lon"].values, product.grid.step_deg)
-    template = store.template(product, grid, wanted.status, area_of_applicability(wanted), wanted.method)
-    store.fill_empty(wanted.job.store, wanted.layout, store.FIELDS, len(wanted.status), wanted.job.side)
+    inside = inside_area(product, wanted.job.models)
+    if inside is None:
+        inside = np.zeros((wanted.layout.layers, *wanted.layout.shape), np.int8)
+    index = calibrated_dissimilarity(product, wanted.job.models)
+    template = store.template(product, grid, wanted.status, inside, wanted.method, index)
+    store.fill_empty(wanted.job.store, wanted.layout, daily_fields(wanted), len(wanted.status), wanted.job.side)
     store.publish(wanted.job.store, template, wanted.layout, wanted.job.side)
 
 
-def area_of_applicability(wanted: Production) -> NDArray[np.int8]:
-    """[layer, row, column] 1 where the models apply, as the train stage found; 0 of models without such a map."""
-    url = join(wanted.job.models, APPLICABILITY)
-    if not exists(url):
-        return np.zeros((wanted.layout.layers, *wanted.layout.shape), np.int8)
-    with local_copy(url) as path, xr.open_dataset(path, engine="h5netcdf") as area:
-        return area["inside"].sel(layer=[layer.name for layer in wanted.product.layers]).values.astype(np.int8)
+def daily_fields(wanted: Production) -> tuple[str, ...]:
+    """Names of the packed fields that every region has: imported models do not know their uncertainty."""
+    known = calibrated_dissimilarity(wanted.product, wanted.job.models) is not None
+    return store.UNCERTAIN_FIELDS if known else store.FIELDS

@@ -18,6 +18,7 @@ from somo.insitu.rules import Key, Place
 from somo.insitu.scaling import mean_over, overlap_weights
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
+from somo.product.static import Static
 from somo.product.method import Sequence as Days
 
 BLOCK_VALUES = 20_000_000
@@ -69,8 +70,11 @@ def read_reference(
     for declared, references in model.layers:
         tables.append({})
         for domain in (d for d, inside in cells.items() if inside):
-            at = places[domain].grid.centres(cells[domain])
-            days, values = _read_at(declared, domain, references[domain], at, client)
+            grid = places[domain].grid
+            # brought onto the product's cells where it says how; else read where it lies
+            onto = grid if declared.sources[SOIL_MOISTURE.name].regrid else None
+            at = grid.centres(cells[domain])
+            days, values = _read_at(declared, domain, references[domain], at, onto, client)
             tables[-1][domain] = pd.DataFrame(values, index=days, columns=cells[domain])
     return {key: _brought_to(model.weights[key[2]], [t[key[0]][key[1]] for t in tables]) for key in keys}
 
@@ -87,6 +91,8 @@ def _as_forcing(product: Product, source: Source) -> Product:
     return product.model_copy(
         update={
             "forcing": {SOIL_MOISTURE.name: Forcing(source=source)},
+            # A declaration has features; those of the product may be computed of forcing that is not here.
+            "static": {SOIL_MOISTURE.name: Static(computed="mean", of=SOIL_MOISTURE.name)},
             "period": reference_days(product),
             "training": product.training.model_copy(update={"period": None}),
             "sequence": Days(lookback=1, predict_last_n=1),
@@ -99,22 +105,28 @@ def _read_at(
     domain: str,
     references: dict[str, str],
     at: tuple[NDArray[np.float64], NDArray[np.float64]],
+    onto: Grid | None,
     client: Client,
 ) -> tuple[pd.DatetimeIndex, NDArray[np.float32]]:
-    """[day, point] soil moisture at latitudes and longitudes; one task a block of days."""
-    ds = open_forcing(product, domain, references)
+    """[day, point] soil moisture at latitudes and longitudes; one task a block of days.
+
+    Parameters
+    ----------
+    onto : cells that the reference model is brought onto; None to read it on its own
+    """
+    ds = open_forcing(product, domain, references, cells=onto)
     cell = Grid(ds["lat"].to_numpy(), ds["lon"].to_numpy(), product.grids()[domain].step_deg).nearest(*at)
     source = product.sources[SOIL_MOISTURE.name]
     if (cell < 0).any():
         i = int(np.argmax(cell < 0))
         raise ProductError(
             f"{source.url}: has no cell at {at[0][i]:g} N, {at[1][i]:g} E of domain {domain!r}, where there is a "
-            "sensor; give reference files on the product's grid"
+            "sensor; give reference files on the product's grid, or write targets.reference.regrid"
         )
     size = max(1, BLOCK_VALUES // (ds.sizes["lat"] * ds.sizes["lon"]))
     blocks = [(first, min(first + size, ds.sizes["time"])) for first in range(0, ds.sizes["time"], size)]
     futures = client.map(
-        _read_block, blocks, product=product, domain=domain, references=references, cell=cell, pure=False
+        _read_block, blocks, product=product, domain=domain, references=references, cell=cell, onto=onto, pure=False
     )
     for _ in completed(futures, f"{source.variable} of {domain} for scaling"):
         pass
@@ -122,7 +134,12 @@ def _read_at(
 
 
 def _read_block(
-    days: tuple[int, int], product: Product, domain: str, references: dict[str, str], cell: NDArray[np.int64]
+    days: tuple[int, int],
+    product: Product,
+    domain: str,
+    references: dict[str, str],
+    cell: NDArray[np.int64],
+    onto: Grid | None,
 ) -> NDArray[np.float32]:
-    block = open_forcing(product, domain, references)[SOIL_MOISTURE.name].isel(time=slice(*days))
+    block = open_forcing(product, domain, references, cells=onto)[SOIL_MOISTURE.name].isel(time=slice(*days))
     return block.compute(scheduler="synchronous").to_numpy().reshape(days[1] - days[0], -1)[:, cell]

@@ -9,17 +9,23 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from flows.console import console
+from flows.stages.applicability import calibrated_dissimilarity
 from flows.stages.continuing import Days, Sequence, run_sequence, segment_files
 from somo.core.status import FINAL
 from somo.forcing.dataset import open_forcing, read_forcing
 from somo.forcing.statics.static_file import open_static
 from somo.learn.checkpoint import read_ensemble
+from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
+from somo.learn.uncertainty import read_uncertainties
 from somo.predict import regions as rg
 from somo.predict.infer import Runner, infer, load_runner
 from somo.predict.states import Listed, remove_states, write_state
+from somo.predict.uncertainty import PackedUncertainty
 from somo.product.declaration import Product
 from somo.product.layout import Layout
+from somo.publish.attributes import UNCERTAINTY
 from somo.publish.store import maps as store
+from somo.storage.objects import join
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class Work:
     status : [day] as it will be published
     kept : [day] whether readers see the day's values already and they must not change
     states : of the networks over this region, the latest last
+    readable : whether the kept days can be read; False where the shard that readers see is known to be damaged
     """
 
     region: rg.Region
@@ -62,6 +69,12 @@ class Work:
     status: NDArray[np.int8]
     kept: NDArray[np.bool_]
     states: tuple[Listed, ...] = ()
+    readable: bool = True
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """[day] whether a day is to be computed."""
+        return ~self.kept | (not self.readable)
 
     @property
     def final_days(self) -> int:
@@ -109,6 +122,7 @@ class Opened:
     ----------
     features : [row, column, static] in the order of the networks' inputs
     land : [row, column] cells to predict
+    uncertainty : None of models that do not know it
     """
 
     product: Product
@@ -117,6 +131,12 @@ class Opened:
     features: NDArray[np.float32]
     land: NDArray[np.bool_]
     runner: Runner
+    uncertainty: PackedUncertainty | None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the packed fields of a region."""
+        return store.FIELDS if self.uncertainty is None else store.UNCERTAIN_FIELDS
 
 
 @lru_cache(maxsize=1)
@@ -133,7 +153,17 @@ def open_job(job: Job) -> Opened:
         np.stack([static[name].values for name in ensemble.static], axis=-1),
         land,
         load_runner(ensemble, product.prediction.precision),
+        open_uncertainty(product, job.models),
     )
+
+
+def open_uncertainty(product: Product, models: str) -> PackedUncertainty | None:
+    """The uncertainty of the models in every cell of the map; None of models that do not know it."""
+    index = calibrated_dissimilarity(product, models)
+    if index is None:
+        return None
+    layers = read_uncertainties(join(models, CALIBRATION))
+    return PackedUncertainty.of(layers, index, store.STEP, store.UNCERTAINTY_STEP, store.FILL)
 
 
 @dataclass(frozen=True)
@@ -162,7 +192,8 @@ def produce_region(job: Job, work: Work) -> Produced:
     """Predict the days of one region that readers do not have for good, and write its shards, state and entry."""
     opened, region = open_job(job), work.region
     land = opened.land[region.rows, region.columns]
-    fields = {name: np.full((opened.layout.layers, len(work.status), *land.shape), store.FILL) for name in store.FIELDS}
+    shape = opened.layout.layers, len(work.status), *land.shape
+    fields = {name: np.full(shape, store.FILL) for name in opened.fields}
     missing = {name: ~read_published(job.store, work, name, values, land) for name, values in fields.items()}
     produced = predict_missing(opened, job, work, fields, missing)
     written = store.write_region(job.store, opened.layout, region.block, region.tile, fields, job.side)
@@ -198,7 +229,9 @@ def predict_missing(
         days = Days(offset, first, stop, work.final_days, product.sequence.lookback - 1)
         begins = product.period.start + dt.timedelta(days=region.days.start + offset - product.sequence.spinup_days)
         run = run_sequence(opened.runner, days, features, work.states, RegionForcing(opened, job, region, begins))
-        for name, packed in pack_fields((run.stretch.mean, run.stretch.std), land).items():
+        predicted = pack_fields((run.stretch.mean, run.stretch.std), land)
+        add_uncertainty(opened, region, predicted, land)
+        for name, packed in predicted.items():
             span = np.flatnonzero(missing[name][first:stop])
             fields[name][:, first + span] = packed[:, span]
         remove_states(run.rejected)
@@ -238,6 +271,17 @@ def pack_fields(
         fields[name] = np.full((*values.shape[:2], *land.shape), store.FILL, np.int16)
         fields[name][..., land] = store.pack(values)
     return fields
+
+
+def add_uncertainty(
+    opened: Opened, region: rg.Region, fields: dict[str, NDArray[np.int16]], land: NDArray[np.bool_]
+) -> None:
+    """Put the packed uncertainty of packed means beside them, where the models know it."""
+    if opened.uncertainty is not None:
+        mean = fields["soil_moisture"]
+        fields[UNCERTAINTY] = np.full_like(mean, store.FILL)
+        packed = opened.uncertainty.packed(mean[..., land], region.rows, region.columns, land)
+        fields[UNCERTAINTY][..., land] = packed
 
 
 def read_published(

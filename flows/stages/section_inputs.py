@@ -20,6 +20,7 @@ from somo.validate.sections.seasons import season_days
 MADE_FROM: dict[str, tuple[str, ...]] = {
     "overview": ("days",),
     "figS3": ("skill",),
+    "uncertainty": ("skill", "stations"),
     "groups": ("method", "skill", "stations"),
     "series": ("skill",),
     "fig2": ("method", "stations"),

@@ -134,6 +134,12 @@ def _later(case: Case) -> Section:
     return split_section(later(case.product, case.learnt, case.client), "figS4", how)
 
 
+def _uncertainty(case: Case) -> Section:
+    from somo.validate.sections.uncertainty import uncertainty_section
+
+    return uncertainty_section(case.published)
+
+
 def _groups(case: Case) -> Section:
     from somo.validate.sections.groups import groups_section
 
@@ -199,6 +205,7 @@ def _collocation(case: Case) -> Section:
 SECTIONS: dict[str, Callable[[Case], Section]] = {
     "overview": _overview,
     "figS3": _crossval,
+    "uncertainty": _uncertainty,
     "groups": _groups,
     "series": _series,
     "fig2": _training,

@@ -14,8 +14,8 @@ from somo.core.grid import Grid
 from somo.forcing.by_tile.tiling import files_of
 from somo.forcing.cells import domain_grid
 from somo.forcing.checked import accumulation_of
-from somo.forcing.covered import EPOCH, Days, covered_days, source_spans
 from somo.forcing.daily import DailyArray
+from somo.forcing.days.covered import EPOCH, Days, covered_days, source_spans
 from somo.forcing.derived import mean, signed_sum
 from somo.forcing.meaning import cells_of, plan_of
 from somo.forcing.references.chunks import ReferenceSet, open_references
@@ -41,6 +41,7 @@ def open_forcing(
     references: Mapping[str, str],
     by_tile: bool = False,
     days: Days | None = None,
+    cells: Grid | None = None,
 ) -> xr.Dataset:
     """One lazy Dataset of all declared forcing over the days that the product needs and every variable covers.
 
@@ -49,14 +50,15 @@ def open_forcing(
     references : source read from files -> URL of its reference set
     by_tile : for who takes many days of few cells: all days are one block, so that no stored chunk is read twice
     days : first and last day instead of those that the product needs; without a last day as far as the files reach
+    cells : the grid to read on instead of the domain's own
 
     Returns
     -------
     Dataset (time, lat, lon), float32, variables named as declared, units of `somo.core.variables`, `time` at 00:00 of
     each UTC day, chunked in blocks of days; NaN where a source has no value. Precipitation is in mm d-1.
     """
-    arrays = daily_arrays(product, domain, references, days)
-    grid = open_grid(product, domain, references)
+    grid = cells or open_grid(product, domain, references)
+    arrays = daily_arrays(product, domain, references, days, grid)
     lazy: dict[str, da.Array] = {}
     for name, forcing in product.forcing.items():
         if forcing.source is not None:
@@ -81,7 +83,11 @@ def _chain(arrays: Mapping[str, DailyArray], name: str) -> list[DailyArray]:
 
 
 def daily_arrays(
-    product: Product, domain: str, references: Mapping[str, str], days: Days | None = None
+    product: Product,
+    domain: str,
+    references: Mapping[str, str],
+    days: Days | None = None,
+    grid: Grid | None = None,
 ) -> dict[str, DailyArray]:
     """What is read from files, by source, on the cells of a domain and the days that all variables cover.
 
@@ -92,7 +98,7 @@ def daily_arrays(
         _require_declared(name, product.sources[name], domain, store)
     spans = source_spans(product, plans_of(product, references))
     first, last = covered_days(product, spans, days)
-    cells = cells_of(open_grid(product, domain, references))
+    cells = cells_of(grid or open_grid(product, domain, references))
     arrays = {}
     for name, store in stores.items():
         source, (begin, end) = product.sources[name], spans[name]

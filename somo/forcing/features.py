@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.forcing.sources import ForcingError
-from somo.product.inputs import Static
+from somo.product.static import Static
 
 LATENT_HEAT_J_KG = 2.45e6
 DAY_SECONDS = 86_400
@@ -52,26 +52,3 @@ def fill_gaps(values: NDArray[np.floating], land: NDArray[np.bool_]) -> NDArray[
     if not (land & known).any():
         return values
     return np.where(land & ~known, values[land & known].mean(dtype="float64"), values)
-
-
-def within_cells(
-    values: NDArray[np.floating], row: NDArray[np.int64], column: NDArray[np.int64], shape: tuple[int, int], how: str
-) -> NDArray[np.float64]:
-    """Mean or standard deviation (ddof 0) of the fine cells inside each grid cell; NaN where there are none.
-
-    Parameters
-    ----------
-    values : [fine lat, fine lon]
-    row, column : grid row of each fine row and column of each fine column, -1 outside
-    shape : rows and columns of the grid
-    """
-    inside = np.isfinite(values) & (row[:, None] >= 0) & (column[None, :] >= 0)
-    cell = (row[:, None] * shape[1] + column[None, :])[inside]
-    fine = values[inside].astype("float64")
-    n, total = (np.bincount(cell, weights, shape[0] * shape[1]) for weights in (None, fine))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / n
-        if how == "std":
-            squares = np.bincount(cell, (fine - mean[cell]) ** 2, shape[0] * shape[1])
-            return np.sqrt(squares / n).reshape(shape)
-    return mean.reshape(shape)

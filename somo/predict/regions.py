@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from somo.core.status import FINAL
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
 from somo.storage.client import filesystem
-from somo.storage.listing import listing
+from somo.storage.listing import Object, listing
 from somo.storage.objects import checksum, join, put, read_bytes
 
 READERS = 8
@@ -117,13 +118,49 @@ def manifest_url(root: str, version: str) -> str:
 
 
 def read_manifest(url: str) -> dict[str, Entry]:
-    """Entries by name of region."""
-    fs, path = filesystem(url)
+    """Entries by name of region: those that are as the index holds them from there, the others one by one.
 
-    fs.invalidate_cache()
-    places = [place for place in (fs.find(path) if fs.exists(path) else []) if place.endswith(".json")]
-    contents = fs.cat(places) if places else {}
-    return {place.rsplit("/", 1)[-1].removesuffix(".json"): Entry.from_json(data) for place, data in contents.items()}
+    With 14,000 regions one object is read instead of as many.
+    """
+    objects = {name: found for name, found in listing(url).items() if name.endswith(".json")}
+    index = _read_index(url) if objects else {}
+    known = {name: index[name] for name, found in objects.items() if index.get(name, ("",))[0] == _stamp(found)}
+    entries = {name: json.dumps(raw).encode() for name, (_, raw) in known.items()}
+    if others := sorted(objects.keys() - known.keys()):
+        fs, path = filesystem(url)
+        paths = {f"{path.rstrip('/')}/{name}": name for name in others}
+        entries |= {paths[place]: data for place, data in fs.cat(list(paths)).items()}
+    return {name.removesuffix(".json"): Entry.from_json(data) for name, data in sorted(entries.items())}
+
+
+def write_index(url: str) -> None:
+    """Put all entries in one object, from where they are read at once."""
+    entries, objects = read_manifest(url), listing(url)
+    stamped = {
+        f"{name}.json": (_stamp(objects[f"{name}.json"]), json.loads(entry.to_json()))
+        for name, entry in entries.items()
+        if f"{name}.json" in objects
+    }
+    put(_index_url(url), json.dumps(stamped).encode())
+
+
+def _index_url(url: str) -> str:
+    """Beside the states, which can be lost as well as this; what a version is known by holds no times of files."""
+    root, _, version = url.rstrip("/").rsplit("/", 2)
+    return join(root, "states", f"regions-{version}.json")
+
+
+def _read_index(url: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Stamp and raw entry by name of object; empty where there is no sound index."""
+    fs, path = filesystem(_index_url(url))
+    try:
+        return {name: (stamp, raw) for name, (stamp, raw) in json.loads(fs.cat_file(path)).items()}
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _stamp(found: Object) -> str:
+    return f"{found.size} {found.version}"
 
 
 def write_entry(url: str, region: Region, entry: Entry) -> None:

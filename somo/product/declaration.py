@@ -21,7 +21,6 @@ from somo.product.inputs import (
     Period,
     RegularGrid,
     Source,
-    Static,
     Targets,
 )
 from somo.product.method import (
@@ -37,6 +36,7 @@ from somo.product.method import (
     Sequence,
     Training,
 )
+from somo.product.static import Static
 
 
 class ProductError(ValueError):

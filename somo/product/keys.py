@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from somo.product import inputs, method
+from somo.product import inputs, method, static
 from somo.product.cluster import CLUSTER_KINDS
 from somo.product.declaration import Product
 
@@ -28,7 +28,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "layers": inputs.Layer,
     "forcing.NAME": inputs.Forcing,
     "forcing.NAME, where it is read from files": inputs.Source,
-    "static.NAME": inputs.Static,
+    "static.NAME": static.Static,
     "insitu": inputs.Insitu,
     "targets": inputs.Targets,
     "targets.reference": inputs.ReferenceLayer,

@@ -159,7 +159,8 @@ class Report(Declared):
 class Checks(Declared):
     """The gate: a version that breaks one of these is not released.
 
-    `valid_min` and `valid_max` (m3 m-3) lie within the `valid_range` that published files declare.
+    `valid_min` and `valid_max` (m3 m-3) lie within the `valid_range` that published files declare. `min_coverage` and
+    `max_coverage` bound the share of measurements at held-back cells that the 90 % interval of any layer holds.
     """
 
     valid_min: float = Field(default=SOIL_MOISTURE.valid_min, ge=SOIL_MOISTURE.valid_min)
@@ -170,6 +171,8 @@ class Checks(Declared):
     max_year_jump: float = Field(default=0.01, gt=0)
     max_skill_drop: float = Field(default=0.02, ge=0)
     min_applicable: float = Field(default=0.0, ge=0, le=1)
+    min_coverage: float = Field(default=0.85, ge=0, le=1)
+    max_coverage: float = Field(default=0.95, ge=0, le=1)
 
 
 class Author(Declared):

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from somo.product.cluster import CLUSTER_KINDS, DEFAULT_KIND
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
+from somo.product.providers import Tables, take_likes
 
 PLACES = ("url", "root")
 """Keys of a declaration that say where something lies, which may differ between machines."""
@@ -19,13 +20,16 @@ SECRET_WORDS = {"SECRET", "PASSWORD", "PASSWD", "TOKEN", "KEY", "KEYS", "CREDENT
                 "WEBHOOK"}  # fmt: skip
 
 
-def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> Product:
+def read_product(
+    path: str | Path, environ: Mapping[str, str] | None = None, providers: Tables | None = None
+) -> Product:
     """Read and validate a product declaration.
 
     Parameters
     ----------
     path : the TOML file
     environ : values for `${SOMO_NAME}` in keys that hold a URL or a path (`PLACES`); no other variable is read
+    providers : tables that `like` takes (`flows/products/providers.toml`)
 
     Raises
     ------
@@ -39,6 +43,10 @@ def read_product(path: str | Path, environ: Mapping[str, str] | None = None) -> 
         raise ProductError(f"{path}: cannot be read ({error.strerror}); give the path of a product TOML") from error
     except tomllib.TOMLDecodeError as error:
         raise ProductError(f"{path}: not valid TOML: {error}") from error
+    try:
+        raw = take_likes(raw, providers or {})
+    except KeyError as error:
+        raise ProductError(f"{path}: {error.args[0]}") from error
     try:
         return Product.model_validate(_expand(raw, environ or {}, str(path)))
     except pydantic.ValidationError as error:

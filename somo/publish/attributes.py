@@ -82,6 +82,25 @@ APPLICABILITY = {
     "units": "1",
 }
 
+UNCERTAINTY_ATTRS = {
+    "standard_name": f"{STANDARD_NAME} standard_error",
+    "long_name": "predictive standard uncertainty of soil moisture",
+    "units": SOIL_MOISTURE.units,
+    "comment": (
+        "One standard uncertainty of the daily mean as a measurement in the cell would find it: mean +- 1.645 of it "
+        "means 90 %. Learnt from the errors at cells that the networks had not seen, and calibrated on them."
+    ),
+}
+DISSIMILARITY_ATTRS = {
+    "long_name": "dissimilarity of the cell to the cells the model was trained on",
+    "units": "1",
+    "comment": (
+        "Distance to the nearest training cell in the space of the importance-weighted features over the mean distance "
+        "of training cells: 0 at a training cell, 1 as far as two of them are apart"
+    ),
+    "references": "Meyer & Pebesma (2021), Methods in Ecology and Evolution 12, 1620",
+}
+
 
 def mean_attrs(layer: Layer) -> dict[str, str | np.ndarray]:
     """CF attributes of the daily soil moisture of one layer, m3 m-3."""
@@ -103,7 +122,7 @@ def std_attrs(layer: Layer) -> dict[str, str]:
     """
     return {
         "standard_name": f"{STANDARD_NAME} standard_error",
-        "long_name": f"standard deviation of soil moisture over the ensemble, {_interval(layer)}",
+        "long_name": f"spread: standard deviation of soil moisture over the ensemble's members, {_interval(layer)}",
         "units": SOIL_MOISTURE.units,
         "cell_methods": "time: mean depth: mean area: mean realization: standard_deviation",
         "grid_mapping": "crs",
@@ -114,9 +133,8 @@ def std_attrs(layer: Layer) -> dict[str, str]:
 def uncertainty_attrs(layer: Layer) -> dict[str, str]:
     """CF attributes of the predictive standard uncertainty of the daily mean, m3 m-3."""
     return {
-        "standard_name": f"{STANDARD_NAME} standard_error",
-        "long_name": f"standard uncertainty of soil moisture, {_interval(layer)}",
-        "units": SOIL_MOISTURE.units,
+        **UNCERTAINTY_ATTRS,
+        "long_name": f"{UNCERTAINTY_ATTRS['long_name']}, {_interval(layer)}",
         "grid_mapping": "crs",
         "coverage_content_type": "qualityInformation",
     }
@@ -139,7 +157,7 @@ def file_attrs(
         "history": f"written by somo for version {product.version}",
         "source": "EA-LSTM ensemble trained on in-situ soil moisture, driven by gridded meteorology",
         "processing_level": "daily gridded model estimate",
-        "comment": f"One estimate a day and layer; the standard deviation is that over the ensemble's members. {DAY}",
+        "comment": f"One estimate a day and layer; the spread is the standard deviation over the members. {DAY}",
         "acknowledgement": "In-situ data: International Soil Moisture Network and its contributing networks.",
         "project": "SoMo.ml",
         "references": words.references,

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from somo.product.layout import SEPARATORS, other_side
@@ -168,7 +169,13 @@ def read_manifest(folder_url: str) -> dict[str, Entry]:
     fs.invalidate_cache()
     if not fs.exists(path):
         return {}
-    return {key: Entry(**entry) for key, entry in json.loads(fs.cat_file(path))["objects"].items()}
+    return dict(_parsed(fs.cat_file(path)))
+
+
+@lru_cache(maxsize=4)
+def _parsed(data: bytes) -> Mapping[str, Entry]:
+    """Entries of a manifest's bytes; many ask for the same one, which has 30,000 objects in a global product."""
+    return {key: Entry(**entry) for key, entry in json.loads(data)["objects"].items()}
 
 
 def write_manifest(folder_url: str, entries: Mapping[str, Entry]) -> str:

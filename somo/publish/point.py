@@ -8,8 +8,8 @@ from somo.publish.attributes import DAY, FINAL, UNCERTAINTY
 
 FIELDS = {
     "soil_moisture": "volumetric soil moisture",
-    UNCERTAINTY: "standard uncertainty of it",
-    "soil_moisture_std": "standard deviation over the ensemble's members",
+    UNCERTAINTY: "standard uncertainty of it (mean +- 1.645 of it means 90 %)",
+    "soil_moisture_std": "spread: standard deviation over the ensemble's members",
 }
 
 

@@ -5,7 +5,7 @@ the login's own host), or a bearer token from `FSSPEC_HTTPS='{"client_kwargs": {
 TOKEN"}}}'`, the setting that fsspec has for it.
 """
 
-import threading
+from functools import lru_cache
 from typing import Any
 
 import fsspec.config
@@ -18,7 +18,7 @@ TIMEOUT_S = (20, 120)
 PASSING = {408, 425, 429, 500, 502, 503, 504}
 """Answers of a server that is busy or restarted: asked again."""
 ABSENT = {404, 410}
-_local = threading.local()
+CONNECTIONS = 16
 
 
 def version(url: str) -> str | None:
@@ -109,12 +109,13 @@ def _mark(response: requests.Response) -> str:
     return (headers.get("ETag") or headers.get("Last-Modified") or "").removeprefix("W/").strip('"').replace(" ", "_")
 
 
+@lru_cache(maxsize=1)
 def _session() -> requests.Session:
-    """One session a thread, with the headers that fsspec's setting names."""
-    if not hasattr(_local, "session"):
-        session = requests.Session()
-        session.headers["Accept-Encoding"] = "identity"
-        settings: dict[str, Any] = fsspec.config.conf.get("https", {}).get("client_kwargs", {})
-        session.headers.update(settings.get("headers", {}))
-        _local.session = session
-    return _local.session
+    """The process's connections, with the headers that fsspec's setting names."""
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
+    session.headers["Accept-Encoding"] = "identity"
+    settings: dict[str, Any] = fsspec.config.conf.get("https", {}).get("client_kwargs", {})
+    session.headers.update(settings.get("headers", {}))
+    return session

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import signal
 
 from somo.core.grid import Grid
 from somo.storage.objects import join, put_file
@@ -61,6 +62,9 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
         Network("DESERT", ((0.05, 0.05), (0.10, 0.10), (0.20, 0.20), (0.50, 0.50)), "Hydraprobe-II"),
     ),
 }
+WANDER, WANDER_DAYS = 0.5, 12.0
+"""Size and duration of what a station sees beyond its cell. With 0.5, perfect knowledge of the cell correlates with a
+station by 0.89, about what the densest real networks reach among their own sensors."""
 LAYER_BOTTOMS_M = (0.1, 0.3, np.inf)
 
 
@@ -135,6 +139,7 @@ def observe(
     value = (
         truth.mean()
         + rng.normal(1, 0.12) * (truth - truth.mean())
+        + truth.std() * _wander(rng, n, per_day)
         + rng.normal(0, 0.03)
         + NOISE * rng.standard_normal(n)
     )
@@ -147,6 +152,18 @@ def observe(
     hours = (np.arange(n) * EVERY_HOURS * 60).astype("m8[m]")
     keep = _recorded(rng, n, per_day) & ((np.arange(n) < 60 * per_day) | (station.fault != "short"))
     return (seen.day[0].astype("M8[m]") + hours)[keep], value[keep], flag[keep]
+
+
+def _wander(rng: np.random.Generator, n: int, per_day: int) -> Array:
+    """[n] how a point of soil departs from its cell, as a share of the cell's standard deviation: red noise.
+
+    Inside a cell of tens of kilometres showers miss a station and soils differ, for weeks; no network of the cell's
+    weather can know that.
+    """
+    memory = np.exp(-1 / (WANDER_DAYS * per_day))
+    shocks = rng.standard_normal(n) * np.sqrt(1 - memory**2)
+    shocks[0] = rng.standard_normal()
+    return WANDER * signal.lfilter([1.0], [1.0, -memory], shocks)
 
 
 def _recorded(rng: np.random.Generator, n: int, per_day: int) -> NDArray[np.bool_]:

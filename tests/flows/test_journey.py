@@ -17,6 +17,8 @@ from flows.environment import load_product
 from flows.stages.publish import write_netcdf, write_series
 from flows.status import read_status
 from somo.publish import manifest
+from somo.storage.client import filesystem
+from somo.storage.objects import put, read_bytes
 from tests.flows.conftest import TINY
 
 STAGES = ["ingest", "targets", "train", "produce", "publish", "validate"]
@@ -169,3 +171,28 @@ def test_from_requires_the_stages_before(tiny_sources: Path, tmp_path: Path) -> 
 def test_status_of_nothing(tiny_sources: Path, tmp_path: Path) -> None:
     stages = json.loads(somo("status", TINY, "--root", tmp_path, "--json", sources=tiny_sources).stdout)
     assert [stage["state"] for stage in stages] == ["missing"] + 5 * ["waiting"]
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("place", ["folder", "s3"])
+def test_a_copied_bucket_is_the_same_bucket(
+    made: tuple[Path, str],
+    tiny_sources: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    place: str,
+) -> None:
+    """Copied without its times, as `cp -r` and `aws s3 sync` do: what was recorded decides, or the bytes."""
+    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
+    if place == "folder":
+        copied = str(shutil.copytree(made[0], tmp_path / "bucket", copy_function=shutil.copyfile))
+    else:
+        copied = request.getfixturevalue("s3_root")
+        filesystem(copied)[0].put(f"{made[0]}/", copied, recursive=True)
+    found = {stage.name: stage for stage in read_status(load_product(TINY), copied)}
+    assert {name: stage.detail for name, stage in found.items() if not stage.done} == {}
+    assert manifest.rewritten_objects(f"{copied}/v1.0.0") == []
+    picture = f"{copied}/v1.0.0/report/overview.svg"
+    put(picture, b"x" * len(read_bytes(picture)))
+    assert manifest.rewritten_objects(f"{copied}/v1.0.0") == ["report/overview.svg"]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from somo.forcing.features import aridity, fill_gaps, static_features, within_cells
+from somo.forcing.features import aridity, fill_gaps, static_features
 from somo.forcing.sources import ForcingError
 from somo.forcing.statics.static_file import Moments
-from somo.product.inputs import Static
+from somo.product.static import Static
 
 
 def test_aridity_by_hand():
@@ -36,14 +36,6 @@ def test_an_undeclared_class_on_land_is_refused():
     static = Static(url="file.nc", variable="v", categories=(1,))
     with pytest.raises(ForcingError, match=r"static\.k: class 5 occurs in file\.nc"):
         static_features("k", static, np.array([[1.0, 5.0]]), np.ones((1, 2), bool))
-
-
-def test_statistics_within_cells_by_hand():
-    fine = np.array([[1.0, 3.0, 9.0, np.nan], [5.0, 7.0, 9.0, 2.0]])
-    row, column = np.array([0, 0]), np.array([0, 0, 1, -1])
-    assert within_cells(fine, row, column, (1, 3), "mean")[0].tolist()[:2] == [4.0, 9.0]
-    assert within_cells(fine, row, column, (1, 3), "std")[0, 0] == pytest.approx(np.sqrt(5))
-    assert np.isnan(within_cells(fine, row, column, (1, 3), "mean")[0, 2])
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=4), st.integers(0, 99))

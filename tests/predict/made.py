@@ -1,5 +1,6 @@
 """A tiny product with invented forcing files and an untrained ensemble, for tests of production."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from somo.core.grid import Grid
 from somo.learn.checkpoint import Checkpoint, upper_input, write_checkpoint, write_ensemble
 from somo.learn.networks.ealstm import EALSTM
 from somo.learn.normalising import Scaler, Scaling
+from somo.learn.uncertainty import UNCERTAINTY, Uncertainty, fit_uncertainty, write_uncertainties
 from somo.product.declaration import Product
 from somo.storage.objects import join, put_file
 
@@ -118,3 +120,22 @@ def _member(declared: Product, layer: str, k: int, dynamic: tuple[str, ...]) -> 
         Scaler((layer,), ("",), (0.25,), (0.08,)),
     )
     return Checkpoint(layer, k, weights, scaling, declared.sequence, declared.network)
+
+
+def write_calibration_of(declared: Product, url: str, seed: int = 0) -> tuple[Uncertainty, ...]:
+    """An uncertainty of every layer and a map of dissimilarity, beside an ensemble."""
+    cells, layers = grid(declared), [layer.name for layer in declared.layers]
+    g = np.random.default_rng(seed)
+    y_hat, known = g.uniform(0.1, 0.4, 500), g.uniform(0, 1, 500)
+    y = y_hat + 0.03 * g.normal(size=500) * (1 + known)
+    fitted = tuple(fit_uncertainty(name, y, y_hat, known) for name in layers)
+    write_uncertainties(join(url, UNCERTAINTY), fitted)
+    index = g.uniform(0, 2, (len(layers), *cells.shape)).astype("float32")
+    dims = ("layer", "lat", "lon")
+    area = {"dissimilarity": (dims, index), "inside": (dims, (index < 1).astype("int8"))}
+    coordinates = {"layer": layers, "lat": cells.lat, "lon": cells.lon}
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(folder) / "applicability.nc"
+        xr.Dataset(area, coordinates).to_netcdf(local, engine="h5netcdf")
+        put_file(local, join(url, local.name))
+    return fitted

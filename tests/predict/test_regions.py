@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,3 +136,19 @@ def test_the_manifest_is_read_back(tmp_path):
         rg.write_entry(str(tmp_path), region, entry(region))
     assert rg.read_manifest(str(tmp_path)) == {r.name: entry(r) for r in regions}
     assert rg.read_manifest(str(tmp_path / "nothing")) == {}
+
+
+def test_the_index_stands_for_the_entries_that_have_not_changed(tmp_path, monkeypatch):
+    url = str(tmp_path / "regions" / "v1.0.0")
+    regions = rg.regions(LAYOUT, 20, LAND)
+    for region in regions:
+        rg.write_entry(url, region, entry(region))
+    rg.write_index(url)
+    rg.write_entry(url, regions[0], entry(regions[0], "other"))
+    read, cat = [], LocalFileSystem.cat
+    monkeypatch.setattr(LocalFileSystem, "cat", lambda fs, paths: read.extend(paths) or cat(fs, paths))
+    entries = rg.read_manifest(url)
+    assert [path.rsplit("/", 1)[1] for path in read] == [f"{regions[0].name}.json"]
+    assert entries == {r.name: entry(r, "other" if r is regions[0] else "a") for r in regions}
+    (tmp_path / "states" / "regions-v1.0.0.json").write_bytes(b"{")
+    assert rg.read_manifest(url) == entries

@@ -1,12 +1,120 @@
-"""The cell that a place is read from."""
+"""What readers get: the cell of a place, parts that can be written back, and errors for what is missing or damaged."""
 
+import pickle
+import shutil
+from pathlib import Path
+
+import cf_xarray  # noqa: F401
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
+import somo
 from somo.core.grid import Grid
+from somo.publish import netcdf
+from somo.publish.point import series_csv
 from somo.publish.reader import bucket, cell_at
 from somo.storage.patience import StorageError
+from tests.publish import made
+
+
+@pytest.fixture(scope="module")
+def declared():
+    return made.product()
+
+
+@pytest.fixture(scope="module")
+def published(declared, tmp_path_factory) -> Path:
+    """Root of a version with files of two layers and two years."""
+    root = tmp_path_factory.mktemp("bucket")
+    version_url = made.write_store(declared, str(root), provisional=3)
+    for layer in declared.layers:
+        for year in (2015, 2016):
+            netcdf.publish_year(version_url, declared, layer, year)
+    return root
+
+
+def test_soil_moisture_is_float32_and_as_published(declared, published) -> None:
+    soil = somo.open(str(published), "1.0.0")["soil_moisture"]
+    assert soil.dtype == np.float32
+    np.testing.assert_allclose(soil, np.moveaxis(made.values(declared, 388)[0], 0, 0), atol=5.1e-5)
+    low, high = soil.attrs["valid_range"]
+    assert (low, high) == (0, 1) and low <= soil.min() and soil.max() <= high
+
+
+def test_a_part_can_be_written_back(published, tmp_path) -> None:
+    part = somo.open(str(published), "1.0.0").isel(time=slice(3, 25), lat=slice(1, 4))
+    part.to_zarr(tmp_path / "part.zarr", consolidated=False)
+    part.to_netcdf(tmp_path / "part.nc")
+    for back in (
+        xr.open_zarr(tmp_path / "part.zarr", consolidated=False, decode_coords="all"),
+        xr.open_dataset(tmp_path / "part.nc", decode_coords="all"),
+    ):
+        xr.testing.assert_allclose(back.load(), part.load(), rtol=1e-6)
+        back.close()
+
+
+def test_a_lazy_part_travels_to_other_processes(published) -> None:
+    lazy = somo.open(str(published), "1.0.0").chunk({"time": 64})
+    assert float(pickle.loads(pickle.dumps(lazy))["soil_moisture"].mean()) > 0
+
+
+@pytest.mark.filterwarnings("ignore:In a future version of xarray:FutureWarning")
+@pytest.mark.parametrize("new_defaults", [False, True], ids=["as now", "as xarray will"])
+def test_files_of_layers_and_years_open_as_one(published, new_defaults) -> None:
+    files = str(published / "v1.0.0/netcdf/*.nc")
+    with xr.set_options(use_new_combine_kwarg_defaults=new_defaults), xr.open_mfdataset(files) as ds:
+        assert ds.sizes["time"] == 12 + 366
+        assert {"layer1", "layer2", "layer1_std", "layer2_std", "layer1_applicability"} <= set(ds.data_vars)
+        assert (float(ds["layer1_depth"]), float(ds["layer2_depth"])) == (0.05, 0.2)
+        assert ds["layer1"].notnull().any(["lat", "lon"]).all()
+
+
+def test_soil_moisture_is_found_by_its_standard_name(published) -> None:
+    name = "volume_fraction_of_condensed_water_in_soil"
+    with xr.open_dataset(published / "v1.0.0/netcdf/Made_layer1_2016.nc") as ds:
+        assert ds.cf[name].name == "layer1"
+        assert ds.cf.standard_names[f"{name} standard_error"] == ["layer1_std"]
+
+
+def test_an_object_that_is_missing_or_damaged_is_an_error_that_names_it(published, tmp_path) -> None:
+    root = shutil.copytree(published, tmp_path / "copy")
+    folder = root / "v1.0.0/soil_moisture.zarr/soil_moisture/c/0"
+    damaged = bytearray((folder / "0/0/0").read_bytes())
+    damaged[40] ^= 1
+    (folder / "0/0/0").write_bytes(damaged)
+    (folder / "1/0/0").unlink()
+    soil = somo.open(str(root), "1.0.0")["soil_moisture"]
+    with pytest.raises(StorageError, match=r"soil_moisture: the bytes that were read are damaged"):
+        soil.isel(time=slice(0, 64)).load()
+    with pytest.raises(StorageError, match=r"soil_moisture/c/0/1/0/0: this object is missing"):
+        soil.isel(time=70).load()
+    assert soil.isel(time=200).notnull().any()
+    plain = xr.open_zarr(root / "v1.0.0/soil_moisture.zarr", chunks=None)["soil_moisture"]
+    assert plain.isel(time=70).isnull().all(), "zarr says what is missing by now: docs/reading.md can too"
+
+
+def test_a_series_says_what_it_is(published, tmp_path) -> None:
+    cell = somo.open(str(published), "1.0.0").isel(lat=3, lon=4).sel(time=slice("2017-01-01", None))
+    (tmp_path / "series.csv").write_text(series_csv(cell, "s3://bucket/made", (45.27, 5.44)))
+    table = pd.read_csv(tmp_path / "series.csv", comment="#", index_col="time", parse_dates=True)
+    assert list(table) == [
+        "soil_moisture_0-10cm", "soil_moisture_10-30cm", "soil_moisture_std_0-10cm", "soil_moisture_std_10-30cm",
+        "status",
+    ]  # fmt: skip
+    assert list(table["status"]) == ["final"] * 7 + ["provisional"] * 3
+    np.testing.assert_allclose(table["soil_moisture_10-30cm"], cell["soil_moisture"].isel(depth=1), atol=5.1e-5)
+    head = (tmp_path / "series.csv").read_text().split("time,")[0]
+    for words in (
+        "version 1.0.0",
+        "m3 m-3",
+        "45.2500 N, 5.4500 E",
+        "UTC day",
+        "cite SoMo developers",
+        "licence CC-BY-4.0",
+    ):
+        assert words in head
 
 
 @pytest.fixture

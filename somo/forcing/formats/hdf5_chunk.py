@@ -65,10 +65,15 @@ class Hdf5Chunk(Codec):
     def _require_size(self, data: bytes, pipeline: list[list[Any]]) -> None:
         """Refuse a chunk whose outermost filter claims more than the array holds."""
         most = int(np.prod(self.chunk)) * np.dtype(self.dtype).itemsize + ROOM_BYTES
-        packed = [identifier for identifier, *_ in pipeline if identifier not in (SHUFFLE, FLETCHER32)]
+        packed = [identifier for identifier, _, values in pipeline if not _keeps_size(identifier, values)]
         claimed = _claimed(packed[-1], data, most) if packed else len(data)
         if claimed > most:
             raise ValueError(f"unpacks to {claimed} bytes, but its array says at most {most}")
+
+
+def _keeps_size(identifier: int, values: list[int]) -> bool:
+    """Whether a filter only moves bytes or adds a checksum; bitshuffle may go without compression."""
+    return identifier in (SHUFFLE, FLETCHER32) or (identifier == BITSHUFFLE and (len(values) < 5 or values[4] == 0))
 
 
 def _claimed(identifier: int, data: bytes, most: int) -> int:

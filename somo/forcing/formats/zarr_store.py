@@ -63,8 +63,14 @@ def _plain(value: Any) -> Any:
 
 
 def _opened(url: str, group: str) -> xr.Dataset:
+    how: dict[str, Any] = {"group": group or None, "decode_cf": False, "chunks": None}
     try:
-        return xr.open_zarr(zarr_store(url), group=group or None, decode_cf=False, chunks=None, consolidated=None)
+        return xr.open_zarr(zarr_store(url), consolidated=True, **how)
+    except (KeyError, ValueError, FileNotFoundError):
+        # Without consolidated metadata the members are listed, which a web server cannot do.
+        pass
+    try:
+        return xr.open_zarr(zarr_store(url), consolidated=False, **how)
     except (KeyError, FileNotFoundError) as error:
         raise UnreadableError(f"has no group {group!r}; correct the variable") from error
 

@@ -164,6 +164,10 @@ def _chosen(dim: str, length: int, coordinate: xr.DataArray | None, select: Mapp
     if not keys:
         if length == 1:
             return 0
+        if dim.lower() in ("time", "valid_time"):
+            raise UnreadableError(
+                f"has times whose variable {dim} has no units such as 'days since 1970-01-01'; add them"
+            )
         raise UnreadableError(
             f"has the further dimension {dim} with {length} entries ({listed}); choose one: select = {{ {dim} = "
             f"{_example(values)} }}"

@@ -66,7 +66,7 @@ def _scan(file: SourceFile, source: Files) -> tuple[Scan, ...]:
     times, exists, bounds, calendar = _times(file, stored, axes)
     order = np.argsort(times, kind="stable")
     order = order[exists[order]]
-    array, chunks, reader = _as_maps(kind, stored, axes, axes.fixed)
+    array, chunks, reader = as_maps(kind, stored, axes, axes.fixed)
     scan = Scan(
         url=file.url,
         fingerprint=file.fingerprint,
@@ -104,7 +104,7 @@ def _dim(stored: Stored, axis: int | None) -> str:
     return "time" if axis is None else stored.dims[axis]
 
 
-def _as_maps(
+def as_maps(
     kind: str, stored: Stored, axes: Axes, fixed: Mapping[int, int]
 ) -> tuple[dict[str, Any], dict[str, list[int]], dict[str, Any] | None]:
     """Zarr metadata and chunks of a variable as (time, y, x), and how its format's library reads it so."""
@@ -191,7 +191,7 @@ def _by_version(scan: Scan, kind: str, stored: Stored, axes: Axes) -> tuple[Scan
     taken = np.zeros(len(times), bool)
     scans = []
     for index in np.argsort(numbers.astype("float64")).tolist():
-        array, chunks, reader = _as_maps(kind, stored, axes, {**axes.fixed, axes.versions: index})
+        array, chunks, reader = as_maps(kind, stored, axes, {**axes.fixed, axes.versions: index})
         version = replace(scan, array=array, chunks=chunks, reader=reader)
         last = index == int(np.argmax(numbers.astype("float64")))
         own = ~taken if last else _filled(version, positions) & ~taken

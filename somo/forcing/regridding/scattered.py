@@ -1,5 +1,6 @@
 """Nodes of rotated, projected and curvilinear grids, through the grid's own coordinates."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ def scattered(what: str, where: str, coordinates: dict[str, Any], regrid: str | 
             f"{where}: {what} lies on a {coordinates['kind']} grid, whose rows and columns are no latitudes and "
             f'longitudes; write {what}.regrid = "bilinear", "nearest" or "mean" to bring it onto the cells'
         )
-    y, x = (_own_coordinates(coordinates, axis) for axis in ("y", "x"))
-    transformer = _transformer(coordinates)
+    y, x = (own_coordinates(coordinates, axis) for axis in ("y", "x"))
+    transformer = transformer_of(coordinates)
     if transformer is None and ("lat2d" not in coordinates or regrid == "bilinear"):
         remedy = f'; write {what}.regrid = "nearest" or "mean", which its' if "lat2d" in coordinates else ", nor has it"
         raise ForcingError(
@@ -51,7 +52,8 @@ def scattered(what: str, where: str, coordinates: dict[str, Any], regrid: str | 
     return _between(what, where, (y, x), transformer, regrid, 360.0 if is_rotated else None, grid)
 
 
-def _own_coordinates(coordinates: dict[str, Any], axis: str) -> NDArray[np.float64]:
+def own_coordinates(coordinates: Mapping[str, Any], axis: str) -> NDArray[np.float64]:
+    """Coordinates along the axis "y" or "x" of a rotated or projected grid, in degrees or metres."""
     values: NDArray[np.float64] = np.array(coordinates[axis], "float64")
     in_km = str(coordinates.get(f"{axis}_units", "")).strip().lower() in ("km", "kilometer", "kilometers", "kilometre")
     return values * 1000 if in_km else values
@@ -125,7 +127,7 @@ def _degrees(
     return np.asarray(lat), np.asarray(lon)
 
 
-def _transformer(coordinates: dict[str, Any]) -> pyproj.Transformer | None:
+def transformer_of(coordinates: Mapping[str, Any]) -> pyproj.Transformer | None:
     """From longitude and latitude to the grid's own coordinates; None where the file does not describe them."""
     mapping = coordinates.get("grid_mapping") or {}
     # attributes are often arrays of one number, which pyproj does not take

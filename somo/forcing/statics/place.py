@@ -10,7 +10,8 @@ from somo.core.grid import Grid
 from somo.forcing.dataset import open_forcing, open_grid
 from somo.forcing.features import static_features
 from somo.forcing.references.in_process import reference_in_process
-from somo.forcing.statics.static_file import Moments, climate_period, computed_feature, read_static
+from somo.forcing.statics.field import read_static, read_static_at
+from somo.forcing.statics.static_file import Moments, climate_period, computed_feature
 from somo.product.declaration import Product
 
 Window = tuple[slice, slice]
@@ -42,10 +43,11 @@ def static_at(
         if static.url is None:
             features |= _at(static_features(name, static, computed_feature(static, moments), np.ones((1, 1), bool)))
             continue
-        values = read_static(name, static, domain, grid)
         if static.gaps == "error":
-            features |= _at(static_features(name, static, values[cell], np.ones((1, 1), bool)))
+            values = read_static_at(name, static, domain, grid, cell)
+            features |= _at(static_features(name, static, values, np.ones((1, 1), bool)))
             continue
+        values = read_static(name, static, domain, grid)
         if land is None:
             land = _land_on(product, domain, references, first)
         features |= {name: float(v[cell][0, 0]) for name, v in static_features(name, static, values, land).items()}

@@ -12,17 +12,19 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.forcing.cells import match_axis
 from somo.forcing.checked import is_checked
 from somo.forcing.dataset import block_days, open_forcing, source_files
-from somo.forcing.features import aridity, static_features, within_cells
+from somo.forcing.features import aridity, static_features
 from somo.forcing.references.reference_set import is_complete
 from somo.forcing.sources import ForcingError, needed_days
+from somo.forcing.statics.field import read_static
+from somo.forcing.statics.tiles import static_files
 from somo.product.declaration import Product, content_hash
-from somo.product.inputs import Static
-from somo.storage.objects import checksum, exists, fingerprint, join, local_copy, put, put_file, read_bytes
+from somo.product.static import Static
+from somo.storage.objects import checksum, exists, join, local_copy, put, put_file, read_bytes
 
-FORMAT = 1
+# Raised by one when the values of a static file change although its inputs do not.
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,11 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
 
 def static_key_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
     """Where the name of a domain's static file is kept, by what the file is computed from."""
-    files = {name: fingerprint(_url(static, domain)) for name, static in product.static.items() if static.url}
+    files = {
+        name: [(file.url, file.fingerprint) for file in static_files(name, static, domain)]
+        for name, static in product.static.items()
+        if static.url
+    }
     key = content_hash(
         FORMAT, domain, product.grids()[domain], sorted(product.static.items()), sorted(product.forcing.items()),
         climate_period(product), sorted(files.items()), source_files(product, references, *climate_period(product)),
@@ -150,11 +156,6 @@ def static_url(root: str, product: Product, domain: str, references: Mapping[str
         return join(root, "static", "not-computed.nc")
     key_url = static_key_url(root, product, domain, references)
     return join(root, "static", json.loads(read_bytes(key_url))["static"]) if exists(key_url) else key_url
-
-
-def _url(static: Static, domain: str) -> str:
-    assert static.url is not None
-    return static.url.format(domain=domain)
 
 
 def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str, Moments]) -> xr.Dataset:
@@ -201,59 +202,8 @@ def _require_known(name: str, values: NDArray[np.float32], land: NDArray[np.bool
         row, column = (int(i[0]) for i in np.nonzero(missing))
         raise ForcingError(
             f"static.{name}: missing at {int(missing.sum())} of {int(land.sum())} cells with forcing, first at "
-            f'{grid.lat[row]:g} N, {grid.lon[column]:g} E; complete the file or declare gaps = "mean"'
+            f'{grid.lat[row]:g} N, {grid.lon[column]:g} E; complete the files or write static.{name}.gaps = "mean"'
         )
-
-
-def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[np.floating]:
-    """[lat, lon] one variable of a gridded file at the cells of a grid, or its statistic within them.
-
-    Raises
-    ------
-    ForcingError
-        naming file and variable: not there, not on (lat, lon), or without the grid's cells
-    """
-    url = _url(static, domain)
-    field, lat, lon = _read_field(url, name, static)
-    if static.within_cell:
-        row, column = _containing(grid.lat, lat, grid.step_deg), _containing(grid.lon, lon, grid.step_deg)
-        return within_cells(field, row, column, grid.shape, static.within_cell)
-    rows, columns = match_axis(url, "lat", grid.lat, lat), match_axis(url, "lon", grid.lon, lon)
-    return field[rows][:, columns]
-
-
-def _read_field(
-    url: str, name: str, static: Static
-) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.floating]]:
-    """Values [lat, lon] and the coordinates of a file's variable."""
-    with local_copy(url) as path:
-        try:
-            ds = xr.open_dataset(path, engine="h5netcdf")
-        except Exception as error:
-            raise ForcingError(f"{url}: cannot be read as NetCDF-4 ({error}); replace it") from error
-        with ds:
-            if static.variable not in ds:
-                have = ", ".join(map(str, ds.data_vars))
-                raise ForcingError(
-                    f"{url}: no variable {static.variable!r}; it has {have}: correct static.{name}.variable"
-                )
-            field = ds[static.variable].squeeze(drop=True)
-            lat, lon = (_dim(url, field, word) for word in ("lat", "lon"))
-            return field.transpose(lat, lon).values, field[lat].values, field[lon].values
-
-
-def _containing(centres: NDArray[np.float64], points: NDArray[np.floating], step_deg: float) -> NDArray[np.int64]:
-    """Index of the cell that holds each point along one axis, -1 outside; a point on a border goes to the first."""
-    apart = np.round(np.abs((points.astype("float64")[:, None] - centres + 180) % 360 - 180), 9)
-    nearest = apart.argmin(axis=1)
-    return np.where(apart[np.arange(len(points)), nearest] <= step_deg / 2 + 1e-9, nearest, -1)
-
-
-def _dim(url: str, field: xr.DataArray, word: str) -> str:
-    found = [str(d) for d in field.dims if str(d).lower().startswith(word)]
-    if field.ndim != 2 or len(found) != 1:
-        raise ForcingError(f"{url}: {field.name} has dimensions {field.dims}, expected latitude and longitude")
-    return found[0]
 
 
 def write_static(root: str, key_url: str, ds: xr.Dataset) -> str:

@@ -42,15 +42,14 @@ from somo.storage.objects import exists, join, put, read_bytes
 
 STORE = "soil_moisture.zarr"
 FIELDS = ("soil_moisture", "soil_moisture_std")
+UNCERTAIN_FIELDS = (*FIELDS, attributes.UNCERTAINTY)
+"""Daily fields of a version whose models know their uncertainty; imported models know their spread alone."""
 STEP = 1e-4
+UNCERTAINTY_STEP = 1e-3
 FILL = np.int16(-32768)
 TIME_CHUNK = 16384
 EPOCH = "days since 1970-01-01"
 ROOT = "zarr.json"
-VARIABLES = (
-    *FIELDS, "status", "applicability", "crs",
-    "depth", "depth_bnds", "time", "time_bnds", "lat", "lat_bnds", "lon", "lon_bnds",
-)  # fmt: skip
 DIMS = ("depth", "time", "lat", "lon")
 
 
@@ -77,6 +76,12 @@ class Visible:
 def store_url(root: str, version: str) -> str:
     """URL of a version's store."""
     return join(root, f"v{version}", STORE)
+
+
+def fields_of(url: str) -> tuple[str, ...]:
+    """Names of the packed daily fields that the visible store has."""
+    arrays = json.loads(read_bytes(join(url, ROOT)))["consolidated_metadata"]["metadata"]
+    return tuple(name for name in UNCERTAIN_FIELDS if name in arrays)
 
 
 def pack(values: NDArray[np.float32]) -> NDArray[np.int16]:
@@ -167,7 +172,12 @@ def _open(url: str) -> zarr.Group:
 
 
 def template(
-    product: Product, grid: Grid, status: NDArray[np.int8], applicability: NDArray[np.int8], method: str = ""
+    product: Product,
+    grid: Grid,
+    status: NDArray[np.int8],
+    applicability: NDArray[np.int8],
+    method: str = "",
+    dissimilarity: NDArray[np.float32] | None = None,
 ) -> xr.Dataset:
     """The whole store as its readers will see it, with nothing but NaN in the large arrays.
 
@@ -176,6 +186,7 @@ def template(
     status : [day] of every day from the product's first
     applicability : [layer, row, column], 1 inside the area of applicability
     method : hash of models and settings that all days were made with
+    dissimilarity : [layer, row, column] index of models that know their uncertainty, which is then published; else None
     """
     layout = Layout.of(product, grid.shape)
     times = pd.date_range(product.period.start, periods=len(status), unit="ns")
@@ -185,7 +196,8 @@ def template(
     depth_bounds = np.array([[layer.top_m, layer.bottom_m] for layer in product.layers])
     return xr.Dataset(
         {
-            "soil_moisture": (DIMS, empty, _mean_attrs()),
+            "soil_moisture": (DIMS, empty, _mean_attrs(dissimilarity is not None)),
+            **({} if dissimilarity is None else _uncertain(empty, dissimilarity)),
             "soil_moisture_std": (DIMS, empty, _std_attrs()),
             "status": ("time", status, attributes.STATUS),
             "applicability": (
@@ -217,7 +229,7 @@ def publish(url: str, ds: xr.Dataset, layout: Layout, side: int = 0) -> None:
     StorageError
         if the store cannot be written; readers then still see the former state
     """
-    publish_group(url, ds, _encoding(layout, side))
+    publish_group(url, ds, _encoding(ds, layout, side))
 
 
 def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, object]]) -> None:
@@ -248,26 +260,43 @@ def packed_encoding(layout: Layout, step: float) -> dict[str, object]:
     return {**_storage(layout), "scale_factor": step, "_FillValue": FILL}
 
 
-def _encoding(layout: Layout, side: int) -> dict[str, dict[str, object]]:
+def _encoding(ds: xr.Dataset, layout: Layout, side: int) -> dict[str, dict[str, object]]:
     packed = packed_encoding(layout, STEP)
     time = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
     own: dict[str, dict[str, object]] = {
         **dict.fromkeys(FIELDS, packed),
+        attributes.UNCERTAINTY: packed_encoding(layout, UNCERTAINTY_STEP),
         "time": {**time, "chunks": (TIME_CHUNK,)},
         "time_bnds": {**time, "chunks": (TIME_CHUNK, 2)},
         "status": {"chunks": (TIME_CHUNK,)},
         "applicability": {"chunks": (layout.layers, *layout.shape)},
+        attributes.DISSIMILARITY: {"chunks": (layout.layers, *layout.shape)},
     }
     keys = {"name": "default", "separator": SEPARATORS[side]}
-    return {name: {"_FillValue": None, "chunk_key_encoding": keys, **own.get(name, {})} for name in VARIABLES}
+    names = [str(name) for name in ds.variables]
+    return {name: {"_FillValue": None, "chunk_key_encoding": keys, **own.get(name, {})} for name in names}
 
 
-def _mean_attrs() -> dict[str, object]:
+def _uncertain(empty: dask.array.Array, dissimilarity: NDArray[np.float32]) -> dict[str, tuple[object, ...]]:
+    """What only models that know their uncertainty publish."""
+    index = np.asarray(dissimilarity, np.float32)
+    return {
+        attributes.UNCERTAINTY: (DIMS, empty, _uncertainty_attrs()),
+        attributes.DISSIMILARITY: (
+            ("depth", "lat", "lon"),
+            index,
+            {**attributes.DISSIMILARITY_ATTRS, "grid_mapping": "crs"},
+        ),
+    }
+
+
+def _mean_attrs(uncertain: bool) -> dict[str, object]:
+    own = f"{attributes.UNCERTAINTY} {attributes.DISSIMILARITY} " if uncertain else ""
     return {
         **SOIL_MOISTURE.attrs(),
         "cell_methods": "time: mean depth: mean area: mean",
         "grid_mapping": "crs",
-        "ancillary_variables": "soil_moisture_std status applicability",
+        "ancillary_variables": f"{own}soil_moisture_std status applicability",
         "valid_range": list(attributes.VALID),
     }
 
@@ -275,7 +304,11 @@ def _mean_attrs() -> dict[str, object]:
 def _std_attrs() -> dict[str, object]:
     return {
         **SOIL_MOISTURE.attrs(),
-        "long_name": "standard deviation of soil moisture over the ensemble",
+        "long_name": "spread: standard deviation of soil moisture over the ensemble's members",
         "cell_methods": "time: mean depth: mean area: mean realization: standard_deviation",
         "grid_mapping": "crs",
     }
+
+
+def _uncertainty_attrs() -> dict[str, object]:
+    return {**attributes.UNCERTAINTY_ATTRS, "grid_mapping": "crs"}

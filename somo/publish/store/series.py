@@ -14,7 +14,7 @@ import xarray as xr
 from somo.core.grid import Grid
 from somo.product.declaration import Product
 from somo.product.layout import Layout, Tile, other_side, shard_key
-from somo.publish.attributes import FINAL
+from somo.publish.attributes import DISSIMILARITY, FINAL
 from somo.publish.store import maps as zarr
 from somo.storage.client import zarr_store
 from somo.storage.listing import listing
@@ -86,7 +86,7 @@ def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: 
     """Derive one block of one tile; what is written shows only after `publish`."""
     source = join(version_url, zarr.STORE)
     days, cells = layout.block_days(block, visible(source).days), layout.cells(tile)
-    fields = {name: zarr.read_packed(source, name, days, cells) for name in zarr.FIELDS}
+    fields = {name: zarr.read_packed(source, name, days, cells) for name in zarr.fields_of(source)}
     zarr.write_region(join(version_url, STORE), layout, block, tile, fields, side)
 
 
@@ -95,12 +95,13 @@ def copies(version_url: str, layout: Layout, blocks: Iterable[int], side: int) -
 
     A copy has the size and the version of what it was copied from: an object store's checksum, or a file's time.
     """
-    objects = listing(join(version_url, STORE))
+    url = join(version_url, STORE)
+    objects, fields = listing(url), zarr.fields_of(url)
     pairs = [
         (shard_key(name, 1 - side, block, tile), shard_key(name, side, block, tile))
         for block in blocks
         for tile in layout.tiles()
-        for name in zarr.FIELDS
+        for name in fields
     ]
     return [(former, copy) for former, copy in pairs if objects.get(former) != objects.get(copy)]
 
@@ -109,7 +110,8 @@ def publish(product: Product, version_url: str, side: int) -> None:
     """Make the days of the first store visible in this one, in one put."""
     ds, layout = template(product, join(version_url, zarr.STORE))
     url = join(version_url, STORE)
-    zarr.fill_empty(url, layout, zarr.FIELDS, ds.sizes["time"], side)
+    fields = [name for name in zarr.UNCERTAIN_FIELDS if name in ds]
+    zarr.fill_empty(url, layout, fields, ds.sizes["time"], side)
     zarr.publish(url, ds, layout, side)
 
 
@@ -119,9 +121,11 @@ def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         layout = layout_of(product, grid.shape)
         method = str(store.attrs.get("method", ""))
-        ds = zarr.template(product, grid, store["status"].values, store["applicability"].values, method)
+        index = store[DISSIMILARITY].values if DISSIMILARITY in store else None
+        inside = store["applicability"].values
+        ds = zarr.template(product, grid, store["status"].values, inside, method, index)
     shard = dict(zip(zarr.DIMS, (layout.layers, layout.days, *layout.tile), strict=True))
-    return ds.assign({name: ds[name].variable.chunk(shard) for name in zarr.FIELDS}), layout
+    return ds.assign({name: ds[name].variable.chunk(shard) for name in zarr.UNCERTAIN_FIELDS if name in ds}), layout
 
 
 def visible(source: str) -> zarr.Visible:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from somo.product.declaration import Product
 from somo.validate.gate.continuity import SHARED, nan_mean, tile_steps
 from somo.validate.gate.evidence import Evidence, gather
+from somo.validate.intervals import JUDGED, half_width
 from somo.validate.matching import layer_skill
 from somo.validate.published import Published, ValidationError, open_published
 
@@ -197,6 +198,30 @@ class Applicability:
         return Result("applicability", passed, text if passed else f"{text}; train on cells more like the rest")
 
 
+@dataclass(frozen=True)
+class Coverage:
+    """The 90 % interval of every layer holds a share of the measurements at held-back cells between two bounds."""
+
+    least: float
+    most: float
+
+    def run(self, published: Published, evidence: Evidence) -> Result:
+        if "soil_moisture_uncertainty" not in published.soil:
+            return Result("coverage", True, "no uncertainty is published: the models know their spread alone")
+        pairs = published.crossval
+        if "uncertainty" not in pairs or pairs["uncertainty"].isna().all():
+            text = "an uncertainty is published, but no held-back cell was judged by one; train again with other folds"
+            return Result("coverage", False, text)
+        pairs = pairs.dropna(subset=["y", "y_hat", "uncertainty"])
+        inside = (pairs["y"] - pairs["y_hat"]).abs() <= half_width(JUDGED) * pairs["uncertainty"]
+        shares = inside.groupby(pairs["layer"], observed=True).mean()
+        told = ", ".join(f"{layer} {share:.3f}" for layer, share in shares.items())
+        passed = bool(shares.between(self.least, self.most).all())
+        text = f"the {JUDGED:.0%} interval holds {told} of held-back measurements, allowed {self.least}..{self.most}"
+        remedy = "look at the report's section on uncertainty; more folds or members mend most of it"
+        return Result("coverage", passed, text if passed else f"{text}; {remedy}")
+
+
 def run_checks(
     product: Product, version_url: str, previous_url: str | None = None, kept: Mapping[int, str] | None = None
 ) -> list[Result]:
@@ -220,6 +245,7 @@ def run_checks(
         YearContinuity(declared.max_year_jump, block),
         Skill(declared.max_skill_drop, previous),
         Applicability(declared.min_applicable),
+        Coverage(declared.min_coverage, declared.max_coverage),
     )
     evidence = gather(published, region, kept or {})
     return [check.run(published, evidence) for check in checks]

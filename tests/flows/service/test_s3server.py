@@ -1,6 +1,14 @@
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
 import fsspec
 import pytest
 
+from flows.service import access
 from flows.service.s3server import PARTS, S3Server
 from somo.storage.objects import exists, put, read_bytes
 from somo.storage.patience import StorageError
@@ -63,3 +71,45 @@ def test_only_s3_itself_answers_strangers(s3: S3Server) -> None:
 def test_data_and_keys_are_the_owners_alone(s3: S3Server) -> None:
     for name in ("data", "s3.json", "node.key"):
         assert s3.folder.joinpath(name).stat().st_mode & 0o077 == 0, name
+
+
+def test_a_presigned_url_opens_one_object_for_one_deed_and_a_while(s3: S3Server) -> None:
+    put("s3://somo/lent.txt", b"lent")
+    put("s3://somo/other.txt", b"other")
+    client = s3.client("reader")
+    url = client.generate_presigned_url("get_object", {"Bucket": "somo", "Key": "lent.txt"}, ExpiresIn=60)
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert answer.read() == b"lent"
+    past = client.generate_presigned_url("get_object", {"Bucket": "somo", "Key": "lent.txt"}, ExpiresIn=1)
+    writing = client.generate_presigned_url("put_object", {"Bucket": "somo", "Key": "lent.txt"}, ExpiresIn=60)
+    time.sleep(2)
+    for method, asked in (
+        ("GET", url.replace("lent.txt", "other.txt")),
+        ("GET", re.sub(r"Expires=\d+", "Expires=9999999999", url)),
+        ("DELETE", url),
+        ("PUT", url),
+        ("GET", past),
+        ("PUT", writing),  # a reader signs what it may not do itself
+    ):
+        request = urllib.request.Request(asked, b"x" if method == "PUT" else None, method=method)
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request, timeout=10)
+    assert read_bytes("s3://somo/lent.txt") == b"lent"
+
+
+def test_pages_elsewhere_read_what_the_buckets_rules_allow_and_nothing_else(s3: S3Server) -> None:
+    put("s3://public/seen.txt", b"seen")
+    rule = json.loads((Path(access.__file__).parent / "bucket-cors.json").read_text())
+    s3.client().put_bucket_cors(Bucket="public", CORSConfiguration=rule)
+    said = {}
+    for bucket, method in (("public", "GET"), ("public", "DELETE"), ("somo", "GET")):
+        request = urllib.request.Request(f"{s3.endpoint}/{bucket}/seen.txt", method="OPTIONS")
+        request.add_header("Origin", "https://elsewhere.example")
+        request.add_header("Access-Control-Request-Method", method)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                said[bucket, method] = answer.headers["Access-Control-Allow-Methods"]
+        except urllib.error.HTTPError as error:
+            said[bucket, method] = error.code
+    assert said["public", "DELETE"] in (None, 403) and said["somo", "GET"] in (None, 403)
+    assert "GET" in said["public", "GET"] and "DELETE" not in said["public", "GET"]

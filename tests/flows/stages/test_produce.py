@@ -10,8 +10,11 @@ import xarray as xr
 
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
+from flows.stages.publish import describe_changed
 from flows.stages.region import open_job, predict, produce_region, read_inputs
-from somo.storage.client import zarr_store
+from somo.publish.manifest import rewritten_objects, write_manifest
+from somo.storage.client import filesystem, zarr_store
+from somo.storage.objects import put, read_bytes
 from somo.storage.patience import StorageError
 from tests.predict import made
 
@@ -34,6 +37,7 @@ class Prepared:
         self.sources.mkdir()
         self.product = made.product(str(self.sources), **changes)
         self.models = made.write_ensemble_of(self.product, str(self.root / "models" / "abc"))
+        self.uncertainties = made.write_calibration_of(self.product, self.models)
         self.until(last)
 
     def until(self, last):
@@ -89,6 +93,31 @@ def test_one_region_equals_the_whole_map(prepared, version):
     apart = np.abs(fields["soil_moisture"] * 1e-4 - np.nan_to_num(moisture, nan=-3.2768))
     assert apart.max() < 1.5e-4
     assert (apart > 1e-6).mean() < 0.01
+
+
+def test_uncertainty_of_every_cell_and_day_is_that_of_its_mean_and_its_dissimilarity(prepared, version):
+    with opened(version) as store:
+        store.load()
+    mean, uncertainty = store["soil_moisture"].values, store["soil_moisture_uncertainty"].values
+    np.testing.assert_array_equal(np.isnan(mean), np.isnan(uncertainty))
+    for k, layer in enumerate(prepared.uncertainties):
+        formula = layer.standard(mean[k], store["dissimilarity"].values[k])
+        land = np.isfinite(mean[k])
+        np.testing.assert_allclose(uncertainty[k][land], formula[land], atol=5.1e-4)
+    assert store["soil_moisture"].attrs["ancillary_variables"].startswith("soil_moisture_uncertainty dissimilarity")
+
+
+def test_models_that_do_not_know_their_uncertainty_publish_their_spread_alone(prepared, version, tmp_path):
+    """The same ensemble without a calibration, as one that was imported: no other byte of the store differs."""
+    root = tmp_path / "bucket"
+    shutil.copytree(prepared.root, root, ignore=shutil.ignore_patterns("v1.0.0", "regions", "uncertainty.json"))
+    models = prepared.models.replace(str(prepared.root), str(root))
+    imported = stage.produce(prepared.product, str(root), prepared.inputs, models, prepared.client)
+    with opened(imported) as store, opened(version) as whole:
+        assert set(whole.variables) - set(store.variables) == {"soil_moisture_uncertainty", "dissimilarity"}
+    for name in ("soil_moisture", "soil_moisture_std"):
+        folder = f"soil_moisture.zarr/{name}/c"
+        assert checksums(Path(imported), folder) == checksums(Path(version), folder)
 
 
 @pytest.fixture
@@ -261,3 +290,22 @@ def test_a_full_disk_is_named_and_the_same_command_finishes(prepared, version, c
     assert not (root / "v1.0.0" / "soil_moisture.zarr" / "zarr.json").exists()
     produce()
     assert checksums(root, "v1.0.0", "regions") == checksums(prepared.root, "v1.0.0", "regions")
+
+
+@pytest.mark.parametrize("place", ["folder", "s3"])
+def test_a_copied_bucket_is_the_same_bucket(prepared, version, client, tmp_path, request, place):
+    """Copied without its times, as `cp -r` and `aws s3 sync` do: what was recorded decides, or the bytes."""
+    write_manifest(version, describe_changed(version, client))
+    if place == "folder":
+        root = str(shutil.copytree(prepared.root, tmp_path / "bucket", copy_function=shutil.copyfile))
+    else:
+        root = request.getfixturevalue("s3_root")
+        filesystem(root)[0].put(f"{prepared.root}/", root, recursive=True)
+    models = f"{root}/models/abc"
+    assert rewritten_objects(f"{root}/v1.0.0") == []
+    assert stage.pending(prepared.product, root, prepared.inputs, models) == ([], 50)
+    damaged = f"{root}/v1.0.0/soil_moisture.zarr/soil_moisture/c/0/1/0/1"
+    put(damaged, read_bytes(damaged)[:-9] + b"123456789")
+    assert rewritten_objects(f"{root}/v1.0.0") == ["soil_moisture.zarr/soil_moisture/c/0/1/0/1"]
+    (missing,), _ = stage.pending(prepared.product, root, prepared.inputs, models)
+    assert missing.startswith("1 regions from b0001-r00-c01 (20 days to compute")

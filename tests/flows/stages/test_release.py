@@ -122,7 +122,7 @@ def test_a_release_is_one_put_of_the_pointer(root, client, monkeypatch):
     watch_puts(monkeypatch, puts.append)
     release.release(declared("1.1.0", **LAX), root, client)
     assert puts.count(join(root, "latest.json")) == 1
-    assert puts[-2:] == [join(root, "latest.json"), join(root, "catalog.json")]
+    assert puts[-3:] == [join(root, name) for name in ("latest.json", "catalog.json", "index.html")]
     assert (current(root)["version"], list(current(root)["released"])) == ("1.1.0", ["1.0.0", "1.1.0"])
     assert children(root) == ["./v1.1.0/collection.json", "./v1.0.0/collection.json"]
     assert damage(root) == []
@@ -145,7 +145,7 @@ def test_failing_checks_are_all_named_and_nothing_is_released(root, client):
     with pytest.raises(ValidationError) as refused:
         release.release(declared("1.1.0", valid_max=0.2), root, client)
     told = str(refused.value)
-    assert "2 of 7 checks failed" in told
+    assert "2 of 8 checks failed" in told
     assert "- range: values" in told and "- skill: median r" in told
     assert current(root) == before
 

@@ -74,7 +74,7 @@ def failed(product, url, previous=None):
 def test_sound_version_passes(product, version):
     results = run_checks(product, version)
     assert {r.check for r in results} == {
-        "range", "nan fraction", "tile seams", "block borders", "year ends", "skill", "applicability",
+        "range", "nan fraction", "tile seams", "block borders", "year ends", "skill", "applicability", "coverage",
     }  # fmt: skip
     assert [r for r in results if not r.passed] == []
     require_passed(results, version)
@@ -106,7 +106,7 @@ def test_drop_in_skill_is_caught(product, version, write_version):
 
 def test_all_failures_are_told_at_once(product, write_version, version):
     url = write_version(lambda truth: flood(punch_hole(truth)), noise=0.04)
-    with pytest.raises(ValidationError, match=r"(?s)3 of 7 checks failed.*- range.*- nan fraction.*- skill"):
+    with pytest.raises(ValidationError, match=r"(?s)3 of 8 checks failed.*- range.*- nan fraction.*- skill"):
         require_passed(run_checks(product, url, version), url)
 
 

@@ -27,6 +27,15 @@ def test_page_holds_everything_it_shows():
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
 
 
+def test_names_with_markup_are_shown_and_not_obeyed():
+    hostile = "<script>alert(1)</script>"
+    shown = pd.DataFrame({f"name {hostile}": [hostile], "pearson_r": [0.5]})
+    section = Section("figS3", hostile, SECTION.figure, SECTION.table, shown)
+    page = render([section], {**ABOUT, "title": hostile})
+    assert hostile not in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5
+
+
 def test_report_is_valid_json_without_nan(tmp_path):
     url = write_report([SECTION], str(tmp_path), ABOUT)
     assert Path(url).name == "index.html"

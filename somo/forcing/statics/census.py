@@ -1,0 +1,204 @@
+"""What was seen while a static field was read, and what of it is refused: class codes, fill values, wrong units."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from somo.forcing.sources import ForcingError
+from somo.forcing.statics.meaning import class_sign, fill_candidates, flags, name_words, plain_units
+from somo.forcing.statics.tiles import Tile
+from somo.forcing.units import conversion
+
+FEW_NUMBERS = 64
+"""Whole numbers without units that take no more different values than this look like codes: CORINE has 44 classes."""
+MANY_VALUES = 256
+"""Fewer values than this may all be alike by chance."""
+ISOLATED = 0.03
+"""A fill value lies further from all other values than this part of their range; the deepest trench does not."""
+SHARE_WORDS = {
+    "sand", "silt", "clay", "gravel", "fragments", "forest", "tree", "trees", "cover", "vegetation", "fraction",
+    "percent", "percentage", "share", "grass", "crop", "crops", "cropland", "urban", "bare",
+}  # fmt: skip
+HEIGHT_WORDS = {"elevation", "altitude", "orography", "topography", "dem", "dtm", "topo", "relief", "geoid"}
+OTHER_WORDS = {"height", "depth", "age", "lai", "density", "count", "distance", "std", "type", "class"}
+"""Words that make something else of a share or an elevation: the height of trees, say."""
+LOWEST_M, HIGHEST_M = -11_000.0, 9_000.0
+"""The Challenger Deep and Mount Everest."""
+ROUNDING = 0.02
+"""Part of the whole by which packed shares may exceed 0 and 1."""
+
+
+@dataclass
+class Census:
+    """The values of one tile that were read, in the file's units.
+
+    Attributes
+    ----------
+    low, high : smallest and largest value that is no usual fill value
+    fills : how often each usual fill value occurs
+    numbers : different values, up to a few more than `FEW_NUMBERS`
+    """
+
+    tile: Tile
+    low: float = np.inf
+    high: float = -np.inf
+    count: int = 0
+    fills: dict[float, int] = field(default_factory=dict)
+    numbers: set[float] = field(default_factory=set)
+
+    def add(self, values: NDArray[np.float32]) -> None:
+        """Count the values of a window, NaN where there is none."""
+        values = values[np.isfinite(values)]
+        if not values.size:
+            return
+        low, high = float(values.min()), float(values.max())
+        self.count += values.size
+        for fill in fill_candidates(self.tile.attrs):
+            if low - 1e-6 * abs(fill) <= fill <= high + 1e-6 * abs(fill):
+                same = np.isclose(values, fill, rtol=1e-6, atol=0)
+                if same.any():
+                    self.fills[fill] = self.fills.get(fill, 0) + int(same.sum())
+                    values = values[~same]
+        if values.size:
+            self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        if len(self.numbers) <= FEW_NUMBERS and self.tile.dtype.kind in "iu":
+            self.numbers |= set(np.unique(values)[: FEW_NUMBERS + 1].tolist())
+
+    def require_plausible(self) -> None:
+        """Refuse what the numbers show to be something else than what is declared.
+
+        Raises
+        ------
+        ForcingError
+            naming the file, the number and what to write
+        """
+        if self.count:
+            self._require_no_fill()
+        if not self.count or not np.isfinite(self.low):
+            return
+        if self.tile.static.of_classes:
+            self._require_classes()
+        else:
+            self._require_no_codes()
+            self._require_range()
+
+    def _require_no_fill(self) -> None:
+        tile = self.tile
+        if tile.static.missing is not None:
+            return
+        span = self.high - self.low if np.isfinite(self.low) else 0.0
+        for fill, count in self.fills.items():
+            apart = max(self.low - fill, fill - self.high)
+            if not np.isfinite(self.low) or apart > ISOLATED * span:
+                raise ForcingError(
+                    f"{tile.url}: {tile.static.variable} is {fill:g} at {count} places, a usual number for no value "
+                    f"that the file does not declare as such: write static.{tile.name}.missing = [{fill:g}], or "
+                    f"correct its _FillValue (where it is a value, write static.{tile.name}.missing = [])"
+                )
+
+    def _require_classes(self) -> None:
+        tile = self.tile
+        if tile.dtype.kind == "f" and (self.low % 1 or self.high % 1):
+            raise ForcingError(
+                f"{tile.url}: {tile.static.variable} has values such as {self.low:g}, which are no class numbers; take "
+                f"classes out of static.{tile.name}, or correct its variable"
+            )
+        listed = flags(tile.attrs)
+        wanted = tile.static.classes or tile.static.categories
+        if listed and (unknown := [code for code in wanted if code not in listed]):
+            raise ForcingError(
+                f"static.{tile.name}: class {unknown[0]} is none of those that {tile.url} lists: "
+                f"{', '.join(map(str, listed))}; correct classes"
+            )
+
+    def _require_no_codes(self) -> None:
+        tile = self.tile
+        static = tile.static
+        require_no_class_codes(tile)
+        few = self.tile.dtype.kind in "iu" and 2 < len(self.numbers) <= FEW_NUMBERS and self.count >= MANY_VALUES
+        nameless = static.units is None and "units" not in tile.attrs and "scale_factor" not in tile.attrs
+        if few and nameless and static.within_cell:
+            listed = ", ".join(f"{number:g}" for number in sorted(self.numbers)[:20])
+            raise ForcingError(
+                f"{tile.url}: {static.variable} has {len(self.numbers)} different whole numbers without units "
+                f"({listed}), which look like class codes, and those have no {static.within_cell}; write "
+                f'static.{tile.name}.within_cell = "fraction" and classes = [the codes that count], or, if they are '
+                f'amounts, static.{tile.name}.units, as in "m" or "percent"'
+            )
+
+    def _require_range(self) -> None:
+        """Shares lie between nothing and all, elevations between the deepest sea and the highest mountain."""
+        tile = self.tile
+        words = name_words(tile.static, tile.attrs) | set(tile.name.lower().replace("-", "_").split("_"))
+        units = self._units()
+        low, high = (value * tile.conversion[0] + tile.conversion[1] for value in (self.low, self.high))
+        limits = None
+        if words & OTHER_WORDS:
+            pass
+        elif words & HEIGHT_WORDS and units and (metres := conversion(units, "m")):
+            limits = tuple((edge - metres[1]) / metres[0] for edge in (LOWEST_M, HIGHEST_M))
+        elif words & SHARE_WORDS and units and (shares := conversion(units, "1")):
+            limits = (-ROUNDING / shares[0], (1 + ROUNDING) / shares[0])
+        elif words & SHARE_WORDS and not units:
+            limits = (0.0, np.inf)
+        if limits is None and units and conversion(units, "percent") == (1.0, 0.0):
+            limits = (-100 * ROUNDING, 100 * (1 + ROUNDING)) if "slope" not in words else None
+        if limits is not None and not (limits[0] <= low and high <= limits[1]):
+            self._refuse_range((low, high), (limits[0], limits[1]), units)
+        if self._are_shares_as_percent(high, units):
+            raise ForcingError(
+                f"{tile.url}: {tile.static.variable} has no units, and its values reach only {high:g} percent: they "
+                f'look like shares of 1; write static.{tile.name}.units = "1", or give the variable its units attribute'
+            )
+
+    def _are_shares_as_percent(self, high: float, units: str | None) -> bool:
+        """Whether a file without units is declared to be percent, and its fractional numbers never exceed one."""
+        declared = self.tile.static.units is not None and "units" not in self.tile.attrs
+        whole = self.tile.dtype.kind in "iu" and "scale_factor" not in self.tile.attrs
+        is_percent = units is not None and conversion(units, "percent") == (1.0, 0.0)
+        return declared and is_percent and not whole and 0 < high <= 1 and self.count >= MANY_VALUES
+
+    def _units(self) -> str | None:
+        own = self.tile.attrs.get("units")
+        return self.tile.static.units or (plain_units(str(own)) if own is not None else None)
+
+    def _refuse_range(self, span: tuple[float, float], limits: tuple[float, float], units: str | None) -> None:
+        tile = self.tile
+        worst = span[0] if span[0] < limits[0] else span[1]
+        stored = (worst - tile.conversion[1]) / tile.conversion[0]
+        own = tile.attrs.get("units")
+        in_file = f" ({stored:g} {own} in the file)" if own is not None and tile.conversion != (1.0, 0.0) else ""
+        of_file = f"the file says {str(own)!r}" if own is not None else "the file names no units"
+        declared = f"you declare {tile.static.units!r}" if tile.static.units else "none are declared"
+        raise ForcingError(
+            f"{tile.url}: {tile.static.variable} is {worst:g} {units or ''}{in_file}, outside {limits[0]:g}.."
+            f"{limits[1]:g}; {of_file}, {declared}: correct what is wrong (a file's units with ncatted), or, if "
+            f"the number stands for no value, write static.{tile.name}.missing = [{stored:g}]"
+        )
+
+
+def require_no_class_codes(tile: Tile) -> None:
+    """Refuse class codes where their mean or number would be taken for an amount.
+
+    Raises
+    ------
+    ForcingError
+        naming what shows that they are codes, and what to write
+    """
+    static = tile.static
+    sign = class_sign(static, tile.attrs, tile.dtype)
+    if sign is None or static.of_classes:
+        return
+    codes = flags(tile.attrs)
+    listed = f"; it has {', '.join(map(str, codes[:40]))}" if codes else ""
+    if static.within_cell or static.regrid in ("bilinear", "mean"):
+        how = static.within_cell or static.regrid
+        raise ForcingError(
+            f"{tile.url}: {static.variable} holds class codes, as {sign} shows, and those have no {how}; write "
+            f'static.{tile.name}.within_cell = "fraction" and classes = [the codes that count]{listed}'
+        )
+    raise ForcingError(
+        f"{tile.url}: {static.variable} holds class codes, as {sign} shows, which are no amounts; write "
+        f"static.{tile.name}.categories = [all codes] for one 0/1 feature each{listed}"
+    )

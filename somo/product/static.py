@@ -1,0 +1,90 @@
+"""What a static feature is made from: gridded files, or the climatology of the forcing."""
+
+from typing import Literal, Self, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from somo.product.declared import Declared
+from somo.product.forcing import FileFormat, Files, Regrid
+from somo.product.patterns import Pattern, pattern_faults
+
+Statistic = Literal["mean", "std", "aridity"]
+
+
+class Static(Declared):
+    """One static feature per cell: a variable of gridded files, or computed from the forcing's climatology.
+
+    `url` is a pattern with `{domain}`, `*` and `?`, or a list of patterns: one file, or the tiles of one field.
+    `select` chooses along further dimensions; twelve months without a choice are averaged. `within_cell` takes files
+    finer than the grid and keeps a statistic of what lies in a cell: the mean, the standard deviation, or the fraction
+    that belongs to `classes`. `regrid` brings files of another grid onto the cells. Numbers are converted from the
+    units that the files name to `units`; `missing` lists numbers that stand for no value although the file does not
+    say so. `gaps = "mean"` fills missing land cells with the mean over cells; `categories` turns class numbers into
+    one 0/1 feature each.
+    """
+
+    url: str | tuple[str, ...] | None = None
+    variable: str | None = None
+    format: FileFormat | None = None
+    select: dict[str, float | str] = Field(default_factory=dict)
+    units: str | None = None
+    missing: tuple[float, ...] | None = None
+    within_cell: Literal["mean", "std", "fraction"] | None = None
+    classes: tuple[int, ...] = ()
+    regrid: Regrid | None = None
+    gaps: Literal["error", "mean"] = "error"
+    categories: tuple[int, ...] = ()
+    computed: Statistic | None = None
+    of: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _patterns(cls, url: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        for text in () if url is None else (url,) if isinstance(url, str) else url:
+            if fault := pattern_faults(text):
+                raise ValueError(fault)
+            if dated := sorted(Pattern(text).fields - {"domain"}):
+                raise ValueError(
+                    f"url {text!r} has {{{dated[0]}}}, but a static feature has no days; write the name, or * for tiles"
+                )
+        if url == ():
+            raise ValueError("url is empty; give the place of the files")
+        return url
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.computed is None) == (self.url is None):
+            raise ValueError(f"give either url and variable, or computed (one of {', '.join(get_args(Statistic))})")
+        if self.url is not None and self.variable is None:
+            raise ValueError('variable is missing: the name inside the file, or the band of a GeoTIFF, as in "1"')
+        if self.computed in ("mean", "std") and self.of is None:
+            raise ValueError(f'computed = "{self.computed}" needs of = the name of a forcing variable')
+        return self
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.within_cell is not None and self.regrid is not None:
+            raise ValueError("within_cell and regrid both bring files onto the cells; give one of them")
+        if (self.within_cell == "fraction") != bool(self.classes):
+            raise ValueError('within_cell = "fraction" and classes = [...] need each other')
+        if self.categories and (self.within_cell or self.regrid in ("bilinear", "mean")):
+            raise ValueError(
+                "categories are class numbers, which are never averaged; for the share of a cell that belongs to "
+                'classes write within_cell = "fraction" and classes = [...] and no categories'
+            )
+        return self
+
+    def __hash__(self) -> int:
+        # `select` is a table, which has no hash of its own
+        return hash(self.model_dump_json())
+
+    @property
+    def files(self) -> Files:
+        """Where the values are, of a feature that is read from files."""
+        assert self.url is not None and self.variable is not None
+        return Files(url=self.url, variable=self.variable, format=self.format, select=self.select)
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether its numbers are taken as class numbers."""
+        return bool(self.classes or self.categories)

@@ -1,0 +1,21 @@
+"""What is printed is what was meant: names from files are no markup."""
+
+import io
+
+import pytest
+from rich.table import Table
+
+from flows.console import console, output
+
+
+@pytest.mark.parametrize("shown", [console, output])
+def test_names_with_markup_are_printed_as_they_are(shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "station [/red] [link=https://elsewhere.example]here"
+    text = io.StringIO()
+    monkeypatch.setattr(shown, "file", text)
+    monkeypatch.setattr(shown, "width", 200)
+    shown.print(name)
+    table = Table("detail")
+    table.add_row(name)
+    shown.print(table)
+    assert text.getvalue().count(name) == 2

@@ -1,0 +1,129 @@
+"""Every filter and layout of HDF5 against h5py's own reading, value for value."""
+
+import h5py
+import hdf5plugin
+import numpy as np
+import pytest
+
+from somo.forcing.sources import ForcingError
+from tests.forcing.formats.reading import field, scan, values
+
+FILTERS = {
+    "none": {},
+    "deflate": {"compression": "gzip"},
+    "deflate, shuffle, fletcher32": {"compression": "gzip", "shuffle": True, "fletcher32": True},
+    "fletcher32 alone": {"fletcher32": True},
+    "lzf": {"compression": "lzf", "shuffle": True},
+    "szip": {"compression": "szip"},
+    "zstd": {"shuffle": True, **hdf5plugin.Zstd()},
+    "bitshuffle with lz4": hdf5plugin.Bitshuffle(cname="lz4"),
+    "bitshuffle with zstd": hdf5plugin.Bitshuffle(cname="zstd"),
+    "bitshuffle alone": hdf5plugin.Bitshuffle(cname="none"),
+    "blosc with zstd": hdf5plugin.Blosc(cname="zstd"),
+    "blosc with lz4": hdf5plugin.Blosc(cname="lz4", shuffle=2),
+    "blosc 2": hdf5plugin.Blosc2(),
+    "lz4": hdf5plugin.LZ4(),
+    "bzip2": hdf5plugin.BZip2(),
+    "zfp": hdf5plugin.Zfp(accuracy=0.01),
+}
+INTEGERS = {"scale-offset": {"scaleoffset": 0}, "shuffled deflate": {"compression": "gzip", "shuffle": True}}
+
+
+def write(path, data, name="t2m", dtype=None, chunks=(2, 3, 5), **options):
+    """A file of one variable with dimension scales, in a group if its name has one."""
+    with h5py.File(path, "w") as h5:
+        axes = {
+            "time": (np.arange(data.shape[0]), "days since 2020-01-01"),
+            "lat": (48.05 - 0.1 * np.arange(data.shape[1]), "degrees_north"),
+            "lon": (7.05 + 0.1 * np.arange(data.shape[2]), "degrees_east"),
+        }
+        for axis, (coordinates, units) in axes.items():
+            h5[axis] = coordinates
+            h5[axis].attrs["units"] = units
+            h5[axis].make_scale(axis)
+        variable = h5.create_dataset(name, data=data.astype(dtype or data.dtype), chunks=chunks, **options)
+        variable.attrs["units"] = "K"
+        for number, axis in enumerate(axes):
+            variable.dims[number].attach_scale(h5[axis])
+    return path
+
+
+def plain(path, name="t2m"):
+    with h5py.File(path) as h5:
+        return h5[name][...].astype("float32")
+
+
+@pytest.mark.parametrize("case", FILTERS)
+def test_every_filter_gives_the_values_that_h5py_reads(tmp_path, case):
+    path = write(tmp_path / "t.nc", field(), **FILTERS[case])
+    np.testing.assert_array_equal(values(scan(path, "t2m")), plain(path))
+
+
+@pytest.mark.parametrize("case", INTEGERS)
+def test_integer_filters_give_the_values_that_h5py_reads(tmp_path, case):
+    path = write(tmp_path / "t.nc", np.arange(120).reshape(6, 4, 5), dtype="int16", **INTEGERS[case])
+    np.testing.assert_array_equal(values(scan(path, "t2m")), plain(path))
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i2", "u1", "f8", "i8"])
+@pytest.mark.parametrize("chunks", [None, (1, 4, 5), (4, 3, 2)])
+def test_every_type_and_layout(tmp_path, dtype, chunks):
+    path = write(tmp_path / "t.nc", np.arange(120).reshape(6, 4, 5), dtype=dtype, chunks=chunks)
+    found = values(scan(path, "t2m"), slice(1, 5), (slice(1, 3), slice(2, 4)))
+    np.testing.assert_array_equal(found, plain(path)[1:5, 1:3, 2:4])
+
+
+def test_a_compact_dataset_is_read(tmp_path):
+    path = write(tmp_path / "t.nc", field())
+    with h5py.File(path, "r+") as h5:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_layout(h5py.h5d.COMPACT)
+        space = h5py.h5s.create_simple((6, 4, 5))
+        small = h5py.Dataset(h5py.h5d.create(h5.id, b"small", h5py.h5t.NATIVE_FLOAT, space, plist))
+        small[...] = field(seed=1)
+        for number, axis in enumerate(("time", "lat", "lon")):
+            small.dims[number].attach_scale(h5[axis])
+    np.testing.assert_array_equal(values(scan(path, "small")), field(seed=1))
+
+
+def test_groups_by_path(tmp_path):
+    path = write(tmp_path / "t.h5", field(), name="Grid/air/t2m")
+    np.testing.assert_array_equal(values(scan(path, "Grid/air/t2m")), field())
+    with pytest.raises(ForcingError, match=r"no variable 't'; it has Grid/air/t2m, lat, lon, time: correct forcing"):
+        scan(path, "t")
+
+
+def test_a_filter_without_codec_is_named(tmp_path):
+    path = write(tmp_path / "t.nc", field(), chunks=(1, 4, 5))
+    with h5py.File(path, "r+") as h5:
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((1, 4, 5))
+        plist.set_filter(32019, h5py.h5z.FLAG_OPTIONAL, (1,))
+        space = h5py.h5s.create_simple((6, 4, 5))
+        odd = h5py.Dataset(h5py.h5d.create(h5.id, b"odd", h5py.h5t.NATIVE_FLOAT, space, plist))
+        for number, axis in enumerate(("time", "lat", "lon")):
+            odd.dims[number].attach_scale(h5[axis])
+    if h5py.h5z.filter_avail(32019):
+        pytest.fail("this filter has a codec now; take another one")
+    with pytest.raises(ForcingError, match=r"filter 32019 \(JPEG\), which has no codec here; rewrite"):
+        scan(path, "odd")
+
+
+@pytest.mark.parametrize("case", ["deflate", "zstd", "bitshuffle with lz4", "blosc with zstd"])
+def test_a_chunk_that_unpacks_to_more_than_its_array_is_refused(tmp_path, case):
+    """The chunk of a large array is put under the name of a small one."""
+    large = write(tmp_path / "large.nc", np.zeros((64, 64, 64), "f4"), chunks=(64, 64, 64), **FILTERS[case])
+    path = write(tmp_path / "t.nc", field(), chunks=(6, 4, 5), **FILTERS[case])
+    with h5py.File(large) as big, h5py.File(path, "r+") as h5:
+        _, data = big["t2m"].id.read_direct_chunk((0, 0, 0))
+        h5["t2m"].id.write_direct_chunk((0, 0, 0), data)
+    with pytest.raises(ForcingError, match=r"t\.nc: the chunk of t2m at byte \d+ cannot be decoded \(unpacks to"):
+        values(scan(path, "t2m"))
+
+
+def test_a_truncated_file_says_what_is_missing(tmp_path):
+    path = write(tmp_path / "t.nc", field())
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) - 100])
+    with pytest.raises(ForcingError, match=rf"is truncated: it has {len(data) - 100} of {len(data)} bytes"):
+        scan(path, "t2m")

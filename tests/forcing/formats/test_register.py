@@ -1,0 +1,61 @@
+"""A file is what its content says; what is no gridded file is named as what it is."""
+
+import gzip
+import zipfile
+
+import pytest
+
+from somo.forcing.sources import ForcingError
+from tests.forcing.formats.reading import field, scan, values
+from tests.forcing.formats.test_hdf5 import write
+
+HTML = b"<!DOCTYPE html>\n<html><head><title>Earthdata Login</title></head><body>...</body></html>"
+OTHERS = {
+    "HDF4": (b"\x0e\x03\x13\x01" + bytes(200), "is an HDF4 file"),
+    "gzip": (gzip.compress(b"x" * 100), "is compressed with gzip; unpack it"),
+    "bzip2": (b"BZh91AY&SY", "is compressed with bzip2"),
+    "xz": (b"\xfd7zXZ\0\0\0", "is compressed with xz"),
+    "tar": (bytes(257) + b"ustar" + bytes(250), "is a tar archive"),
+    "login page": (HTML, r"is an HTML page \(Earthdata Login\), as a server sends for a login"),
+    "error of a store": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "is an XML text"),
+    "error of an API": (b'{"detail": "not found"}', "is a JSON text"),
+    "text": (b"station,depth\n1,2\n", "is a plain text and no gridded file; it begins with 'station,depth"),
+    "ASCII grid": (b"ncols 10\nnrows 10\n", "is an ESRI ASCII grid"),
+    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS"),
+    "empty": (b"", r"is empty \(0 bytes\)"),
+    "zeros": (bytes(5000), "begins with nothing but zero bytes, as an unfinished download"),
+    "unknown": (b"\x01\x02\x03\x04\xff\xfe" * 9, "is of no format that can be read here .* 01 02 03 04 ff fe"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_is_no_gridded_file_is_named(tmp_path, case):
+    data, words = OTHERS[case]
+    (tmp_path / "t2m.nc").write_bytes(data)
+    with pytest.raises(ForcingError, match=rf"t2m\.nc: {words}"):
+        scan(tmp_path / "t2m.nc", "t2m")
+
+
+def test_the_name_says_nothing(tmp_path):
+    path = write(tmp_path / "download", field())
+    assert values(scan(path, "t2m")).shape == (6, 4, 5)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_files_in_a_zip_archive_are_read(tmp_path, method):
+    path = write(tmp_path / "t2m_2020.nc", field())
+    with zipfile.ZipFile(tmp_path / "cds.zip", "w", method) as archive:
+        archive.writestr("readme.txt", "words")
+        archive.write(path, "data/t2m_2020.nc")
+    found = scan(f"zip://data/t2m_*.nc::{tmp_path}/cds.zip", "t2m")
+    assert (values(found)[:, 1:] == field()[:, 1:]).all()
+    with pytest.raises(
+        ForcingError, match=r'is a zip archive; declare the files in it: url = "zip://NAME.nc::.*cds.zip"'
+    ):
+        scan(tmp_path / "cds.zip", "t2m")
+
+
+def test_a_declared_format_overrides_the_content(tmp_path):
+    (tmp_path / "odd.nc").write_bytes(HTML)
+    with pytest.raises(ForcingError, match=r"odd\.nc: is a damaged HDF5 file"):
+        scan(tmp_path / "odd.nc", "t2m", format="hdf5")
