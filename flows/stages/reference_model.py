@@ -18,8 +18,8 @@ from somo.insitu.rules import Key, Place
 from somo.insitu.scaling import mean_over, overlap_weights
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
-from somo.product.static import Static
 from somo.product.method import Sequence as Days
+from somo.product.static import Static
 
 BLOCK_VALUES = 20_000_000
 """Values of the reference model that one task reads."""
