@@ -1,5 +1,6 @@
-"""`make bench`: how fast forcing is read, networks learn and predict, how production scales, how readers read."""
+"""`make bench`: how fast forcing and stations are read, networks learn and predict, production scales, readers read."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -8,12 +9,14 @@ from flows.bench import forcing as bench_forcing
 from flows.bench import learn as bench_learn
 from flows.bench import produce as bench_produce
 from flows.bench import read as bench_read
+from flows.bench import stations as bench_stations
 
-PARTS = {
+PARTS: dict[str, Callable[[], object]] = {
     "forcing": bench_forcing.main,
     "learn": bench_learn.main,
     "produce": bench_produce.main,
     "read": bench_read.main,
+    "stations": bench_stations.main,
 }
 
 

@@ -44,6 +44,8 @@ EVERY_TILE = 10
 SLAB_DAYS = 20
 LAND_CELLS = 122_751
 """Cells of the European grid whose centre is land in Natural Earth 1:50m; the invented Europe has more."""
+BLOCK_DAYS = (365, 730, 1095, 2190)
+"""Days of a block for which the historical run's time is told; `flows.bench.sequence --blocks` tells their skill."""
 H100_FLOPS = 67e12
 MEANS = {"air_temperature": 280.0, "skin_temperature": 280.0, "precipitation": 0.6, "net_radiation": -60.0}
 FEATURES = ("elevation", "elevation_std", "forest", "short_vegetation", "sand_surface", "clay_surface")
@@ -241,8 +243,14 @@ def project(product: Product, wanted: Production, land: int, results: Sequence[R
     seconds = [two.core_s_per_cell_step * networks * s for s in steps]
     hidden, inputs = product.network.hidden, len(product.inputs) + len(product.static)
     flops = sum(steps) * networks * 2 * 4 * hidden * (hidden + inputs)
+    by_block = {n: steps_per_day(n, sequence.lookback) for n in BLOCK_DAYS}
     return {
         "land_cells": LAND_CELLS,
+        "hours_on_2_cores_by_predict_last_n": {
+            n: two.core_s_per_cell_step * networks * LAND_CELLS * DAYS_18_YEARS * per_day / 2 / 3600
+            for n, per_day in by_block.items()
+        },
+        "steps_per_day_by_predict_last_n": by_block,
         "speedup_of_two_workers": one.wall_s / two.wall_s,
         "hours_for_18_years": {
             "2 cores here": sum(seconds) / 2 / 3600,
@@ -250,6 +258,12 @@ def project(product: Product, wanted: Production, land: int, results: Sequence[R
             "one H100 (specification, 67 TFLOP/s float32, arithmetic only; not measured)": flops / H100_FLOPS / 3600,
         },
     }
+
+
+def steps_per_day(predict_last_n: int, lookback: int) -> float:
+    """Steps of a network for each day of 18 years in blocks of so many days, spin-up included."""
+    blocks = -(-DAYS_18_YEARS // predict_last_n)
+    return (DAYS_18_YEARS + blocks * (lookback - 1)) / DAYS_18_YEARS
 
 
 def makespan(seconds: Sequence[float], workers: int) -> float:

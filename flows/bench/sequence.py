@@ -63,13 +63,17 @@ def main(
     root: Annotated[str, typer.Option(help="Where results go.")],
     seconds: Annotated[float, typer.Option(help="Training time of one network.")] = 120.0,
     seeds: Annotated[int, typer.Option(help="Networks per fold.")] = 1,
+    blocks: Annotated[list[int] | None, typer.Option(help="Days per sequence; default: 1 and the lookback.")] = None,
 ) -> None:
-    """Compare one supervised day per sequence with a whole block, for equal training time."""
+    """Compare one supervised day per sequence with blocks of days, for equal training time.
+
+    Example: `python -m flows.bench.sequence eu-basins.toml --root ROOT --blocks 365 --blocks 730 --blocks 1095`
+    """
     declared = load_product(product)
     with cluster(declared) as client:
         inputs = ingest(declared, root, client)
         samples = prepare(declared, root, inputs, build_targets(declared, root, inputs, client), client)
-        outcomes = compare(declared, samples, seconds, seeds, client)
+        outcomes = compare(declared, samples, seconds, seeds, blocks or [1, declared.sequence.lookback], client)
     report = [summary(outcomes, n) for n in sorted({o.n for o in outcomes})]
     Path("bench").mkdir(exist_ok=True)
     found = {"product": declared.name, "seconds": seconds, "summary": report, "runs": [asdict(o) for o in outcomes]}
@@ -80,16 +84,18 @@ def main(
     output.print(table)
 
 
-def compare(product: Product, samples: str, seconds: float, seeds: int, client: Client) -> list[Outcome]:
-    """Every fold and seed with n = 1 and n = lookback."""
+def compare(
+    product: Product, samples: str, seconds: float, seeds: int, blocks: list[int], client: Client
+) -> list[Outcome]:
+    """Every fold and seed with every number of days per sequence."""
     folds = folds_of(product, read_training_set(samples))
     futures = [
         client.submit(judge, product, samples, folds, fold, seed, n, seconds, pure=False)
         for seed in range(seeds)
         for fold in range(int(folds.max()) + 1)
-        for n in (1, product.sequence.lookback)
+        for n in blocks
     ]
-    return list(completed(futures, "train with one day and with a block per sequence"))
+    return list(completed(futures, "train with few and with many days per sequence"))
 
 
 def judge(

@@ -10,6 +10,7 @@ from typing import IO
 
 import psutil
 
+from flows.cluster.security import foreign
 from flows.service.errors import StackError
 
 END_SECONDS = 20
@@ -21,8 +22,10 @@ def lock(folder: Path) -> IO[str]:
     Raises
     ------
     StackError
-        naming the process that holds it
+        naming the process that holds it, or that the folder is in the hands of others
     """
+    if reason := foreign(folder):
+        raise StackError(f"{folder}: {reason}, who could put their own secrets there; give another --folder")
     file = (folder / "lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,7 @@ from somo.learn.checkpoint import Ensemble, read_ensemble
 from somo.predict import regions as rg
 from somo.predict.states import list_states, states_url
 from somo.product.declaration import Product, content_hash
-from somo.product.layout import Layout
+from somo.product.layout import Layout, shard_key
 from somo.publish.manifest import read_manifest, recorded, rewritten_objects
 from somo.publish.store import maps as store
 from somo.storage.objects import checksum, join
@@ -173,7 +173,11 @@ def missing_work(
         kept = np.zeros(region.days.stop - region.days.start, bool)
         kept[: len(shown)] = shown == FINAL
         own = tuple(state for state in states if state.region == region.name)
-        work.append(Work(region, inputs[region.block], status[region.days], kept, own))
+        entry = manifest.get(region.name)
+        is_shown = entry is not None and np.array_equal(entry.status, shown)
+        keys = [shard_key(field, visible.side, region.block, region.tile) for field in entry.objects] if entry else []
+        readable = not is_shown or held.issuperset(keys)
+        work.append(Work(region, inputs[region.block], status[region.days], kept, own, readable))
     return plan, tuple(work)
 
 

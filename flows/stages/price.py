@@ -51,7 +51,7 @@ def price_of(wanted: Production) -> Price:
     for work in wanted.work:
         region = work.region
         cells = int(land[region.rows, region.columns].sum())
-        missing = np.flatnonzero(~work.kept)
+        missing = np.flatnonzero(work.missing)
         days |= {region.days.start + int(day) for day in missing}
         steps += cells * networks * steps_of(work, wanted)
         state = 8 * cells * networks * hidden if work.final_days < wanted.layout.days else 0
@@ -63,7 +63,7 @@ def price_of(wanted: Production) -> Price:
 def steps_of(work: Work, wanted: Production) -> int:
     """Days of forcing that one network runs through for one cell of a region."""
     sequence = wanted.product.sequence
-    missing, total = np.flatnonzero(~work.kept), 0
+    missing, total = np.flatnonzero(work.missing), 0
     for offset in range(0, len(work.kept), sequence.predict_last_n):
         inside = missing[(missing >= offset) & (missing < offset + sequence.predict_last_n)]
         if len(inside):

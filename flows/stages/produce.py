@@ -16,9 +16,9 @@ from flows.stages.region import Produced, produce_region
 from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.forcing.by_tile.tiling import NOTHING, Touched, touched
-from somo.forcing.covered import EPOCH
 from somo.forcing.daily import Window
 from somo.forcing.dataset import Inputs, daily_arrays
+from somo.forcing.days.covered import EPOCH
 from somo.learn.checkpoint import Ensemble
 from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes

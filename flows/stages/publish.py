@@ -18,6 +18,7 @@ from somo.publish import netcdf
 from somo.publish.attributes import FINAL
 from somo.publish.catalog import version_documents, version_order
 from somo.publish.documents import documents
+from somo.publish.drought_netcdf import drought_url, publish_drought_year
 from somo.publish.images import latest_images
 from somo.publish.lineage import changes, lineage
 from somo.publish.manifest import (
@@ -55,6 +56,7 @@ def publish(
     write_netcdf(product, version_url, client)
     write_series(product, version_url, client)
     write_drought(product, version_url, client)
+    write_drought_netcdf(product, version_url, client)
     write_images(product, version_url)
     write_papers(product, root, version_url, inputs, targets, models)
     write_catalog(product, version_url, client)
@@ -137,13 +139,29 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     drought_store.publish(version_url, product, windows, side)
 
 
+def write_drought_netcdf(product: Product, version_url: str, client: Client) -> None:
+    """Write the yearly files of drought for complete years that have windows, one task each."""
+    store_url = join(version_url, drought_store.STORE)
+    if not exists(join(store_url, zarr.ROOT)):
+        return
+    with xr.open_zarr(zarr_store(store_url), consolidated=True, chunks=None) as drought:
+        with_windows = {int(year) for year in pd.DatetimeIndex(drought["time"].to_index()).year}
+    rewritten = rewritten_objects(version_url)
+    years = with_windows & set(_years(product, version_url))
+    urls = {year: drought_url(version_url, product.name, year) for year in sorted(years)}
+    missing = [y for y, url in urls.items() if not exists(url) or url.removeprefix(f"{version_url}/") in rewritten]
+    futures = [client.submit(publish_drought_year, version_url, product, year, pure=False) for year in missing]
+    for _ in completed(futures, "drought NetCDF files"):
+        pass
+
+
 def write_images(product: Product, version_url: str) -> None:
     """Put the latest day as GeoTIFFs and as a small picture."""
-    drought_url = join(version_url, drought_store.STORE)
+    store_url = join(version_url, drought_store.STORE)
     with _open(version_url) as store:
         drought = None
-        if exists(join(drought_url, zarr.ROOT)):
-            drought = xr.open_zarr(zarr_store(drought_url), consolidated=True, chunks=None)
+        if exists(join(store_url, zarr.ROOT)):
+            drought = xr.open_zarr(zarr_store(store_url), consolidated=True, chunks=None)
         for key, data in latest_images(product, store, drought).items():
             put_changed(join(version_url, key), data)
 

@@ -19,6 +19,7 @@ from somo.insitu.scaling import mean_over, overlap_weights
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
 from somo.product.method import Sequence as Days
+from somo.product.static import Static
 
 BLOCK_VALUES = 20_000_000
 """Values of the reference model that one task reads."""
@@ -90,6 +91,8 @@ def _as_forcing(product: Product, source: Source) -> Product:
     return product.model_copy(
         update={
             "forcing": {SOIL_MOISTURE.name: Forcing(source=source)},
+            # A declaration has features; those of the product may be computed of forcing that is not here.
+            "static": {SOIL_MOISTURE.name: Static(computed="mean", of=SOIL_MOISTURE.name)},
             "period": reference_days(product),
             "training": product.training.model_copy(update={"period": None}),
             "sequence": Days(lookback=1, predict_last_n=1),

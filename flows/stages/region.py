@@ -61,6 +61,7 @@ class Work:
     status : [day] as it will be published
     kept : [day] whether readers see the day's values already and they must not change
     states : of the networks over this region, the latest last
+    readable : whether the kept days can be read; False where the shard that readers see is known to be damaged
     """
 
     region: rg.Region
@@ -68,6 +69,12 @@ class Work:
     status: NDArray[np.int8]
     kept: NDArray[np.bool_]
     states: tuple[Listed, ...] = ()
+    readable: bool = True
+
+    @property
+    def missing(self) -> NDArray[np.bool_]:
+        """[day] whether a day is to be computed."""
+        return ~self.kept | (not self.readable)
 
     @property
     def final_days(self) -> int:

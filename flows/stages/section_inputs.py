@@ -6,9 +6,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from somo.insitu.readers import archive_version
 
 from somo.core.status import FINAL
+from somo.insitu.sources.readers import archive_version
 from somo.product.declaration import Product, content_hash
 from somo.product.layout import other_side
 from somo.publish.manifest import Entry, digest_of, read_manifest

@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from somo.core.variables import Quantity
 from somo.forcing.daily import DailyArray
-from somo.forcing.days import Accumulation, accumulation_missing, to_daily
+from somo.forcing.days.plan import Accumulation, accumulation_missing, to_daily
+from somo.forcing.days.stamps import DAY_SECONDS
 from somo.forcing.meaning import Cells, is_accumulated, placing_of
 from somo.forcing.plausible import ENOUGH_STEPS, rises_and_falls, unlikely_units
 from somo.forcing.references.chunks import open_references
 from somo.forcing.regridding.placing import SourceWindow
 from somo.forcing.sources import ForcingError
-from somo.forcing.stamps import DAY_SECONDS
 from somo.forcing.steps import read_steps
 from somo.forcing.units import units_of_values
 from somo.product.declaration import content_hash

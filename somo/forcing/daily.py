@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from somo.core.variables import Quantity
 from somo.forcing.by_tile.cube import Cube, cube_url, open_cube
-from somo.forcing.days import Accumulation, DayPlan, to_daily
-from somo.forcing.gaps import LongGapError, interpolate
+from somo.forcing.days.gaps import LongGapError, interpolate
+from somo.forcing.days.plan import Accumulation, DayPlan, to_daily
 from somo.forcing.meaning import Cells, conversions_of, is_accumulated, placing_of, plan_of
 from somo.forcing.references.chunks import open_references
 from somo.forcing.references.decoding import decode

@@ -14,8 +14,8 @@ from somo.core.grid import Grid
 from somo.forcing.by_tile.tiling import files_of
 from somo.forcing.cells import domain_grid
 from somo.forcing.checked import accumulation_of
-from somo.forcing.covered import EPOCH, Days, covered_days, source_spans
 from somo.forcing.daily import DailyArray
+from somo.forcing.days.covered import EPOCH, Days, covered_days, source_spans
 from somo.forcing.derived import mean, signed_sum
 from somo.forcing.meaning import cells_of, plan_of
 from somo.forcing.references.chunks import ReferenceSet, open_references

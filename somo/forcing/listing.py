@@ -113,10 +113,19 @@ def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, di
         inside = folders[folder]
         if "*" not in last and "?" not in last:
             entries += [inside[name] for name in [f"{folder.rstrip('/')}/{last}"] if name in inside]
+            entries += _asked_for(fs, path) if "//" in path else []
             continue
         wanted = re.compile(wildcards(last))
         entries += [entry for name, entry in inside.items() if wanted.fullmatch(name.rstrip("/").rpartition("/")[2])]
     return entries
+
+
+def _asked_for(fs: AbstractFileSystem, path: str) -> list[dict]:
+    """The object with a key that has an empty part, which no listing of folders shows."""
+    try:
+        return [{**fs.info(path), "name": path}]
+    except FileNotFoundError:
+        return []
 
 
 def _source_file(fs: AbstractFileSystem, entry: dict, name: str, path: str, variable: str) -> SourceFile | None:

@@ -7,10 +7,10 @@ import numpy as np
 from somo.core.grid import Grid
 from somo.core.variables import Quantity
 from somo.forcing.cells import place
-from somo.forcing.days import Accumulation, DayPlan, plan_days
+from somo.forcing.days.plan import Accumulation, DayPlan, plan_days
+from somo.forcing.days.stamps import Stamps, meaning
 from somo.forcing.references.chunks import ReferenceSet, open_references
 from somo.forcing.regridding.placing import Placing
-from somo.forcing.stamps import Stamps, meaning
 from somo.forcing.units import to_canonical, units_of_values
 from somo.product.inputs import Source
 

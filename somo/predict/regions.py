@@ -134,7 +134,7 @@ def read_manifest(url: str) -> dict[str, Entry]:
 
 
 def write_index(url: str) -> None:
-    """Put all entries in one object beside the manifest, from where they are read at once."""
+    """Put all entries in one object, from where they are read at once."""
     entries, objects = read_manifest(url), listing(url)
     stamped = {
         f"{name}.json": (_stamp(objects[f"{name}.json"]), json.loads(entry.to_json()))
@@ -145,7 +145,9 @@ def write_index(url: str) -> None:
 
 
 def _index_url(url: str) -> str:
-    return f"{url.rstrip('/')}.index.json"
+    """Beside the states, which can be lost as well as this; what a version is known by holds no times of files."""
+    root, _, version = url.rstrip("/").rsplit("/", 2)
+    return join(root, "states", f"regions-{version}.json")
 
 
 def _read_index(url: str) -> dict[str, tuple[str, dict[str, Any]]]:

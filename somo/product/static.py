@@ -4,7 +4,8 @@ from typing import Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from somo.product.inputs import Declared, FileFormat, Files, Regrid
+from somo.product.declared import Declared
+from somo.product.forcing import FileFormat, Files, Regrid
 from somo.product.patterns import Pattern, pattern_faults
 
 Statistic = Literal["mean", "std", "aridity"]

@@ -11,6 +11,7 @@ import xarray as xr
 from somo.core.grid import Grid
 from somo.product.declaration import Product
 from somo.publish import attributes, images, netcdf
+from somo.publish.drought_netcdf import drought_url
 from somo.publish.manifest import Entry
 
 EXTENSIONS = {
@@ -56,6 +57,9 @@ def _years(
             title = f"soil moisture {100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm, {year}"
             bands = [{"name": layer.name, "unit": "m3 m-3", **FLOAT, "nodata": float(netcdf.FILL)}]
             item.add_asset(layer.name, _asset(key, title, NETCDF, entries, {"bands": bands}))
+        if (key := drought_url("", product.name, year).lstrip("/")) in entries:
+            bands = [{"name": name, **FLOAT} for name in ("anomaly", "percentile", "drought_class")]
+            item.add_asset("drought", _asset(key, f"drought, {year}", NETCDF, entries, {"bands": bands}))
         yield item
 
 

@@ -16,9 +16,10 @@ def stations_geojson(sensors: pd.DataFrame) -> bytes:
     features = [
         {
             "type": "Feature",
-            "geometry": {"type": "Point", "coordinates": [round(float(lon), 5), round(float(lat), 5)]},
+            "geometry": {"type": "Point", "coordinates": [round(lon, 5), round(lat, 5)]},
             "properties": {"network": network, "station": station, "layers": sorted(set(rows["layer"].astype(str)))},
         }
-        for (network, station, lat, lon), rows in used.groupby(["network", "station", "latitude", "longitude"])
+        for (network, station), rows in used.groupby(["network", "station"])
+        for lat, lon in sorted(set(zip(rows["latitude"].astype(float), rows["longitude"].astype(float), strict=True)))
     ]
     return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False).encode()

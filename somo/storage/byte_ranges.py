@@ -14,7 +14,7 @@ from obstore.exceptions import PreconditionError
 from obstore.store import S3Store
 
 from somo.storage import archives, web
-from somo.storage.client import filesystem
+from somo.storage.client import CLOUDS, filesystem
 from somo.storage.objects import fingerprint
 from somo.storage.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, StorageError, unreachable
 
@@ -41,15 +41,18 @@ def opened(url: str) -> tuple[AbstractFileSystem, str]:
     return filesystem(url)
 
 
-def on_s3(url: str) -> bool:
-    return "s3" in opened(url)[0].protocol
+def through_obstore(url: str) -> bool:
+    """Whether an object lies in a cloud's store; obstore would take a key with `//` for one without."""
+    fs, path = opened(url)
+    protocols = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+    return bool({"s3", *CLOUDS} & set(protocols)) and "//" not in path
 
 
-def place(url: str) -> tuple[S3Store, str]:
+def place(url: str) -> tuple[Any, str]:
     """obstore's client of an object's bucket, and the object's key."""
     fs, path = opened(url)
     bucket, _, key = path.partition("/")
-    return _bucket(fs, bucket), key
+    return (_bucket if "s3" in fs.protocol else _cloud)(fs, bucket), key
 
 
 def conditions(expected: str, offset: int, size: int) -> Any:
@@ -138,7 +141,7 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
         return web.read_range(url, expected, offset, size)
     if url.startswith("zip://"):
         return read_member(url, expected, offset, size)
-    if not on_s3(url):
+    if not through_obstore(url):
         fs, path = opened(url)
         return bytes(fs.cat_file(path, start=offset, end=offset + size))
     store, key = place(url)
@@ -160,6 +163,12 @@ def read_member(url: str, expected: str, offset: int, size: int) -> bytes:
     with archives.unpacked(url, expected).open("rb") as file:
         file.seek(offset)
         return file.read(size)
+
+
+@lru_cache(maxsize=64)
+def _cloud(fs: Any, bucket: str) -> Any:
+    """obstore's client of a container of Google's or Microsoft's, as fsspec's file system has it."""
+    return fs._construct_store(bucket)
 
 
 @lru_cache(maxsize=64)

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, cast
 
 import fsspec
+import obstore.fsspec
 import zarr.storage
 from fsspec import AbstractFileSystem
 from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
@@ -37,6 +38,8 @@ REQUESTS = frozenset(
     }
 )
 """Methods of a file system that ask its store."""
+CLOUDS = ("gs", "gcs", "az", "abfs", "abfss")
+_known_clouds: set[str] = set()
 
 
 def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
@@ -45,11 +48,24 @@ def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
     Requests to a remote one are repeated while its store is out of reach (`somo.storage.patience`); a local disk is
     asked once.
     """
+    _know_clouds(url)
     fs, path = fsspec.url_to_fs(url, **_tried_once(url))
     if isinstance(fs, LocalFileSystem):
         return fs, path
     fs.retries = 1
     return cast(AbstractFileSystem, PatientFileSystem(fs)), path
+
+
+def _know_clouds(url: str) -> None:
+    """Let fsspec read Google's and Microsoft's storage through obstore, without the SDK of either.
+
+    Credentials are those of obstore: `GOOGLE_*`, `AZURE_*`, or fsspec's own setting, as in
+    `FSSPEC_GS='{"skip_signature": true}'` for public buckets.
+    """
+    scheme = url.partition("://")[0]
+    if scheme in CLOUDS and scheme not in _known_clouds:
+        obstore.fsspec.register(scheme)
+        _known_clouds.add(scheme)
 
 
 def _tried_once(url: str) -> dict[str, Any]:
@@ -99,6 +115,7 @@ class PatientFileSystem:
 
 def zarr_store(url: str, read_only: bool = True) -> Store:
     """Zarr store at a URL."""
+    _know_clouds(url)
     options = _tried_once(url)
     fs, path = fsspec.url_to_fs(url, **options)
     if isinstance(fs, LocalFileSystem):

@@ -142,7 +142,7 @@ def fingerprint(url: str) -> str:
 
 def version_of(info: dict[str, Any]) -> str:
     """Fingerprint of a file from what its file system's listing says of it."""
-    version = info.get("ETag") or info.get("mtime") or info.get("created")
+    version = info.get("ETag") or info.get("e_tag") or info.get("mtime") or info.get("created")
     return f"{info['size']}-{str(version).strip(chr(34))}"
 
 

@@ -54,7 +54,7 @@ def with_constant_width(pairs: pd.DataFrame) -> pd.DataFrame:
         for fold, judged in layer.groupby("fold").groups.items():
             others = error[layer.index[layer["fold"] != fold]]
             if len(others):
-                constant[judged] = others.quantile(JUDGED) / half_width(JUDGED)
+                constant.loc[judged] = float(others.quantile(JUDGED)) / half_width(JUDGED)
     return pairs.assign(constant=constant)
 
 
@@ -117,7 +117,7 @@ def scores_of(part: pd.DataFrame, column: str) -> list[dict[str, float | str]]:
     return scores
 
 
-def coverage_interval(inside: NDArray[np.bool_], cell: NDArray[np.int64], seed: int = 0) -> tuple[float, float]:
+def coverage_interval(inside: NDArray[np.bool_], cell: NDArray[np.integer], seed: int = 0) -> tuple[float, float]:
     """95 % interval of a share by a bootstrap over cells, whose days are no independent draws."""
     held, count = np.bincount(cell, inside), np.bincount(cell)
     draws = block_draws(len(count), 1, REPLICATES, np.random.default_rng(seed))

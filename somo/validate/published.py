@@ -83,6 +83,16 @@ def open_published(version_url: str, layers: tuple[str, ...]) -> Published:
     StorageError
         if an object is missing
     """
+    soil = open_soil(version_url, layers)
+    tables = [
+        read_table(join(version_url, "validation", f"{name}.parquet"), columns)
+        for name, columns in (("crossval", CROSSVAL), ("targets", TARGETS), ("sensors", SENSORS))
+    ]
+    return Published(version_url, layers, soil, *tables)
+
+
+def open_soil(version_url: str, layers: tuple[str, ...]) -> xr.Dataset:
+    """The store of a version, lazily; errors as of `open_published`."""
     store = join(version_url, "soil_moisture.zarr")
     read_bytes(join(store, "zarr.json"))
     soil = _in_blocks(xr.open_zarr(zarr_store(store), chunks=None, consolidated=True))
@@ -91,17 +101,7 @@ def open_published(version_url: str, layers: tuple[str, ...]) -> Published:
             raise ValidationError(f"{store}: has no {name}, found {sorted(map(str, soil.data_vars))}; publish it again")
     if soil.sizes["depth"] != len(layers):
         raise ValidationError(f"{store}: {soil.sizes['depth']} depths, the product declares layers {list(layers)}")
-    tables = [
-        read_table(join(version_url, "validation", f"{name}.parquet"), columns)
-        for name, columns in (("crossval", CROSSVAL), ("targets", TARGETS), ("sensors", SENSORS))
-    ]
-    return Published(version_url, layers, soil, *tables)
-
-
-def published_days(version_url: str) -> pd.DatetimeIndex:
-    """The days that readers see, from the store's metadata alone."""
-    with xr.open_zarr(zarr_store(join(version_url, "soil_moisture.zarr")), chunks=None, consolidated=True) as soil:
-        return pd.DatetimeIndex(soil["time"].values)
+    return soil
 
 
 def _in_blocks(ds: xr.Dataset) -> xr.Dataset:

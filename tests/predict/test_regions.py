@@ -144,13 +144,11 @@ def test_the_index_stands_for_the_entries_that_have_not_changed(tmp_path, monkey
     for region in regions:
         rg.write_entry(url, region, entry(region))
     rg.write_index(url)
-    (tmp_path / "regions" / "v1.0.0.index.json").rename(tmp_path / "kept")
     rg.write_entry(url, regions[0], entry(regions[0], "other"))
-    (tmp_path / "kept").rename(tmp_path / "regions" / "v1.0.0.index.json")
     read, cat = [], LocalFileSystem.cat
     monkeypatch.setattr(LocalFileSystem, "cat", lambda fs, paths: read.extend(paths) or cat(fs, paths))
     entries = rg.read_manifest(url)
     assert [path.rsplit("/", 1)[1] for path in read] == [f"{regions[0].name}.json"]
     assert entries == {r.name: entry(r, "other" if r is regions[0] else "a") for r in regions}
-    (tmp_path / "regions" / "v1.0.0.index.json").write_bytes(b"{")
+    (tmp_path / "states" / "regions-v1.0.0.json").write_bytes(b"{")
     assert rg.read_manifest(url) == entries

@@ -9,7 +9,7 @@ import numpy as np
 
 from somo.forcing.by_tile.cube import Cube, Slab, open_cube, slab_edges, slab_exists, write_slab
 from somo.forcing.daily import DailyArray, Window
-from somo.forcing.days import DayPlan
+from somo.forcing.days.plan import DayPlan
 from somo.forcing.references.chunks import ReferenceSet, open_references
 from somo.forcing.steps import read_raw
 from somo.product.declaration import content_hash

@@ -9,7 +9,7 @@ from obstore.exceptions import PreconditionError
 
 from somo.forcing.sources import ForcingError
 from somo.storage import web
-from somo.storage.byte_ranges import conditions, on_s3, opened, place, read_member
+from somo.storage.byte_ranges import conditions, opened, place, read_member, through_obstore
 from somo.storage.objects import fingerprint, version_of
 
 
@@ -29,7 +29,7 @@ def read_range(url: str, expected: str, offset: int, size: int) -> Any:
     try:
         if isinstance(fs, LocalFileSystem):
             data = _local(url, expected, path, offset, size)
-        elif on_s3(url):
+        elif through_obstore(url):
             data = _s3(url, expected, offset, size)
         else:
             _require_same(url, expected, fingerprint(url))

@@ -47,14 +47,15 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     chosen = table[(table["by"] == "all") | (table["width"] == "uncertainty")]
     for (layer, width, by, group), part in chosen.groupby(keys, observed=True, sort=False):
         metric = part.set_index("metric")
+        score = metric["value"].astype(float)
         row = {"layer": layer, "stated": width, "of": group if by == "all" else f"{by}: {group}"}
         row |= {"cells": int(part["cells"].max()), "days": int(part["days"].max())}
         for level in LEVELS:
             value, low, high = metric.loc[f"coverage_{100 * level:g}", ["value", "low", "high"]]
             wide = f" [{low:.2f}, {high:.2f}]" if level == JUDGED else ""
             row[f"inside {level:.0%}"] = f"{value:.3f}{wide}"
-        row["interval score 90 %"] = f"{metric.loc['interval_score', 'value']:.4f}"
-        row["CRPS"] = f"{metric.loc['crps', 'value']:.4f}"
+        row["interval score 90 %"] = f"{score['interval_score']:.4f}"
+        row["CRPS"] = f"{score['crps']:.4f}"
         rows.append(row)
     return pd.DataFrame(rows).sort_values("layer", kind="stable", ignore_index=True)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.cluster.errors import ClusterError
+from flows.cluster.security import shared_certificates
 from flows.command import cli
 from flows.environment import load_product
 from flows.service import database, running, stack
@@ -123,6 +125,19 @@ def test_a_folder_holds_one_stack(tmp_path: Path) -> None:
     ):
         running.lock(tmp_path)
     running.lock(tmp_path).close()
+
+
+def test_a_folder_that_others_made_or_may_write_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(StackError, match="may be written by others, who could put their own secrets there"):
+        running.lock(tmp_path)
+    with pytest.raises(ClusterError, match="may be written by others"), shared_certificates(tmp_path):
+        pass
+    tmp_path.chmod(0o755)
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 65534, 65534)
+        with pytest.raises(StackError, match="belongs to another user"):
+            running.lock(tmp_path)
 
 
 def test_what_a_killed_stack_leaves_is_ended_and_nothing_else(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from flows import results
 from flows.cluster.watching import completed
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
+from flows.stages.price import price_of
 from flows.stages.region import Produced
 from somo.predict import states as module
 from somo.predict.states import State, day_digests, first_changed_row, list_states, read_state, write_state
@@ -109,8 +111,14 @@ def test_provisional_days_are_run_again_from_the_last_final_day(tmp_path, client
     grown.produce()
     assert {(s.region[:5], s.days) for s in grown.states} == {("b0002", 8)}
     grown.until("2020-03-10")
+    price = price_of(grown.wanted())
     grown.produce()
-    assert grown.cost.steps == (6 + 2) * CELLS * NETWORKS
+    assert grown.cost.steps == price.steps == (6 + 2) * CELLS * NETWORKS
+    assert (price.days, price.objects) == (6 + 2, 5 * 4)
+    assert price.seconds > 0
+    assert re.fullmatch(
+        r"8 days to compute, 0.00253 million steps, 20 objects of \S+ MB to write, about \S+ s", f"{price}"
+    )
     assert {(s.region[:5], s.days) for s in grown.states} == {("b0002", 10)}
     same = provisional(6, tmp_path / "once" / "sources")
     assert published(grown.root) == published(once(dt.date(2020, 3, 10), **same).root)
@@ -181,3 +189,13 @@ def test_a_state_survives_its_bytes(tmp_path):
     module.remove_states([listed, listed])
     assert list_states(str(tmp_path)) == []
     assert read_state(listed.url) is None
+
+
+def test_a_new_day_trains_nothing(tmp_path, client, monkeypatch):
+    grown = Updated(tmp_path / "grown", client, monkeypatch)
+    names = []
+    for day in ("2020-02-28", "2020-03-02"):
+        grown.until(day)
+        given = grown.product, str(grown.root), grown.inputs, "targets/a.parquet"
+        names.append((results.samples_url(*given), results.models_url(*given)))
+    assert names[0] == names[1]

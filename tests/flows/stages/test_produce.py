@@ -10,8 +10,11 @@ import xarray as xr
 
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
+from flows.stages.publish import describe_changed
 from flows.stages.region import open_job, predict, produce_region, read_inputs
-from somo.storage.client import zarr_store
+from somo.publish.manifest import rewritten_objects, write_manifest
+from somo.storage.client import filesystem, zarr_store
+from somo.storage.objects import put, read_bytes
 from somo.storage.patience import StorageError
 from tests.predict import made
 
@@ -287,3 +290,22 @@ def test_a_full_disk_is_named_and_the_same_command_finishes(prepared, version, c
     assert not (root / "v1.0.0" / "soil_moisture.zarr" / "zarr.json").exists()
     produce()
     assert checksums(root, "v1.0.0", "regions") == checksums(prepared.root, "v1.0.0", "regions")
+
+
+@pytest.mark.parametrize("place", ["folder", "s3"])
+def test_a_copied_bucket_is_the_same_bucket(prepared, version, client, tmp_path, request, place):
+    """Copied without its times, as `cp -r` and `aws s3 sync` do: what was recorded decides, or the bytes."""
+    write_manifest(version, describe_changed(version, client))
+    if place == "folder":
+        root = str(shutil.copytree(prepared.root, tmp_path / "bucket", copy_function=shutil.copyfile))
+    else:
+        root = request.getfixturevalue("s3_root")
+        filesystem(root)[0].put(f"{prepared.root}/", root, recursive=True)
+    models = f"{root}/models/abc"
+    assert rewritten_objects(f"{root}/v1.0.0") == []
+    assert stage.pending(prepared.product, root, prepared.inputs, models) == ([], 50)
+    damaged = f"{root}/v1.0.0/soil_moisture.zarr/soil_moisture/c/0/1/0/1"
+    put(damaged, read_bytes(damaged)[:-9] + b"123456789")
+    assert rewritten_objects(f"{root}/v1.0.0") == ["soil_moisture.zarr/soil_moisture/c/0/1/0/1"]
+    (missing,), _ = stage.pending(prepared.product, root, prepared.inputs, models)
+    assert missing.startswith("1 regions from b0001-r00-c01 (20 days to compute")

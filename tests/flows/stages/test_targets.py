@@ -34,7 +34,9 @@ def archive(tmp_path: Path) -> str:
     rows = [(f"{d:%Y/%m/%d} {h:02d}:00", 0.2 + 0.1 * np.sin(i / 20), "G") for i, d in enumerate(DAYS) for h in range(6)]
     place = (50.3, 10.3)
     texts = {
-        stm_name("NET", f"S{i}", (depth, depth), "P", "1_2"): header_values(rows, (depth, depth), place, station=f"S{i}")
+        stm_name("NET", f"S{i}", (depth, depth), "P", "1_2"): header_values(
+            rows, (depth, depth), place, station=f"S{i}"
+        )
         for i, depth in enumerate((0.05, 0.6))
     }  # fmt: skip
     return write_zip(tmp_path / "net.zip", texts)

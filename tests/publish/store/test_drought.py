@@ -1,11 +1,16 @@
+import shutil
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import somo.publish.reader
 from somo.product.inputs import Period
+from somo.publish.drought_netcdf import publish_drought_year
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_index as drought
 from somo.publish.store import drought_update
@@ -92,6 +97,24 @@ def test_the_group_holds_what_a_plain_computation_gives(dry_spring):
     climate = group["climatology_mean"].isel(depth=1, lat=4, lon=5).sel(season=150)
     assert float(climate) == pytest.approx(june.mean(), abs=1e-4)
     assert list(group["time_bnds"].values[0]) == [np.datetime64("2010-01-01"), np.datetime64("2010-01-31")]
+
+
+@pytest.mark.skipif(shutil.which("cdo") is None, reason="no CDO; apt-get install cdo")
+def test_the_yearly_file_holds_the_store_for_other_programs(dry_spring):
+    declared, _, version_url = dry_spring
+    path = publish_drought_year(version_url, declared, 2012)
+    group = somo.publish.reader.open_zarr(join(version_url, drought_store.STORE)).sel(time="2012")
+    with xr.open_dataset(path) as ds:
+        assert dict(ds.sizes) == {"time": 36, "depth": 2, "lat": 6, "lon": 8, "bnds": 2}
+        for name in ("anomaly", "percentile", "drought_class"):
+            expected = group[name].transpose("time", "depth", "lat", "lon")
+            np.testing.assert_allclose(ds[name], expected, atol=1e-6)
+    said = subprocess.run(["cdo", "-s", "showname", path], check=True, capture_output=True, text=True).stdout
+    assert {"anomaly", "percentile", "drought_class"} <= set(said.split())
+    axis = subprocess.run(
+        ["cdo", "-s", "zaxisdes", "-selname,anomaly", path], check=True, capture_output=True, text=True
+    )
+    assert "depth_below_land" in axis.stdout
 
 
 def test_base_period_stays_when_days_are_added():

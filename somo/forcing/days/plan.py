@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from somo.forcing.days.stamps import DAY_SECONDS, Meaning, Stamps, meaning
 from somo.forcing.sources import ForcingError
-from somo.forcing.stamps import DAY_SECONDS, Meaning, Stamps, meaning
 from somo.product.inputs import Source
 
 Accumulation = Literal["day", "step"]

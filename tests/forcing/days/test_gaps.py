@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from somo.forcing.gaps import LongGapError, interpolate
+from somo.forcing.days.gaps import LongGapError, interpolate
 
 NAN = np.nan
 

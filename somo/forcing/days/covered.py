@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from somo.forcing.days import DayPlan
+from somo.forcing.days.plan import DayPlan
 from somo.forcing.sources import ForcingError, needed_days
 from somo.product.declaration import Product
 from somo.product.inputs import Source

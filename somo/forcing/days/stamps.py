@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.forcing.sources import ForcingError
-from somo.product.inputs import Kind, Source, Stamp
+from somo.product.forcing import Kind, Source, Stamp
 
 DAY_SECONDS = 86_400
 KIND_OF_METHOD: dict[str, Kind] = {

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from somo.forcing.days import plan_days, to_daily
+from somo.forcing.days.plan import plan_days, to_daily
+from somo.forcing.days.stamps import Stamps
 from somo.forcing.sources import ForcingError
-from somo.forcing.stamps import Stamps
 from somo.product.inputs import Source
 
 DAY = 86_400

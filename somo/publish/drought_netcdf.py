@@ -1,0 +1,65 @@
+"""Yearly NetCDF-4 files of drought, all layers in one, for programs that cannot read shards."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from somo.product.declaration import Product
+from somo.publish.netcdf import EPOCH, FILL, FOLDER
+from somo.publish.store.drought import BY_WINDOW, STORE
+from somo.storage.client import zarr_store
+from somo.storage.objects import join, put_file
+
+NO_CLASS = np.int8(-1)
+
+
+def drought_url(version_url: str, product_name: str, year: int) -> str:
+    """URL of the file of one year."""
+    return join(version_url, FOLDER, f"{product_name}_drought_{year}.nc")
+
+
+def year_of_drought(drought: xr.Dataset, year: int) -> xr.Dataset:
+    """The windows that end in a year.
+
+    Parameters
+    ----------
+    drought : the drought store: anomaly, percentile and drought_class [depth, time, lat, lon]
+
+    Returns
+    -------
+    the same [time, depth, lat, lon]: float32, and int8 with -1 for no class
+    """
+    ends = pd.DatetimeIndex(drought["time"].to_index())
+    seasonal = [name for name in drought.variables if "season" in drought[name].dims]
+    part = drought.drop_vars(seasonal).isel(time=np.flatnonzero(ends.year == year))
+    part = part.drop_encoding().transpose("time", "depth", "lat", "lon", ...)
+    part.attrs["time_coverage_start"] = f"{pd.Timestamp(part['time_bnds'].values[0, 0]):%Y-%m-%dT%H:%M:%SZ}"
+    part.attrs["time_coverage_end"] = f"{pd.Timestamp(part['time_bnds'].values[-1, 1]):%Y-%m-%dT%H:%M:%SZ}"
+    return part
+
+
+def publish_drought_year(version_url: str, product: Product, year: int) -> str:
+    """Make one yearly file from the drought store and put it whole; returns its URL."""
+    url = drought_url(version_url, product.name, year)
+    with (
+        xr.open_zarr(zarr_store(join(version_url, STORE)), consolidated=True, chunks=None) as drought,
+        tempfile.TemporaryDirectory(prefix="somo-netcdf-") as folder,
+    ):
+        part = year_of_drought(drought, year)
+        local = Path(folder) / Path(url).name
+        part.to_netcdf(local, engine="h5netcdf", encoding=_encoding(part), unlimited_dims=["time"])
+        put_file(local, url)
+    return url
+
+
+def _encoding(part: xr.Dataset) -> dict[str, dict[str, object]]:
+    packed = {"zlib": True, "complevel": 4, "shuffle": True}
+    days = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "float64", "_FillValue": None}
+    own: dict[str, dict[str, object]] = {"time": days, "time_bnds": days}
+    for name in BY_WINDOW:
+        own[name] = {"dtype": "float32", "_FillValue": FILL, **packed}
+    own["drought_class"] = {"dtype": "int8", "_FillValue": NO_CLASS, **packed}
+    return {str(name): own.get(str(name), {"_FillValue": None}) for name in part.variables}

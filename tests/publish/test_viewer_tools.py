@@ -1,0 +1,130 @@
+"""The page as a tool: fingers, keys, search, files to take away, and readers who do not see it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.publish.test_viewer import browser, page, pytestmark, root, shown  # noqa: F401
+
+AXE = Path(__file__).parents[2] / "somo/publish/viewer/node_modules/axe-core/axe.min.js"
+TOO_SMALL = """() => [...document.querySelectorAll("button, select, summary, nav a, input:not([type=checkbox])")]
+    .filter((e) => e.checkVisibility()).map((e) => [e.id || e.textContent, e.getBoundingClientRect()])
+    .filter(([, box]) => box.width < 44 || box.height < 44).map(([name]) => name)"""
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; make viewer")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_page_is_accessible_and_fits_fingers(browser, page, width, scheme):  # noqa: F811
+    # axe is put into the page, which its policy would refuse
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True)
+    with context.new_page() as checked:
+        checked.goto(f"{page.address}#lat=45.25&lon=5.45&quantity=drought_class")
+        checked.wait_for_selector('body[data-series="0 3 4"]', timeout=30_000)
+        checked.add_script_tag(path=AXE)
+        found = checked.evaluate("axe.run()")
+        assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in found["violations"]] == []
+        assert len(found["passes"]) > 30
+        assert checked.evaluate(TOO_SMALL) == []
+        assert checked.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_two_fingers_move_the_map_and_one_scrolls_the_page(browser, page):  # noqa: F811
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    with context.new_page() as phone:
+        phone.goto(page.address)
+        phone.wait_for_selector("body[data-shown]", timeout=30_000)
+        box = phone.locator("#map").bounding_box()
+        x, y = box["x"] + box["width"] / 2, min(box["y"] + box["height"] / 2, 700)
+        fingers = context.new_cdp_session(phone)
+
+        def touch(kind, *points):
+            fingers.send(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": a, "y": b} for a, b in points]}
+            )
+
+        touch("touchStart", (x - 20, y), (x + 20, y))
+        for step in range(1, 8):
+            touch("touchMove", (x - 20 - 10 * step, y), (x + 20 + 10 * step, y))
+        touch("touchEnd")
+        phone.wait_for_timeout(500)
+        assert float(phone.evaluate("new URLSearchParams(location.hash.slice(1)).get('zoom')")) > 2
+        assert phone.evaluate("scrollY") == 0
+        zoomed = phone.evaluate("location.hash")
+        touch("touchStart", (x, y))
+        for step in range(1, 12):
+            touch("touchMove", (x, y - 20 * step))
+        touch("touchEnd")
+        phone.wait_for_timeout(500)
+        assert phone.evaluate("scrollY") > 50
+        assert phone.evaluate("location.hash") == zoomed
+    context.close()
+
+
+def test_a_town_is_found_by_its_name_and_outside_the_grid_it_is_said(page):  # noqa: F811
+    page.goto(page.address)
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    page.fill("#search", "greno")
+    page.locator("#found button", has_text="Grenoble (FR)").click()
+    page.wait_for_selector('body[data-series="0 4 7"]', timeout=20_000)
+    page.fill("#search", "hamburg")
+    page.locator("#found", has_text="No town of 20,000 people and more begins so inside the grid").wait_for()
+    page.fill("#search", "53.5 10.0")
+    page.locator("#found button").click()
+    assert "lies outside the grid" in page.inner_text("#message")
+
+
+def test_colours_are_fitted_and_can_be_set(page):  # noqa: F811
+    page.goto(page.address)
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    fitted = (
+        float(page.get_by_label("Lowest colour").input_value()),
+        float(page.get_by_label("Highest colour").input_value()),
+    )
+    assert 0 <= fitted[0] < fitted[1] <= 0.6
+    page.get_by_label("Lowest colour").fill("0.1")
+    page.get_by_label("Lowest colour").press("Tab")
+    page.wait_for_timeout(300)
+    assert "low=0.1" in page.evaluate("location.hash")
+    page.fill("#date", "2013-06-01")
+    shown(page, "soil_moisture", 0, "2013-06-01")
+    assert page.get_by_label("Lowest colour").input_value() == "0.1"
+    page.click("#fit")
+    assert page.get_by_label("Lowest colour").input_value() != "0.1"
+
+
+def test_map_and_series_are_told_in_words_and_saved_as_pictures(page, tmp_path):  # noqa: F811
+    page.goto(f"{page.address}#date=2012-02-29&lat=45.25&lon=5.45")
+    page.wait_for_selector('body[data-series="0 3 4"]', timeout=20_000)
+    words = page.text_content("#words")
+    assert words.startswith("Soil moisture, 0–10 cm, 2012-02-29: mean 0.3") and words.endswith("; 44 cells.")
+    assert page.locator("#serieswords li").count() == 4
+    for button in ("#mappng", "#chartpng"):
+        with page.expect_download() as waiting:
+            page.click(button)
+        waiting.value.save_as(tmp_path / "picture.png")
+        assert (tmp_path / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_view_as_python_gives_the_value_of_the_view(page, s3):  # noqa: F811
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{page.address}#date=2012-02-29&lat=45.25&lon=5.45&layer=2")
+    page.wait_for_selector('body[data-series="1 3 4"]', timeout=20_000)
+    on_page = page.inner_text("#reading").split(": ")[1].split(" ")[0]
+    page.click("#code summary")
+    page.click("#as-python")
+    code = page.evaluate("navigator.clipboard.readText()")
+    asked = f"{code}\nprint(f'{{float(series.sel(time=\"2012-02-29\")):.3f}}')"
+    clean = {"PATH": "/usr/bin:/bin", "MPLBACKEND": "agg"}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", asked],
+        capture_output=True,
+        text=True,
+        env=clean,
+        check=False,
+        timeout=120,
+    )
+    assert done.stdout.strip() == on_page, done.stderr
