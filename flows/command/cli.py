@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 from obstore.exceptions import BaseError
 from rich.table import Table
 
-from flows.command import models, sensors
+from flows.command import looking, models, sensors
 from flows.command import published as commands
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
@@ -129,6 +129,8 @@ for command in (
     commands.access,
     commands.credentials,
     sensors.sensors,
+    looking.check,
+    looking.inspect,
 ):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude

@@ -1,0 +1,230 @@
+"""A whole declaration gone through without computing: what is there, how it comes onto the cells, what is wrong."""
+
+import datetime as dt
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from flows.today import today
+from somo.core.grid import Grid
+from somo.core.variables import SOIL_MOISTURE, Quantity
+from somo.forcing.by_tile.tiling import read_cost
+from somo.forcing.cells import domain_grid
+from somo.forcing.checked import accumulation_of, check_numbers
+from somo.forcing.daily import DailyArray
+from somo.forcing.meaning import cells_of, plan_of, stamps_of
+from somo.forcing.references.chunks import open_references
+from somo.forcing.references.combining import combine
+from somo.forcing.references.reference_set import reference_url, write_references
+from somo.forcing.references.scanning import scan_file
+from somo.forcing.sources import find_files, needed_days
+from somo.forcing.stamps import meaning
+from somo.forcing.statics.field import read_static_at
+from somo.forcing.statics.tiles import Tile, open_tiles
+from somo.product.declaration import Product
+from somo.product.inputs import RegularGrid, Source
+from somo.product.layout import Layout
+from somo.product.method import Compared
+from somo.product.static import Static
+from somo.storage.objects import exists
+from somo.storage.patience import UnreachableError
+from somo.validate.datasets import compared_files
+
+EPOCH = dt.date(1970, 1, 1)
+
+
+@dataclass
+class Finding:
+    """What was learnt of one table of a declaration.
+
+    Attributes
+    ----------
+    what : the table, as in "forcing.precipitation", with its domain
+    facts : sentences about its files, days, units, grid and size
+    problem : why it cannot be used, and what to write; empty if it can
+    """
+
+    what: str
+    facts: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+def check(product: Product) -> Iterator[Finding]:
+    """Every table of a declaration, in order; one that cannot be used does not keep the others from being checked.
+
+    Metadata of all files are read, and of the values a few samples.
+
+    Raises
+    ------
+    UnreachableError
+        where a store does not answer, which says nothing of the declaration
+    """
+    with tempfile.TemporaryDirectory(prefix="somo-check-") as root:
+        for domain in product.grids():
+            yield from _check_domain(product, domain, root)
+    for insitu in product.insitu:
+        yield _tried(f"insitu.{insitu.name}", partial(_archive, insitu.url))
+    first, last = product.period.start, product.period.end or today()
+    days = pd.date_range(first, last, freq="D")
+    for compared in product.compare:
+        yield _tried(f"compare.{compared.name}", partial(_compared, product, compared, days))
+
+
+def _tried(what: str, step: Callable[[list[str]], None]) -> Finding:
+    """The finding of one step, whose error is its problem."""
+    finding = Finding(what)
+    try:
+        step(finding.facts)
+    except UnreachableError:
+        raise
+    except (ValueError, OSError) as error:
+        finding.problem = str(error)
+    return finding
+
+
+def _check_domain(product: Product, domain: str, root: str) -> Iterator[Finding]:
+    declared = product.grids()[domain]
+    grid = None
+    if isinstance(declared, RegularGrid):
+        grid = Grid.regular(declared.west, declared.east, declared.south, declared.north, declared.step_deg)
+    days = needed_days(product)
+    for name, source in product.sources.items():
+        looked = _Looked(product, domain, root, name, source, product.quantity(name), days)
+        yield _tried(f"{domain}: forcing.{name}", partial(looked.facts, grid))
+        grid = grid or looked.own_grid
+    for name, static in product.static.items():
+        if static.url is not None:
+            yield _tried(f"{domain}: static.{name}", partial(_static, name, static, domain, grid))
+    for layer in product.targets.reference:
+        label = f"targets.reference {layer.top_m:g}-{layer.bottom_m:g} m"
+        looked = _Looked(product, domain, root, SOIL_MOISTURE.name, layer.source, SOIL_MOISTURE, days)
+        yield _tried(f"{domain}: {label}", partial(looked.facts, grid))
+
+
+@dataclass
+class _Looked:
+    """One source of a domain, looked at step by step."""
+
+    product: Product
+    domain: str
+    root: str
+    name: str
+    source: Source
+    quantity: Quantity
+    days: tuple[dt.date, dt.date | None]
+    own_grid: Grid | None = None
+
+    def facts(self, grid: Grid | None, facts: list[str]) -> None:
+        """Files, days, meaning and units, way onto the cells, bytes and requests."""
+        continued = f"{self.name.partition('.then.')[0]}.then.1" in self.product.sources
+        last = None if continued else self.days[1]
+        files = find_files(
+            self.name, self.source, self.domain, self.days[0], last, self.days[1] or today(), ".then." in self.name
+        )
+        if not files:
+            facts.append("no files yet; the source before it goes on alone")
+            return
+        facts.append(f"{len(files)} files{_size([file.fingerprint for file in files])}")
+        scans = [scan for file in files for scan in scan_file(file, self.name, self.source)]
+        url = reference_url(self.root, self.name, self.domain, self.source, files)
+        write_references(url, combine(scans, self.source))
+        store = open_references(url)
+        grid = self.own_grid = grid or domain_grid(self.product, self.domain, store.grid)
+        cells = cells_of(grid)
+        check_numbers(self.name, self.quantity, self.source, url, cells)
+        plan = plan_of(self.name, self.source, url, accumulation_of(self.source, url))
+        what = meaning(self.name, self.source, stamps_of(store))
+        stamp = f", stamped at the {what.stamp}" if what.stamp else ""
+        units = ", ".join(sorted({str(unit or "no units") for unit in store.units}))
+        facts.append(
+            f"{_day(plan.first_day)} to {_day(plan.stop_day - 1)}, {plan.steps.shape[1]} steps a day, "
+            f"{what.kind}{stamp}"
+        )
+        facts.append(f"{units} become {self.quantity.units}")
+        self._require_days(plan.first_day, plan.stop_day - 1)
+        cost = self._cost(url, plan.first_day, plan.stop_day, cells, grid)
+        facts += [self._way(store.grid, grid), cost]
+
+    def _way(self, own: dict, grid: Grid) -> str:
+        rows, columns = (own.get(key, ()) for key in (("lat", "lon") if own["kind"] == "regular" else ("y", "x")))
+        how = f"by regrid = {self.source.regrid!r}" if self.source.regrid else "as they are"
+        return f"{len(rows)} x {len(columns)} nodes ({own['kind']}) onto {grid.shape[0]} x {grid.shape[1]} cells {how}"
+
+    def _require_days(self, first: int, last: int) -> None:
+        """The files must hold the days that the product needs; of sources that follow one another together."""
+        begin, end = self.days
+        is_alone = ".then." not in self.name and f"{self.name}.then.1" not in self.product.sources
+        if is_alone and first > (begin - EPOCH).days:
+            raise ValueError(
+                f"begins on {_day(first)}, but the days from {begin} are needed (period.start less the spin-up): "
+                "provide earlier files, start later, or shorten sequence.lookback"
+            )
+        if is_alone and end is not None and last < (end - EPOCH).days:
+            raise ValueError(f"the last whole day is {_day(last)}, but {end} is needed: provide later files")
+
+    def _cost(self, url: str, first: int, stop: int, cells: tuple, grid: Grid) -> str:
+        """What a run reads of it: every tile with all its days."""
+        begin = max(first, (self.days[0] - EPOCH).days)
+        end = stop if self.days[1] is None else min(stop, (self.days[1] - EPOCH).days + 1)
+        array = DailyArray(
+            self.name, self.quantity, self.source, url, begin, end - begin, cells, accumulation_of(self.source, url)
+        )
+        cost = read_cost(array, Layout.of(self.product, grid.shape))
+        by_tile = ", so it is laid out by tile first" if cost.factor > self.product.chunks.read_factor else ""
+        return (
+            f"to read: {_bytes(cost.touched.bytes)} in {cost.touched.chunks} chunks, {cost.factor:.1f} times its own "
+            f"{_bytes(cost.own_bytes)}{by_tile}"
+        )
+
+
+def _static(name: str, static: Static, domain: str, grid: Grid | None, facts: list[str]) -> None:
+    tiles = open_tiles(name, static, domain)
+    facts.append(f"{len(tiles)} files{_size([tile.scans[0].fingerprint for tile in tiles])}")
+    facts.append(_nodes(tiles[0], static))
+    if grid is None:
+        raise ValueError("the grid comes from the forcing, which cannot be read; mend that first")
+    row, column = len(grid.lat) // 2, len(grid.lon) // 2
+    value = read_static_at(name, static, domain, grid, (slice(row, row + 1), slice(column, column + 1)))[0, 0]
+    units = "" if static.of_classes or static.units is None else f" {static.units}"
+    facts.append(f"{value:.4g}{units} at {grid.lat[row]:g} N, {grid.lon[column]:g} E")
+
+
+def _nodes(tile: Tile, static: Static) -> str:
+    way = static.within_cell and f"{static.within_cell} within each cell"
+    return (
+        f"{len(tile.rows)} x {len(tile.columns)} nodes ({tile.grid['kind']}), "
+        f"{way or (static.regrid and f'regrid = {static.regrid!r}') or 'as they are'}"
+    )
+
+
+def _archive(url: str, facts: list[str]) -> None:
+    if not exists(url):
+        raise ValueError(f"{url}: no such file or folder; provide it, or correct its url")
+    facts.append(f"{url} is there")
+
+
+def _compared(product: Product, compared: Compared, days: pd.DatetimeIndex, facts: list[str]) -> None:
+    files = compared_files(compared, product.layers, days)
+    if not files:
+        raise ValueError(f"no file {compared.url} of {days[0]:%Y}..{days[-1]:%Y}; provide it, or take it out")
+    facts.append(f"{len(files)} files{_size([version for _, version in files])}")
+
+
+def _size(fingerprints: list[str]) -> str:
+    sizes = [text.split("-", 1)[0] for text in fingerprints]
+    return f", {_bytes(sum(int(size) for size in sizes))}" if all(size.isdigit() for size in sizes) else ""
+
+
+def _bytes(size: int) -> str:
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def _day(number: int) -> np.datetime64:
+    return np.datetime64(int(number), "D")

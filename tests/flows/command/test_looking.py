@@ -1,0 +1,129 @@
+"""`somo check` and `somo inspect` on small files: every problem at once, and a table that reads the file as it is."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from flows.command.cli import main
+
+DECLARATION = """
+name = "looked-at"
+[period]
+start = 2020-02-01
+end = 2020-03-31
+[grid]
+kind = "regular"
+west = 11.0
+east = 11.4
+south = 50.6
+north = 50.9
+step_deg = 0.1
+[forcing.air_temperature]
+url = "FOLDER/t2m.nc"
+variable = "t2m"
+units = "K"
+REGRID
+[forcing.precipitation]
+url = "FOLDER/RAIN"
+variable = "tp"
+units = "mm"
+kind = "accumulated"
+[static.sand]
+url = "FOLDER/sand.nc"
+variable = "sand"
+units = "percent"
+within_cell = "mean"
+MISSING
+[[insitu]]
+name = "X"
+url = "FOLDER/ARCHIVE"
+[targets]
+scaling = "none"
+[network]
+hidden = 8
+[sequence]
+lookback = 10
+predict_last_n = 30
+"""
+NODES = np.round(50.9 - 0.1 * np.arange(5), 6), np.round(11.0 + 0.1 * np.arange(6), 6)
+CENTRES = np.round(50.85 - 0.1 * np.arange(3), 6), np.round(11.05 + 0.1 * np.arange(4), 6)
+DAYS = np.arange("2020-01-20", "2020-04-02", dtype="datetime64[D]").astype("datetime64[ns]")
+
+
+def field(name, axes, values, units, **attrs):
+    coordinates = {
+        "lat": ("lat", axes[0], {"units": "degrees_north"}), "lon": ("lon", axes[1], {"units": "degrees_east"})
+    }  # fmt: skip
+    dims = ("time", "lat", "lon")[-values.ndim :]
+    ds = xr.Dataset({name: (dims, values.astype("float32"), {"units": units, **attrs})}, coordinates)
+    return ds.assign_coords(time=DAYS) if values.ndim == 3 else ds
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rng = np.random.default_rng(1)
+    temperature = rng.uniform(270, 290, (len(DAYS), 5, 6))
+    field("t2m", NODES, temperature, "K", cell_methods="time: mean").to_netcdf(tmp_path / "t2m.nc", engine="h5netcdf")
+    rain = rng.uniform(0, 5, (len(DAYS), 3, 4))
+    field("tp", CENTRES, rain, "mm").to_netcdf(tmp_path / "tp.nc", engine="h5netcdf")
+    sand = rng.uniform(10, 70, (50, 60))
+    sand[0, 0] = sand[20, 20] = -9999
+    axes = np.round(50.995 - 0.01 * np.arange(50), 6), np.round(10.905 + 0.01 * np.arange(60), 6)
+    ds = field("sand", axes, sand, "%")
+    ds.to_netcdf(tmp_path / "sand.nc", engine="h5netcdf", encoding={"sand": {"_FillValue": None}})
+    (tmp_path / "x.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    return tmp_path
+
+
+def run(arguments):
+    """The command, which must end well."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0
+
+
+def declared(folder, regrid="", rain="none.nc", missing="", archive="none.zip"):
+    text = DECLARATION.replace("FOLDER", str(folder)).replace("REGRID", regrid).replace("MISSING", missing)
+    path = folder / "product.toml"
+    path.write_text(text.replace("RAIN", rain).replace("ARCHIVE", archive))
+    return str(path)
+
+
+def test_check_tells_every_problem_at_once(folder, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["check", declared(folder)])
+    told = capsys.readouterr()
+    assert ended.value.code == 1
+    assert told.out.count("PROBLEM") == 4
+    for words in ('air_temperature.regrid = "bilinear"', "none.nc: no such file", "sand.missing = [-9999]", "none.zip"):
+        assert words in told.out
+    assert "problems in 4 tables" in told.err
+
+
+def test_check_says_how_files_come_onto_days_units_and_cells(folder, capsys):
+    run(["check", declared(folder, 'regrid = "bilinear"', "tp.nc", "missing = [-9999]", "x.zip")])
+    told = capsys.readouterr().out
+    assert "PROBLEM" not in told
+    for words in (
+        "2020-01-20 to 2020-04-01, 1 steps a day, mean", "mm become mm d-1", "5 x 6 nodes (regular) onto 3 x 4 cells",
+        "to read: ", "50 x 60 nodes (regular), mean within each cell",
+    ):  # fmt: skip
+        assert words in told
+
+
+def test_inspect_prints_what_a_file_holds_and_a_table_to_paste(folder, capsys):
+    run(["inspect", f"{folder}/t2m.nc", f"{folder}/sand.nc"])
+    told = capsys.readouterr().out
+    for words in (
+        "t2m.nc: hdf5", "5 latitudes 50.9..50.5 by 0.1",
+        "73 times 2020-01-20T00:00 to 2020-04-01T00:00, every 24 hours",
+        "era5-land.t2m", 'kind = "mean"', "[static.NAME]",
+    ):  # fmt: skip
+        assert words in told
+
+
+def test_inspect_says_what_is_no_data(folder, capsys):
+    (folder / "page.nc").write_text("<html><title>Log in</title></html>")
+    with pytest.raises(SystemExit):
+        main(["inspect", f"{folder}/page.nc"])
+    assert "is an HTML page (Log in)" in capsys.readouterr().err
