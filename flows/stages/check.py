@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
+from somo.forcing.stamps import meaning
 
 from flows.today import today
 from somo.core.grid import Grid
@@ -22,7 +23,6 @@ from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import reference_url, write_references
 from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import find_files, needed_days
-from somo.forcing.stamps import meaning
 from somo.forcing.statics.field import read_static_at
 from somo.forcing.statics.tiles import Tile, open_tiles
 from somo.product.declaration import Product
