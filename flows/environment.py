@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import Any
 from uuid import uuid4
 
@@ -110,6 +111,12 @@ def prepare_prefect() -> None:
     """Settings of Prefect for a run from the command line; what the environment says already stays."""
     for name, value in PREFECT_SETTINGS.items():
         os.environ.setdefault(name, value)
+    profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
+    if "PREFECT_API_URL" not in os.environ and not profiles.exists():
+        # Prefect then starts a server for this run, on a port that every user of the machine reaches.
+        login = f"somo:{token_urlsafe(18)}"
+        os.environ.setdefault("PREFECT_SERVER_API_AUTH_STRING", login)
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", login)
     if not verbosity.traceback:
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 

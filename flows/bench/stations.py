@@ -21,6 +21,7 @@ from typing import Annotated
 import numpy as np
 import typer
 from distributed import Client, LocalCluster
+from numpy.typing import NDArray
 from rich.table import Table
 
 from flows.bench.read import european
@@ -41,6 +42,7 @@ VARIABLES = ("sm", "ts")
 WORKERS = 2
 GOALS = {"read_factor": 1.1, "second_share": 0.1}
 NOISE = 0.002
+DECIMALS, FIRST_DECIMAL = 4, len("2005/01/01 00:00 0.")
 
 
 @dataclass(frozen=True)
@@ -67,28 +69,38 @@ class Measured:
 def write_archive(path: Path, gigabytes: float) -> None:
     """Write a zip of that size, station after station in shuffled order."""
     rng = np.random.default_rng(0)
-    times = np.datetime64("2005-01-01T00:00") + np.arange(HOURS).astype("m8[h]")
-    clocks = [t.replace("-", "/").replace("T", " ") for t in np.datetime_as_string(times, unit="m").tolist()]
+    lines = _lines()
     numbers = rng.permutation(100_000)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for number in numbers:
             for variable in VARIABLES:
                 for depth in DEPTHS_M:
-                    archive.writestr(*_member(f"S{number:05d}", variable, depth, clocks, rng))
+                    archive.writestr(*_member(f"S{number:05d}", variable, depth, lines, rng))
                     assert archive.fp is not None
                     if archive.fp.tell() > gigabytes * 1e9:
                         return
 
 
-def _member(station: str, variable: str, depth: float, clocks: list[str], rng: np.random.Generator) -> tuple[str, str]:
-    """Name and text of one file in the ISMN's layout of header and values."""
+def _lines() -> NDArray[np.uint8]:
+    """[hour, byte] the lines of a file, with zeros for the decimals of its values."""
+    times = np.datetime64("2005-01-01T00:00") + np.arange(HOURS).astype("m8[h]")
+    clocks = (t.replace("-", "/").replace("T", " ") for t in np.datetime_as_string(times, unit="m").tolist())
+    text = "".join(f"{clock} 0.0000 G M\n" for clock in clocks)
+    return np.frombuffer(text.encode(), np.uint8).reshape(HOURS, -1).copy()
+
+
+def _member(
+    station: str, variable: str, depth: float, lines: NDArray[np.uint8], rng: np.random.Generator
+) -> tuple[str, bytes]:
+    """Name and bytes of one file in the ISMN's layout of header and values."""
     lat, lon = rng.uniform(40, 60), rng.uniform(0, 20)
-    wave = 0.25 + 0.05 * np.sin(np.arange(HOURS) / 24 / 20)
-    values = (wave + rng.normal(0, NOISE, HOURS)).round(4).tolist()
-    head = f"NET NET {station} {lat:.5f} {lon:.5f} 100.0 {depth:.4f} {depth:.4f} Probe"
-    text = "\n".join([head, *(f"{t} {v:.4f} G M" for t, v in zip(clocks, values, strict=True))])
+    values = 0.25 + 0.05 * np.sin(np.arange(HOURS) / 24 / 20) + rng.normal(0, NOISE, HOURS)
+    numbers = np.round(values * 10_000).astype(int)
+    for place in range(DECIMALS):
+        lines[:, FIRST_DECIMAL + place] = ord("0") + numbers // 10 ** (DECIMALS - 1 - place) % 10
+    head = f"NET NET {station} {lat:.5f} {lon:.5f} 100.0 {depth:.4f} {depth:.4f} Probe\n"
     name = f"NET/{station}/NET_NET_{station}_{variable}_{depth:.6f}_{depth:.6f}_Probe_20050101_20191231.stm"
-    return name, text + "\n"
+    return name, head.encode() + lines.tobytes()
 
 
 _asked: list[int] = []

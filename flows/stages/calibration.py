@@ -1,7 +1,7 @@
 """How uncertain the predictions are, learnt from the folds alone: beside the ensemble, and judged fold by fold."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from flows.stages.applicability import area_of, climate_days
 from somo.learn.applicability import dissimilarity_between_folds
 from somo.learn.importance import spread_importance
 from somo.learn.samples import TrainingSet
-from somo.learn.uncertainty import Uncertainty, fit_uncertainty
+from somo.learn.uncertainty import Uncertainty, anomaly_share, fit_uncertainty
 from somo.product.declaration import Product
 
 Floats = NDArray[np.float64]
@@ -27,7 +27,7 @@ def calibrate(
     ----------
     folds : [cell] fold of every training cell
     importance : [fold, layer, input feature] by every fold's networks at the cells that they have not seen
-    table : out-of-fold predictions: domain, cell, layer, y, y_hat, fold
+    table : out-of-fold predictions: domain, cell, layer, time, y, y_hat, fold
 
     Returns
     -------
@@ -44,7 +44,8 @@ def calibrate(
         between = partial(_between_folds, data, climate_days(product, data), layer, folds)
         errors = _Errors(layer, table.iloc[rows], position[rows], weights, between)
         index = errors.dissimilarity(np.ones(len(weights), bool))
-        by_layer.append(fit_uncertainty(layer, errors.table["y"], errors.table["y_hat"], index))
+        fitted = fit_uncertainty(layer, errors.table["y"], errors.table["y_hat"], index)
+        by_layer.append(replace(fitted, anomaly_share=errors.anomaly_share(fitted, index, product.drought.window_days)))
         columns.loc[columns.index[rows], "dissimilarity"] = index.astype(np.float32)
         columns.loc[columns.index[rows], "uncertainty"] = errors.judged_out_of_fold().astype(np.float32)
     return columns, by_layer
@@ -71,6 +72,12 @@ class _Errors:
     def dissimilarity(self, judges: NDArray[np.bool_]) -> Floats:
         """[row] dissimilarity of its cell, features weighed as the networks of some folds do."""
         return self.between_folds(self.weights[judges].mean(0))[self.cells]
+
+    def anomaly_share(self, fitted: Uncertainty, index: Floats, window_days: int) -> float:
+        """Share of the uncertainty that is left in anomalies of windows."""
+        y, y_hat = self.table["y"].to_numpy(float), self.table["y_hat"].to_numpy(float)
+        day = (self.table["time"].to_numpy() - np.datetime64(0, "D")) // np.timedelta64(1, "D")
+        return anomaly_share(y - y_hat, fitted.standard(y_hat, index), self.cells, day.astype(np.int64), window_days)
 
     def judged_out_of_fold(self) -> Floats:
         """[row] standard uncertainty, learnt without any error or importance of the row's own fold.

@@ -20,12 +20,16 @@ from somo.forcing.daily import Window
 from somo.forcing.dataset import Inputs, daily_arrays
 from somo.forcing.days.covered import EPOCH
 from somo.learn.checkpoint import Ensemble
+from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
+from somo.learn.uncertainty import read_uncertainties
 from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes
 from somo.predict.states import list_states, remove_states
 from somo.product.declaration import Product
+from somo.publish.attributes import UNCERTAINTY
 from somo.publish.store import maps as store
 from somo.storage.listing import copy_objects, listed_once
+from somo.storage.objects import join
 
 PROCESS_BYTES = 700_000_000
 
@@ -170,6 +174,9 @@ def show(wanted: Production) -> None:
         inside = np.zeros((wanted.layout.layers, *wanted.layout.shape), np.int8)
     index = calibrated_dissimilarity(product, wanted.job.models)
     template = store.template(product, grid, wanted.status, inside, wanted.method, index)
+    if index is not None:
+        layers = read_uncertainties(join(wanted.job.models, CALIBRATION))
+        template[UNCERTAINTY].attrs["anomaly_share"] = [round(layer.anomaly_share, 4) for layer in layers]
     store.fill_empty(wanted.job.store, wanted.layout, daily_fields(wanted), len(wanted.status), wanted.job.side)
     store.publish(wanted.job.store, template, wanted.layout, wanted.job.side)
 

@@ -15,7 +15,7 @@ from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
 from somo.product.declaration import Product
 from somo.publish import netcdf
-from somo.publish.attributes import FINAL
+from somo.publish.attributes import FINAL, UNCERTAINTY
 from somo.publish.catalog import version_documents, version_order
 from somo.publish.documents import documents
 from somo.publish.drought_netcdf import drought_url, publish_drought_year
@@ -115,7 +115,8 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     with _open(version_url) as store:
         shape = store.sizes["lat"], store.sizes["lon"]
         times = pd.DatetimeIndex(store["time"].to_index())
-        windows = drought_store.Windows.of(product, times, store["status"].values, base)
+        shares = tuple(store[UNCERTAINTY].attrs["anomaly_share"]) if UNCERTAINTY in store else ()
+        windows = drought_store.Windows.of(product, times, store["status"].values, base, shares)
     shown = drought_store.visible(version_url)
     broken = damaged(version_url, drought_store.STORE)
     if not drought_store.stale(windows, shown) and not broken:
@@ -130,7 +131,7 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     ):
         changed = drought_update.changed_windows(windows, shown)
         futures = [client.submit(drought_update.update_tile, *given, changed, t, side, pure=False) for t in tiles]
-        pairs = drought_update.copies(version_url, product, shape, changed, side)
+        pairs = drought_update.copies(*given, changed, side)
         copy_objects(join(version_url, drought_store.STORE), pairs)
     else:
         futures = [client.submit(drought_store.write_tile, *given, tile, side, pure=False) for tile in tiles]

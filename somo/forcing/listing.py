@@ -105,15 +105,15 @@ def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, di
     if "*" in parent or "?" in parent:
         parents = [entry["name"] for entry in _matching(fs, parent, folders) if entry["type"] == "directory"]
     else:
-        parents = [parent or "/"]
+        parents = [parent.rstrip("/")]
     entries = []
     for folder in parents:
         if folder not in folders:
-            folders[folder] = _listing(fs, folder)
+            folders[folder] = _listing(fs, folder or "/")
         inside = folders[folder]
         if "*" not in last and "?" not in last:
-            entries += [inside[name] for name in [f"{folder.rstrip('/')}/{last}"] if name in inside]
-            entries += _asked_for(fs, path) if "//" in path else []
+            named = [inside[name] for name in [f"{folder}/{last}"] if name in inside]
+            entries += _asked_for(fs, path) if "//" in path else named
             continue
         wanted = re.compile(wildcards(last))
         entries += [entry for name, entry in inside.items() if wanted.fullmatch(name.rstrip("/").rpartition("/")[2])]

@@ -4,6 +4,7 @@ A listing reads directories alone: those of the file system and the central dire
 where its bytes lie, so that a worker reads these and no others.
 """
 
+import datetime as dt
 import io
 import zipfile
 from collections.abc import Callable, Iterator
@@ -36,6 +37,7 @@ class Member:
     path : its name inside of the archive
     size : bytes once inflated
     packed : where it lies in a zip; None for a plain file
+    modified : when it was last written, as its zip or file system says; sorts in order of time
     """
 
     url: str
@@ -43,6 +45,7 @@ class Member:
     path: str
     size: int
     packed: Packed | None = None
+    modified: str = ""
 
     @property
     def name(self) -> str:
@@ -84,14 +87,17 @@ def list_members(url: str, wanted: Callable[[str], bool]) -> list[Member]:
         if _is_zip(relative) or wanted(relative):
             place = name if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(name)
             size = int(inside[name]["size"])
-            members.extend(_members_of_file(place, version_of(inside[name]), size, relative, wanted))
+            modified = _modified(inside[name])
+            members.extend(_members_of_file(place, version_of(inside[name]), size, relative, wanted, modified))
     return members
 
 
-def _members_of_file(url: str, version: str, size: int, path: str, wanted: Callable[[str], bool]) -> Iterator[Member]:
+def _members_of_file(
+    url: str, version: str, size: int, path: str, wanted: Callable[[str], bool], modified: str = ""
+) -> Iterator[Member]:
     """The members of a zip, or the plain file itself; `path` is empty where the file is the whole archive."""
     if path and not _is_zip(path):
-        yield Member(url, version, path, size)
+        yield Member(url, version, path, size, modified=modified)
         return
     with open_object(url, version) as file:
         if not path and not _is_zip(url) and not zipfile.is_zipfile(file):
@@ -137,7 +143,8 @@ def _members_of_zip(file: IO[bytes], zipped: _Opened, wanted: Callable[[str], bo
         if _is_zip(name):
             yield from _members_of_nested(file, zipped, packed, name, wanted)
         elif wanted(name):
-            yield Member(zipped.url, zipped.version, name, info.file_size, packed)
+            modified = "-".join(f"{number:02d}" for number in info.date_time)
+            yield Member(zipped.url, zipped.version, name, info.file_size, packed, modified)
 
 
 def _members_of_nested(
@@ -185,6 +192,13 @@ class _Window(io.RawIOBase):
         buffer[: len(data)] = data
         self.at += len(data)
         return len(data)
+
+
+def _modified(info: dict[str, Any]) -> str:
+    """When a file was last written, from what its file system's listing says of it."""
+    when = info.get("mtime") or info.get("LastModified") or info.get("created") or 0
+    moment = dt.datetime.fromtimestamp(when, dt.UTC) if isinstance(when, int | float) else when
+    return f"{moment:%Y-%m-%d-%H-%M-%S}"
 
 
 def _is_zip(path: str) -> bool:

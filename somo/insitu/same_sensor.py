@@ -68,7 +68,7 @@ def _joined(group: Sequence[DailySensor]) -> DailySensor:
         count = np.concatenate([count, sensor.count[outside]])[order]
     notes = [s.note for s in counted if s.note]
     if overlaps:
-        notes.append(f"of {len(group)} downloads the newest was taken where they overlap ({newest.downloaded})")
+        notes.append(f"of {len(group)} downloads the newest was taken where they overlap ({newest.downloaded[:8]})")
     return replace(
         newest,
         day=day,
@@ -101,7 +101,7 @@ def count_once(series: Sequence[Series], min_days: int) -> list[Series]:
         first, second = result[i], result[j]
         if first.reason or second.reason or not _is_same(first, second):
             continue
-        taken, left = (i, j) if _preference(first) >= _preference(second) else (j, i)
+        taken, left = (j, i) if _is_better(second, first) else (i, j)
         result[left] = _without(result[left], result[taken], min_days)
     return result
 
@@ -131,8 +131,11 @@ def _is_same(a: Series, b: Series) -> bool:
     return len(common) >= LEAST_COMMON_DAYS and agreeing >= AGREEING_SHARE
 
 
-def _preference(series: Series) -> tuple[str, int]:
-    return series.downloaded, len(series.daily)
+def _is_better(a: Series, b: Series) -> bool:
+    """Whether a series is the newer download, or has more days where that is unknown or equal."""
+    if a.downloaded and b.downloaded and a.downloaded != b.downloaded:
+        return a.downloaded > b.downloaded
+    return len(a.daily) > len(b.daily)
 
 
 def _without(left: Series, taken: Series, min_days: int) -> Series:

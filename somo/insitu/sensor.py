@@ -53,7 +53,7 @@ class Sensor:
     time : [n] datetime64[ns], UTC
     value : [n] m3 m-3
     good : [n] True where the archive's own quality control accepts the value
-    downloaded : YYYYMMDD, which of two downloads is the newer one; empty if unknown
+    downloaded : YYYYMMDD and when the file was written, by which the newer of two downloads is told; empty if unknown
     note : what was wrong without costing the sensor, such as a line that cannot be read
     problem : why there is no series, empty if there is one
     """

@@ -27,6 +27,7 @@ LEVEL, STANDARD_WIDTH = 0.9, 1.6448536269514722
 """The interval that is calibrated: the central 90 % of a normal distribution reach 1.645 standard deviations."""
 MOST_ERRORS = 200_000
 """Errors that the coefficients are fitted to; more are thinned evenly, for four coefficients need no millions."""
+LEAST_WINDOWS = 3
 PENALTY = 1e-3
 """On the squared coefficients; with it five training cells do not decide on steep slopes."""
 
@@ -47,6 +48,7 @@ class Uncertainty:
     coefficients : of ln u: constant, prediction, its square, root of the dissimilarity (never negative)
     factor : that makes mean +- 1.645 u hold 90 % of the errors
     ignorance : variance of the difference of two unrelated targets, (m3 m-3)2
+    anomaly_share : of the uncertainty, that is left in a window's deviation from its cell's long-term mean
     """
 
     layer: str
@@ -60,6 +62,7 @@ class Uncertainty:
     coefficients: tuple[float, float, float, float]
     factor: float
     ignorance: float
+    anomaly_share: float = 1.0
 
     def standard(self, mean: ArrayLike, dissimilarity: ArrayLike) -> Floats:
         """Standard uncertainty, m3 m-3, of predictions and dissimilarity indices that broadcast together."""
@@ -133,6 +136,37 @@ def conformal_factor(standardised: ArrayLike, level: float = LEVEL) -> float:
     ordered = np.sort(np.asarray(standardised, float))
     rank = min(math.ceil(level * (len(ordered) + 1)), len(ordered))
     return max(float(ordered[rank - 1]) / STANDARD_WIDTH, np.finfo(float).tiny)
+
+
+def anomaly_share(
+    error: ArrayLike, uncertainty: ArrayLike, cell: NDArray[np.int64], day: NDArray[np.int64], window_days: int
+) -> float:
+    """Share of the uncertainty that is left in a window's deviation from its cell's long-term mean.
+
+    What a prediction errs by throughout is in its climatology too, and makes no anomaly.
+
+    Parameters
+    ----------
+    error, uncertainty : [n] out-of-fold errors and their standard uncertainty, m3 m-3
+    cell, day : [n] where and when
+
+    Returns
+    -------
+    root mean square of windows' mean errors about their cell's mean, over that of their mean uncertainty; 1 where no
+    cell has three windows, and at most 1
+    """
+    window = np.asarray(day, np.int64) // window_days
+    keys, group = np.unique(np.stack([np.asarray(cell, np.int64), window]), axis=1, return_inverse=True)
+    days = np.bincount(group)
+    means = np.bincount(group, np.asarray(error, float)) / days
+    stated = np.bincount(group, np.asarray(uncertainty, float)) / days
+    _, member, windows = np.unique(keys[0], return_inverse=True, return_counts=True)
+    known = windows[member] >= LEAST_WINDOWS
+    if not known.any():
+        return 1.0
+    deviation = means - (np.bincount(member, means) / windows)[member]
+    variance = np.square(deviation) * (windows / np.maximum(windows - 1, 1))[member]
+    return min(1.0, math.sqrt(variance[known].mean() / np.square(stated[known]).mean()))
 
 
 def crps(error: ArrayLike, sigma: ArrayLike) -> Floats:

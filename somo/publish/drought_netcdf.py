@@ -57,7 +57,12 @@ def publish_drought_year(version_url: str, product: Product, year: int) -> str:
 
 def _encoding(part: xr.Dataset) -> dict[str, dict[str, object]]:
     packed = {"zlib": True, "complevel": 4, "shuffle": True}
-    days = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "float64", "_FillValue": None}
+    days: dict[str, object] = {
+        "units": EPOCH,
+        "calendar": "proleptic_gregorian",
+        "dtype": "float64",
+        "_FillValue": None,
+    }
     own: dict[str, dict[str, object]] = {"time": days, "time_bnds": days}
     for name in BY_WINDOW:
         own[name] = {"dtype": "float32", "_FillValue": FILL, **packed}

@@ -11,6 +11,7 @@ from somo.learn import LearnError
 from somo.learn.uncertainty import (
     STANDARD_WIDTH,
     Uncertainty,
+    anomaly_share,
     conformal_factor,
     crps,
     fit_uncertainty,
@@ -113,3 +114,12 @@ def test_kept_beside_the_ensemble(tmp_path) -> None:
     (tmp_path / "uncertainty.json").write_text('{"format": 0}')
     with pytest.raises(LearnError, match="train again"):
         read_uncertainties(url)
+
+
+def test_what_a_cell_errs_by_throughout_makes_no_anomaly() -> None:
+    """Errors of 0.04 from cell to cell and of 0.03 from window to window, days of a window alike: 3/5 are left."""
+    g = np.random.default_rng(6)
+    cell, day = (v.ravel() for v in np.meshgrid(np.arange(400), np.arange(300), indexing="ij"))
+    error = g.normal(0, 0.04, 400)[cell] + g.normal(0, 0.03, (400, 10))[cell, day // 30]
+    assert anomaly_share(error, np.full(len(cell), 0.05), cell, day, 30) == pytest.approx(0.6, abs=0.01)
+    assert anomaly_share(error[day < 60], np.full((day < 60).sum(), 0.05), cell[day < 60], day[day < 60], 30) == 1.0

@@ -63,8 +63,17 @@ def values(declared: Product, days: int, seed: int = 0) -> tuple[np.ndarray, np.
     return np.moveaxis(mean.clip(0), 0, 1).astype("float32"), np.moveaxis(std, 0, 1).astype("float32")
 
 
+SHARES = (0.5, 0.6)
+
+
 def write_store(
-    declared: Product, root: str, seed: int = 0, days: int | None = None, provisional: int = 0, version: str = ""
+    declared: Product,
+    root: str,
+    seed: int = 0,
+    days: int | None = None,
+    provisional: int = 0,
+    version: str = "",
+    uncertain: bool = False,
 ) -> str:
     """Write the version's Zarr store under a root; returns the version's URL.
 
@@ -72,6 +81,7 @@ def write_store(
     ----------
     days : visible days, by default those of the period
     provisional : how many of them, at the end, may still change
+    uncertain : whether its models know their uncertainty, of which `SHARES` are left in anomalies
     """
     version = version or declared.version
     if days is None:
@@ -84,9 +94,15 @@ def write_store(
         for tile in layout.tiles():
             part = (slice(None), layout.block_days(block, days), *layout.cells(tile))
             fields = {"soil_moisture": zarr.pack(mean[part]), "soil_moisture_std": zarr.pack(std[part])}
+            if uncertain:
+                fields[attributes.UNCERTAINTY] = zarr.pack(std[part] * zarr.STEP / zarr.UNCERTAINTY_STEP + 0.002)
             zarr.write_region(url, layout, block, tile, fields)
     status = np.zeros(days, "int8")
     status[days - provisional :] = attributes.PROVISIONAL
     applicability = np.isfinite(mean[:, 0]).astype("int8")
-    zarr.publish(url, zarr.template(declared, grid, status, applicability), layout)
+    index = np.where(applicability, 0.3, np.nan).astype("float32") if uncertain else None
+    template = zarr.template(declared, grid, status, applicability, dissimilarity=index)
+    if uncertain:
+        template[attributes.UNCERTAINTY].attrs["anomaly_share"] = list(SHARES)
+    zarr.publish(url, template, layout)
     return join(root, f"v{version}")

@@ -37,7 +37,7 @@ def root(s3, client):
     """A released version of four years with drought, open to anyone."""
     root = f"s3://{s3.bucket}/{uuid4().hex[:8]}"
     declared = made.product(start="2010-01-01", end="2013-12-31")
-    version_url = made.write_store(declared, root)
+    version_url = made.write_store(declared, root, uncertain=True)
     write_series(declared, version_url, client)
     write_drought(declared, version_url, client)
     inputs = {"home": Inputs({}, join(root, "static/a.nc"))}
@@ -104,7 +104,8 @@ def test_a_day_is_drawn_and_every_control_changes_it(page):
     page.focus("#map")
     page.keyboard.press("2")
     shown(page, "soil_moisture", 1, "2012-02-29")
-    for quantity in ("soil_moisture_std", "anomaly", "drought_class"):
+    quantities = ("soil_moisture_uncertainty", "soil_moisture_std", "dissimilarity", "applicability", "anomaly")
+    for quantity in (*quantities, "drought_class"):
         page.select_option("#quantity", quantity)
         shown(page, quantity, 1, "2012-02-29")
     assert page.inner_text("#message") == "Drought class, 10–30 cm, 30 days to 2012-02-29"
@@ -127,7 +128,7 @@ def test_the_clicked_series_is_that_of_the_store(page, root, tmp_path):
     cell = somo.open(root, "1.0.0").isel(depth=0, lat=3, lon=4)
     assert list(table.index) == list(cell["time"].to_index())
     np.testing.assert_allclose(table["soil_moisture"], cell["soil_moisture"], atol=1e-6)
-    np.testing.assert_allclose(table["standard_deviation_of_the_ensemble"], cell["soil_moisture_std"], atol=1e-6)
+    np.testing.assert_allclose(table["standard_uncertainty"], cell["soil_moisture_uncertainty"], atol=1e-6)
     assert set(table["status"]) == {"final"}
     head = path.read_text().split("time,")[0]
     assert all(

@@ -26,6 +26,10 @@ REFUSED = {
     "43-gap-day": r"2020-02-29 is missing",
     "47-metres-declared-mm": r"has no units, .*mean is 0.005\d* mm d-1, .*look like 'm'",
     "49-era5-as-era5land": r"falls within a day, .*accumulation = .step.",
+    "53b-landcover-mean-of-codes": r"holds class codes",
+    "54-code-without-fill": r"T_SAND is -9999 at \d+ places, a usual",
+    "56-static-units": r"elevation is \d+ m \(\d+ km in the file",
+    "59-static-half-cell-off": r"no lat 50\.85; .*static\.elevation\.regrid",
     "61-nc-gz": r"compressed with gzip",
 }
 """What must be refused, with the words that must be said."""

@@ -117,7 +117,7 @@ def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
     """Names of the dimensions: their scales, else `DimensionNames` (NASA), else the group's fitting coordinate."""
     if dataset.shape is None:
         return ()
-    if dataset.is_scale and dataset.ndim == 1:
+    if dataset.ndim == 1 and (dataset.is_scale or not len(dataset.dims[0])):
         return (_short(dataset.name),)
     listed = str(text(dataset.attrs.get("DimensionNames", ""))).split(",")
     names = []

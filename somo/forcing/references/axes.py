@@ -45,6 +45,11 @@ def resolve_axes(stored: Stored, select: Mapping[str, float | str]) -> Axes:
         where a dimension needs a choice, or there are no coordinates
     """
     coordinates = {dim: _along(stored.coordinates, dim) for dim in stored.dims}
+    names = {*stored.dims, *(str(item.name) for item in coordinates.values() if item is not None)}
+    if unknown := sorted(select.keys() - names):
+        raise UnreadableError(
+            f"has no dimension {unknown[0]!r} to select; it has {', '.join(stored.dims)}: correct select"
+        )
     time = _time(stored, coordinates)
     mapping = _grid_mapping(stored)
     others = [dim for dim in stored.dims if dim != time]

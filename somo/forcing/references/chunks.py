@@ -13,6 +13,7 @@ from somo.forcing.references.reference_set import field_name, read_table
 from somo.forcing.references.scan import bounds_of, expand
 from somo.forcing.references.stored_array import Places, StoredArray
 from somo.forcing.references.through_library import read_through
+from somo.forcing.references.turning import against, turn
 from somo.forcing.sources import ForcingError
 from somo.storage.objects import join, read_bytes
 
@@ -83,6 +84,17 @@ class ReferenceSet(ChunkReader):
         return Place(path, int(table["offset"][row]), int(table["size"][row]), int(table["mask"][row]))
 
     def read(self, group: int, selection: tuple[Places, slice, slice]) -> NDArray[Any]:
+        turned, (_, rows, columns) = self.index["turned"][group], self.array(group).shape
+        if not any(turned):
+            return self._read(group, selection)
+        window = [
+            against(part, length) if runs_against else part
+            for part, length, runs_against in zip(selection[1:], (rows, columns), turned, strict=True)
+        ]
+        return turn(self._read(group, (selection[0], window[0], window[1])), turned)
+
+    def _read(self, group: int, selection: tuple[Places, slice, slice]) -> NDArray[Any]:
+        """Values in the directions that the group's files store them in."""
         reader = self.index["readers"][group]
         if reader is None:
             return super().read(group, selection)

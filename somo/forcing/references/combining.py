@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 
 from somo.forcing.references.scan import Scan, compact, expand
 from somo.forcing.references.scan_reader import ScanReader
+from somo.forcing.references.turning import Turned, turn, turned
 from somo.forcing.sources import ForcingError
 from somo.forcing.units import require_declared_units
 from somo.product.inputs import Source
-
-COORDINATE_TOLERANCE_DEG = 1e-4
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,14 @@ class Combined:
     scans : every scan, in order of its first time
     owner : [step] number of the scan that holds it
     own_step : [step] its number within that scan
+    turned : for each group, whether its rows and columns run against those of the first scan
     """
 
     groups: list[list[Scan]]
     scans: list[Scan]
     owner: NDArray[np.int64]
     own_step: NDArray[np.int64]
+    turned: list[Turned]
 
     @cached_property
     def times(self) -> NDArray[np.int64]:
@@ -77,16 +78,19 @@ def combine(scans: Sequence[Scan], source: Source) -> Combined:
         _require_same_place(scans[0], scan)
         if scan.units:
             require_declared_units(scan.url, source.variable, source, scan.units)
+    turns = [turned(scans[0], scan) for scan in scans]
     groups: list[list[Scan]] = []
-    for scan in scans:
-        if groups and _continues(groups[-1][-1], scan):
+    turned_groups: list[Turned] = []
+    for scan, axes in zip(scans, turns, strict=True):
+        if groups and turned_groups[-1] == axes and _continues(groups[-1][-1], scan):
             groups[-1].append(scan)
         else:
             groups.append([scan])
-    return Combined(groups, scans, *_steps(scans))
+            turned_groups.append(axes)
+    return Combined(groups, scans, *_steps(scans, turns), turned_groups)
 
 
-def _steps(scans: Sequence[Scan]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _steps(scans: Sequence[Scan], turns: Sequence[Turned]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[step] scan and number within it, in order of time; of equal times only the first."""
     times = np.concatenate([scan.times for scan in scans])
     owner = np.repeat(np.arange(len(scans)), [len(scan.times) for scan in scans])
@@ -96,19 +100,21 @@ def _steps(scans: Sequence[Scan]) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     first = np.append(True, np.diff(times) != 0)
     original = np.maximum.accumulate(np.where(first, np.arange(len(times)), 0))
     for step in np.flatnonzero(~first).tolist():
-        a, b = original[step], step
-        _require_equal(scans[owner[a]], int(own_step[a]), scans[owner[b]], int(own_step[b]))
+        values = [turn(_whole(scans[owner[n]], int(own_step[n])), turns[owner[n]]) for n in (int(original[step]), step)]
+        _require_equal(scans[owner[original[step]]], scans[owner[step]], int(times[step]), values)
     return owner[first], own_step[first]
 
 
-def _require_equal(scan: Scan, step: int, other: Scan, other_step: int) -> None:
+def _whole(scan: Scan, step: int) -> NDArray[np.float32]:
+    """All values of one step."""
+    return ScanReader(scan).decoded(np.array([step]), (slice(None), slice(None)))
+
+
+def _require_equal(scan: Scan, other: Scan, seconds: int, values: Sequence[NDArray[np.float32]]) -> None:
     """Two steps of one time must have the same values."""
-    whole = slice(None), slice(None)
-    values = ScanReader(scan).decoded(np.array([step]), whole)
-    others = ScanReader(other).decoded(np.array([other_step]), whole)
-    if scan.units == other.units and np.array_equal(values, others, equal_nan=True):
+    if scan.units == other.units and np.array_equal(values[0], values[1], equal_nan=True):
         return
-    time = np.datetime64(int(scan.times[step]), "s")
+    time = np.datetime64(seconds, "s")
     if scan.url == other.url:
         raise ForcingError(f"{scan.url}: has the time {time} twice, with different values; get the file again")
     raise ForcingError(
@@ -126,13 +132,6 @@ def _require_same_place(first: Scan, other: Scan) -> None:
             raise ForcingError(
                 f"{other.url}: has a {b} {word}, but {first.url} has a {a} one; all files of a variable must share one "
                 f"{word}"
-            )
-    for axis in ("lat", "lon") if first.grid["kind"] == "regular" else ("y", "x"):
-        ours, theirs = np.array(first.grid[axis]), np.array(other.grid[axis])
-        if ours.shape != theirs.shape or np.abs(ours - theirs).max() > COORDINATE_TOLERANCE_DEG:
-            raise ForcingError(
-                f"{other.url}: {axis} has {len(theirs)} values {theirs[0]:g}..{theirs[-1]:g}, but {first.url} has "
-                f"{len(ours)} values {ours[0]:g}..{ours[-1]:g}; all files of a variable must share one grid"
             )
 
 

@@ -25,7 +25,7 @@ from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 from somo.storage.objects import exists, join, put, read_bytes
 
-FORMAT = 3
+FORMAT = 4
 RECORDS = 50_000
 TABLE = pa.schema(
     [
@@ -109,6 +109,7 @@ def _index(combined: Combined) -> dict[str, Any]:
         "runs": combined.runs(),
         "decoding": [group[0].attrs for group in combined.groups],
         "units": [group[0].units for group in combined.groups],
+        "turned": combined.turned,
         "provisional": flag_runs(flags),
     }
 

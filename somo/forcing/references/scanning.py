@@ -62,7 +62,8 @@ def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
 def _scan(file: SourceFile, source: Files) -> tuple[Scan, ...]:
     kind = format_of(file, source.format)
     stored = open_format(kind).describe(file, source.variable, source.select)
-    axes = resolve_axes(stored, source.select)
+    # GRIB has chosen among its messages already.
+    axes = resolve_axes(stored, {} if kind == "grib" else source.select)
     times, exists, bounds, calendar = _times(file, stored, axes)
     order = np.argsort(times, kind="stable")
     order = order[exists[order]]

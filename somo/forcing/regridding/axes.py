@@ -16,6 +16,9 @@ ROUNDING_DEG = 2e-5
 EDGE = 0.5 + 1e-3
 """How far outside the outermost nodes a cell may lie, in source steps: still inside the outermost source cell."""
 
+BLOCK_NODES = 2**15
+"""Nodes that are weighted together: 256 kB of 64-bit numbers."""
+
 
 class OutsideSourceError(ValueError):
     """A cell that no node of the source reaches.
@@ -189,12 +192,24 @@ def weigh(values: NDArray[np.floating], rows: AxisWeights, columns: AxisWeights)
     """
     if rows.picks and columns.picks:
         return values[..., run_of(rows.index[:, 0]), :][..., run_of(columns.index[:, 0])]
+    maps = values.reshape(-1, *values.shape[-2:])
+    # a few maps at a time: what lies between stays in the processor's cache
+    size = max(1, BLOCK_NODES // max(1, maps[0].size)) if len(maps) else 1
+    blocks = [_weigh_block(maps[start : start + size], rows, columns) for start in range(0, len(maps), size)]
+    shape = (*values.shape[:-2], len(rows.index), len(columns.index))
+    return np.concatenate(blocks).reshape(shape) if blocks else np.empty(shape, np.float32)
+
+
+def _weigh_block(values: NDArray[np.floating], rows: AxisWeights, columns: AxisWeights) -> NDArray[np.float32]:
+    """[map, row, column] of some maps [map, lat, lon]."""
     has_value = np.isfinite(values)
     if has_value.all():
         return _sum_along(_sum_along(values, columns, -1), rows, -2).astype(np.float32)
     total = _sum_along(_sum_along(np.where(has_value, values, 0), columns, -1), rows, -2)
+    # the sea is the same on all days: its shares are computed once
+    masks = has_value[:1] if (has_value == has_value[0]).all() else has_value
     # rounded, so that a cell with all its nodes gets the same bits whether or not a neighbour lacks one
-    share = np.round(_sum_along(_sum_along(has_value.astype(np.float64), columns, -1), rows, -2), 9)
+    share = np.round(_sum_along(_sum_along(masks.astype(np.float64), columns, -1), rows, -2), 9)
     valued = share > 0
     return np.where(valued, total / np.where(valued, share, 1.0), np.nan).astype(np.float32)
 

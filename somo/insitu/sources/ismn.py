@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from somo.core.grid import distance_km
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.members import Member, is_leftover, leads_outside, list_members
+from somo.insitu.same_sensor import SAME_PLACE_KM
 from somo.insitu.sensor import Recording, Sensor
 from somo.insitu.sources.ismn_names import SOIL_MOISTURE, VARIABLES, Named, depth_of, read_header, read_name
 from somo.product.declaration import content_hash
@@ -40,7 +42,7 @@ def list_recordings(url: str, archive: str) -> list[Recording]:
             'or correct format = "ismn"'
         )
     # One series may have been downloaded twice, or year by year, into the same zip.
-    named.sort(key=lambda pair: (*_series(*pair), pair[0].last), reverse=True)
+    named.sort(key=lambda pair: (*_series(*pair), pair[0].last, pair[1].modified), reverse=True)
     groups = groupby(named, key=lambda pair: _series(*pair))
     return [_recording([name for name, _ in group], [member for _, member in group])
             for group in (list(pairs) for _, pairs in groups)]  # fmt: skip
@@ -83,7 +85,17 @@ def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
             reasons.append(str(error))
     if not sensors:
         raise SensorError(reasons[0])
+    _require_one_station(sensors)
     return joined(sensors, reasons)
+
+
+def _require_one_station(sensors: Sequence[Sensor]) -> None:
+    first = sensors[0]
+    for other in sensors[1:]:
+        apart_km = distance_km(first.latitude, first.longitude, other.latitude, other.longitude)
+        if (first.network, first.station) != (other.network, other.station) or apart_km > SAME_PLACE_KM:
+            stations = (f"{s.network}/{s.station} at {s.latitude:g} N, {s.longitude:g} E" for s in (first, other))
+            raise SensorError(f"files of one name hold {' and '.join(stations)}; put them into folders of their own")
 
 
 def joined(sensors: Sequence[Sensor], reasons: Sequence[str] = ()) -> Sensor:
@@ -102,7 +114,7 @@ def joined(sensors: Sequence[Sensor], reasons: Sequence[str] = ()) -> Sensor:
         times.append(older.time)
     notes = [s.note for s in sensors if s.note] + list(reasons)
     if overlaps:
-        notes.append(f"of {len(sensors)} downloads the newest was taken where they overlap ({newest.downloaded})")
+        notes.append(f"of {len(sensors)} downloads the newest was taken where they overlap ({newest.downloaded[:8]})")
     return replace(
         newest,
         time=np.concatenate([s.time[i] for s, i in zip(sensors, chosen, strict=True)]),
@@ -141,7 +153,7 @@ def _read_file(member: Member, data: bytes) -> Sensor:
         time=time,
         value=value,
         good=good,
-        downloaded=named.last,
+        downloaded=f"{named.last} {member.modified}",
         note=note,
         problem="" if len(time) else NO_DATA,
     )

@@ -20,47 +20,14 @@ from somo.publish import attributes
 from somo.publish.store import drought_index as drought
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
+from somo.publish.store.drought_fields import BY_SEASON, BY_WINDOW, FIELDS, PROBABILITIES, STEPS
 from somo.storage.client import zarr_store
 from somo.storage.objects import exists, join
 
 STORE = "drought.zarr"
 BLOCK_WINDOWS = 360
 CHUNK_WINDOWS = 4
-BY_WINDOW = ("anomaly", "percentile", "drought_class")
-BY_SEASON = ("climatology_mean", "climatology_std")
 CLIMATOLOGY = ("depth", "season", "lat", "lon")
-STEPS = {
-    "anomaly": 1e-3,
-    "percentile": 1e-2,
-    "drought_class": 1.0,
-    "climatology_mean": zarr.STEP,
-    "climatology_std": zarr.STEP,
-}
-FIELDS: dict[str, dict[str, object]] = {
-    "anomaly": {
-        "long_name": "standardised anomaly of soil moisture averaged over the window",
-        "units": "1",
-    },
-    "percentile": {
-        "long_name": "percentile of soil moisture averaged over the window among the base period's windows",
-        "units": "percent",
-    },
-    "drought_class": {
-        "long_name": "drought class of the percentile",
-        "units": "1",
-        "flag_values": np.arange(6, dtype="int16"),
-        "flag_meanings": "none D0 D1 D2 D3 D4",
-        "comment": "percentile at most 30 (D0), 20 (D1), 10 (D2), 5 (D3), 2 (D4)",
-    },
-    "climatology_mean": {
-        "long_name": "mean over the base period of soil moisture averaged over the window",
-        "units": "m3 m-3",
-    },
-    "climatology_std": {
-        "long_name": "standard deviation between the base period's years of soil moisture averaged over the window",
-        "units": "m3 m-3",
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -73,7 +40,8 @@ class Windows:
     last : index of that day among the version's days
     status : [window] provisional if one of its days is
     base : period of the climatology
-    declared : how the windows are laid
+    window_days, every_days : how the windows are laid
+    shares : per layer, share of the uncertainty that is left in anomalies; empty where the version knows none
     """
 
     ends: pd.DatetimeIndex
@@ -82,16 +50,34 @@ class Windows:
     base: Period
     window_days: int
     every_days: int
+    shares: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, product: Product, times: pd.DatetimeIndex, status: NDArray[np.int8], base: Period) -> Self:
+    def of(
+        cls,
+        product: Product,
+        times: pd.DatetimeIndex,
+        status: NDArray[np.int8],
+        base: Period,
+        shares: tuple[float, ...] = (),
+    ) -> Self:
         window, every = product.drought.window_days, product.drought.every_days
         ends = drought.window_ends(times, window, every)
         last = times.get_indexer(ends)
         open_days = np.concatenate([[0], np.cumsum(status != attributes.FINAL)])
         provisional = (open_days[last + 1] - open_days[last + 1 - window]) > 0
         flags = np.where(provisional, attributes.PROVISIONAL, attributes.FINAL).astype("int8")
-        return cls(ends, last, flags, base, window, every)
+        return cls(ends, last, flags, base, window, every, shares)
+
+    @property
+    def by_window(self) -> tuple[str, ...]:
+        """Names of the fields by window."""
+        return (*BY_WINDOW, *PROBABILITIES) if self.shares else BY_WINDOW
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of all fields."""
+        return (*self.by_window, *BY_SEASON)
 
     @property
     def base_years(self) -> int:
@@ -173,26 +159,45 @@ def write_tile(
     """Compute and put every shard of one tile; what is written shows only after `publish`."""
     fields, points = layouts(product, shape)
     source = series.STORE if exists(join(version_url, series.STORE, zarr.ROOT)) else zarr.STORE
-    packed = zarr.read_packed(
-        join(version_url, source), "soil_moisture", slice(0, int(windows.last[-1]) + 1), fields.cells(tile)
+    days, cells = slice(0, int(windows.last[-1]) + 1), fields.cells(tile)
+    found = layers_fields(
+        windows, *(zarr.read_packed(join(version_url, source), name, days, cells) for name in sources(windows))
     )
-    found = [layer_fields(values, windows) for values in packed]
-    whole = {name: np.stack([layer[name] for layer in found]) for name in FIELDS}
+    whole = {name: np.stack([layer[name] for layer in found]) for name in windows.fields}
     url = join(version_url, STORE)
     for block in range(fields.blocks(len(windows.ends))):
         part = fields.block_days(block, len(windows.ends))
-        by_window = {name: whole[name][:, part] for name in BY_WINDOW}
+        by_window = {name: whole[name][:, part] for name in windows.by_window}
         zarr.write_region(url, fields, block, tile, by_window, side)
     by_season = {name: whole[name] for name in BY_SEASON}
     zarr.write_region(url, points, 0, tile, by_season, side)
 
 
-def layer_fields(packed: NDArray[np.int16], windows: Windows) -> dict[str, NDArray[np.int16]]:
+def sources(windows: Windows) -> tuple[str, ...]:
+    """Daily fields that drought is made from."""
+    return ("soil_moisture", attributes.UNCERTAINTY) if windows.shares else ("soil_moisture",)
+
+
+def layers_fields(windows: Windows, *daily: NDArray[np.int16]) -> list[dict[str, NDArray[np.int16]]]:
+    """Packed fields of every layer from the daily `sources` [layer, day, row, column]."""
+    if not windows.shares:
+        return [layer_fields(values, windows) for values in daily[0]]
+    return [
+        layer_fields(values, windows, uncertainty, share)
+        for values, uncertainty, share in zip(*daily, windows.shares, strict=True)
+    ]
+
+
+def layer_fields(
+    packed: NDArray[np.int16], windows: Windows, uncertainty: NDArray[np.int16] | None = None, share: float = 1.0
+) -> dict[str, NDArray[np.int16]]:
     """Packed fields of one layer: [window, row, column], and the climatology [season, row, column].
 
     Parameters
     ----------
     packed : [day, row, column] soil moisture, in which `windows.last` counts
+    uncertainty : [day, row, column] of it, packed; None where it is not known
+    share : of the uncertainty that is left in anomalies
     """
     days, *cells = packed.shape
     flat = packed.reshape(days, -1)
@@ -207,6 +212,11 @@ def layer_fields(packed: NDArray[np.int16], windows: Windows) -> dict[str, NDArr
         "climatology_mean": mean,
         "climatology_std": std,
     }
+    if uncertainty is not None:
+        by_day = uncertainty.reshape(days, -1)
+        sigma = drought.window_means(by_day, int(zarr.FILL), windows.last, windows.window_days)
+        sigma *= np.float32(share * zarr.UNCERTAINTY_STEP)
+        values |= dict(zip(PROBABILITIES, drought.class_probabilities(means, sigma, season, base, n), strict=True))
     return {name: _pack(v, STEPS[name]).reshape(-1, *cells) for name, v in values.items()}
 
 
@@ -220,7 +230,8 @@ def publish(version_url: str, product: Product, windows: Windows, side: int) -> 
     with xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), consolidated=True, chunks=None) as store:
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
     fields, points = layouts(product, grid.shape)
-    packed = {n: zarr.packed_encoding(points if n.startswith("climatology") else fields, STEPS[n]) for n in FIELDS}
+    layout_of = {name: points if name in BY_SEASON else fields for name in windows.fields}
+    packed = {name: zarr.packed_encoding(layout, STEPS[name]) for name, layout in layout_of.items()}
     time = {"units": zarr.EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
     own: dict[str, dict[str, object]] = {
         **packed,
@@ -232,7 +243,7 @@ def publish(version_url: str, product: Product, windows: Windows, side: int) -> 
     keys = {"name": "default", "separator": SEPARATORS[side]}
     encoding = {str(n): {"_FillValue": None, "chunk_key_encoding": keys, **own.get(str(n), {})} for n in ds.variables}
     url = join(version_url, STORE)
-    zarr.fill_empty(url, fields, BY_WINDOW, len(windows.ends), side)
+    zarr.fill_empty(url, fields, windows.by_window, len(windows.ends), side)
     zarr.fill_empty(url, points, BY_SEASON, windows.seasons, side)
     zarr.publish_group(url, ds, encoding)
 
@@ -248,7 +259,7 @@ def template(product: Product, grid: Grid, windows: Windows, fields: Layout, poi
         time=("time", windows.ends, attributes.TIME),
         season=("season", season, {"long_name": "day of the year on which the window ends", "units": "1"}),
     ).assign(time_bnds=(("time", "bnds"), bounds))
-    ds = ds.assign({name: _empty(name, ds, points if name.startswith("climatology") else fields) for name in FIELDS})
+    ds = ds.assign({name: _empty(name, ds, points if name in BY_SEASON else fields) for name in windows.fields})
     summary = (
         f"Soil moisture averaged over {windows.window_days} days, every {windows.every_days} days of the year, against "
         f"its own climatology of {windows.base.start} to {windows.base.end}."

@@ -7,6 +7,7 @@ window returns every year. The climatology of a window is that of the base perio
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 CLASS_PERCENT = (30.0, 20.0, 10.0, 5.0, 2.0)
 
@@ -111,3 +112,45 @@ def classes(percentile: Floats) -> Floats:
     """Drought class: 0 none, 1 = D0 (at most 30 percent), 2 = D1 (20), 3 = D2 (10), 4 = D3 (5), 5 = D4 (2)."""
     found = sum((percentile <= limit).astype(np.float32) for limit in CLASS_PERCENT)
     return np.where(np.isnan(percentile), np.nan, found).astype(np.float32)
+
+
+def class_probabilities(
+    means: Floats, sigma: Floats, season: NDArray[np.intp], base: NDArray[np.bool_], n: int
+) -> list[Floats]:
+    """Probability of being in each class or a drier one, D0 to D4, for normal errors of the windows' anomalies.
+
+    The border of a class is the value whose rank among the base period's windows, counted as in `percentiles`, is the
+    class's percentage; a window that lies on it is in the class with probability 1/2.
+
+    Parameters
+    ----------
+    means : [window, cell]
+    sigma : [window, cell] standard uncertainty of a window's deviation from its climatology, in the units of `means`
+    n : seasons in a year; the last and the first are neighbours
+
+    Returns
+    -------
+    one [window, cell] a class, 0 to 1
+    """
+    probabilities = [np.full(means.shape, np.nan, np.float32) for _ in CLASS_PERCENT]
+    for s in np.unique(season):
+        near = np.isin(season, [(s - 1) % n, s, (s + 1) % n]) & base
+        ordered = np.sort(means[near].astype(np.float64), axis=0)
+        if not len(ordered):
+            continue
+        windows = season == s
+        for probability, percent in zip(probabilities, CLASS_PERCENT, strict=True):
+            border = _border(ordered, percent)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                probability[windows] = ndtr((border - means[windows]) / sigma[windows])
+    return probabilities
+
+
+def _border(ordered: NDArray[np.float64], percent: float) -> NDArray[np.float64]:
+    """[cell] value whose plotting position 100 r / (N + 1) is `percent`, at least the lowest; missing values last."""
+    size = np.isfinite(ordered).sum(0)
+    rank = np.clip(percent / 100 * (size + 1) - 1, 0, np.maximum(size - 1, 0))
+    low = np.floor(rank).astype(np.intp)
+    high = np.minimum(low + 1, np.maximum(size - 1, 0))
+    below, above = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in (low, high))
+    return below + (rank - low) * (above - below)

@@ -55,17 +55,18 @@ def update_tile(
     days, last = _days_of(windows, needed)
     runs = np.split(days, np.flatnonzero(np.diff(days) > 1) + 1)
     maps = join(version_url, zarr.STORE)
-    packed = np.concatenate(
-        [zarr.read_packed(maps, "soil_moisture", slice(int(run[0]), int(run[-1]) + 1), cells) for run in runs], axis=1
-    )
+    daily = [
+        np.concatenate([zarr.read_packed(maps, name, slice(int(r[0]), int(r[-1]) + 1), cells) for r in runs], axis=1)
+        for name in store.sources(windows)
+    ]
     some = replace(windows, ends=windows.ends[needed], last=last, status=windows.status[needed])
-    by_layer = [store.layer_fields(values, some) for values in packed]
+    by_layer = store.layers_fields(some, *daily)
     for block in changed_blocks(fields, changed):
         span = fields.block_days(block, len(changed))
         inside = changed[span]
         computed = changed[needed] & np.isin(np.flatnonzero(needed), np.arange(span.start, span.stop))
         by_window = {}
-        for name in store.BY_WINDOW:
+        for name in windows.by_window:
             by_window[name] = _as_shown(url, name, span, inside, cells, fields.layers)
             by_window[name][:, inside] = np.stack([layer[name][computed] for layer in by_layer])
         zarr.write_region(url, fields, block, tile, by_window, side)
@@ -103,12 +104,17 @@ def changed_blocks(fields: Layout, changed: NDArray[np.bool_]) -> list[int]:
 
 
 def copies(
-    version_url: str, product: Product, shape: tuple[int, int], changed: NDArray[np.bool_], side: int
+    version_url: str,
+    product: Product,
+    shape: tuple[int, int],
+    windows: store.Windows,
+    changed: NDArray[np.bool_],
+    side: int,
 ) -> list[tuple[str, str]]:
     """Keys of the shards that stand, and of their copies that a side lacks."""
     fields, points = store.layouts(product, shape)
     blocks = set(range(fields.blocks(len(changed)))) - set(changed_blocks(fields, changed))
-    wanted = [(name, block, tile) for name in store.BY_WINDOW for block in sorted(blocks) for tile in fields.tiles()]
+    wanted = [(name, block, tile) for name in windows.by_window for block in sorted(blocks) for tile in fields.tiles()]
     wanted += [(name, 0, tile) for name in store.BY_SEASON for tile in points.tiles()]
     objects = listing(join(version_url, store.STORE))
     pairs = [

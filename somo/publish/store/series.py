@@ -96,7 +96,8 @@ def copies(version_url: str, layout: Layout, blocks: Iterable[int], side: int) -
     A copy has the size and the version of what it was copied from: an object store's checksum, or a file's time.
     """
     url = join(version_url, STORE)
-    objects, fields = listing(url), zarr.fields_of(url)
+    # The store that all values come from: this one is not there yet when a version is first published.
+    objects, fields = listing(url), zarr.fields_of(join(version_url, zarr.STORE))
     pairs = [
         (shard_key(name, 1 - side, block, tile), shard_key(name, side, block, tile))
         for block in blocks

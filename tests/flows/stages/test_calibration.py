@@ -24,7 +24,17 @@ def out_of_fold(noise: float = 0.02) -> pd.DataFrame:
         day, cell = np.nonzero(np.isfinite(data.y[number].numpy()))
         y = data.y[number].numpy()[day, cell].astype(float)
         parts.append(
-            pd.DataFrame({"domain": "home", "cell": cell, "layer": layer, "y": y, "y_hat": y, "fold": FOLDS[cell]})
+            pd.DataFrame(
+                {
+                    "domain": "home",
+                    "cell": cell,
+                    "layer": layer,
+                    "time": data.first_day + day,
+                    "y": y,
+                    "y_hat": y,
+                    "fold": FOLDS[cell],
+                }
+            )
         )
     table = pd.concat(parts, ignore_index=True)
     return table.assign(y_hat=table["y"] + noise * g.normal(size=len(table)))

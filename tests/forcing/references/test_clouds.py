@@ -14,13 +14,8 @@ from somo.storage.byte_ranges import opened
 @pytest.fixture
 def google(s3, monkeypatch):
     """The public bucket of the S3 server as a bucket of Google's."""
-    account = {
-        "gcs_base_url": s3.endpoint,
-        "disable_oauth": True,
-        "client_email": "",
-        "private_key": "",
-        "private_key_id": "",
-    }
+    nobody = dict.fromkeys(("client_email", "private_key", "private_key_id"), "")
+    account = {"gcs_base_url": s3.endpoint, "disable_oauth": True, **nobody}
     settings = {"service_account_key": json.dumps(account), "skip_signature": True}
     monkeypatch.setitem(fsspec.config.conf, "gs", {"config": settings, "client_options": {"allow_http": True}})
     opened.cache_clear()
@@ -44,8 +39,7 @@ def test_files_in_googles_storage_read_as_local_ones(sources, references, root, 
 @pytest.mark.s3
 def test_keys_with_empty_parts(sources, references, root, s3, s3_root):
     sources.write(2003)
-    _, path = fsspec.url_to_fs(s3_root)
-    bucket, _, prefix = path.partition("/")
+    bucket, _, prefix = s3_root.removeprefix("s3://").partition("/")
     s3.client().put_object(Bucket=bucket, Key=f"{prefix}/a//t2m_2003.nc", Body=sources.path(2003).read_bytes())
     product = sources.product(end="2003-12-31", source={"url": f"{s3_root}/a//t2m_{{year}}.nc"})
     got = open_forcing(product, "home", references(product, root))["air_temperature"].values

@@ -1,6 +1,7 @@
 """ISMN archives: both layouts, zipped, unpacked and remote, what people make of them, and what is wrong with some."""
 
 import io
+import os
 import warnings
 import zipfile
 from pathlib import Path
@@ -12,6 +13,7 @@ from ismn.base import IsmnRoot
 from ismn.filehandlers import DataFile
 
 from somo.insitu.errors import InsituError
+from somo.insitu.same_sensor import join_downloads
 from somo.insitu.sensor import Sensor
 from somo.insitu.sources.ismn import list_recordings
 from somo.insitu.sources.ismn_names import read_name
@@ -105,7 +107,25 @@ def test_a_value_that_the_newer_download_took_back_stays_away(tmp_path: Path) ->
     newer = stm_name("NET", "S1", (0.05, 0.05), "Probe", "20200101_20250617")
     files = {NAME: header_values(ROWS), newer: header_values([ROWS[0], ROWS[-1]])}
     (sensor,) = read_sensors(write_folder(tmp_path, files))
-    assert len(sensor.time) == 2 and sensor.downloaded == "20250617"
+    assert len(sensor.time) == 2 and sensor.downloaded.startswith("20250617 ")
+
+
+def test_of_equal_names_the_file_written_later_is_the_newer_one(tmp_path: Path) -> None:
+    texts = [header_values([(t, v, "G") for t, _, _ in ROWS]) for v in (0.2, 0.3)]
+    for number, order in enumerate((("new", "old"), ("a", "b"))):
+        folder = tmp_path / str(number)
+        write_folder(folder, {f"{name}/{NAME}": text for name, text in zip(order, texts, strict=True)})
+        for name, seconds in zip(order, (10**9, 10**9 + 60), strict=True):
+            os.utime(folder / name / NAME, (seconds, seconds))
+        (sensor,) = join_downloads(read_all(str(folder)))
+        np.testing.assert_allclose(sensor.mean, 0.3)
+
+
+def test_files_of_one_name_and_two_stations_are_refused(tmp_path: Path) -> None:
+    later = NAME.replace("20200103.stm", "20250103.stm")
+    files = {NAME: header_values(ROWS, place=(55, 10)), later: header_values(ROWS, place=(45, 10))}
+    (sensor,) = read_all(write_folder(tmp_path, files))
+    assert "NET/S1 at 45 N, 10 E and NET/S1 at 55 N, 10 E; put them into folders of their own" in sensor.problem
 
 
 def test_a_sensor_is_who_its_header_says(tmp_path: Path) -> None:

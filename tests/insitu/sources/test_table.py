@@ -1,5 +1,6 @@
 """Own stations: a table with a row a sensor, files of several providers in their own structure, and what is wrong."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -189,3 +190,20 @@ def test_columns_are_found_below_notes_and_told_when_missing() -> None:
     assert read_columns(data, ["SWC_1_1_1"])["SWC_1_1_1"].tolist() == ["21.5"]
     with pytest.raises(SensorError, match="file has no data"):
         read_columns(b"", ["a"])
+
+
+def test_the_tables_of_the_guide_are_read(tmp_path: Path) -> None:
+    """Every table of docs/stations.md, and the CSV beside the first one."""
+    guide = (Path(__file__).parents[3] / "docs" / "stations.md").read_text()
+    blocks = re.findall(r"```text\n(.*?)```", guide, re.DOTALL)
+    tables = [block for block in blocks if block.startswith("station,")]
+    assert len(tables) == 3
+    for number, table in enumerate(tables):
+        folder = tmp_path / str(number)
+        for row in table.splitlines()[1:]:
+            write_folder(folder, {row.split(",")[3].replace("*", "2018"): blocks[1]})
+        recordings = list_recordings(write_folder(folder, {"stations.csv": table}) + "/stations.csv", "own")
+        assert len(recordings) == len(table.splitlines()) - 1 and not [r.problem for r in recordings if r.problem]
+    first, second = read_sensors(str(tmp_path / "0" / "stations.csv"), "table")
+    np.testing.assert_allclose(first.value, [0.312, 0.311])
+    assert second.depth_from_m == 0.2 and first.time[0] == np.datetime64("2017-12-31T23:00")

@@ -1,5 +1,4 @@
-import shutil
-import subprocess
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -7,6 +6,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 import somo.publish.reader
 from somo.product.inputs import Period
@@ -54,6 +54,31 @@ def test_percentiles_by_hand_with_neighbours_ties_and_outsiders():
 def test_classes_at_their_borders():
     percentile = np.array([30.1, 30, 20, 10, 5, 2, 0, np.nan], "float32")
     np.testing.assert_array_equal(drought.classes(percentile), [0, 1, 2, 3, 4, 5, 5, np.nan])
+
+
+def test_class_probabilities_by_hand():
+    """Nine base windows 1..9: rank r has 10 r percent, so D0 ends at 3, D1 at 2, D2 at 1, below which nothing lies."""
+    means = np.append(np.arange(1.0, 10.0), 2.5).astype("float32")[:, None]
+    base = np.arange(10) < 9
+    d0, d1, d2, d3, d4 = drought.class_probabilities(means, np.full_like(means, 0.5), np.zeros(10, int), base, 1)
+    assert d0[2, 0] == pytest.approx(0.5)
+    assert (d0[9, 0], d1[9, 0]) == pytest.approx((0.8413, 0.1587), abs=1e-4)
+    assert d2[0, 0] == d3[0, 0] == d4[0, 0] == pytest.approx(0.5)
+    assert d0[8, 0] == pytest.approx(0)
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(st.integers(3, 12), st.integers(0, 2**32 - 1))
+def test_probabilities_agree_with_classes_where_nothing_is_uncertain(years, seed):
+    """With next to no uncertainty a window is in the class that its percentile says, unless it lies on a border."""
+    means = np.random.default_rng(seed).normal(size=(4 * years, 3)).astype("float32")
+    season, base = np.tile(np.arange(4), years), np.ones(4 * years, bool)
+    percentile = drought.percentiles(means, season, base, 4)
+    probabilities = drought.class_probabilities(means, np.full_like(means, 1e-9), season, base, 4)
+    for probability, limit in zip(probabilities, drought.CLASS_PERCENT, strict=True):
+        apart = np.abs(probability - 0.5) > 0.4
+        np.testing.assert_array_equal(probability[apart] > 0.5, (percentile <= limit)[apart])
+    assert all((drier <= wetter).all() for wetter, drier in pairwise(probabilities))
 
 
 @settings(deadline=None, max_examples=25, derandomize=True)
@@ -144,17 +169,17 @@ def test_windows_with_a_provisional_day_are_provisional():
 BASE = {"start": "2010-01-01", "end": "2012-12-31"}
 
 
-@pytest.mark.parametrize(("open_days", "block"), [(0, 360), (25, 40)])
-def test_new_windows_alone_have_the_bytes_of_all_anew(tmp_path, monkeypatch, open_days, block):
+@pytest.mark.parametrize(("open_days", "block", "shares"), [(0, 360, ()), (25, 40, made.SHARES)])
+def test_new_windows_alone_have_the_bytes_of_all_anew(tmp_path, monkeypatch, open_days, block, shares):
     monkeypatch.setattr(drought_store, "BLOCK_WINDOWS", block)
     declared = made.product(start="2010-01-01", end=None, drought={"base": BASE})
     root = str(tmp_path)
 
     def windows_until(days, provisional):
-        url = made.write_store(declared, root, days=days, provisional=provisional)
+        url = made.write_store(declared, root, days=days, provisional=provisional, uncertain=bool(shares))
         times = somo.open(root, "1.0.0")["time"].to_index()
         status = somo.open(root, "1.0.0")["status"].values
-        return url, drought_store.Windows.of(declared, times, status, declared.drought.base)
+        return url, drought_store.Windows.of(declared, times, status, declared.drought.base, shares)
 
     url, first = windows_until(4 * 365 + 130, open_days)
     drought_store.write_tile(url, declared, (6, 8), first, (0, 0), 0)
@@ -165,7 +190,7 @@ def test_new_windows_alone_have_the_bytes_of_all_anew(tmp_path, monkeypatch, ope
     changed = drought_update.changed_windows(windows, shown)
     assert 3 <= changed.sum() <= 8
     drought_update.update_tile(url, declared, (6, 8), windows, changed, (0, 0), 1)
-    pairs = drought_update.copies(url, declared, (6, 8), changed, 1)
+    pairs = drought_update.copies(url, declared, (6, 8), windows, changed, 1)
     copy_objects(join(url, drought_store.STORE), pairs)
     store = tmp_path / "v1.0.0" / drought_store.STORE
 
@@ -173,9 +198,30 @@ def test_new_windows_alone_have_the_bytes_of_all_anew(tmp_path, monkeypatch, ope
         return {p.relative_to(store): p.read_bytes() for p in store.rglob("c.0.*") if p.name.count(".") == 4}
 
     updated = shards()
-    assert len(updated) == 3 * (-(-len(changed) // block)) + 2
+    assert len(updated) == (8 if shares else 3) * (-(-len(changed) // block)) + 2
     drought_store.write_tile(url, declared, (6, 8), windows, (0, 0), 1)
     assert shards() == updated
+
+
+def test_the_group_holds_probabilities_of_a_version_that_knows_its_uncertainty(tmp_path):
+    """By hand for one window: its mean, the mean of its daily uncertainty, and the border of D1 among 12 neighbours."""
+    declared = made.product(start="2010-01-01", end="2013-12-31")
+    url = made.write_store(declared, str(tmp_path), uncertain=True)
+    store = somo.open(str(tmp_path), "1.0.0").load()
+    times, status = store["time"].to_index(), store["status"].values
+    windows = drought_store.Windows.of(declared, times, status, declared.period, made.SHARES)
+    drought_store.write_tile(url, declared, (6, 8), windows, (0, 0), 0)
+    drought_store.publish(url, declared, windows, 0)
+    group = somo.publish.reader.open_zarr(join(url, drought_store.STORE)).isel(depth=1, lat=4, lon=5).load()
+    cell = store.isel(depth=1, lat=4, lon=5)
+    means = cell["soil_moisture"].to_pandas().rolling(30).mean().reindex(group["time"].to_index())
+    stated = cell["soil_moisture_uncertainty"].to_pandas().rolling(30).mean().reindex(group["time"].to_index())
+    near = means[means.index.day_of_year.isin([140, 150, 160])]
+    day = pd.Timestamp("2012-05-29")
+    border = np.quantile(near, 0.2, method="weibull")
+    expected = norm.cdf((border - means[day]) / (made.SHARES[1] * stated[day]))
+    assert float(group["probability_d1"].sel(time=day)) == pytest.approx(expected, abs=2e-3)
+    assert group["probability_d1"].attrs["long_name"] == "probability that the window is in class D1 or a drier one"
 
 
 def test_another_climatology_changes_every_window():

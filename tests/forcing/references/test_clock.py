@@ -1,0 +1,53 @@
+"""Time stamps by hand, in every spelling that producers use."""
+
+import numpy as np
+import pytest
+
+from somo.forcing.formats.stored import UnreadableError
+from somo.forcing.references.clock import seconds_of
+
+STAMPS = {
+    "hours since 1900-01-01": ([1_051_896.0], "standard", "2020-01-01T00:00:00"),
+    "days since 1970-01-01 00:00:00Z": ([18262], "standard", "2020-01-01T00:00:00"),
+    "days since 1970-01-01T00:00:00+01:00": ([18262], "standard", "2019-12-31T23:00:00"),
+    "days since 1970-1-1 0:0:0.0 UTC": ([18262.5], "standard", "2020-01-01T12:00:00"),
+    "seconds since 19700101": ([1_577_836_800.4], "standard", "2020-01-01T00:00:00"),
+    "days since 1-1-1": ([737_426], "standard", "2020-01-01T00:00:00"),
+    "days since 0001-01-01 ": ([737_424], "proleptic_gregorian", "2020-01-01T00:00:00"),
+    "years since 1-1-1": ([2019], "standard", "2020-01-01T00:00:00"),
+    "months since 2019-11-15": ([2], "standard", "2020-01-15T00:00:00"),
+    "day as %Y%m%d.%f": ([20200229.75], "standard", "2020-02-29T18:00:00"),
+    "day as %Y%m%d": ([20200229], "standard", "2020-02-29T00:00:00"),
+    "days since 2020-02-27": ([2], "noleap", "2020-03-01T00:00:00"),
+    "days since 2020-01-30": ([0], "360_day", "2020-01-30T00:00:00"),
+    "minutes since 2020-01-01": ([90], "gregorian", "2020-01-01T01:30:00"),
+}
+
+
+@pytest.mark.parametrize("units", STAMPS)
+def test_stamps_by_hand(units):
+    values, calendar, expected = STAMPS[units]
+    seconds, exists = seconds_of(np.array(values), units, calendar)
+    assert seconds.astype("datetime64[s]").astype(str).tolist() == [expected]
+    assert exists.all()
+
+
+def test_dates_that_the_standard_calendar_lacks_are_marked():
+    seconds, exists = seconds_of(np.arange(3), "days since 2019-02-28", "360_day")
+    assert exists.tolist() == [True, False, False]
+    assert len(seconds) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "units", "words"),
+    [
+        ([0], "fortnights since 2020-01-01", "which nobody here knows"),
+        ([0], "days since yesterday", "whose date cannot be read"),
+        ([np.nan], "days since 2020-01-01", "stamps without a value"),
+        ([20201332], "day as %Y%m%d", "which is no date"),
+        ([0.5], "months since 2020-01-01", "fractions"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused(values, units, words):
+    with pytest.raises(UnreadableError, match=words):
+        seconds_of(np.array(values), units, "standard")
