@@ -16,9 +16,13 @@ from somo.product.declaration import Product
 
 TITLE = """# Every key of a declaration
 
+Tables of files (`forcing`, `static`, `compare`, `source`) also take `like = "provider.table"`: see
+[providers' files](providers.md).
+
 Made from the declaration's own models by `make keys`; change those instead. `somo schema` prints the same as a JSON
 schema: with `#:schema somo.schema.json` as the first line of a TOML, editors complete and check its keys.
 """
+LIKE = "a table of `flows/products/providers.toml`, whose keys count where none stand beside this one"
 PLAIN_TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", dt.date: "date"}
 TABLES: dict[str, type[BaseModel]] = {
     "period": inputs.Period,
@@ -40,6 +44,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "prediction": method.Prediction,
     "drought": method.Drought,
     "compare": method.Compared,
+    "compare.layers": method.ComparedLayer,
     "report": method.Report,
     "checks": method.Checks,
     "publication": method.Publication,
@@ -53,6 +58,8 @@ def schema() -> str:
     forcing, source = (described["$defs"][name] for name in ("Forcing", "Source"))
     forcing["properties"] = {**source["properties"], **forcing["properties"]}
     del forcing["properties"]["source"]
+    for name in ("Forcing", "Source", "Static", "Compared"):
+        described["$defs"][name]["properties"]["like"] = {"type": "string", "description": LIKE}
     return json.dumps(described, indent=1)
 
 

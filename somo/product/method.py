@@ -1,7 +1,7 @@
 """How a product is made: network, sequence, training, search, chunks, cluster, checks, publication."""
 
 import datetime as dt
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -137,13 +137,38 @@ class Drought(Declared):
     every_days: int = Field(default=10, ge=1)
 
 
+class ComparedLayer(Declared):
+    """One variable of another product and the interval of depth that it stands for."""
+
+    variable: str
+    top_m: float = Field(ge=0)
+    bottom_m: float = Field(gt=0)
+
+
 class Compared(Declared):
-    """Another soil-moisture product to compare with; `format` says which of its variables stand for which layer."""
+    """Another soil-moisture product to compare with: where its files are and which depths its variables stand for.
+
+    `url` holds `{year}` and, where variables are in files of their own, `{variable}`; `*` is a wildcard. A product of
+    one variable has `variable`, `top_m` and `bottom_m` in its own table, others have a list `layers` of them. `units`
+    are those of files that name none.
+    """
 
     name: Name
     url: str
-    format: Literal["somo-v1", "era5-land", "gleam", "clm-da", "esa-cci"]
-    variable: str | None = None
+    layers: tuple[ComparedLayer, ...] = Field(min_length=1)
+    units: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _single(cls, value: Any) -> Any:
+        """One variable may stand in the product's own table, as a single layer."""
+        keys = tuple(ComparedLayer.model_fields)
+        if not isinstance(value, dict) or not any(key in value for key in keys):
+            return value
+        if "layers" in value:
+            raise ValueError("give either variable, top_m and bottom_m, or layers")
+        layer = {key: value[key] for key in keys if key in value}
+        return {**{key: item for key, item in value.items() if key not in keys}, "layers": [layer]}
 
 
 class Report(Declared):

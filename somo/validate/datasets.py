@@ -1,13 +1,5 @@
 """Other soil-moisture products, brought to the cells, layers, days and units of the one that is judged.
 
-====================  =================================================================================================
-somo-v1               SoMo.ml v1 (O & Orth 2021), 0.25 deg: `layer1`, `layer2`, `layer3` at 0-10, 10-30, 30-50 cm
-era5-land             ERA5-Land (Munoz-Sabater et al. 2021), 0.1 deg: `swvl1`-`swvl4` at 0-7, 7-28, 28-100, 100-289 cm
-gleam                 GLEAM v3.5b (Martens et al. 2017), 0.25 deg: `SMsurf` at 0-10 cm, `SMroot` at 10-100 cm
-clm-da                ESA CCI soil moisture assimilated into CLM over Europe (Naz et al. 2020): 0-10 cm
-esa-cci               ESA CCI soil moisture COMBINED (Dorigo et al. 2017), 0.25 deg: `sm`, seen from space, 0-5 cm
-====================  =================================================================================================
-
 A product stands for one of our layers by the mean of its layers weighted with their overlap, where they cover at least
 a quarter of it. A URL holds `{year}` and, where variables are in files of their own, `{variable}`; `*` is a wildcard.
 """
@@ -29,14 +21,7 @@ from somo.storage.objects import fingerprint
 from somo.validate.published import ValidationError
 from somo.validate.regrid import Axis, bilinear
 
-Interval = tuple[str, float, float]
-FORMATS: dict[str, tuple[Interval, ...]] = {
-    "somo-v1": (("layer1", 0.0, 0.1), ("layer2", 0.1, 0.3), ("layer3", 0.3, 0.5)),
-    "era5-land": (("swvl1", 0.0, 0.07), ("swvl2", 0.07, 0.28), ("swvl3", 0.28, 1.0), ("swvl4", 1.0, 2.89)),
-    "gleam": (("SMsurf", 0.0, 0.1), ("SMroot", 0.1, 1.0)),
-    "clm-da": (("sm", 0.0, 0.1),),
-    "esa-cci": (("sm", 0.0, 0.05),),
-}
+PERCENT = {"%", "percent", "vol%", "% vol"}
 FRACTION = {"m3 m-3", "m3/m3", "m^3/m^3", "m^3 m^-3", "m**3 m**-3", "m3m-3", "1", "-", ""}
 SHARE = 0.25
 BLOCK_DAYS = 61
@@ -55,18 +40,18 @@ def open_compared(compared: Compared, layers: Sequence[Layer], grid: Grid, days:
         naming product, file and what was found: no file, variable or axis missing, other units, a calendar without
         dates, no day or no place in common
     """
-    weights = {layer.name: layer_weights(compared.format, layer) for layer in layers}
+    weights = {layer.name: layer_weights(compared, layer) for layer in layers}
     needed = _needed(compared, layers)
-    fields = {name: _open_variable(compared, _own_name(compared, name), grid, days) for name in needed}
+    fields = {name: _open_variable(compared, name, grid, days) for name in needed}
     mixed = {layer: sum(share * fields[name] for name, share in w.items()) for layer, w in weights.items() if w}
     return xr.Dataset(mixed)
 
 
-def layer_weights(product_format: str, layer: Layer) -> dict[str, float]:
+def layer_weights(compared: Compared, layer: Layer) -> dict[str, float]:
     """Weights of a product's variables for one of our layers, adding up to 1; empty where it does not stand for it."""
     overlaps = {
-        name: max(0.0, min(bottom, layer.bottom_m) - max(top, layer.top_m))
-        for name, top, bottom in FORMATS[product_format]
+        own.variable: max(0.0, min(own.bottom_m, layer.bottom_m) - max(own.top_m, layer.top_m))
+        for own in compared.layers
     }
     covered = sum(overlaps.values())
     if covered < SHARE * (layer.bottom_m - layer.top_m):
@@ -74,13 +59,8 @@ def layer_weights(product_format: str, layer: Layer) -> dict[str, float]:
     return {name: overlap / covered for name, overlap in overlaps.items() if overlap > 1e-9}
 
 
-def _own_name(compared: Compared, name: str) -> str:
-    """The name in the files: as declared, where the format has one variable."""
-    return compared.variable or name if len(FORMATS[compared.format]) == 1 else name
-
-
 def _open_variable(compared: Compared, variable: str, grid: Grid, days: pd.DatetimeIndex) -> xr.DataArray:
-    parts = [_open_file(compared.name, url, variable, grid) for url in _files(compared, variable, days)]
+    parts = [_open_file(compared, url, variable, grid) for url in _files(compared, variable, days)]
     parts = [part for part in parts if part is not None]
     joined = xr.concat(parts, "time").sortby("time") if len(parts) > 1 else parts[0]
     own = joined.indexes["time"]
@@ -96,18 +76,14 @@ def _open_variable(compared: Compared, variable: str, grid: Grid, days: pd.Datet
 
 def compared_files(compared: Compared, layers: Sequence[Layer], days: pd.DatetimeIndex) -> list[tuple[str, str]]:
     """URL and fingerprint of every file that `open_compared` would read."""
-    return [
-        (url, fingerprint(url))
-        for name in _needed(compared, layers)
-        for url in _existing(compared, _own_name(compared, name), days)
-    ]
+    return [(url, fingerprint(url)) for name in _needed(compared, layers) for url in _existing(compared, name, days)]
 
 
 def last_year(compared: Compared, layers: Sequence[Layer], days: pd.DatetimeIndex) -> int | None:
     """Last year of the days for which a product has a file; None where its URL names no year, or there is none."""
     if "{year}" not in compared.url:
         return None
-    names = [_own_name(compared, name) for name in _needed(compared, layers)]
+    names = _needed(compared, layers)
     for year in sorted({int(year) for year in days.year}, reverse=True):
         if any(_existing(compared, name, days[days.year == year]) for name in names):
             return year
@@ -115,8 +91,8 @@ def last_year(compared: Compared, layers: Sequence[Layer], days: pd.DatetimeInde
 
 
 def _needed(compared: Compared, layers: Sequence[Layer]) -> list[str]:
-    """Variables of a product, as its format names them, that stand for one of the layers."""
-    return list(dict.fromkeys(name for layer in layers for name in layer_weights(compared.format, layer)))
+    """Variables of a product that stand for one of the layers."""
+    return list(dict.fromkeys(name for layer in layers for name in layer_weights(compared, layer)))
 
 
 def _existing(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[str]:
@@ -142,18 +118,21 @@ def _files(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[st
     return found
 
 
-def _open_file(name: str, url: str, variable: str, grid: Grid) -> xr.DataArray:
+def _open_file(compared: Compared, url: str, variable: str, grid: Grid) -> xr.DataArray:
+    name = compared.name
     try:
         ds = xr.open_dataset(seekable(url), engine="h5netcdf")
     except (OSError, ValueError) as error:
         raise ValidationError(f"{name}: {url} cannot be read as NetCDF-4 ({error}); convert or replace it") from error
     if variable not in ds:
-        raise ValidationError(f"{name}: {url} has no {variable}, found {sorted(map(str, ds.data_vars))}; set variable")
+        raise ValidationError(
+            f"{name}: {url} has no {variable}, found {sorted(map(str, ds.data_vars))}; correct its variable"
+        )
     field = ds[variable]
     axes = {_axis(name, url, field, word): word for word in ("time", "lat", "lon")}
     field = field.rename({own: word for own, word in axes.items() if own != word})
     field = _near_grid(name, url, _dated(name, url, field), grid)
-    return _on_grid(_in_fractions(name, url, field), grid)
+    return _on_grid(_in_fractions(compared, url, field), grid)
 
 
 def _axis(name: str, url: str, field: xr.DataArray, word: str) -> str:
@@ -177,13 +156,15 @@ def _dated(name: str, url: str, field: xr.DataArray) -> xr.DataArray:
     return field.assign_coords(time=time.normalize().astype("datetime64[ns]"))
 
 
-def _in_fractions(name: str, url: str, field: xr.DataArray) -> xr.DataArray:
-    units = str(field.attrs.get("units", "")).strip()
+def _in_fractions(compared: Compared, url: str, field: xr.DataArray) -> xr.DataArray:
+    """The field in m3 m-3, from the units that the file names, or the declared ones where it names none."""
+    in_file = str(field.attrs.get("units", "")).strip()
+    units = in_file or (compared.units or "").strip()
     if units in FRACTION:
         return field
-    if units in ("%", "percent"):
+    if units in PERCENT:
         return field / 100
-    raise ValidationError(f"{name}: {url}: {field.name} is in {units!r}, expected m3 m-3 or %; convert it")
+    raise ValidationError(f"{compared.name}: {url}: {field.name} is in {units!r}, expected m3 m-3 or %; convert it")
 
 
 def _near_grid(name: str, url: str, field: xr.DataArray, grid: Grid) -> xr.DataArray:

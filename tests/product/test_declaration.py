@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from flows.environment import read_providers
 from somo.product.declaration import Product, ProductError, content_hash
 from somo.product.method import Chunks, Sequence
 from somo.product.toml_file import read_product
@@ -142,7 +143,7 @@ def test_the_declared_products_are_valid(name: str) -> None:
     path = Path(str(files("flows") / "products" / name))
     text = path.read_text()
     names = {part.split("}")[0] for part in text.split("${")[1:]}
-    product = read_product(path, dict.fromkeys(names, "s3://bucket"))
+    product = read_product(path, dict.fromkeys(names, "s3://bucket"), read_providers())
     assert product.name.startswith("SoMo.ml-")
 
 

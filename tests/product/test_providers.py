@@ -43,7 +43,7 @@ def tables():
 @pytest.mark.parametrize("like", list(tables()))
 def test_every_table_is_one_that_a_declaration_takes(like):
     keys = {**table_of(like, read_providers()), "url": "file.nc"}
-    model = Compared if "layers" in keys else Static if "within_cell" in keys else Source
+    model = Compared if keys.keys() & {"layers", "top_m"} else Static if "within_cell" in keys else Source
     assert model.model_validate({**keys, **({"name": "other"} if model is Compared else {})})
 
 

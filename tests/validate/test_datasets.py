@@ -11,9 +11,11 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from flows.environment import read_providers
 from somo.core.grid import Grid
 from somo.product.inputs import Layer
 from somo.product.method import Compared
+from somo.product.providers import table_of
 from somo.storage.objects import put_file
 from somo.validate.datasets import compared_files, layer_weights, open_compared
 from somo.validate.published import ValidationError
@@ -48,8 +50,13 @@ def write(path, variables=("sm",), lon=None, descending=False, time=None, units=
     return str(path)
 
 
-def opened(url, fmt="clm-da", variable=None, days=DAYS):
-    return open_compared(Compared(name="Other", url=url, format=fmt, variable=variable), LAYERS, GRID, days)
+def other(url="x", like="essmra"):
+    """A product to compare with, as a declaration takes it from the providers' table."""
+    return Compared.model_validate({**table_of(like, read_providers()), "name": "Other", "url": url})
+
+
+def opened(url, like="essmra", days=DAYS):
+    return open_compared(other(url, like), LAYERS, GRID, days)
 
 
 def expected():
@@ -96,18 +103,18 @@ def test_files_by_year_and_variable(tmp_path):
 
 
 def test_layers_are_weighted_by_overlap(tmp_path):
-    found = opened(write(tmp_path / "era_2010.nc", ("swvl1", "swvl2", "swvl3", "swvl4")), "era5-land")
+    found = opened(write(tmp_path / "era_2010.nc", ("swvl1", "swvl2", "swvl3", "swvl4")), "era5-land-soil-moisture")
     np.testing.assert_allclose(found["layer1"].values[0], expected() + 0.3 * 0.1, atol=1e-6)
     np.testing.assert_allclose(found["layer2"].values[0], expected() + 0.9 * 0.1 + 0.1 * 0.2, atol=1e-6)
-    assert layer_weights("gleam", LAYERS[2]) == {"SMroot": 1.0}
-    assert layer_weights("esa-cci", LAYERS[0]) == {"sm": 1.0}
-    assert layer_weights("esa-cci", LAYERS[1]) == {}
+    assert layer_weights(other(like="gleam-v3"), LAYERS[2]) == {"SMroot": 1.0}
+    assert layer_weights(other(like="esa-cci-sm"), LAYERS[0]) == {"sm": 1.0}
+    assert layer_weights(other(like="esa-cci-sm"), LAYERS[1]) == {}
 
 
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        ({"variables": ("soil",)}, r"Other: .*a.nc has no sm, found \['soil'\]; set variable"),
+        ({"variables": ("soil",)}, r"Other: .*a.nc has no sm, found \['soil'\]; correct its variable"),
         ({"units": "kg m-2"}, r"Other: .*a.nc: sm is in 'kg m-2', expected m3 m-3 or %"),
         (
             {"time": pd.date_range("1999-01-01", periods=3)},
@@ -153,7 +160,7 @@ def test_files_on_s3_are_read_by_other_processes_too(tmp_path, s3_root):
 
 def test_files_that_would_be_read_are_told_with_their_fingerprints(tmp_path):
     url = str(tmp_path / "era_{year}.nc")
-    compared = Compared(name="Other", url=url, format="esa-cci")
+    compared = other(url, "esa-cci-sm")
     assert compared_files(compared, LAYERS, DAYS) == []
     path = tmp_path / "era_2010.nc"
     write(path)

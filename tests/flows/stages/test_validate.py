@@ -69,7 +69,7 @@ def test_every_section_has_a_title_and_needs_what_it_compares():
     assert list(stage.SECTIONS) == list(TITLES)
     alone = sections_of(declared())
     assert not {"fig5a", "fig5b", "collocation", "fig7"} & set(alone)
-    other = {"name": "Other", "format": "gleam", "url": "x"}
+    other = {"name": "Other", "variable": "SMsurf", "top_m": 0.0, "bottom_m": 0.1, "url": "x"}
     rain = {**made.product().forcing, "precipitation": RAIN}
     assert "fig5b" in sections_of(declared(compare=[other]))
     assert "collocation" not in sections_of(declared(compare=[other]))
@@ -132,7 +132,10 @@ def test_a_section_is_made_again_for_what_it_is_made_from_alone(version, client,
     archive.write_bytes(b"stations")
     compared(other, 0.2)
     insitu = [{"name": "net", "url": "net"}, {"name": "far", "url": str(archive), "role": "independent"}]
-    compare = [{"name": name, "format": "esa-cci", "url": str(tmp_path / "cci_{year}.nc")} for name in ("A", "B")]
+    compare = [
+        {"name": name, "variable": "sm", "top_m": 0.0, "bottom_m": 0.05, "url": str(tmp_path / "cci_{year}.nc")}
+        for name in ("A", "B")
+    ]
     product = declared(insitu=insitu, compare=compare)
     keys = inputs_keys(product, version)
     assert changed(product, version, keys)[0] == set()
@@ -153,7 +156,10 @@ def test_a_section_is_made_again_for_what_it_is_made_from_alone(version, client,
 def test_a_new_day_makes_pending_what_shows_it(made_once, tmp_path):
     """A day of April: no season of summer or of winter, and no year in which there is anything to compare with."""
     compared(tmp_path / "cci_2015.nc", 0.2)
-    compare = [{"name": name, "format": "esa-cci", "url": str(tmp_path / "cci_{year}.nc")} for name in ("A", "B")]
+    compare = [
+        {"name": name, "variable": "sm", "top_m": 0.0, "bottom_m": 0.05, "url": str(tmp_path / "cci_{year}.nc")}
+        for name in ("A", "B")
+    ]
     product = made.product("2015-12-01", None, compare=compare)
     version = made.write_store(product, str(tmp_path), days=122)
     for name, table in tables("1.0.0").items():
