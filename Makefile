@@ -13,7 +13,15 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHON TORCH TORCH_INDEX UV_VERSION
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: viewer page demo test quick lint bench stack lock sbom audit
+# The documentation as pages, with every link inside it checked.
+docs: $(READY)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
+
+# The page of every key, after a change of the declaration.
+keys: $(READY)
+	$(BIN)/python -c "from pathlib import Path; from somo.product.keys import page; Path('docs/keys.md').write_text(page())"
+
+.PHONY: docs keys viewer page demo test quick lint bench stack lock sbom audit
 .DEFAULT_GOAL := demo
 
 demo: $(READY) page
