@@ -16,13 +16,13 @@ from somo.forcing.by_tile.tiling import read_cost
 from somo.forcing.cells import domain_grid
 from somo.forcing.checked import accumulation_of, check_numbers
 from somo.forcing.daily import DailyArray
+from somo.forcing.days.stamps import meaning
 from somo.forcing.meaning import cells_of, plan_of, stamps_of
 from somo.forcing.references.chunks import open_references
 from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import reference_url, write_references
 from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import find_files, needed_days
-from somo.forcing.stamps import meaning
 from somo.forcing.statics.field import read_static_at
 from somo.forcing.statics.tiles import Tile, open_tiles
 from somo.product.declaration import Product
