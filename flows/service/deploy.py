@@ -87,10 +87,10 @@ def require_outside(url: str) -> None:
     if place.scheme not in ("http", "https") or not place.hostname:
         raise StackError(f"SOMO_WEBHOOK: {place.scheme or 'no scheme'} is no way to call it; give an https:// URL")
     try:
-        found = {entry[4][0] for entry in socket.getaddrinfo(place.hostname, None)}
+        addresses = {entry[4][0] for entry in socket.getaddrinfo(place.hostname, None)}
     except OSError as error:
         raise StackError(f"SOMO_WEBHOOK: host {place.hostname} is not known ({error}); correct the URL") from error
-    for address in map(ipaddress.ip_address, found):
+    for address in map(ipaddress.ip_address, addresses):
         if address.is_link_local or address.is_multicast or address.is_unspecified or address in METADATA:
             raise StackError(
                 f"SOMO_WEBHOOK: host {place.hostname} is {address}, which only the machine itself may ask; "

@@ -15,6 +15,7 @@ from somo.publish.manifest import Entry
 from somo.publish.store import drought as drought_store
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
+from somo.publish.store.drought_fields import BY_WINDOW, PROBABILITIES
 
 MEDIA_TYPES = {
     "zarr": "application/vnd.zarr; version=3",
@@ -29,7 +30,6 @@ MEDIA_TYPES = {
 }
 DATA = ("soil_moisture", attributes.UNCERTAINTY, "soil_moisture_std")
 ABOUT = ("status", "applicability", attributes.DISSIMILARITY)
-BY_WINDOW = ("anomaly", "percentile", "drought_class")
 DOCUMENTS = {
     "report": ("report/index.html", "Validation report", "html", "overview"),
     "citation": ("CITATION.cff", "How to cite", "yaml", "metadata"),
@@ -195,7 +195,7 @@ def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: b
                 "description": str(described[name]["long_name"]),
                 "unit": str(described[name]["units"]),
             }
-            for name in BY_WINDOW
+            for name in (*BY_WINDOW, *(PROBABILITIES if attributes.UNCERTAINTY in store else ()))
         }
     return {"cube:dimensions": dimensions, "cube:variables": variables}
 

@@ -9,7 +9,8 @@ import xarray as xr
 
 from somo.product.declaration import Product
 from somo.publish.netcdf import EPOCH, FILL, FOLDER
-from somo.publish.store.drought import BY_WINDOW, STORE
+from somo.publish.store.drought import STORE
+from somo.publish.store.drought_fields import BY_WINDOW, PROBABILITIES
 from somo.storage.client import zarr_store
 from somo.storage.objects import join, put_file
 
@@ -26,7 +27,8 @@ def year_of_drought(drought: xr.Dataset, year: int) -> xr.Dataset:
 
     Parameters
     ----------
-    drought : the drought store: anomaly, percentile and drought_class [depth, time, lat, lon]
+    drought : the drought store: anomaly, percentile, drought_class and, where the uncertainty is known, the
+        probabilities of the classes [depth, time, lat, lon]
 
     Returns
     -------
@@ -64,7 +66,7 @@ def _encoding(part: xr.Dataset) -> dict[str, dict[str, object]]:
         "_FillValue": None,
     }
     own: dict[str, dict[str, object]] = {"time": days, "time_bnds": days}
-    for name in BY_WINDOW:
+    for name in (*BY_WINDOW, *PROBABILITIES):
         own[name] = {"dtype": "float32", "_FillValue": FILL, **packed}
     own["drought_class"] = {"dtype": "int8", "_FillValue": NO_CLASS, **packed}
     return {str(name): own.get(str(name), {"_FillValue": None}) for name in part.variables}

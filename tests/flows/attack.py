@@ -102,7 +102,7 @@ def try_port(port: int) -> list[str]:
         if ask(port, encrypted, *REQUESTS[0]) is None and ask(port, encrypted, *REQUESTS[0]) is None:
             continue
         gifts += [answer for request in REQUESTS if (answer := ask(port, encrypted, *request))]
-    return [*gifts, told] if (told := cross_origin(port)) else gifts
+    return [*gifts, deletion] if (deletion := cross_origin(port)) else gifts
 
 
 def try_socket(path: str) -> list[str]:

@@ -101,15 +101,15 @@ def test_pages_elsewhere_read_what_the_buckets_rules_allow_and_nothing_else(s3: 
     put("s3://public/seen.txt", b"seen")
     rule = json.loads((Path(access.__file__).parent / "bucket-cors.json").read_text())
     s3.client().put_bucket_cors(Bucket="public", CORSConfiguration=rule)
-    said = {}
+    answers = {}
     for bucket, method in (("public", "GET"), ("public", "DELETE"), ("somo", "GET")):
         request = urllib.request.Request(f"{s3.endpoint}/{bucket}/seen.txt", method="OPTIONS")
         request.add_header("Origin", "https://elsewhere.example")
         request.add_header("Access-Control-Request-Method", method)
         try:
             with urllib.request.urlopen(request, timeout=10) as answer:
-                said[bucket, method] = answer.headers["Access-Control-Allow-Methods"]
+                answers[bucket, method] = answer.headers["Access-Control-Allow-Methods"]
         except urllib.error.HTTPError as error:
-            said[bucket, method] = error.code
-    assert said["public", "DELETE"] in (None, 403) and said["somo", "GET"] in (None, 403)
-    assert "GET" in said["public", "GET"] and "DELETE" not in said["public", "GET"]
+            answers[bucket, method] = error.code
+    assert answers["public", "DELETE"] in (None, 403) and answers["somo", "GET"] in (None, 403)
+    assert "GET" in answers["public", "GET"] and "DELETE" not in answers["public", "GET"]

@@ -1,3 +1,5 @@
+import shutil
+import subprocess
 from itertools import pairwise
 
 import numpy as np
