@@ -17,6 +17,7 @@ from somo.forcing.by_tile.tiling import read_cost
 from somo.forcing.cells import domain_grid
 from somo.forcing.checked import accumulation_of, check_numbers
 from somo.forcing.daily import DailyArray
+from somo.forcing.days.stamps import meaning
 from somo.forcing.meaning import cells_of, plan_of, stamps_of
 from somo.forcing.references.chunks import open_references
 from somo.forcing.references.combining import combine

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from somo.core.variables import FORCING
+from somo.forcing.days.stamps import KIND_OF_METHOD, Stamps
 from somo.forcing.formats.register import format_of, open_format
 from somo.forcing.formats.stored import UnreadableError, Variable
 from somo.forcing.listing import ForcingError, SourceFile, find_urls
 from somo.forcing.references.scan import Scan
 from somo.forcing.references.scanning import scan_file
-from somo.forcing.days.stamps import KIND_OF_METHOD, Stamps
 from somo.forcing.units import conversion, per_day
 from somo.product.inputs import Files
 

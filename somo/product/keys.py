@@ -58,8 +58,13 @@ def schema() -> str:
     forcing, source = (described["$defs"][name] for name in ("Forcing", "Source"))
     forcing["properties"] = {**source["properties"], **forcing["properties"]}
     del forcing["properties"]["source"]
+    # `like` gives what else is required; a product of one variable has the keys of its layer in its own table.
+    compared = described["$defs"]["Compared"]["properties"]
+    compared.update(described["$defs"]["ComparedLayer"]["properties"])
     for name in ("Forcing", "Source", "Static", "Compared"):
-        described["$defs"][name]["properties"]["like"] = {"type": "string", "description": LIKE}
+        table = described["$defs"][name]
+        table["properties"]["like"] = {"type": "string", "description": LIKE}
+        table["required"] = [key for key in table.get("required", ()) if key in ("name", "url")]
     return json.dumps(described, indent=1)
 
 

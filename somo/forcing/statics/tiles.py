@@ -150,8 +150,13 @@ def _tile(name: str, static: Static, file: SourceFile, kind: str, stored: Stored
     dims, clock = dict(zip(stored.dims, stored.shape, strict=True)), _clock(stored)
     months = _month_dimension(stored, static, clock)
     select = {key: value for key, value in static.select.items() if key != clock}
-    if months is not None and months != clock:
-        select[months] = _first_of(stored, months)
+    for dim in _without_stamps(stored, clock):
+        if dim not in select and dims[dim] not in (1, MONTHS):
+            raise UnreadableError(
+                f"has the further dimension {dim} with {dims[dim]} entries, and a static feature has one; choose it: "
+                f"{_choice(dim)}"
+            )
+        select.setdefault(dim, _first_of(stored, dim))
     axes = resolve_axes(stored, select)
     if months is not None and static.of_classes:
         raise UnreadableError(f"has {MONTHS} {months}s of classes, which have no mean; choose one: {_choice(months)}")
@@ -195,6 +200,11 @@ def _month_dimension(stored: Stored, static: Static, clock: str | None) -> str |
         if length == MONTHS and dim not in static.select and (dim == clock or dim.lower() in MONTH_DIMENSIONS):
             return dim
     return None
+
+
+def _without_stamps(stored: Stored, clock: str | None) -> list[str]:
+    """Dimensions of time or months whose entries have no time stamps."""
+    return [dim for dim in stored.dims if dim != clock and dim.lower() in MONTH_DIMENSIONS]
 
 
 def _first_of(stored: Stored, dim: str) -> float | str:

@@ -156,8 +156,10 @@ def test_twelve_months_are_averaged_or_chosen(tmp_path):
     july = read(url, within_cell="mean", select={"time": 6})
     np.testing.assert_allclose(july, plain(months[6], np.mean), rtol=1e-6)
     years = write(tmp_path / "years.nc", months[:5], dims=("time", "lat", "lon"))
-    with pytest.raises(ForcingError, match=r"further dimension time with 5 entries .*choose one: select = "):
+    with pytest.raises(ForcingError, match=r"further dimension time with 5 entries, .*choose it: select = "):
         read(years, within_cell="mean")
+    alone = write(tmp_path / "alone.nc", months[:1], dims=("time", "lat", "lon"))
+    np.testing.assert_allclose(read(alone, within_cell="mean"), plain(months[0], np.mean), rtol=1e-6)
 
 
 def test_tiles_are_one_field_and_two_fields_are_refused(tmp_path):
