@@ -10,6 +10,9 @@ const PAUSE_MS = 300;
 /** Bit of a Zstandard frame's descriptor (RFC 8878) that says whether a checksum follows the content. */
 const HAS_CHECKSUM = 0x04;
 
+/** One for each open store: bytes are cached before they are decoded, so that damaged ones get into it too. */
+const caches = new Set<ReturnType<typeof lru>>();
+
 /** Why something cannot be shown, in words for people. */
 export class ReadError extends Error {}
 
@@ -25,7 +28,7 @@ zarr.registry.set("zstd", async () => {
       encode: refuse,
       decode: async (data: Uint8Array) => {
         const content = unpacked(data);
-        if (data[4]! & HAS_CHECKSUM && Number(h64Raw(content) & 0xffffffffn) !== lastWord(data)) throw damaged();
+        if (data[4]! & HAS_CHECKSUM && Number(h64Raw(content) & 0xffffffffn) !== lastWord(data)) throw damaged(data);
         return content as Uint8Array<ArrayBuffer>;
       },
     }),
@@ -38,7 +41,7 @@ zarr.registry.set("crc32c", async () => ({
     encode: refuse,
     decode: async (data: Uint8Array) => {
       const content = data.subarray(0, -4);
-      if (crc32c(content) !== lastWord(data)) throw damaged();
+      if (crc32c(content) !== lastWord(data)) throw damaged(data);
       return content as Uint8Array<ArrayBuffer>;
     },
     computeEncodedSize: (size: number) => size + 4,
@@ -46,13 +49,18 @@ zarr.registry.set("crc32c", async () => ({
 }));
 
 const refuse = () => Promise.reject(new Error("this page only reads"));
-const damaged = () => new ReadError("the bytes that came are damaged: their checksum does not hold");
+
+/** The error of bytes whose checksum does not hold. They leave the caches, so that another try asks the server again. */
+function damaged(data: Uint8Array): ReadError {
+  for (const cache of caches) cache.forget(data.buffer);
+  return new ReadError("the bytes that came are damaged: their checksum does not hold");
+}
 
 function unpacked(data: Uint8Array): Uint8Array {
   try {
     return decompress(data);
   } catch {
-    throw damaged();
+    throw damaged(data);
   }
 }
 
@@ -78,7 +86,9 @@ export async function readJson<T>(url: URL): Promise<T> {
 
 export async function openStore(url: URL) {
   const remote = new zarr.FetchStore(url, { fetch: (request) => ask(request), useSuffixRequest: true });
-  return zarr.withByteCaching(await zarr.withConsolidatedMetadata(remote, { format: "v3" }), { cache: lru() });
+  const cache = lru();
+  caches.add(cache);
+  return zarr.withByteCaching(await zarr.withConsolidatedMetadata(remote, { format: "v3" }), { cache });
 }
 
 export async function openArray(store: Store, name: string): Promise<Stored> {
@@ -151,9 +161,18 @@ function lru() {
       kept.set(key, value);
       return value;
     },
+    /** Drop what was read into a buffer. */
+    forget(buffer: ArrayBufferLike) {
+      for (const [key, value] of kept) {
+        if (value?.buffer !== buffer) continue;
+        kept.delete(key);
+        bytes -= value.byteLength;
+      }
+    },
     set(key: string, value: Uint8Array | undefined) {
+      // Two reads of one object under way together set the same key twice.
+      bytes += (value?.byteLength ?? 0) - (kept.get(key)?.byteLength ?? 0);
       kept.set(key, value);
-      bytes += value?.byteLength ?? 0;
       for (const [oldest, dropped] of kept) {
         if (bytes <= CACHE_BYTES || oldest === key) break;
         kept.delete(oldest);
