@@ -49,6 +49,7 @@ def test_the_page_and_what_the_code_reads_are_in_the_wheel(wheel: Path) -> None:
         "somo/validate/report/report.html",
         "flows/products/demo.toml",
         "flows/products/europe.toml",
+        "flows/products/providers.toml",
         "flows/service/bucket-cors.json",
         "flows/service/bucket-policy.json",
         "flows/status.html",
