@@ -60,6 +60,9 @@ def schema() -> str:
     del forcing["properties"]["source"]
     for name in ("Forcing", "Source", "Static", "Compared"):
         described["$defs"][name]["properties"]["like"] = {"type": "string", "description": LIKE}
+        # What `like` names may hold the required keys, and an editor does not know which of them it holds.
+        if required := described["$defs"][name].pop("required", None):
+            described["$defs"][name]["anyOf"] = [{"required": ["like"]}, {"required": required}]
     return json.dumps(described, indent=1)
 
 
