@@ -6,6 +6,8 @@ from rich.console import Console
 
 # Names of stations, files and errors are shown as they are: rich would read "[/x]" in one as its own markup and fail.
 console = Console(stderr=True, markup=False)
+# A log or a pipe has no width: rich takes 80 columns and would break URLs and lists of stages in their middle.
+console.soft_wrap = not console.is_terminal
 output = Console(soft_wrap=True, markup=False)
 
 

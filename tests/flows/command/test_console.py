@@ -1,6 +1,8 @@
 """What is printed is what was meant: names from files are no markup."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 from rich.table import Table
@@ -19,3 +21,11 @@ def test_names_with_markup_are_printed_as_they_are(shown, monkeypatch: pytest.Mo
     table.add_row(name)
     shown.print(table)
     assert text.getvalue().count(name) == 2
+
+
+def test_a_pipe_gets_lines_unbroken() -> None:
+    """Messages that are not read at a terminal keep a URL in one line, however long."""
+    url = "s3://bucket/" + 12 * "a-long-folder/"
+    code = f"from flows.console import console; console.print('Europe in {url}: to do: produce, publish')"
+    piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert piped.stderr == f"Europe in {url}: to do: produce, publish\n"

@@ -134,7 +134,7 @@ def test_missing_forcing_names_variable_day_and_cell(sources, root, client):
 def test_nothing_is_seen_of_a_run_that_a_bad_file_ends(sources, root, client):
     sources.write(2003)
     sources.path(2004).write_bytes(b"")
-    with pytest.raises(ForcingError, match=r"t2m_2004\.nc: cannot be read as NetCDF-4"):
+    with pytest.raises(ForcingError, match=r"t2m_2004\.nc: is empty \(0 bytes\), as after a failed download"):
         ingest(sources.product(), root, client)
     assert not list(Path(root).rglob(".zmetadata"))
     assert not list(Path(root).glob("static/*"))
