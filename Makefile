@@ -17,11 +17,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 docs: $(READY)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build
 
+# The picture of the README, from the demo's bucket once it is released.
+pictures: $(READY)
+	$(BIN)/python tools/pictures.py demo/bucket docs/pictures
+
 # The page of every key, after a change of the declaration.
 keys: $(READY)
 	$(BIN)/python -c "from pathlib import Path; from somo.product.keys import page; Path('docs/keys.md').write_text(page())"
 
-.PHONY: docs keys viewer page demo test quick lint bench stack lock sbom audit
+.PHONY: docs keys pictures viewer page demo test quick lint bench stack lock sbom audit
 .DEFAULT_GOAL := demo
 
 demo: $(READY) page
