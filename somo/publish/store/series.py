@@ -13,7 +13,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
-from somo.product.layout import Layout, Tile, other_side, shard_key
+from somo.product.layout import Layout, Tile, shard_key
 from somo.publish.attributes import DISSIMILARITY, FINAL
 from somo.publish.store import maps as zarr
 from somo.storage.client import zarr_store
@@ -69,17 +69,6 @@ def plan(
     if all(b * layout.days >= here.days for b in stale):
         return Plan(here.side, stale, ())
     return Plan(1 - here.side, stale, tuple(b for b in blocks if b not in stale))
-
-
-def block_of(key: str) -> int | None:
-    """Block of days that a shard holds; None of other objects.
-
-    Parameters
-    ----------
-    key : of an object of the version
-    """
-    dotted = min(key, other_side(key))
-    return int(dotted.split("/c.")[1].split(".")[1]) if "/c." in dotted else None
 
 
 def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: int) -> None:
