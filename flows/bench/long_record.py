@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from flows.bench.produce import FEATURES, MEMBERS, declare, write_models
 from flows.cluster.watching import completed
 from flows.results import models_url, report_url, samples_url, version_url
-from flows.stages.applicability import APPLICABILITY
-from flows.stages.continuing import segment_files
-from flows.stages.plan import prepare
-from flows.stages.region import Job, Opened, RegionForcing, Work, open_job
+from flows.stages.learning.applicability import APPLICABILITY
+from flows.stages.production.continuing import segment_files
+from flows.stages.production.plan import prepare
+from flows.stages.production.region import Job, Opened, RegionForcing, Work, open_job
 from flows.stages.train import CROSSVAL
 from flows.stages.validate import inputs_keys
 from somo.forcing.dataset import Inputs

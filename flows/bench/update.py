@@ -26,17 +26,17 @@ from flows.cluster.connecting import cluster
 from flows.cluster.watching import completed
 from flows.console import console
 from flows.results import version_url
-from flows.stages.gate_blocks import block_evidence
 from flows.stages.ingest import ingest
-from flows.stages.plan import Production, prepare
-from flows.stages.price import price_of
 from flows.stages.produce import produce
+from flows.stages.production.plan import Production, prepare
+from flows.stages.production.price import price_of
+from flows.stages.production.region import Produced, produce_region
 from flows.stages.publish import publish, publishing
-from flows.stages.region import Produced, produce_region
 from flows.stages.release import follow, point
 from flows.stages.targets import build_targets
 from flows.stages.train import train
 from flows.stages.validate import pending_sections, validate
+from flows.stages.validation.gate_blocks import block_evidence
 from flows.status import read_status
 from somo.product.declaration import Product
 from somo.publish.manifest import NAME

@@ -15,9 +15,9 @@ from flows.cluster.connecting import gpu_resources
 from flows.cluster.watching import completed
 from flows.console import console
 from flows.results import models_url
-from flows.stages.applicability import write_applicability
-from flows.stages.calibration import calibrate
-from flows.stages.samples import prepare
+from flows.stages.learning.applicability import write_applicability
+from flows.stages.learning.calibration import calibrate
+from flows.stages.learning.samples import prepare
 from somo.forcing.dataset import Inputs
 from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import ENSEMBLE, member_stem, read_checkpoint, write_checkpoint, write_ensemble

@@ -11,7 +11,7 @@ import xarray as xr
 from distributed import Client
 
 from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
-from flows.stages.section_inputs import SectionInputs
+from flows.stages.validation.section_inputs import SectionInputs
 from somo.product.declaration import Product
 from somo.publish.manifest import renew
 from somo.storage.objects import exists, join, read_bytes
@@ -21,7 +21,7 @@ from somo.validate.sections.section import Impossible, Section, is_made, read_se
 from somo.validate.sections.units_note import units_note
 
 if TYPE_CHECKING:
-    from flows.stages.experiments import Learnt
+    from flows.stages.validation.experiments import Learnt
 
 SEEN = ("soil_moisture.zarr/zarr.json", *(f"validation/{name}.parquet" for name in ("crossval", "targets", "sensors")))
 HELD_BYTES = 200_000_000
@@ -45,7 +45,7 @@ class Case:
     @cached_property
     def learnt(self) -> "Learnt":
         """Models and training set."""
-        from flows.stages.experiments import Learnt
+        from flows.stages.validation.experiments import Learnt
 
         targets = targets_url(self.product, self.root, self.inputs)
         models = models_url(self.product, self.root, self.inputs, targets)
@@ -53,7 +53,7 @@ class Case:
 
     @cached_property
     def climate(self) -> pd.DataFrame:
-        from flows.stages.climate import climate_table
+        from flows.stages.validation.climate import climate_table
 
         return climate_table(self.product, self.inputs, self.published)
 
@@ -95,7 +95,7 @@ def _training(case: Case) -> Section:
 
 
 def _memory(case: Case) -> Section:
-    from flows.stages.experiments import memory, sampled_period
+    from flows.stages.validation.experiments import memory, sampled_period
     from somo.validate.sections.model_experiments import memory_section
 
     table = memory(case.learnt, case.client)
@@ -103,7 +103,7 @@ def _memory(case: Case) -> Section:
 
 
 def _importance(case: Case) -> Section:
-    from flows.stages.experiments import importance, sampled_period
+    from flows.stages.validation.experiments import importance, sampled_period
     from somo.validate.sections.model_experiments import importance_section
 
     return importance_section(importance(case.learnt, case.client), sampled_period(case.learnt))
@@ -119,7 +119,7 @@ def _crossval(case: Case) -> Section:
 
 
 def _transfer(case: Case) -> Section:
-    from flows.stages.experiments import transfer
+    from flows.stages.validation.experiments import transfer
     from somo.validate.sections.skill import split_section
 
     pairs, told = transfer(case.product, case.learnt, case.client)
@@ -127,7 +127,7 @@ def _transfer(case: Case) -> Section:
 
 
 def _later(case: Case) -> Section:
-    from flows.stages.experiments import LATER_SHARE, later
+    from flows.stages.validation.experiments import LATER_SHARE, later
     from somo.validate.sections.skill import split_section
 
     how = f"Predictions for the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before."
@@ -153,7 +153,7 @@ def _series(case: Case) -> Section:
 
 
 def _weather(case: Case) -> Section:
-    from flows.stages.climate import weather_at
+    from flows.stages.validation.climate import weather_at
     from somo.validate.sections.series import typical_cells, weather_section
 
     home = case.published.crossval[case.published.crossval["domain"] == case.product.home]

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from flows.stages.applicability import climate_days, map_features
 from flows.stages.ingest import ingest
-from flows.stages.samples import prepare
+from flows.stages.learning.applicability import climate_days, map_features
+from flows.stages.learning.samples import prepare
 from somo.learn.importance import cell_features
 from somo.learn.samples import read_training_set
 from somo.storage.objects import join, put
