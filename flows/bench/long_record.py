@@ -55,7 +55,7 @@ def declared(root: str, size: tuple[int, int], tile: int, first_year: int, last_
     Old forcing lies in yearly files, that of the last year in monthly ones, as providers deliver it.
     """
     raw = declare(root, size, tile).model_dump(mode="json", exclude_none=True)
-    folder, forcing = join(root, "forcing"), {}
+    folder, forcing = join(root, "forcing"), dict[str, dict[str, object]]()
     for name, variable in NAMES.items():
         urls = [f"{folder}/{variable.name}_{{year}}.nc", f"{folder}/{variable.name}_{{year}}_{{month}}.nc"]
         kind = {"kind": "accumulated"} if variable in SCALE else {}
@@ -217,10 +217,17 @@ def invented_shards(
     """
     rows, columns = layout.cells(tile)
     inside = np.frombuffer(land, bool).reshape(layout.shape)[rows, columns]
-    level = (1500 + np.indices(inside.shape).sum(0)).astype(np.int16)
-    shape = layout.layers, days, *inside.shape
+    return encoded(layout, inside, days, varies, fields)
+
+
+def encoded(
+    layout: Layout, land: NDArray[np.bool_], days: int, varies: bool, fields: tuple[str, ...]
+) -> dict[str, bytes]:
+    """One shard of invented values, the same for every field; `land` is [row, column] of its tile."""
+    level = (1500 + np.indices(land.shape).sum(0)).astype(np.int16)
+    shape = layout.layers, days, *land.shape
     noise = np.random.default_rng(0).integers(-60, 60, shape, np.int16) if varies else np.zeros(shape, np.int16)
-    values: NDArray[np.int16] = np.where(inside, level + noise, store.FILL).astype(np.int16)
+    values: NDArray[np.int16] = np.where(land, level + noise, store.FILL).astype(np.int16)
     data = store.encode_shard(layout, values)
     return {} if data is None else dict.fromkeys(fields, data)
 

@@ -117,10 +117,13 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
     """Bring the store for series up to the first one, one task a block and tile."""
     source, url = join(version_url, zarr.STORE), join(version_url, series.STORE)
     there, here, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
-    if here is not None and here.days == there.days and (here.status == there.status).all() and not broken:
-        return
     _, layout = series.template(product, source)
     blocks = {block for key in broken if (block := block_of_shard(key)) is not None}
+    if here is not None and not series.is_laid_out(url, layout):
+        blocks = set(range(layout.blocks(there.days)))
+    same_days = here is not None and here.days == there.days and (here.status == there.status).all()
+    if same_days and not broken and not blocks:
+        return
     plan = series.plan(layout, there, here, blocks)
     parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
     futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]
