@@ -74,6 +74,18 @@ def shard_key(field: str, side: int, block: int, tile: Tile) -> str:
     return f"{field}/" + SEPARATORS[side].join(["c", "0", *(str(i) for i in (block, *tile))])
 
 
+def block_of_shard(key: str) -> int | None:
+    """Block of days that a shard holds, on either side; None of every other object, small arrays among them.
+
+    Parameters
+    ----------
+    key : of an object, ending as `shard_key` gives it for shards
+    """
+    folder, _, place = min(key, other_side(key)).rpartition("/c.")
+    # Small arrays have keys such as `status/c.0` on the second side: fewer axes than a shard.
+    return int(place.split(".")[1]) if folder and place.count(".") == SHARD_AXES - 1 else None
+
+
 def other_side(key: str) -> str:
     """Key of the same shard on the other side; keys of other objects are their own.
 
