@@ -56,7 +56,7 @@ def release(product: Product, root: str, client: Client) -> str:
     require_checksums(version_url, client)
     require_checks(product, root)
     digest = write_catalog(product, version_url, client)
-    page = publish_viewer(root)
+    page = publish_viewer(root, product.publication.address)
     former = read_pointer(root)
     released = {product.version: today().isoformat(), **former.get("released", {})}
     manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **page}

@@ -212,7 +212,8 @@ class Author(Declared):
 class Publication(Declared):
     """What readers and catalogues are told about the data; `date` is the day this version is dated and cited by.
 
-    Without `authors`, `creator` is cited. `papers` are the DOIs of the papers that describe the data.
+    Without `authors`, `creator` is cited. `papers` are the DOIs of the papers that describe the data. `address` is the
+    https address at which readers find the root; pages that show a link's picture want it whole.
     """
 
     title: str = ""
@@ -225,6 +226,7 @@ class Publication(Declared):
     publisher: str = ""
     date: dt.date | None = None
     doi: str = ""
+    address: str = Field(default="", pattern=r"^(https?://.+)?$")
     licence: str = "CC-BY-4.0"
     references: str = "O, Orth, Weber, Park (2022), Sci Data 9:701; O & Orth (2021), Sci Data 8:170"
     papers: tuple[str, ...] = ("10.1038/s41597-022-01785-6", "10.1038/s41597-021-00964-1")

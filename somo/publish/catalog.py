@@ -14,8 +14,9 @@ from somo.publish.documents import LICENCES
 from somo.publish.manifest import Entry
 from somo.publish.store import drought as drought_store
 from somo.publish.store import maps as zarr
-from somo.publish.store import series
-from somo.publish.store.drought_fields import BY_WINDOW, PROBABILITIES
+from somo.publish.store import regions, series
+from somo.publish.store.drought_fields import BY_SEASON, BY_WINDOW, PROBABILITIES
+from somo.publish.store.region_sums import CLASSES
 
 MEDIA_TYPES = {
     "zarr": "application/vnd.zarr; version=3",
@@ -149,10 +150,16 @@ def _collection_assets(entries: Mapping[str, Entry]) -> dict[str, pystac.Asset]:
         "zarr": (zarr.STORE, "Daily soil moisture, Zarr laid out for maps"),
         "zarr-series": (series.STORE, "Daily soil moisture, Zarr laid out for series"),
         "drought": (drought_store.STORE, "Drought: anomalies, percentiles, classes and climatology, Zarr"),
+        "regions": (regions.STORE, "Countries: mean series, and share of area in each drought class, Zarr"),
     }
+    described = {"regions": _region_cube(f"{drought_store.STORE}/{zarr.ROOT}" in entries)}
     assets = {
         name: pystac.Asset(
-            f"./{path}", title, media_type=MEDIA_TYPES["zarr"], roles=["data"], extra_fields=dict(stored)
+            f"./{path}",
+            title,
+            media_type=MEDIA_TYPES["zarr"],
+            roles=["data"],
+            extra_fields={**stored, **described.get(name, {})},
         )
         for name, (path, title) in stores.items()
         if f"{path}/{zarr.ROOT}" in entries
@@ -162,6 +169,23 @@ def _collection_assets(entries: Mapping[str, Entry]) -> dict[str, pystac.Asset]:
             continue
         assets[name] = pystac.Asset(f"./{path}", title, media_type=MEDIA_TYPES[kind], roles=[role])
     return assets
+
+
+def _region_cube(has_drought: bool) -> dict[str, Any]:
+    """Fields of the datacube extension of the countries' store, whose axes are its own."""
+    dimensions: dict[str, Any] = {
+        "region": {"type": "country", "description": "numeric code of ISO 3166-1"},
+        "depth": {"type": "spatial", "axis": "z", "unit": "m", "extent": [None, None]},
+        "time": {"type": "temporal", "extent": [None, None], "step": "P1D"},
+    }
+    mean = {"type": "data", "dimensions": ["region", "depth", "time"], "unit": "m3 m-3"}
+    variables: dict[str, Any] = {"soil_moisture": {**mean, "description": "mean over the country's cells by area"}}
+    if has_drought:
+        dimensions["window"] = {"type": "temporal", "extent": [None, None], "description": "last day of the window"}
+        dimensions["drought_class"] = {"type": "class", "values": list(CLASSES)}
+        share = {"type": "data", "dimensions": ["region", "depth", "window", "drought_class"], "unit": "1"}
+        variables[regions.SHARE] = {**share, "description": "share of the country's area in the class"}
+    return {"cube:dimensions": dimensions, "cube:variables": variables}
 
 
 def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: bool) -> dict[str, Any]:
@@ -196,6 +220,16 @@ def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: b
                 "unit": str(described[name]["units"]),
             }
             for name in (*BY_WINDOW, *(PROBABILITIES if attributes.UNCERTAINTY in store else ()))
+        }
+        dimensions["season"] = {"type": "window of the year", "description": "day of the year on which it ends"}
+        variables |= {
+            name: {
+                "type": "auxiliary",
+                "dimensions": list(drought_store.CLIMATOLOGY),
+                "description": str(described[name]["long_name"]),
+                "unit": str(described[name]["units"]),
+            }
+            for name in BY_SEASON
         }
     return {"cube:dimensions": dimensions, "cube:variables": variables}
 
