@@ -112,6 +112,8 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
     times = pd.DatetimeIndex(store["time"].to_index())
     grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
     about = {"version": product.version, **items.scientific(product)}
+    every_days = product.drought.every_days if f"{drought_store.STORE}/{zarr.ROOT}" in entries else 0
+    cube = _cube(store, grid, times, every_days)
     collection = pystac.Collection(
         f"{product.name}-v{product.version}",
         attributes.summary(product),
@@ -130,12 +132,9 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
                 extra_fields=items.processing(product),
             )
         ],
-        extra_fields={
-            **about,
-            **_cube(store, grid, times, has_drought=f"{drought_store.STORE}/{zarr.ROOT}" in entries),
-        },
+        extra_fields={**about, **cube},
         stac_extensions=[items.EXTENSIONS[name] for name in ("cube", "version", "processing", "scientific", "zarr")],
-        assets=_collection_assets(entries),
+        assets=_collection_assets(entries, cube["cube:dimensions"]),
     )
     name, url = LICENCES.get(words.licence, (words.licence, "./LICENSE.txt"))
     collection.add_link(pystac.Link("license", url or "./LICENSE.txt", "text/html" if url else "text/plain", name))
@@ -144,7 +143,7 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
     return collection
 
 
-def _collection_assets(entries: Mapping[str, Entry]) -> dict[str, pystac.Asset]:
+def _collection_assets(entries: Mapping[str, Entry], axes: Mapping[str, Any]) -> dict[str, pystac.Asset]:
     stored = {"zarr:consolidated": True, "zarr:node_type": "group", "zarr:zarr_format": 3}
     stores = {
         "zarr": (zarr.STORE, "Daily soil moisture, Zarr laid out for maps"),
@@ -152,7 +151,7 @@ def _collection_assets(entries: Mapping[str, Entry]) -> dict[str, pystac.Asset]:
         "drought": (drought_store.STORE, "Drought: anomalies, percentiles, classes and climatology, Zarr"),
         "regions": (regions.STORE, "Countries: mean series, and share of area in each drought class, Zarr"),
     }
-    described = {"regions": _region_cube(f"{drought_store.STORE}/{zarr.ROOT}" in entries)}
+    described = {"regions": _region_cube(axes, "season" in axes)}
     assets = {
         name: pystac.Asset(
             f"./{path}",
@@ -171,25 +170,28 @@ def _collection_assets(entries: Mapping[str, Entry]) -> dict[str, pystac.Asset]:
     return assets
 
 
-def _region_cube(has_drought: bool) -> dict[str, Any]:
-    """Fields of the datacube extension of the countries' store, whose axes are its own."""
-    dimensions: dict[str, Any] = {
-        "region": {"type": "country", "description": "numeric code of ISO 3166-1"},
-        "depth": {"type": "spatial", "axis": "z", "unit": "m", "extent": [None, None]},
-        "time": {"type": "temporal", "extent": [None, None], "step": "P1D"},
-    }
+def _region_cube(axes: Mapping[str, Any], has_drought: bool) -> dict[str, Any]:
+    """Fields of the datacube extension of the countries' store, which shares depth and time with the maps."""
+    codes = {"type": "country", "extent": [None, None], "description": "numeric code of ISO 3166-1"}
+    dimensions: dict[str, Any] = {"region": codes, "depth": axes["depth"], "time": axes["time"]}
     mean = {"type": "data", "dimensions": ["region", "depth", "time"], "unit": "m3 m-3"}
     variables: dict[str, Any] = {"soil_moisture": {**mean, "description": "mean over the country's cells by area"}}
     if has_drought:
-        dimensions["window"] = {"type": "temporal", "extent": [None, None], "description": "last day of the window"}
+        windows = {"type": "temporal", "extent": axes["time"]["extent"], "description": "last day of the window"}
+        dimensions["window"] = windows
         dimensions["drought_class"] = {"type": "class", "values": list(CLASSES)}
         share = {"type": "data", "dimensions": ["region", "depth", "window", "drought_class"], "unit": "1"}
         variables[regions.SHARE] = {**share, "description": "share of the country's area in the class"}
     return {"cube:dimensions": dimensions, "cube:variables": variables}
 
 
-def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: bool) -> dict[str, Any]:
-    """Fields of the datacube extension: axes and the variables of every store."""
+def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, every_days: int) -> dict[str, Any]:
+    """Fields of the datacube extension: axes and the variables of every store.
+
+    Parameters
+    ----------
+    every_days : between the windows of drought, 0 without drought
+    """
     west, south, east, north = items.box(grid)
     half = grid.step_deg / 2
     across = {
@@ -210,7 +212,7 @@ def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: b
         for name in names
         if name in store
     }
-    if has_drought:
+    if every_days:
         described = drought_store.FIELDS
         variables |= {
             name: {
@@ -221,7 +223,10 @@ def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: b
             }
             for name in (*BY_WINDOW, *(PROBABILITIES if attributes.UNCERTAINTY in store else ()))
         }
-        dimensions["season"] = {"type": "window of the year", "description": "day of the year on which it ends"}
+        ends = list(range(every_days, 366, every_days))
+        dimensions["season"] = {
+            "type": "window of the year", "values": ends, "description": "day of the year on which it ends"
+        }  # fmt: skip
         variables |= {
             name: {
                 "type": "auxiliary",
