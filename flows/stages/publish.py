@@ -14,6 +14,7 @@ from flows.today import today
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
 from somo.product.declaration import Product
+from somo.product.layout import block_of_shard
 from somo.publish import netcdf
 from somo.publish.attributes import FINAL, UNCERTAINTY
 from somo.publish.catalog import version_documents, version_order
@@ -97,7 +98,7 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
     if here is not None and here.days == there.days and (here.status == there.status).all() and not broken:
         return
     _, layout = series.template(product, source)
-    blocks = {block for key in broken if (block := series.block_of(key)) is not None}
+    blocks = {block for key in broken if (block := block_of_shard(key)) is not None}
     plan = series.plan(layout, there, here, blocks)
     parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
     futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from somo.core.status import FINAL
 from somo.insitu.sources.readers import archive_version
 from somo.product.declaration import Product, content_hash
-from somo.product.layout import other_side
+from somo.product.layout import block_of_shard
 from somo.publish.manifest import Entry, digest_of, read_manifest
 from somo.publish.store import maps as store
 from somo.storage.objects import join
@@ -19,6 +19,7 @@ from somo.validate.sections.seasons import season_days
 
 MADE_FROM: dict[str, tuple[str, ...]] = {
     "overview": ("days",),
+    "stations": ("skill", "stations"),
     "figS3": ("skill",),
     "uncertainty": ("skill", "stations"),
     "groups": ("method", "skill", "stations"),
@@ -32,7 +33,7 @@ MADE_FROM: dict[str, tuple[str, ...]] = {
     "fig5b": ("common_days", "compared"),
     "collocation": ("common_days", "compared"),
     "fig6": ("season", "compared"),
-    "figS6": ("season",),
+    "figS6": ("season", "compared"),
     "fig7": ("days", "skill"),
 }
 """Properties of `SectionInputs` by section; one that is not named here is made from all of them."""
@@ -143,6 +144,4 @@ class SectionInputs:
 
 def block_of(key: str) -> int | None:
     """Block of days of a shard of the store for maps; None of other objects."""
-    dotted = min(key, other_side(key))
-    is_shard = key.startswith(f"{store.STORE}/") and "/c." in dotted
-    return int(dotted.split("/c.")[1].split(".")[1]) if is_shard else None
+    return block_of_shard(key) if key.startswith(f"{store.STORE}/") else None

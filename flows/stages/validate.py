@@ -11,12 +11,14 @@ import xarray as xr
 from distributed import Client
 
 from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
+from flows.stages.gate_blocks import gate_results
 from flows.stages.section_inputs import SectionInputs
 from somo.product.declaration import Product
 from somo.publish.manifest import renew
 from somo.storage.objects import exists, join, read_bytes
 from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report.page import write_report
+from somo.validate.sections.figures import naming_depths
 from somo.validate.sections.section import Impossible, Section, is_made, read_section, text_section, write_section
 from somo.validate.sections.units_note import units_note
 
@@ -134,6 +136,12 @@ def _later(case: Case) -> Section:
     return split_section(later(case.product, case.learnt, case.client), "figS4", how)
 
 
+def _stations(case: Case) -> Section:
+    from somo.validate.sections.stations import stations_section
+
+    return stations_section(case.published)
+
+
 def _uncertainty(case: Case) -> Section:
     from somo.validate.sections.uncertainty import uncertainty_section
 
@@ -178,7 +186,11 @@ def _regions(case: Case) -> Section:
 
     season = case.product.report.season
     seasons = seasonal_means(case.published.soil["soil_moisture"], season).compute()
-    return regions_section(seasons, case.published.grid, case.published.layers, season)
+    layers = case.published.layers
+    others = {
+        name: seasonal_means(ds[layers[0]], season).compute() for name, ds in case.compared.items() if layers[0] in ds
+    }
+    return regions_section(seasons, case.published.grid, layers, season, others)
 
 
 def _independent(case: Case) -> Section:
@@ -205,6 +217,7 @@ def _collocation(case: Case) -> Section:
 SECTIONS: dict[str, Callable[[Case], Section]] = {
     "overview": _overview,
     "figS3": _crossval,
+    "stations": _stations,
     "uncertainty": _uncertainty,
     "groups": _groups,
     "series": _series,
@@ -252,7 +265,7 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
             write_section(section, folder, keys[name])
         if section is not None:
             sections.append(section)
-    page = write_report(sections, folder, _about(product, published))
+    page = write_report(sections, folder, _about(product, published), gate_results(product, root), product.depths)
     renew(version_url, "report")
     return page
 
@@ -260,7 +273,8 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
 def make_section(name: str, case: Case) -> Section:
     """One section, its caption with the units; in words where the data hold too little for it."""
     try:
-        section = SECTIONS[name](case)
+        with naming_depths(case.product.depths):
+            section = SECTIONS[name](case)
     except Impossible as why:
         return text_section(name, why)
     note = units_note(name, case.product.targets.scaling)

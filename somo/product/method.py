@@ -137,6 +137,17 @@ class Drought(Declared):
     every_days: int = Field(default=10, ge=1)
 
 
+class Frozen(Declared):
+    """Days on which the ground counts as frozen: `variable` was below `below_c` degrees C on each of the last `days`.
+
+    Measurements in frozen soil are left out of the targets, so that the networks know nothing of it.
+    """
+
+    variable: str = "skin_temperature"
+    below_c: float = 0.0
+    days: int = Field(default=3, ge=1)
+
+
 class ComparedLayer(Declared):
     """One variable of another product and the interval of depth that it stands for."""
 

@@ -9,6 +9,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
+from somo.product.layout import FROZEN
 from somo.publish import attributes, images, items
 from somo.publish.documents import LICENCES
 from somo.publish.manifest import Entry
@@ -30,7 +31,7 @@ MEDIA_TYPES = {
     "yaml": "application/yaml",
 }
 DATA = ("soil_moisture", attributes.UNCERTAINTY, "soil_moisture_std")
-ABOUT = ("status", "applicability", attributes.DISSIMILARITY)
+ABOUT = ("status", "applicability", attributes.DISSIMILARITY, FROZEN)
 DOCUMENTS = {
     "report": ("report/index.html", "Validation report", "html", "overview"),
     "citation": ("CITATION.cff", "How to cite", "yaml", "metadata"),

@@ -13,7 +13,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
-from somo.product.layout import Layout, Tile, other_side, shard_key
+from somo.product.layout import Layout, Tile, shard_key
 from somo.publish.attributes import DISSIMILARITY, FINAL
 from somo.publish.store import maps as zarr
 from somo.storage.client import zarr_store
@@ -71,17 +71,6 @@ def plan(
     return Plan(1 - here.side, stale, tuple(b for b in blocks if b not in stale))
 
 
-def block_of(key: str) -> int | None:
-    """Block of days that a shard holds; None of other objects.
-
-    Parameters
-    ----------
-    key : of an object of the version
-    """
-    dotted = min(key, other_side(key))
-    return int(dotted.split("/c.")[1].split(".")[1]) if "/c." in dotted else None
-
-
 def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: int) -> None:
     """Derive one block of one tile; what is written shows only after `publish`."""
     source = join(version_url, zarr.STORE)
@@ -111,7 +100,7 @@ def publish(product: Product, version_url: str, side: int) -> None:
     """Make the days of the first store visible in this one, in one put."""
     ds, layout = template(product, join(version_url, zarr.STORE))
     url = join(version_url, STORE)
-    fields = [name for name in zarr.UNCERTAIN_FIELDS if name in ds]
+    fields = [name for name in zarr.DAILY if name in ds]
     zarr.fill_empty(url, layout, fields, ds.sizes["time"], side)
     zarr.publish(url, ds, layout, side)
 
@@ -126,7 +115,10 @@ def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
         inside = store["applicability"].values
         ds = zarr.template(product, grid, store["status"].values, inside, method, index)
     shard = dict(zip(zarr.DIMS, (layout.layers, layout.days, *layout.tile), strict=True))
-    return ds.assign({name: ds[name].variable.chunk(shard) for name in zarr.UNCERTAIN_FIELDS if name in ds}), layout
+    daily = [name for name in zarr.DAILY if name in ds]
+    return ds.assign(
+        {name: ds[name].variable.chunk({d: shard[d] for d in map(str, ds[name].dims)}) for name in daily}
+    ), layout
 
 
 def visible(source: str) -> zarr.Visible:

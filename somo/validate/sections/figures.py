@@ -7,6 +7,8 @@ for readers with any of the common colour-vision deficiencies, and in grey.
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Literal
 
 import matplotlib as mpl
@@ -26,6 +28,7 @@ from somo.validate.sections.coast import coast_lines
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
 MEASURED = "#000000"
 UNITS = "m³ m⁻³"
+_depths: ContextVar[Mapping[str, str]] = ContextVar("depths", default=MappingProxyType({}))
 SOIL_MAP, ANOMALY_MAP, SPREAD_MAP = "YlGnBu", "BrBG", "cividis"
 
 _STYLE = {
@@ -46,12 +49,27 @@ _STYLE = {
 
 
 @contextmanager
+def naming_depths(depths: Mapping[str, str]) -> Iterator[None]:
+    """Within it figures and captions call a layer by its depth, as `0-10 cm`; tables keep the layer's name."""
+    token = _depths.set(depths)
+    try:
+        yield
+    finally:
+        _depths.reset(token)
+
+
+def depth_of(layer: object) -> str:
+    """A layer for people: its depth where that is known, else its name."""
+    return _depths.get().get(str(layer), str(layer))
+
+
+@contextmanager
 def canvas(
     rows: int,
     columns: int,
     width: float,
     height: float,
-    sharex: Literal["none", "col"] = "none",
+    sharex: Literal["none", "col", "all"] = "none",
     height_ratios: Sequence[float] | None = None,
 ) -> Iterator[tuple[Figure, NDArray]]:
     """A figure of `rows` x `columns` axes, `width` and `height` in inches, in the style of every figure.

@@ -14,6 +14,7 @@ from somo.validate.published import ValidationError
 TITLES = {
     "overview": "What was published",
     "figS3": "Spatial cross-validation (Fig S3)",
+    "stations": "Station by station",
     "uncertainty": "Is the uncertainty true?",
     "groups": "By network, climate and layer; 31-day anomalies",
     "series": "Series at three held-back cells",

@@ -31,7 +31,7 @@ NOTES = {
     "compares; bias and ubRMSD hold the difference between stations and reference model as well.",
 }
 KINDS = {
-    **dict.fromkeys(("figS3", "uncertainty", "groups", "series", "fig4", "figS4", "figS2"), "held back"),
+    **dict.fromkeys(("figS3", "stations", "uncertainty", "groups", "series", "fig4", "figS4", "figS2"), "held back"),
     **dict.fromkeys(("overview", "fig7", "figS6"), "learnt"),
     **dict.fromkeys(("fig5b", "collocation", "fig6"), "products"),
     "fig5a": "unscaled",
