@@ -9,8 +9,8 @@ from distributed import Client
 
 from flows import results
 from flows.cluster.watching import completed
-from flows.stages.gate_blocks import block_evidence, gate_results
 from flows.stages.publish import BATCH, put_changed, write_catalog
+from flows.stages.validation.gate_blocks import block_evidence, gate_results
 from flows.today import today
 from somo.product.declaration import Product
 from somo.publish.catalog import catalog_document, version_order

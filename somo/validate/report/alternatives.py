@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from somo.validate.sections.register import SECTIONS
 from somo.validate.sections.section import Section
 
 Depths = Mapping[str, str]
@@ -23,7 +24,8 @@ def text_alternative(section: Section, depths: Depths) -> str:
     except (KeyError, IndexError, ValueError):
         # A report made by another release may hold tables without a column: its caption still says what is drawn.
         seen = ""
-    return f"{section.title}. {seen}" if seen else f"{section.title}. {section.caption}"
+    title = SECTIONS[section.name].title
+    return f"{title}. {seen or section.caption}"
 
 
 def _by_layer(values: Mapping[str, object], depths: Depths) -> str:

@@ -14,6 +14,7 @@ from somo.storage.objects import join, put
 from somo.validate.gate.checks import Result
 from somo.validate.report.alternatives import text_alternative
 from somo.validate.report.verdict import gate_line, verdict
+from somo.validate.sections.register import SECTIONS
 from somo.validate.sections.section import Section
 
 HEADS = {
@@ -46,7 +47,9 @@ def write_report(
         **about,
         "verdict": verdict(sections, depths or {}),
         "gate": [asdict(result) for result in gate],
-        "sections": [{"name": s.name, "title": s.title, "caption": s.caption, **s.findings} for s in sections],
+        "sections": [
+            {"name": s.name, "title": SECTIONS[s.name].title, "caption": s.caption, **s.findings} for s in sections
+        ],
     }
     put(join(folder, "report.json"), json.dumps(_plain(machine), indent=1, allow_nan=False).encode())
     page = join(folder, "index.html")
@@ -67,13 +70,11 @@ def render(
     shown = [
         {
             "name": s.name,
-            "title": s.title,
+            "title": SECTIONS[s.name].title,
             "caption": s.caption,
             "seen": text_alternative(s, depths),
             "image": base64.b64encode(s.figure).decode(),
-            "table": None
-            if s.shown.empty
-            else {"columns": [_head(str(c)) for c in s.shown], "rows": _rows(s.shown, depths)},
+            "table": None if s.shown.empty else _table(s.shown, depths),
         }
         for s in sections
     ]
@@ -87,11 +88,12 @@ def _head(column: str) -> str:
     return " ".join([label, *rest, *([f"({units})"] if units else [])])
 
 
-def _rows(table: pd.DataFrame, depths: Mapping[str, str]) -> list[list[str]]:
-    named = (
-        table.assign(layer=table["layer"].map(lambda layer: depths.get(layer, layer))) if "layer" in table else table
-    )
-    return [[_text(value) for value in row] for row in named.itertuples(index=False)]
+def _table(table: pd.DataFrame, depths: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Heads and rows of a table for people: layers by their depth."""
+    if "layer" in table:
+        table = table.assign(layer=[depths.get(str(layer), str(layer)) for layer in table["layer"]])
+    rows = [[_text(value) for value in row] for row in table.itertuples(index=False)]
+    return {"columns": [_head(str(column)) for column in table], "rows": rows}
 
 
 def _text(value: Any) -> str:

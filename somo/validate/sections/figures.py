@@ -7,8 +7,6 @@ for readers with any of the common colour-vision deficiencies, and in grey.
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from types import MappingProxyType
 from typing import Literal
 
 import matplotlib as mpl
@@ -28,7 +26,6 @@ from somo.validate.sections.coast import coast_lines
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
 MEASURED = "#000000"
 UNITS = "m³ m⁻³"
-_depths: ContextVar[Mapping[str, str]] = ContextVar("depths", default=MappingProxyType({}))
 SOIL_MAP, ANOMALY_MAP, SPREAD_MAP = "YlGnBu", "BrBG", "cividis"
 
 _STYLE = {
@@ -46,21 +43,6 @@ _STYLE = {
     "svg.fonttype": "path",
     "figure.constrained_layout.use": True,
 }
-
-
-@contextmanager
-def naming_depths(depths: Mapping[str, str]) -> Iterator[None]:
-    """Within it figures and captions call a layer by its depth, as `0-10 cm`; tables keep the layer's name."""
-    token = _depths.set(depths)
-    try:
-        yield
-    finally:
-        _depths.reset(token)
-
-
-def depth_of(layer: object) -> str:
-    """A layer for people: its depth where that is known, else its name."""
-    return _depths.get().get(str(layer), str(layer))
 
 
 @contextmanager

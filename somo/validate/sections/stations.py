@@ -11,22 +11,28 @@ from scipy.stats import t as student
 
 from somo.validate.matching import KEYS, cell_scores, layer_names
 from somo.validate.published import Published
+from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import (
     SPREAD_MAP,
     canvas,
     colour_bar,
-    depth_of,
     frame_map,
     map_extent,
     map_size,
     svg,
 )
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 METRICS = ("pearson_r", "ubrmsd", "bias")
 SIGNIFICANT = 0.05
 """Two-sided level below which a correlation is called more than chance."""
 LEAST_DAYS = 30
+
+
+def stations(judged: Judged) -> Section:
+    """Section `stations` of a version."""
+    return stations_section(judged.published)
 
 
 def effective_size(y: NDArray[np.float64], y_hat: NDArray[np.float64]) -> float:

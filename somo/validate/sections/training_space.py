@@ -8,12 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from somo.validate.published import Published
-from somo.validate.sections.figures import COLOURS, canvas, depth_of, frame_map, legend_below, map_extent, svg
+from somo.validate.sections.depths import depth_of
+from somo.validate.sections.figures import COLOURS, canvas, frame_map, legend_below, map_extent, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section
 
 LEAST_WIDTH_DEG, LEAST_HEIGHT_DEG = 60.0, 30.0
 """A map of a few stations inland shows at least so much around them, so that coasts tell where on Earth they are."""
 DOMAIN_COLOURS = (COLOURS[5], COLOURS[0], COLOURS[2], COLOURS[3])
+
+
+def training_space(judged: Judged) -> Section:
+    """Section `fig2` of a version."""
+    return training_section(judged.published, judged.climate)
 
 
 def training_section(published: Published, climate: pd.DataFrame) -> Section:

@@ -2,7 +2,7 @@
 
 from flows.results import version_url
 from flows.stages.publish import released_before
-from flows.stages.section_inputs import block_of
+from flows.stages.validation.section_inputs import block_of
 from somo.core.status import FINAL
 from somo.product.declaration import Product, content_hash
 from somo.publish.manifest import read_manifest
