@@ -36,6 +36,7 @@ from somo.publish.stations import stations_geojson
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
+from somo.publish.store.latest import publish_latest
 from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -59,6 +60,7 @@ def publish(
     write_drought_netcdf(product, version_url, client)
     write_regions(product, version_url, client)
     write_images(product, version_url)
+    publish_latest(product, version_url)
     write_papers(product, root, version_url, inputs, targets, models)
     write_catalog(product, version_url, client)
 

@@ -14,8 +14,8 @@ from somo.publish import attributes, images, items
 from somo.publish.documents import LICENCES
 from somo.publish.manifest import Entry
 from somo.publish.store import drought as drought_store
+from somo.publish.store import latest, regions, series
 from somo.publish.store import maps as zarr
-from somo.publish.store import regions, series
 from somo.publish.store.drought_fields import BY_SEASON, BY_WINDOW, PROBABILITIES
 from somo.publish.store.region_sums import CLASSES
 
@@ -149,6 +149,7 @@ def _collection_assets(entries: Mapping[str, Entry], axes: Mapping[str, Any]) ->
     stores = {
         "zarr": (zarr.STORE, "Daily soil moisture, Zarr laid out for maps"),
         "zarr-series": (series.STORE, "Daily soil moisture, Zarr laid out for series"),
+        "latest": (latest.STORE, "The latest day alone, one chunk a layer, Zarr"),
         "drought": (drought_store.STORE, "Drought: anomalies, percentiles, classes and climatology, Zarr"),
         "regions": (regions.STORE, "Countries: mean series, and share of area in each drought class, Zarr"),
     }

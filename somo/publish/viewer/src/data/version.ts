@@ -62,6 +62,7 @@ export class Version {
     readonly status: Int8Array,
     readonly windows: Windows,
     private readonly fields: Map<string, Stored>,
+    private readonly latest: Latest | null,
     private readonly openSeries: () => Promise<Map<string, Stored>>,
     /** The countries with their series; null where the version has none. */
     readonly openRegions: () => Promise<Regions | null>,
@@ -72,9 +73,10 @@ export class Version {
     const url = new URL(`v${name}/`, root);
     const collection = await readJson<Collection>(new URL("collection.json", url));
     const at = (key: string) => new URL(`${collection.assets[key]!.href}/`, url);
-    const [maps, drought] = await Promise.all([
+    const [maps, drought, latest] = await Promise.all([
       openStore(at("zarr")),
       collection.assets["drought"] ? openStore(at("drought")) : null,
+      collection.assets["latest"] ? openLatest(at("latest")) : null,
     ]);
     const [axes, bounds, days, status, windows] = await Promise.all([
       readAxes(maps),
@@ -96,7 +98,7 @@ export class Version {
     );
     const openSeries = once(() => seriesFields(at("zarr-series")));
     const openRegions = once(async () => (collection.assets["regions"] ? Regions.open(at("regions")) : null));
-    return new Version(name, url, collection, axes, layers, days, status, windows, fields, openSeries, openRegions);
+    return new Version(name, url, collection, axes, layers, days, status, windows, fields, latest, openSeries, openRegions);
   }
 
   has(quantity: Quantity): boolean {
@@ -114,6 +116,9 @@ export class Version {
 
   /** Values of a map, row by row from the first latitude. */
   async map(quantity: Quantity, layer: number, frame: number): Promise<Float32Array> {
+    // The latest day has a store of its own, where it is one request; another day of it is another version's.
+    const atOnce = this.latest?.day === this.days[frame] ? this.latest?.fields.get(quantity) : undefined;
+    if (atOnce && !SCALES[quantity].byWindow) return readValues(atOnce, [layer, 0, null, null]);
     const { always, surface } = SCALES[quantity];
     const at = always ? [layer, null, null] : surface ? [frame, null, null] : [layer, frame, null, null];
     return readValues(this.fields.get(quantity)!, at);
@@ -176,6 +181,23 @@ export function within(bounds: Float64Array, value: number): number {
     if (value >= Math.min(a, b) && value <= Math.max(a, b)) return i;
   }
   return -1;
+}
+
+/** The latest day alone. */
+interface Latest {
+  day: number;
+  fields: Map<string, Stored>;
+}
+
+async function openLatest(url: URL): Promise<Latest> {
+  const store = await openStore(url);
+  const fields = new Map<string, Stored>();
+  const names = ["soil_moisture", "soil_moisture_uncertainty"].filter((name) => hasArray(store, name));
+  const [days] = await Promise.all([
+    read1d<Int32Array>(store, "time"),
+    ...names.map(async (name) => fields.set(name, await openArray(store, name))),
+  ]);
+  return { day: days[0]!, fields };
 }
 
 function hasArray(store: Store, name: string): boolean {

@@ -12,6 +12,7 @@ import { Panel } from "../series/panel";
 import { readView, type View, writeView } from "../view";
 import { listenControls } from "./controls";
 import { legend } from "./legend";
+import { noteFirstMap } from "./measuring";
 import { areaWeights, mapInWords } from "./words";
 
 const FRAME_MS = 120;
@@ -158,6 +159,7 @@ export class Page {
       map.show({ name, values, scale: this.ranged(scale, quantity, layer, values) });
       document.body.dataset["state"] = "ready";
       document.body.dataset["shown"] = `${quantity} ${layer} ${version.date(day)}`;
+      noteFirstMap();
       document.body.dataset["drawMs"] = (performance.now() - began).toFixed(0);
       this.tell();
     } catch (error) {
