@@ -11,6 +11,7 @@ import xarray as xr
 from distributed import Client
 
 from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
+from flows.stages.validation.gate_blocks import gate_results
 from flows.stages.validation.section_inputs import SectionInputs
 from somo.product.declaration import Product
 from somo.publish.manifest import renew
@@ -18,6 +19,7 @@ from somo.storage.contents import record_content
 from somo.storage.objects import exists, join, read_bytes
 from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report.page import write_report
+from somo.validate.sections.depths import naming_depths
 from somo.validate.sections.register import SECTIONS, sections_of
 from somo.validate.sections.section import Impossible, Section, is_made, read_section, text_section, write_section
 from somo.validate.sections.units_note import units_note
@@ -159,7 +161,7 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
             write_section(section, folder, keys[name])
         if section is not None:
             sections.append(section)
-    page = write_report(sections, folder, _about(product, published))
+    page = write_report(sections, folder, _about(product, published), gate_results(product, root), product.depths)
     renew(version_url, "report")
     return page
 
@@ -177,7 +179,8 @@ def record_compared(product: Product, root: str, published: Published) -> None:
 def make_section(name: str, case: Case) -> Section:
     """One section, its caption with the units; in words where the data hold too little for it."""
     try:
-        section = SECTIONS[name].make(case)
+        with naming_depths(case.product.depths):
+            section = SECTIONS[name].make(case)
     except Impossible as why:
         return text_section(name, why)
     note = units_note(SECTIONS[name].numbers, case.product.targets.scaling)

@@ -124,6 +124,7 @@ def _has_rain(product: Product) -> bool:
 _SECTIONS = (
     ReportSection("overview", "What was published", "maps:overview", ("settled",), "learnt"),
     ReportSection("figS3", "Spatial cross-validation (Fig S3)", "skill:held_back_cells", ("skill",), "held back"),
+    ReportSection("stations", "Station by station", "stations:stations", ("skill", "stations"), "held back"),
     ReportSection(
         "uncertainty", "Is the uncertainty true?", "uncertainty:uncertainty", ("skill", "stations"), "held back"
     ),
@@ -170,7 +171,9 @@ _SECTIONS = (
     ReportSection(
         "fig6", "Seasonal maps and anomalies (Fig 6)", "seasons:seasonal_maps", ("season", "compared"), "products"
     ),
-    ReportSection("figS6", "Regional seasonal anomalies (Fig S6)", "seasons:regional_seasons", ("season",), "learnt"),
+    ReportSection(
+        "figS6", "Regional seasonal anomalies (Fig S6)", "seasons:regional_seasons", ("season", "compared"), "learnt"
+    ),
     ReportSection(
         "fig7",
         "Three cells and their weather (Fig 7)",
