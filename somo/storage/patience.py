@@ -99,7 +99,7 @@ def _pauses(patience_s: float | None) -> Iterator[float]:
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def unreachable(url: str, error: Exception) -> UnreachableError:
-    """The error of a request that is given up."""
+def unreachable(url: str, error: Exception | str) -> UnreachableError:
+    """The error of a request that is given up; `error` is the last failure, or its text."""
     reason = str(error).strip() or type(error).__name__
     return UnreachableError(f"{url}: cannot be reached ({reason}); check the network and the AWS_* settings")

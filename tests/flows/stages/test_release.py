@@ -19,7 +19,7 @@ from flows.command.cli import app
 from flows.stages import publish, release
 from flows.stages.validate import require_judged
 from somo.forcing.dataset import Inputs
-from somo.publish import manifest, viewer
+from somo.publish import manifest, verifying, viewer
 from somo.storage.objects import join, put
 from somo.validate.gate.checks import ValidationError
 from tests.publish import made
@@ -90,7 +90,7 @@ def current(root):
 
 
 def damage(root):
-    *_, (_, _, found) = manifest.verify(root)
+    *_, (_, _, found) = verifying.verify(root)
     return [d.key for d in found]
 
 
