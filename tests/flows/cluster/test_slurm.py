@@ -1,0 +1,110 @@
+"""Dask on a real SLURM, which is started on loopback where its packages are and the test may start daemons."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from distributed import Client
+
+from flows.cluster import slurm
+from flows.cluster.connecting import cluster, gpu_resources
+from flows.cluster.errors import ClusterError
+from flows.cluster.watching import completed
+from flows.environment import load_product
+from somo.product.declaration import Product
+from tests.flows.cluster.slurm_server import is_possible, slurm as slurm_on_loopback
+
+TOML = """
+name = "T"
+period = {start = 2001-01-01, end = 2001-12-31}
+grid = {kind = "regular", west = 0, east = 2, south = 50, north = 52, step_deg = 1}
+forcing.precipitation = {url = "/data/p_{year}.nc", variable = "tp", units = "mm d-1"}
+static.wetness = {computed = "mean", of = "precipitation"}
+insitu = [{name = "a", url = "archive.zip"}]
+targets = {scaling = "none"}
+"""
+real_slurm = pytest.mark.skipif(not is_possible(), reason="needs root, and Debian's packages slurm-wlm and munge")
+
+
+@pytest.fixture(scope="module")
+def queue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A SLURM of this module's own, found by its variables."""
+    with slurm_on_loopback(tmp_path_factory.mktemp("slurm")) as variables, pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield
+
+
+Declare = Callable[..., Product]
+
+
+@pytest.fixture
+def declare(tmp_path: Path) -> Declare:
+    """Declare a product on SLURM with some keys of `[cluster]`."""
+
+    def write(**keys: object) -> Product:
+        settings = {"kind": "slurm", "memory_gb": 1, "shared_folder": str(tmp_path / "shared"), **keys}
+        table = "\n".join(f"{key} = {value!r}" for key, value in settings.items())
+        path = tmp_path / "t.toml"
+        path.write_text(f"{TOML}\n[cluster]\n{table}\n")
+        return load_product(path)
+
+    return write
+
+
+def jobs(form: str = "%i") -> list[str]:
+    """What SLURM says of the jobs in its queue."""
+    asked = subprocess.run(["squeue", "-h", "-o", form], capture_output=True, text=True, check=True)
+    return asked.stdout.split()
+
+
+def until(true: Callable[[], object], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
+
+
+def double(number: int, seconds: float = 0) -> int:
+    time.sleep(seconds)
+    return 2 * number
+
+
+def gpu_of_job() -> str:
+    return os.environ.get("SLURM_JOB_GPUS", os.environ.get("SLURM_JOB_ID", ""))
+
+
+@real_slurm
+def test_jobs_become_workers(queue: None, declare: Declare, tmp_path: Path) -> None:
+    product = declare(workers=2, processes=2, job_name="tiny", directives=["--comment=seen"], constraint="fast")
+    with cluster(product) as client:
+        assert sorted(completed(client.map(double, range(3)), "doubling")) == [0, 2, 4]
+        assert len(client.scheduler_info(n_workers=-1)["workers"]) == 2
+        assert jobs("%j|%P|%C|%k|%f") == ["tiny|compute|2|seen|fast"]
+        (certificates,) = (tmp_path / "shared").glob("tls-*")
+        assert {path.stat().st_mode & 0o077 for path in (certificates, *certificates.iterdir())} == {0}
+        logs = list((tmp_path / "shared" / "logs").glob("tiny-*.err"))
+        assert len(logs) == 1
+    until(lambda: not jobs("%i"))
+    assert list((tmp_path / "shared").glob("tls-*")) == []
+
+
+@real_slurm
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"queue": "nowhere"}, r"invalid partition specified: nowhere.*change \[cluster\] queue"),
+        ({"constraint": "slow"}, r"Invalid feature specification.*change \[cluster\] constraint"),
+        ({"walltime": "10:00:00"}, r"will never start: reason PartitionTimeLimit.*change \[cluster\] walltime"),
+        ({"memory_gb": 900}, r"Memory specification can not be satisfied.*change \[cluster\] memory_gb"),
+        ({"directives": ["--nonsense"]}, r"unrecognized option '--nonsense'.*change \[cluster\] directives"),
+    ],
+)
+def test_what_slurm_refuses_is_told_at_once(queue: None, declare: Declare, keys: dict, words: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(ClusterError, match=words), cluster(declare(**keys)):
+        pass
+    assert time.monotonic() - began < 20
