@@ -122,3 +122,8 @@ def gpu_resources(client: Client) -> dict[str, int]:
         return {"GPU": 1}
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return {"GPU": 1} if any(worker["resources"].get("GPU") for worker in workers) else {}
+
+
+def expected_workers(client: Client) -> int:
+    """Workers that work may spread over: those that have joined, or those that jobs will be submitted for."""
+    return max(len(client.scheduler_info(n_workers=-1)["workers"]), getattr(client.cluster, "most_workers", 0), 1)

@@ -47,7 +47,7 @@ def start(declared: SlurmJobs) -> Iterator[SpecCluster]:
             close_dashboard(jobs.scheduler)
             keeper = JobKeeper(jobs.scheduler, groups(declared, security, shared), declared.patience_s)
             # Whoever submits a training has to know that a GPU will come, before the first one has left the queue.
-            jobs.gpu_workers = declared.gpu_workers
+            jobs.gpu_workers, jobs.most_workers = declared.gpu_workers, max(declared.workers, declared.gpu_workers)
             jobs.sync(keeper.start)
             try:
                 wait_for_worker(keeper)

@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
-from flows.cluster import slurm
+from flows.cluster import slurm, slurm_jobs
 from flows.cluster.connecting import cluster, gpu_resources
 from flows.cluster.errors import ClusterError
 from flows.cluster.watching import completed
 from flows.environment import load_product
+from flows.stages.ingest import ingest
+from flows.stages.targets import build_targets
+from flows.stages.train import train
 from somo.product.declaration import Product
+from tests.flows.conftest import TINY
 from tests.flows.cluster.slurm_server import is_possible, slurm as slurm_on_loopback
 
 TOML = """
@@ -108,3 +112,54 @@ def test_what_slurm_refuses_is_told_at_once(queue: None, declare: Declare, keys:
     with pytest.raises(ClusterError, match=words), cluster(declare(**keys)):
         pass
     assert time.monotonic() - began < 20
+
+
+@real_slurm
+def test_work_for_a_gpu_gets_a_job_with_one(queue: None, declare: Declare) -> None:
+    product = declare(workers=1, gpu_workers=1, min_workers=0, patience_s=0.0)
+    with cluster(product) as client:
+        assert gpu_resources(client) == {"GPU": 1}
+        assert client.submit(double, 4, resources=gpu_resources(client)).result(60) == 8
+        until(lambda: "gres:gpu:1" in "".join(jobs("%b")) or not jobs())
+
+
+@real_slurm
+def test_jobs_that_slurm_takes_away_cost_only_time(
+    queue: None, declare: Declare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_jobs, "QUEUE_EVERY_SECONDS", 1.0)
+    with cluster(declare(workers=1)) as client:
+        work = client.submit(double, 21, seconds=4)
+        for command in (["scancel"], ["scontrol", "requeue"]):
+            until(lambda: any(client.processing().values()))
+            (job,) = jobs()
+            subprocess.run([*command, job], check=True)
+            until(lambda: not any(client.processing().values()))
+        assert work.result(90) == 42
+        charged = client.run_on_scheduler(lambda dask_scheduler: [t.suspicious for t in dask_scheduler.tasks.values()])
+        assert charged == [0]
+
+
+@real_slurm
+def test_trainings_go_on_in_the_next_job(
+    queue: None, declare: Declare, client: Client, tiny_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wall time far below that of a training: workers end before their jobs do, and the networks are the same."""
+    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
+    # A worker lives for 12 s of the minute that is SLURM's shortest wall time.
+    monkeypatch.setattr(slurm, "SHORTEST_MARGIN_S", 48.0)
+    monkeypatch.setattr(slurm_jobs, "QUEUE_EVERY_SECONDS", 1.0)
+    monkeypatch.setenv("SOMO_LEARN_SAVE", "0")
+    product = declare(workers=2, walltime="00:01:00")
+    tiny = load_product(TINY)
+    tiny = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 40}), "cluster": product.cluster})
+    began = time.monotonic()
+    with cluster(tiny) as jobs_client:
+        inputs = ingest(tiny, str(tmp_path / "root"), jobs_client)
+        sensors = build_targets(tiny, str(tmp_path / "root"), inputs, jobs_client)
+        print("targets", time.monotonic() - began)
+        models = train(tiny, str(tmp_path / "root"), inputs, sensors, jobs_client)
+    print("trained", time.monotonic() - began)
+    accounted = subprocess.run(["squeue", "-h", "--states=all", "-o", "%i %T %M"], capture_output=True, text=True)
+    print(accounted.stdout)
+    assert 0
