@@ -1,6 +1,7 @@
 """What the operator sees of a run in Prefect: the plan before the work, progress during it, a summary after it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from prefect.logging import get_run_logger
 
 from flows.cluster.connecting import dashboard_link
 from flows.cluster.watching import Progressed, watching
+from flows.failures import RunError, in_one_sentence
 from flows.stages.publish import put_changed
 from flows.status import Stage, read_status, summary
 from somo.product.declaration import Product
@@ -44,9 +46,16 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
     try:
         with watching(ProgressArtifacts()):
             yield
-    except Exception:
+    except Exception as error:
+        sentence = in_one_sentence(error)
+        with shown("the failure"):
+            text = f"## {title} failed\n\n{sentence}\n\nWhat was finished is kept: the next run goes on from it."
+            create_markdown_artifact(text, key="failure", description=f"Why {title} failed")
         with suppress(Exception):  # the store may be what failed
-            write_status_page(root, product, read_status(product, root), "failed")
+            write_status_page(root, product, read_status(product, root), "failed", sentence)
+        if isinstance(error, TimeoutError):
+            # Prefect takes every TimeoutError that leaves a flow for its own limit of time, and says so.
+            raise RunError(sentence) from error
         raise
     after = read_status(product, root)
     write_status_page(root, product, after, "ended")
@@ -99,12 +108,16 @@ def _summary(product: Product, root: str, before: Sequence[Stage], after: Sequen
     return "\n".join([f"## {product.name} {product.version}", *head, *rows, "", "```", summary(product, root), "```"])
 
 
-def write_status_page(root: str, product: Product, stages: Sequence[Stage], run: Literal["ended", "failed"]) -> None:
+def write_status_page(
+    root: str, product: Product, stages: Sequence[Stage], run: Literal["ended", "failed"], failure: str = ""
+) -> None:
     """Put the status of a product after a run, as JSON and as a page that shows it, beside the viewer."""
     status = {
         "product": product.name,
         "version": product.version,
         "run": run,
+        # The page is public: what follows a question mark in a URL may be a signature that opens it.
+        "failure": re.sub(r"\?[^\s\"'),;]+", "?...", failure),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "stages": [{k: v for k, v in stage.as_dict().items() if k != "url"} for stage in stages],
     }

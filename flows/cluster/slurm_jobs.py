@@ -196,8 +196,8 @@ class JobKeeper:
             for task in filter(None, map(self._scheduler.tasks.get, charged)):
                 task.suspicious = max(task.suspicious - 1, 0)
         if end.state == "OUT_OF_MEMORY":
-            asked = float(job.submitted.worker_memory)
-            self._scheduler.log_event(MEMORY_TOPIC, {"worker": f"SLURM job {job.number}", "rss": asked})
+            limit = job.submitted.worker_memory or 0
+            self._scheduler.log_event(MEMORY_TOPIC, {"worker": f"SLURM job {job.number}", "rss": limit})
         console.print(f"SLURM job {job.number} has ended: {end}")
         if job.has_joined or end.state == "CANCELLED":
             return
@@ -243,7 +243,7 @@ def idle_jobs(
     now_s : time, by a clock that does not jump
     """
     spare = len(group.jobs) - max(wanted, math.ceil(group.least / group.processes))
-    surplus = []
+    surplus: list[Job] = []
     # Jobs that still wait in the queue are given back first: they have cost nothing.
     for job in sorted(group.jobs, key=lambda job: any(name in connected for name in job.names)):
         works = any(connected[name].processing for name in job.names if name in connected)

@@ -97,9 +97,8 @@ async def read_queue(numbers: list[str]) -> dict[str, Queued] | None:
     if not partitions:
         return jobs
     # In the order in which SLURM would start them, others' jobs included where the site shows them.
-    order = await _ask(
-        "squeue", "--noheader", "--states=PENDING", "--sort=-p,i", f"--partition={','.join(partitions)}", "--format=%i|%P"
-    )
+    asked_of = f"--partition={','.join(partitions)}"
+    order = await _ask("squeue", "--noheader", "--states=PENDING", "--sort=-p,i", asked_of, "--format=%i|%P")
     places: dict[str, list[str]] = {}
     for line in (order or "").splitlines():
         number, partition = line.split("|", 1)
@@ -115,9 +114,7 @@ def _queued(line: str) -> Queued:
 def _placed(job: Queued, order: list[str]) -> Queued:
     if job.state != "PENDING" or job.number not in order:
         return job
-    return Queued(
-        job.number, job.state, job.reason, job.start, job.partition, order.index(job.number) + 1, len(order)
-    )
+    return Queued(job.number, job.state, job.reason, job.start, job.partition, order.index(job.number) + 1, len(order))
 
 
 async def read_end(number: str) -> Ended:

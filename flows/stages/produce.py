@@ -128,8 +128,9 @@ def announce(wanted: Production, client: Client) -> None:
     reads = forcing_read(wanted)
     console.print(f"produce: {price_of(wanted)}")
     console.print(
-        f"produce: {len(regions)} regions on {expected_workers(client)} workers; reads {reads.bytes / 1e9:.2f} GB of forcing in "
-        f"{reads.chunks} chunks, writes {len(daily_fields(wanted)) * len(regions)} objects, "
+        f"produce: {len(regions)} regions on {expected_workers(client)} workers; "
+        f"reads {reads.bytes / 1e9:.2f} GB of forcing in {reads.chunks} chunks, "
+        f"writes {len(daily_fields(wanted)) * len(regions)} objects, "
         f"needs {needed / 1e9:.2f} GB of memory per worker"
     )
 

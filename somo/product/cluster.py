@@ -124,7 +124,7 @@ class SlurmJobs(ClusterKind):
     kind: Literal["slurm"] = "slurm"
     workers: int = Field(default=1, ge=1)
     gpu_workers: int = Field(default=0, ge=0)
-    min_workers: int = Field(default=1, ge=0)
+    min_workers: int = Field(default=1, ge=1)
     patience_s: float = Field(default=300.0, ge=0)
     processes: int = Field(default=1, ge=1)
     queue: Word | None = None

@@ -1,4 +1,4 @@
-"""Writes that happen only if an object is still the one that was read: of two writers, one is told that it came late."""
+"""Writes that happen only if an object is still the one that was read: of two writers, one is told that it is late."""
 
 import errno
 import fcntl

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import psutil
 
+from somo.storage.client import filesystem
 from somo.storage.conditional import ChangedError, put_version, read_version
 from somo.storage.objects import put
 from somo.storage.patience import StorageError
@@ -107,8 +108,6 @@ class Lease:
 
     def give_back(self) -> None:
         """Remove the lease unless it is another's."""
-        from somo.storage.client import filesystem
-
         data, version = read_version(self.url)
         if data is not None and version == self._version:
             fs, path = filesystem(self.url)
@@ -154,10 +153,9 @@ def leased(url: str, purpose: str) -> Iterator[None]:
         _held.reset(token)
         ended.set()
         keeper.join()
-        try:
+        # Where the store is silent now, the lease runs out by itself.
+        with suppress(OSError):
             lease.give_back()
-        except OSError:
-            pass  # it runs out by itself
 
 
 def _acquire(lease: Lease) -> None:
@@ -198,7 +196,7 @@ def _this_process() -> dict[str, Any]:
 def _boot() -> str:
     """What tells this start of this machine, and this container, from others."""
     try:
-        namespace = os.readlink("/proc/self/ns/pid")
+        namespace = Path("/proc/self/ns/pid").readlink()
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {namespace}"
     except OSError:
         return ""

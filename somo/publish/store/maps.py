@@ -37,6 +37,7 @@ from somo.product.declaration import Product
 from somo.product.layout import SEPARATORS, Layout, Tile, shard_key
 from somo.publish import attributes
 from somo.storage.client import zarr_store
+from somo.storage.lease import put_visible
 from somo.storage.listing import listing
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -242,7 +243,7 @@ def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, 
     sizes = {key: found.size for key, found in listing(url).items()}
     for key in sorted(objects, key=lambda key: (key == ROOT, key.endswith(ROOT), key)):
         if sizes.get(key) != len(objects[key]) or read_bytes(join(url, key)) != objects[key]:
-            put(join(url, key), objects[key])
+            put_visible(join(url, key), objects[key])
 
 
 def _storage(layout: Layout) -> dict[str, object]:

@@ -17,7 +17,8 @@ from flows.service.s3server import free_ports
 
 PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol", "slurmctld", "slurmd", "munged")
 READY_SECONDS = 30
-# Four CPUs are told to SLURM wherever it runs, since the tests are about jobs and not about speed.
+# Four CPUs are told to SLURM wherever it runs, since the tests are about jobs and not about speed. A job that is
+# requeued waits for as long as credentials live (`cred_expire`), two minutes where nothing is said.
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -26,7 +27,7 @@ SlurmdPort={node}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket
+AuthInfo=socket={folder}/munge/socket,cred_expire=3
 CryptoType=crypto/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
@@ -44,7 +45,7 @@ KillWait=5
 InactiveLimit=0
 MinJobAge=300
 SlurmdParameters=config_overrides
-SchedulerParameters=batch_sched_delay=1,sched_interval=2,sched_min_interval=100000,requeue_delay=1
+SchedulerParameters=batch_sched_delay=1,sched_interval=2,sched_min_interval=100000
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=16000 Gres=gpu:1 Feature=fast State=UNKNOWN
 PartitionName=compute Nodes={host} Default=YES MaxTime=05:00:00 State=UP
 PartitionName=closed Nodes={host} MaxTime=05:00:00 State=DOWN

@@ -18,8 +18,9 @@ from flows.stages.ingest import ingest
 from flows.stages.targets import build_targets
 from flows.stages.train import train
 from somo.product.declaration import Product
+from tests.flows.cluster.slurm_server import is_possible
+from tests.flows.cluster.slurm_server import slurm as slurm_on_loopback
 from tests.flows.conftest import TINY
-from tests.flows.cluster.slurm_server import is_possible, slurm as slurm_on_loopback
 
 TOML = """
 name = "T"
@@ -116,11 +117,13 @@ def test_what_slurm_refuses_is_told_at_once(queue: None, declare: Declare, keys:
 
 @real_slurm
 def test_work_for_a_gpu_gets_a_job_with_one(queue: None, declare: Declare) -> None:
-    product = declare(workers=1, gpu_workers=1, min_workers=0, patience_s=0.0)
+    product = declare(workers=1, gpu_workers=1, patience_s=1.0)
     with cluster(product) as client:
         assert gpu_resources(client) == {"GPU": 1}
-        assert client.submit(double, 4, resources=gpu_resources(client)).result(60) == 8
-        until(lambda: "gres:gpu:1" in "".join(jobs("%b")) or not jobs())
+        work = client.submit(double, 4, seconds=3, resources=gpu_resources(client))
+        until(lambda: sorted(jobs("%b")) == ["N/A", "gres:gpu:1"])
+        assert work.result(120) == 8
+        until(lambda: sorted(jobs("%b")) == ["N/A"])  # a job with a GPU does not stay without work for it
 
 
 @real_slurm
@@ -152,13 +155,15 @@ def test_trainings_go_on_in_the_next_job(
     monkeypatch.setenv("SOMO_LEARN_SAVE", "0")
     product = declare(workers=2, walltime="00:01:00")
     tiny = load_product(TINY)
-    tiny = tiny.model_copy(update={"training": tiny.training.model_copy(update={"epochs": 40}), "cluster": product.cluster})
+    tiny = tiny.model_copy(
+        update={"training": tiny.training.model_copy(update={"epochs": 40}), "cluster": product.cluster}
+    )
     began = time.monotonic()
     with cluster(tiny) as jobs_client:
         inputs = ingest(tiny, str(tmp_path / "root"), jobs_client)
         sensors = build_targets(tiny, str(tmp_path / "root"), inputs, jobs_client)
         print("targets", time.monotonic() - began)
-        models = train(tiny, str(tmp_path / "root"), inputs, sensors, jobs_client)
+        train(tiny, str(tmp_path / "root"), inputs, sensors, jobs_client)
     print("trained", time.monotonic() - began)
     accounted = subprocess.run(["squeue", "-h", "--states=all", "-o", "%i %T %M"], capture_output=True, text=True)
     print(accounted.stdout)
