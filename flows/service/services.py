@@ -143,9 +143,11 @@ def _s3(place: Place) -> Service:
 
 def _postgres(place: Place) -> Service:
     data = place.database or f"{place.data}/postgres"
+    # The image's own first start looks for its server on the socket that Debian uses; here that folder is another's.
+    sockets = data if place.database else "/var/run/postgresql"
     command = (
         place.program("postgres"), "-D", data, "-p", str(place.ports["postgres"]),
-        "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={data}", "-c", "max_connections=100",
+        "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={sockets}", "-c", "max_connections=100",
     )  # fmt: skip
     settings = {"POSTGRES_USER": "prefect", "POSTGRES_DB": "postgres", "PGDATA": data}
     health = Health(place.url("postgres", "tcp"))
@@ -161,7 +163,7 @@ def _prefect(place: Place) -> tuple[Service, Service, Service]:
          "--host", place.bind, "--port", str(place.ports["prefect-server"])),
         {"PREFECT_UI_API_URL": "/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": NO_ORIGIN},
         ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
-        needs=("postgres",), health=Health(f"{api}/health"),
+        needs=("postgres",), health=Health(f"{api}/ready"),  # `/health` does not look at the database
     )  # fmt: skip
     deploy = Service(
         "deploy", (place.program("python"), "-m", "flows.service.deploy"), {}, PREFECT_SECRETS,
