@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from flows.command import looking, models, sensors
+from flows.command import doctor, looking, models, sensors
 from flows.command import published as commands
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
@@ -127,6 +127,7 @@ for command in (
     commands.access,
     commands.credentials,
     sensors.sensors,
+    doctor.doctor,
     looking.check,
     looking.inspect,
 ):

@@ -17,8 +17,7 @@ from flows.service.s3server import free_ports
 
 PROGRAMS = ("sbatch", "squeue", "scancel", "scontrol", "slurmctld", "slurmd", "munged")
 READY_SECONDS = 30
-# Four CPUs are told to SLURM wherever it runs, since the tests are about jobs and not about speed. A job that is
-# requeued waits for as long as credentials live (`cred_expire`), two minutes where nothing is said.
+# Four CPUs are told to SLURM wherever it runs, since the tests are about jobs and not about speed.
 CONFIGURATION = """
 ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
@@ -27,7 +26,7 @@ SlurmdPort={node}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/socket,cred_expire=3
+AuthInfo=socket={folder}/munge/socket
 CryptoType=crypto/munge
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
