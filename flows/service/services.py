@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from flows.cluster.dashboard import USER
 from flows.cluster.workers import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
+from flows.service import alerts
 from flows.service.health import Health
 from flows.service.s3server import NO_ORIGIN, SIGNING_KEYS, weed, weed_environment
 
@@ -161,7 +162,8 @@ def _prefect(place: Place) -> tuple[Service, Service, Service]:
         "prefect-server",
         (place.program("python"), "-m", "uvicorn", "--factory", "flows.service.prefect_server:create",
          "--host", place.bind, "--port", str(place.ports["prefect-server"])),
-        {"PREFECT_UI_API_URL": "/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": NO_ORIGIN},
+        {"PREFECT_UI_API_URL": "/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": NO_ORIGIN,
+         "PREFECT_SERVER_METRICS_ENABLED": "true"},
         ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
         needs=("postgres",), health=Health(f"{api}/ready"),  # `/health` does not look at the database
     )  # fmt: skip
@@ -212,15 +214,10 @@ def _prometheus(place: Place) -> Service:
 
 
 def prometheus_settings(place: Place) -> str:
-    """Prometheus scrapes the scheduler, which counts tasks by state, workers and memory."""
-    target = f"{place.host('dask-scheduler')}:{place.ports['dashboard']}"
-    return f"""global:
-  scrape_interval: 15s
-scrape_configs:
-  - job_name: dask
-    basic_auth:
-      username: {USER}
-      password_file: {place.secrets}/prometheus/password
-    static_configs:
-      - targets: ["{target}"]
-"""
+    """What is scraped: Dask with what runs tell its scheduler, Prefect's server, Prometheus itself."""
+    targets = {
+        "dask": (f"{place.host('dask-scheduler')}:{place.ports['dashboard']}", "/metrics", USER),
+        "prefect": (f"{place.host('prefect-server')}:{place.ports['prefect-server']}", "/api/metrics", USER),
+        "prometheus": (f"{place.host('prometheus')}:{place.ports['prometheus']}", "/metrics", USER),
+    }
+    return alerts.settings(targets, f"{place.secrets}/prometheus")

@@ -138,7 +138,8 @@ def test_jobs_that_slurm_takes_away_cost_only_time(
             (job,) = jobs()
             subprocess.run([*command, job], check=True)
             until(lambda: not any(client.processing().values()))
-        # SLURM holds a job that was requeued for two minutes.
+        # SLURM holds a job that was requeued for two minutes, once it is back in the queue.
+        until(lambda: jobs("%T|%r") == ["PENDING|BeginTime"])
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
         assert work.result(90) == 42
         charged = client.run_on_scheduler(lambda dask_scheduler: [t.suspicious for t in dask_scheduler.tasks.values()])
