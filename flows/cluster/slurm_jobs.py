@@ -184,6 +184,10 @@ class JobKeeper:
             return
         self._tell(queue)
         require_possible(queue)
+        for job in missing:
+            if job.has_joined and job.number in queue and queue[job.number].state == "PENDING":
+                job.has_joined = False  # requeued: it will begin again
+                self._forgive(job)
         for group in self._groups:
             for job in [job for job in group.jobs if job in missing and job.number not in queue]:
                 group.jobs.remove(job)
@@ -191,10 +195,8 @@ class JobKeeper:
 
     async def _note_end(self, job: Job) -> None:
         end = await read_end(job.number)
-        charged = [key for name in job.names for key in self._deaths.charged.pop(name, [])]
         if end.state in TAKEN_BY_SLURM:
-            for task in filter(None, map(self._scheduler.tasks.get, charged)):
-                task.suspicious = max(task.suspicious - 1, 0)
+            self._forgive(job)
         if end.state == "OUT_OF_MEMORY":
             limit = job.submitted.worker_memory or 0
             self._scheduler.log_event(MEMORY_TOPIC, {"worker": f"SLURM job {job.number}", "rss": limit})
@@ -208,6 +210,12 @@ class JobKeeper:
                 f"({job.number}) {end}; its output is in {end.log or job.submitted.log_directory}. Nodes must see this "
                 "Python and [cluster] shared_folder, and reach this machine over [cluster] interface"
             )
+
+    def _forgive(self, job: Job) -> None:
+        """Take back what tasks were charged with when SLURM took their workers away."""
+        charged = [key for name in job.names for key in self._deaths.charged.pop(name, [])]
+        for task in filter(None, map(self._scheduler.tasks.get, charged)):
+            task.suspicious = max(task.suspicious - 1, 0)
 
     async def _fail(self, error: ClusterError) -> None:
         self.failure = error

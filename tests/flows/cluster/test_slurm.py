@@ -132,7 +132,7 @@ def test_jobs_that_slurm_takes_away_cost_only_time(
 ) -> None:
     monkeypatch.setattr(slurm_jobs, "QUEUE_EVERY_SECONDS", 1.0)
     with cluster(declare(workers=1)) as client:
-        work = client.submit(double, 21, seconds=4)
+        work = client.submit(double, 21, seconds=3)
         for command in (["scancel"], ["scontrol", "requeue"]):
             until(lambda: any(client.processing().values()))
             (job,) = jobs()
