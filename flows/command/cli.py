@@ -15,6 +15,7 @@ from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console, output, verbosity
 from flows.environment import load_product, prepare_prefect, require_writable, root_of
 from flows.failures import in_one_sentence
+from flows.leftovers import end_with_this_process
 from flows.status import STAGES, read_status, summary
 from somo.product.declaration import Product, ProductError
 from somo.publish import viewer
@@ -151,6 +152,7 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
     )
     if missing:
         require_writable(root)
+        end_with_this_process()
         prepare_prefect()
         from flows.pipeline import run as flow
 
