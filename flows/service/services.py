@@ -16,7 +16,7 @@ PORTS = {
 POOL = "somo"
 SETTINGS_READERS = ("deploy", "prefect-worker")
 """Services that get the operator's `SOMO_*` settings."""
-DEPLOYED_ONLY = ("SOMO_WEBHOOK", "SOMO_UPDATE_CRON")
+DEPLOYED_ONLY = ("SOMO_WEBHOOK", "SOMO_UPDATE_CRON", "SOMO_SILENT_SECONDS")
 """Settings that are laid down in Prefect once and that no run needs; the address of a webhook is often its password."""
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 POSTGRES_IMAGE = "postgres:15"
