@@ -14,8 +14,9 @@ from typing import Any
 
 from somo.product.layout import SEPARATORS, other_side
 from somo.storage.client import filesystem
+from somo.storage.lease import put_visible
 from somo.storage.listing import listing
-from somo.storage.objects import checksum, exists, join, put, read_bytes
+from somo.storage.objects import checksum, exists, join, read_bytes
 
 NAME = "manifest.json"
 POINTER = "latest.json"
@@ -173,7 +174,7 @@ def write_manifest(folder_url: str, entries: Mapping[str, Entry]) -> str:
     data = encode({"algorithm": "sha256", "objects": {key: asdict(entry) for key, entry in entries.items()}})
     url = join(folder_url, NAME)
     if not exists(url) or read_bytes(url) != data:
-        put(url, data)
+        put_visible(url, data)
     return checksum(data)
 
 
