@@ -131,7 +131,7 @@ class _Looked:
         facts.append(f"{len(files)} files{_size([file.fingerprint for file in files])}")
         scans = [scan for file in files for scan in scan_file(file, self.name, self.source)]
         url = reference_url(self.root, self.name, self.domain, self.source, files)
-        write_references(url, combine(scans, self.source))
+        write_references(url, combine(self.name, scans, self.source))
         store = open_references(url)
         grid = self.own_grid = grid or domain_grid(self.product, self.domain, store.grid)
         cells = cells_of(grid)

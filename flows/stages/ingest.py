@@ -65,7 +65,7 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
     scans = _scan_new(product, root, missing, client)
     for (domain, name), listed in missing.items():
         source = product.sources[name]
-        combined = combine([scan for file in listed for scan in read_scans(scans[name, file])], source)
+        combined = combine(name, [scan for file in listed for scan in read_scans(scans[name, file])], source)
         write_references(urls[domain, name], combined)
     references: dict[str, dict[str, str]] = {domain: {} for domain in product.grids()}
     for (domain, name), url in urls.items():

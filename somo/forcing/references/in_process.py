@@ -29,7 +29,7 @@ def reference_in_process(
         urls[name] = reference_url(root, name, domain, source, files)
         if not is_complete(urls[name]):
             write_references(
-                urls[name], combine([scan for file in files for scan in scan_file(file, name, source)], source)
+                urls[name], combine(name, [scan for file in files for scan in scan_file(file, name, source)], source)
             )
     grid = domain_grid(product, domain, open_references(urls[next(iter(urls))]).grid)
     for name, url in urls.items():
