@@ -21,7 +21,8 @@ def require_sums_of_days(name: str, stamps: Stamps, complete: NDArray[np.int64])
         at = int(complete[np.argmax(short)])
         raise ForcingError(
             f"{stamps.file(at)}: the sum at {as_text(stamps.times[at])} has run since "
-            f"{as_text(stamps.bounds[at, 0])} by its own interval and not since 00 UTC of the day before; correct forcing.{name}.accumulation"
+            f"{as_text(stamps.bounds[at, 0])} by its own interval and not since 00 UTC of the day before; correct "
+            f"forcing.{name}.accumulation"
         )
 
 
