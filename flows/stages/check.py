@@ -87,7 +87,7 @@ def _tried(what: str, step: Callable[[list[str]], None]) -> Finding:
 
 
 def _check_domain(product: Product, domain: str, root: str) -> Iterator[Finding]:
-    declared = product.grids()[domain]
+    declared, product = product.grids()[domain], product.in_domain(domain)
     grid = None
     if isinstance(declared, RegularGrid):
         grid = Grid.regular(declared.west, declared.east, declared.south, declared.north, declared.step_deg)

@@ -24,6 +24,7 @@ def reference_in_process(
         naming the file that is missing or cannot be used
     """
     urls = {}
+    product = product.in_domain(domain)
     for name, files in product_files(product, domain, first, last, today).items():
         source = product.sources[name]
         urls[name] = reference_url(root, name, domain, source, files)
