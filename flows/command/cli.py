@@ -12,6 +12,7 @@ from rich.table import Table
 
 from flows.command import looking, models, sensors
 from flows.command import published as commands
+from flows.command.init import init
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console, output, verbosity
@@ -99,7 +100,7 @@ def schema(
     if output is None:
         typer.echo(text)
     else:
-        output.write_text(text)
+        output.write_text(f"{text}\n")
 
 
 @app.command()
@@ -135,6 +136,7 @@ for command in (
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude
 app.command(context_settings={"ignore_unknown_options": True})(inputs)
+app.command()(init)
 app.add_typer(models.app, name="model")
 
 

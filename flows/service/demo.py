@@ -10,6 +10,9 @@ from flows.environment import export
 from flows.service.s3server import S3Server
 from somo.storage.objects import exists, join, put
 
+SCHEMA = "somo.schema.json"
+"""By it editors check the declaration beside it."""
+
 
 def prepare(folder: Path) -> Path:
     """Write the invented sources, unless they are there, and the declaration beside them; returns the latter's path."""
@@ -25,6 +28,7 @@ def prepare(folder: Path) -> Path:
     declared = (files("flows") / "products" / "demo.toml").read_text().replace("${SOMO_DEMO}", sources)
     path = folder / "demo.toml"
     put(str(path), declared.encode())
+    put(str(folder / SCHEMA), (files("flows") / "products" / SCHEMA).read_bytes())
     return path
 
 
