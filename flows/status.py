@@ -138,7 +138,8 @@ def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
 
 
 def _validate(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    from flows.stages.validate import pending_sections, sections_of
+    from flows.stages.validate import pending_sections
+    from somo.validate.sections.register import sections_of
 
     missing = [f"section {name}" for name in pending_sections(product, known["version"])]
     if not missing:

@@ -25,7 +25,7 @@ from flows.environment import export
 from flows.service.s3server import S3Server
 from flows.stages.ingest import ingest
 from flows.stages.produce import Production, prepare
-from flows.stages.region import Job, Work, open_job, pack_fields, read_inputs
+from flows.stages.production.region import Job, Work, open_job, pack_fields, read_inputs
 from somo.learn.checkpoint import Checkpoint, upper_input, write_checkpoint, write_ensemble
 from somo.learn.networks.ealstm import EALSTM
 from somo.learn.normalising import Scaler, Scaling, transform_of

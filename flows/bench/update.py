@@ -24,13 +24,13 @@ from flows.cluster.connecting import cluster
 from flows.cluster.watching import completed
 from flows.console import console
 from flows.stages import publish as stage
-from flows.stages.continuing import segment_files
-from flows.stages.gate_blocks import block_evidence
 from flows.stages.ingest import ingest
-from flows.stages.plan import prepare
-from flows.stages.price import price_of
 from flows.stages.produce import produce
-from flows.stages.region import Job, Opened, RegionForcing, Work, open_job
+from flows.stages.production.continuing import segment_files
+from flows.stages.production.plan import prepare
+from flows.stages.production.price import price_of
+from flows.stages.production.region import Job, Opened, RegionForcing, Work, open_job
+from flows.stages.validation.gate_blocks import block_evidence
 from somo.predict import regions as rg
 from somo.predict.states import State, day_digests, write_state
 from somo.product.declaration import Product

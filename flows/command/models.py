@@ -84,8 +84,8 @@ def export(
 def search(product: ProductFile, root: Root = "", quiet: Quiet = False, debug: Debug = False) -> None:
     """Try the hyperparameters of `[search]` over the folds; resumes, and does the stages before training first."""
     from flows.stages.ingest import ingest
-    from flows.stages.search import TABLE
-    from flows.stages.search import search as run_search
+    from flows.stages.learning.search import TABLE
+    from flows.stages.learning.search import search as run_search
     from flows.stages.targets import build_targets
     from somo.storage.objects import join
 

@@ -9,10 +9,10 @@ from distributed import Client
 from flows import results
 from flows.cluster.watching import completed
 from flows.console import console
-from flows.stages.applicability import calibrated_dissimilarity, inside_area
-from flows.stages.plan import Production, ProductionError, prepare
-from flows.stages.price import price_of, write_rate
-from flows.stages.region import Produced, produce_region
+from flows.stages.learning.applicability import calibrated_dissimilarity, inside_area
+from flows.stages.production.plan import Production, ProductionError, prepare
+from flows.stages.production.price import price_of, write_rate
+from flows.stages.production.region import Produced, produce_region
 from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.forcing.by_tile.tiling import NOTHING, Touched, touched

@@ -9,8 +9,8 @@ from distributed import Client
 
 from flows import results
 from flows.cluster.watching import completed
-from flows.stages.gate_blocks import block_evidence
 from flows.stages.publish import BATCH, put_changed, released_before, write_catalog
+from flows.stages.validation.gate_blocks import block_evidence
 from flows.today import today
 from somo.product.declaration import Product
 from somo.publish.catalog import catalog_document, version_order

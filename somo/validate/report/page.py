@@ -10,6 +10,7 @@ import jinja2
 import pandas as pd
 
 from somo.storage.objects import join, put
+from somo.validate.sections.register import SECTIONS
 from somo.validate.sections.section import Section
 
 HEADS = {
@@ -31,7 +32,9 @@ def write_report(sections: Sequence[Section], folder: str, about: dict[str, str]
     """
     machine = {
         **about,
-        "sections": [{"name": s.name, "title": s.title, "caption": s.caption, **s.findings} for s in sections],
+        "sections": [
+            {"name": s.name, "title": SECTIONS[s.name].title, "caption": s.caption, **s.findings} for s in sections
+        ],
     }
     put(join(folder, "report.json"), json.dumps(_plain(machine), indent=1, allow_nan=False).encode())
     page = join(folder, "index.html")
@@ -46,7 +49,7 @@ def render(sections: Sequence[Section], about: dict[str, str]) -> str:
     shown = [
         {
             "name": s.name,
-            "title": s.title,
+            "title": SECTIONS[s.name].title,
             "caption": s.caption,
             "image": base64.b64encode(s.figure).decode(),
             "table": None if s.shown.empty else {"columns": [_head(str(c)) for c in s.shown], "rows": _rows(s.shown)},

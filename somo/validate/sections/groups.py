@@ -7,11 +7,17 @@ from matplotlib.figure import Figure
 from somo.validate.matching import KEYS, anomalies, cell_scores, layer_names, summarise
 from somo.validate.published import Published
 from somo.validate.sections.figures import COLOURS, canvas, draw_boxes, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 CLIMATES = ("cold", "humid", "transitional", "dry")
 COLD_BELOW_C = 5.0
 HUMID_BELOW, DRY_ABOVE = 1.0, 2.0
+
+
+def groups(judged: Judged) -> Section:
+    """Section `groups` of a version."""
+    return groups_section(judged.published, judged.climate)
 
 
 def climate_class(temperature_c: np.ndarray, aridity: np.ndarray) -> np.ndarray:

@@ -15,12 +15,29 @@ from somo.validate.matching import summarise
 from somo.validate.metrics import METRICS, scores
 from somo.validate.published import Published, at_cells
 from somo.validate.sections.figures import COLOURS, UNITS, canvas, draw_boxes, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 SEGMENT = 20
 """Cells along the side of a segment of the map, of which one land cell is drawn."""
 LEAST_SEGMENTS = 5
 LEAST_DAYS = 30
+
+
+def independent_stations(judged: Judged) -> Section:
+    """Section `fig5a` of a version."""
+    targets, sensors = judged.independent_stations()
+    return independent_section(judged.published, judged.product.name, judged.compared, targets, sensors)
+
+
+def everywhere(judged: Judged) -> Section:
+    """Section `fig5b` of a version."""
+    return everywhere_section(judged.common, judged.product.name, judged.compared_in_common)
+
+
+def collocation(judged: Judged) -> Section:
+    """Section `collocation` of a version."""
+    return collocation_section(judged.common, judged.product.name, judged.compared_in_common)
 
 
 def independent_section(

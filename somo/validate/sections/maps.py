@@ -6,7 +6,13 @@ import xarray as xr
 
 from somo.validate.published import Published
 from somo.validate.sections.figures import SOIL_MAP, SPREAD_MAP, UNITS, canvas, colour_bar, draw_map, map_size, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section
+
+
+def overview(judged: Judged) -> Section:
+    """Section `overview` of a version."""
+    return overview_section(judged.published)
 
 
 def overview_section(published: Published) -> Section:

@@ -5,9 +5,20 @@ import pandas as pd
 
 from somo.validate.experiments import KEPT, LEAST_SAMPLES, memory_days
 from somo.validate.sections.figures import COLOURS, canvas, legend_below, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 RELATIVE = {"pearson_r_relative": "r relative to the intact run", "nse_relative": "NSE relative to the intact run"}
+
+
+def memory(judged: Judged) -> Section:
+    """Section `fig3` of a version."""
+    return memory_section(judged.memory(), judged.product.sequence.lookback, judged.sampled_period)
+
+
+def importance(judged: Judged) -> Section:
+    """Section `figS2` of a version."""
+    return importance_section(judged.importance(), judged.sampled_period)
 
 
 def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:

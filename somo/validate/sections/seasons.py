@@ -10,6 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
+from somo.validate.season_days import season_days, years_of
 from somo.validate.sections.figures import (
     ANOMALY_MAP,
     COLOURS,
@@ -22,12 +23,27 @@ from somo.validate.sections.figures import (
     map_size,
     svg,
 )
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
-SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
-LEAST_DAYS = 60
 MAPS_ABREAST = 3
 SOUTH_OF = 60.0
+
+
+def seasonal_maps(judged: Judged) -> Section:
+    """Section `fig6` of a version."""
+    layer = judged.published.layers[0]
+    products = {judged.product.name: judged.published.soil["soil_moisture"].isel(depth=0, drop=True)}
+    products |= {name: ds[layer] for name, ds in judged.compared.items() if layer in ds}
+    report = judged.product.report
+    return maps_section(products, judged.published.grid, layer, report.season, report.year)
+
+
+def regional_seasons(judged: Judged) -> Section:
+    """Section `figS6` of a version."""
+    season = judged.product.report.season
+    seasons = seasonal_means(judged.published.soil["soil_moisture"], season).compute()
+    return regions_section(seasons, judged.published.grid, judged.published.layers, season)
 
 
 def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
@@ -38,26 +54,8 @@ def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
     days = pd.DatetimeIndex(field["time"].values)
     whole = season_days(days, season)
     part = field.isel(time=np.flatnonzero(whole))
-    labelled = part.assign_coords(year=("time", _years(days)[whole]))
+    labelled = part.assign_coords(year=("time", years_of(days)[whole]))
     return labelled.groupby("year").mean() if whole.any() else labelled.swap_dims(time="year").drop_vars("time")
-
-
-def season_days(days: pd.DatetimeIndex, season: str) -> NDArray[np.bool_]:
-    """[day] whether a day belongs to a season of which there is enough."""
-    inside = np.isin(days.month, SEASONS[season])
-    years = _years(days)
-    whole = [y for y in np.unique(years[inside]) if _whole(days.month[inside & (years == y)])]
-    return np.asarray(inside & np.isin(years, whole))
-
-
-def _years(days: pd.DatetimeIndex) -> NDArray[np.int64]:
-    """[day] year of the season that a day belongs to."""
-    return np.asarray(days.year + (days.month == 12))
-
-
-def _whole(months: pd.Index) -> bool:
-    """Whether days in these months make a season."""
-    return len(months) >= LEAST_DAYS and months.nunique() == 3
 
 
 def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:

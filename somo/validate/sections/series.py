@@ -8,10 +8,25 @@ from somo.validate.matching import cell_scores, layer_names
 from somo.validate.metrics import scores
 from somo.validate.published import Published
 from somo.validate.sections.figures import COLOURS, MEASURED, UNITS, canvas, draw_points, draw_series, legend_below, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 DRAWN_DAYS = 1096
 """Days at the end of a daily series that are drawn: more would hide each other."""
+
+
+def held_back_series(judged: Judged) -> Section:
+    """Section `series` of a version."""
+    return series_section(judged.published.crossval)
+
+
+def cells_and_weather(judged: Judged) -> Section:
+    """Section `fig7` of a version."""
+    home = judged.published.crossval[judged.published.crossval["domain"] == judged.product.home]
+    if home.empty:
+        raise Impossible("no cell of the predicted domain was learnt from")
+    cells = [cell for _, cell in typical_cells(home.dropna(subset=["y", "y_hat"]), 3)]
+    return weather_section(judged.published, judged.weather_at(cells))
 
 
 def typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:

@@ -15,12 +15,33 @@ from somo.validate.sections.figures import (
     draw_identity,
     svg,
 )
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 MODELS = {"network": "y_hat", "ridge baseline": "y_ridge"}
 LEAST_STD = 1e-6
 """Standard deviation of points in m3 m-3, below which they are equal but for rounding and have neither r nor NSE."""
 SHOWN = ("pearson_r", "ubrmsd", "bias", "nse")
+
+
+def held_back_cells(judged: Judged) -> Section:
+    """Section `figS3` of a version."""
+    apart = judged.product.training.fold_distance_km
+    near = f", those closer than {apart:g} km together" if apart else ""
+    how = f"Out-of-fold predictions of a spatial cross-validation: whole cells are held back{near}."
+    return split_section(judged.published.crossval, "figS3", how)
+
+
+def transfer(judged: Judged) -> Section:
+    """Section `fig4` of a version."""
+    pairs, where = judged.transfer()
+    return split_section(pairs, "fig4", f"Predictions in another region: {where}.")
+
+
+def later_days(judged: Judged) -> Section:
+    """Section `figS4` of a version."""
+    pairs, which = judged.later_days()
+    return split_section(pairs, "figS4", f"Predictions for {which}.")
 
 
 def split_section(pairs: pd.DataFrame, name: str, how: str) -> Section:

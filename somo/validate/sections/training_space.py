@@ -9,9 +9,15 @@ from matplotlib.ticker import MaxNLocator
 
 from somo.validate.published import Published
 from somo.validate.sections.figures import COLOURS, canvas, frame_map, legend_below, map_extent, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section
 
 DOMAIN_COLOURS = (COLOURS[5], COLOURS[0], COLOURS[2], COLOURS[3])
+
+
+def training_space(judged: Judged) -> Section:
+    """Section `fig2` of a version."""
+    return training_section(judged.published, judged.climate)
 
 
 def training_section(published: Published, climate: pd.DataFrame) -> Section:

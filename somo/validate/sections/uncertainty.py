@@ -8,10 +8,16 @@ from somo.validate.intervals import JUDGED, LEVELS, WIDTHS, judge, with_constant
 from somo.validate.matching import KEYS, layer_names
 from somo.validate.published import Published
 from somo.validate.sections.figures import COLOURS, UNITS, canvas, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 WANTED = (0.85, 0.95)
 """Shares between which the coverage of the 90 % interval is drawn as good, as the gate's default."""
+
+
+def uncertainty(judged: Judged) -> Section:
+    """Section `uncertainty` of a version."""
+    return uncertainty_section(judged.published)
 
 
 def uncertainty_section(published: Published) -> Section:

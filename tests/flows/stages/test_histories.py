@@ -17,12 +17,12 @@ from hypothesis.stateful import (
 )
 
 from flows.stages.ingest import ingest
+from flows.stages.production.region import produce_region
 from flows.stages.publish import describe_changed
-from flows.stages.region import produce_region
 from somo.product.layout import shard_key
 from somo.publish.manifest import rewritten_objects, write_manifest
 from somo.publish.store import maps as store
-from tests.flows.stages.test_continuing import provisional, published
+from tests.flows.stages.production.test_continuing import provisional, published
 from tests.flows.stages.test_produce import Prepared
 from tests.predict import made
 

@@ -10,8 +10,8 @@ import xarray as xr
 
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
+from flows.stages.production.region import open_job, predict, produce_region, read_inputs
 from flows.stages.publish import describe_changed
-from flows.stages.region import open_job, predict, produce_region, read_inputs
 from somo.publish.manifest import rewritten_objects, write_manifest
 from somo.storage.client import filesystem, zarr_store
 from somo.storage.objects import put, read_bytes

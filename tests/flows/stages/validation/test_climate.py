@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from flows.stages.climate import climate_table, weather_at
 from flows.stages.ingest import ingest
+from flows.stages.validation.climate import climate_table, weather_at
 from tests.predict import made
 
 RADIATION_W_M2 = 100.0

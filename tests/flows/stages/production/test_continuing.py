@@ -11,8 +11,8 @@ from flows import results
 from flows.cluster.watching import completed
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
-from flows.stages.price import price_of
-from flows.stages.region import Produced
+from flows.stages.production.price import price_of
+from flows.stages.production.region import Produced
 from somo.predict import states as module
 from somo.predict.states import State, day_digests, first_changed_row, list_states, read_state, write_state
 from somo.publish.manifest import shown_objects

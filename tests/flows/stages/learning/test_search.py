@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from distributed import Client, LocalCluster
 
-from flows.stages.search import (
+from flows.stages.learning.search import (
     TABLE,
     Trial,
     distributions,

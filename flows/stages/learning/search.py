@@ -19,7 +19,7 @@ from optuna.trial import TrialState, create_trial
 from flows.cluster.connecting import gpu_resources
 from flows.console import console
 from flows.results import search_url
-from flows.stages.samples import prepare
+from flows.stages.learning.samples import prepare
 from flows.stages.train import Group, folds_of, score_fold, train_network
 from somo.forcing.dataset import Inputs
 from somo.learn.samples import read_training_set

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flows.stages.plan import Production
-from flows.stages.region import Work
+from flows.stages.production.plan import Production
+from flows.stages.production.region import Work
 from somo.predict.regions import Entry, read_manifest
 from somo.storage.objects import StorageError, exists, join, put, read_bytes
 

@@ -1,6 +1,6 @@
 """Where the gate keeps what it found in blocks of days that will not change."""
 
-from flows.stages.section_inputs import block_of
+from flows.stages.validation.section_inputs import block_of
 from somo.core.status import FINAL
 from somo.product.declaration import Product, content_hash
 from somo.publish.manifest import read_manifest

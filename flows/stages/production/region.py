@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from flows.console import console
-from flows.stages.applicability import calibrated_dissimilarity
-from flows.stages.continuing import Days, Sequence, run_sequence, segment_files
+from flows.stages.learning.applicability import calibrated_dissimilarity
+from flows.stages.production.continuing import Days, Sequence, run_sequence, segment_files
 from somo.core.status import FINAL
 from somo.forcing.dataset import open_forcing, read_forcing
 from somo.forcing.statics.static_file import open_static

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.stages.calibration import calibrate
+from flows.stages.learning.calibration import calibrate
 from somo.learn.uncertainty import fit_uncertainty
 from somo.product.inputs import Period
-from tests.flows.stages.test_search import product
+from tests.flows.stages.learning.test_search import product
 from tests.learn import made
 
 DECLARED = product().model_copy(update={"period": Period(start="2019-12-21", end="2020-06-17")})

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flows.stages.applicability import area_of, climate_days
+from flows.stages.learning.applicability import area_of, climate_days
 from somo.learn.applicability import dissimilarity_between_folds
 from somo.learn.importance import spread_importance
 from somo.learn.samples import TrainingSet
