@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -109,17 +110,28 @@ def demo(
         "demo"
     ),
     s3: Annotated[bool, typer.Option("--s3", help="Keep the product in a real S3 server on loopback.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Serve its page on loopback until Ctrl-C.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make a product of a small invented Europe, from source files to report."""
-    from flows.service.demo import prepare, storage
+    """Make and release a product of a small invented Europe, from source files to report and page.
+
+    Example: `somo demo --open`
+    """
+    from flows.service.demo import page_of, prepare, release_demo, storage
 
     path = prepare(root.resolve())
+    product = load_product(path)
     with storage(root.resolve(), s3) as where:
-        make(path, load_product(path), where, STAGES[0], STAGES[-1])
-    if not viewer.is_built():
-        console.print(viewer.LEFT_OUT)
+        make(path, product, where, STAGES[0], STAGES[-1])
+        release_demo(product, where)
+        with page_of(where, open_page) as address:
+            typer.echo(f"Page    {address}")
+            if not viewer.is_built():
+                console.print(viewer.LEFT_OUT)
+            if open_page:
+                typer.echo("served on this machine until Ctrl-C")
+                threading.Event().wait()
 
 
 for command in (
