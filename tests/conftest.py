@@ -15,11 +15,23 @@ from hypothesis import settings
 
 from flows.service.s3server import S3Server
 from somo.synthetic.europe import write_europe
+from tests.longest_first import LongestFirst, in_order
 
 TINY = Path(__file__).parent / "flows" / "tiny.toml"
 
 settings.register_profile("somo", deadline=None, derandomize=True)
 settings.load_profile("somo")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests begin first."""
+    items[:] = in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LongestFirst | None:
+    """With `--dist loadfile`, files in that order."""
+    return LongestFirst(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
