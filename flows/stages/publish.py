@@ -2,18 +2,19 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-import xarray as xr
 from distributed import Client
 
 from flows.cluster.watching import completed
+from flows.stages.countries import damaged, open_drought, open_maps, write_regions
 from flows.today import today
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
 from somo.product.declaration import Product
+from somo.product.layout import block_of_shard
 from somo.publish import netcdf
 from somo.publish.attributes import FINAL, UNCERTAINTY
 from somo.publish.catalog import version_documents, version_order
@@ -35,7 +36,7 @@ from somo.publish.stations import stations_geojson
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
-from somo.storage.client import zarr_store
+from somo.publish.store.latest import publish_latest
 from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -52,14 +53,39 @@ def publish(
     client: Client,
 ) -> None:
     """Complete a version whose Zarr store is written; what exists is kept."""
+    for _ in publishing(product, root, version_url, inputs, targets, models, client):
+        pass
+
+
+def publishing(
+    product: Product,
+    root: str,
+    version_url: str,
+    inputs: Mapping[str, Inputs],
+    targets: str,
+    models: str,
+    client: Client,
+) -> Iterator[str]:
+    """Complete a version a step at a time; yields the name of each step once it is done."""
     copy_validation(version_url, targets, models)
+    yield "validation tables"
     write_netcdf(product, version_url, client)
+    yield "NetCDF"
     write_series(product, version_url, client)
+    yield "series"
     write_drought(product, version_url, client)
+    yield "drought"
     write_drought_netcdf(product, version_url, client)
+    yield "drought NetCDF"
+    write_regions(product, version_url, client)
+    yield "countries"
     write_images(product, version_url)
+    publish_latest(product, version_url)
+    yield "latest day"
     write_papers(product, root, version_url, inputs, targets, models)
+    yield "papers"
     write_catalog(product, version_url, client)
+    yield "checksums"
 
 
 def copy_validation(version_url: str, targets: str, models: str) -> None:
@@ -94,10 +120,13 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
     """Bring the store for series up to the first one, one task a block and tile."""
     source, url = join(version_url, zarr.STORE), join(version_url, series.STORE)
     there, here, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
-    if here is not None and here.days == there.days and (here.status == there.status).all() and not broken:
-        return
     _, layout = series.template(product, source)
-    blocks = {block for key in broken if (block := series.block_of(key)) is not None}
+    blocks = {block for key in broken if (block := block_of_shard(key)) is not None}
+    if here is not None and not series.is_laid_out(url, layout):
+        blocks = set(range(layout.blocks(there.days)))
+    same_days = here is not None and here.days == there.days and (here.status == there.status).all()
+    if same_days and not broken and not blocks:
+        return
     plan = series.plan(layout, there, here, blocks)
     parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
     futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]
@@ -112,7 +141,7 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     base = drought_store.base_period(product, _years(product, version_url), drought_store.former_attrs(version_url))
     if base is None:
         return
-    with _open(version_url) as store:
+    with open_maps(version_url) as store:
         shape = store.sizes["lat"], store.sizes["lon"]
         times = pd.DatetimeIndex(store["time"].to_index())
         shares = tuple(store[UNCERTAINTY].attrs["anomaly_share"]) if UNCERTAINTY in store else ()
@@ -142,10 +171,9 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
 
 def write_drought_netcdf(product: Product, version_url: str, client: Client) -> None:
     """Write the yearly files of drought for complete years that have windows, one task each."""
-    store_url = join(version_url, drought_store.STORE)
-    if not exists(join(store_url, zarr.ROOT)):
-        return
-    with xr.open_zarr(zarr_store(store_url), consolidated=True, chunks=None) as drought:
+    with open_drought(version_url) as drought:
+        if drought is None:
+            return
         with_windows = {int(year) for year in pd.DatetimeIndex(drought["time"].to_index()).year}
     rewritten = rewritten_objects(version_url)
     years = with_windows & set(_years(product, version_url))
@@ -158,18 +186,9 @@ def write_drought_netcdf(product: Product, version_url: str, client: Client) -> 
 
 def write_images(product: Product, version_url: str) -> None:
     """Put the latest day as GeoTIFFs and as a small picture."""
-    store_url = join(version_url, drought_store.STORE)
-    with _open(version_url) as store:
-        drought = None
-        if exists(join(store_url, zarr.ROOT)):
-            drought = xr.open_zarr(zarr_store(store_url), consolidated=True, chunks=None)
+    with open_maps(version_url) as store, open_drought(version_url) as drought:
         for key, data in latest_images(product, store, drought).items():
             put_changed(join(version_url, key), data)
-
-
-def damaged(version_url: str, store: str) -> list[str]:
-    """Keys of the objects of a store that are missing, or not the ones whose checksums were taken."""
-    return [k for k in rewritten_objects(version_url) if k.startswith(f"{store}/") and not k.endswith(zarr.ROOT)]
 
 
 def write_papers(
@@ -178,7 +197,7 @@ def write_papers(
     """Put citation, licence, changelog, lineage and DataCite metadata."""
     forcing = {domain: {**found.references, "static": found.static} for domain, found in inputs.items()}
     origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models})
-    with _open(version_url) as store:
+    with open_maps(version_url) as store:
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
     what_changed = changes(_former_lineage(product, root), origin)
@@ -190,7 +209,7 @@ def write_papers(
 def write_catalog(product: Product, version_url: str, client: Client) -> str:
     """Take the checksums of what is new, write collection, items and manifest; returns the manifest's checksum."""
     entries = describe_changed(version_url, client)
-    with _open(version_url) as store:
+    with open_maps(version_url) as store:
         found = version_documents(product, store, entries)
     for name, document in found.items():
         put_changed(join(version_url, name), encode(document))
@@ -228,12 +247,8 @@ def _former_lineage(product: Product, root: str) -> dict[str, Any] | None:
     return found
 
 
-def _open(version_url: str) -> xr.Dataset:
-    return xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), consolidated=True, chunks=None)
-
-
 def _years(product: Product, version_url: str) -> list[int]:
-    with _open(version_url) as store:
+    with open_maps(version_url) as store:
         return netcdf.complete_years(
             pd.DatetimeIndex(store["time"].to_index()), store["status"].values == FINAL, product.period
         )

@@ -11,12 +11,15 @@ import xarray as xr
 from distributed import Client
 
 from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
+from flows.stages.validation.gate_blocks import gate_results
 from flows.stages.validation.section_inputs import SectionInputs
 from somo.product.declaration import Product
 from somo.publish.manifest import renew
+from somo.storage.contents import record_content
 from somo.storage.objects import exists, join, read_bytes
 from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report.page import write_report
+from somo.validate.sections.depths import naming_depths
 from somo.validate.sections.register import SECTIONS, sections_of
 from somo.validate.sections.section import Impossible, Section, is_made, read_section, text_section, write_section
 from somo.validate.sections.units_note import units_note
@@ -72,6 +75,12 @@ class Case:
     def common(self) -> Published:
         """The version until the last year in which there is anything to compare with."""
         return replace(self.published, soil=self._in_common(self.published.soil))
+
+    @cached_property
+    def settled(self) -> Published:
+        """The version until the end of the last block of days that is whole and final."""
+        days = SectionInputs(self.product, self.published.url).settled_days
+        return replace(self.published, soil=self.published.soil.isel(time=slice(None, days)))
 
     @property
     def compared_in_common(self) -> dict[str, xr.Dataset]:
@@ -141,6 +150,7 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
     if only is not None and only not in names:
         raise ValidationError(f"--only {only}: no section of {product.name}; allowed are {', '.join(names)}")
     published = open_published(version_url, tuple(layer.name for layer in product.layers))
+    record_compared(product, root, published)
     case = Case(product, root, published, client)
     folder, keys = join(version_url, "report"), inputs_keys(product, version_url)
     sections = []
@@ -151,15 +161,26 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
             write_section(section, folder, keys[name])
         if section is not None:
             sections.append(section)
-    page = write_report(sections, folder, _about(product, published))
+    page = write_report(sections, folder, _about(product, published), gate_results(product, root), product.depths)
     renew(version_url, "report")
     return page
+
+
+def record_compared(product: Product, root: str, published: Published) -> None:
+    """Name the bytes of the products to compare with, so that files which move later change no section."""
+    from somo.validate.datasets import compared_files
+
+    days = pd.DatetimeIndex(published.soil["time"].values)
+    for compared in product.compare:
+        for url, version in compared_files(compared, product.layers, days):
+            record_content(root, url, version)
 
 
 def make_section(name: str, case: Case) -> Section:
     """One section, its caption with the units; in words where the data hold too little for it."""
     try:
-        section = SECTIONS[name].make(case)
+        with naming_depths(case.product.depths):
+            section = SECTIONS[name].make(case)
     except Impossible as why:
         return text_section(name, why)
     note = units_note(SECTIONS[name].numbers, case.product.targets.scaling)

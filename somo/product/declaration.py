@@ -4,7 +4,7 @@ import hashlib
 import math
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -29,6 +29,7 @@ from somo.product.method import (
     Chunks,
     Compared,
     Drought,
+    Frozen,
     Network,
     Prediction,
     Publication,
@@ -74,6 +75,7 @@ class Product(Declared):
     prediction: Prediction = Prediction()
     cluster: Cluster = LocalWorkers()
     drought: Drought = Drought()
+    frozen: Frozen | None = None
     compare: tuple[Compared, ...] = ()
     report: Report = Report()
     checks: Checks = Checks()
@@ -84,6 +86,7 @@ class Product(Declared):
         self._check_forcing()
         self._check_static()
         self._check_chunks()
+        self._check_frozen()
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise ValueError(f"layers {names} are not all different")
@@ -127,6 +130,21 @@ class Product(Declared):
             raise ValueError(
                 f"chunks.time {self.chunk_days} does not divide the {self.region_days} days of a region "
                 f"(sequence.predict_last_n {n}); choose one of {allowed}, or leave it out"
+            )
+
+    def _check_frozen(self) -> None:
+        if self.frozen is None:
+            return
+        name = self.frozen.variable
+        if name not in self.forcing or self.quantity(name).units != "K":
+            temperatures = [other for other in self.forcing if self.quantity(other).units == "K"]
+            raise ValueError(
+                f"frozen.variable {name!r} is no declared temperature; allowed are {', '.join(temperatures) or 'none'}"
+            )
+        if self.frozen.days > self.sequence.lookback:
+            raise ValueError(
+                f"frozen.days {self.frozen.days} reaches back further than sequence.lookback {self.sequence.lookback}, "
+                "for which forcing is read"
             )
 
     @property
@@ -173,6 +191,11 @@ class Product(Declared):
         )  # fmt: skip
 
     @property
+    def depths(self) -> dict[str, str]:
+        """Each layer's depth for people, as `0-10 cm`, by its name."""
+        return {layer.name: f"{100 * layer.top_m:g}–{100 * layer.bottom_m:g} cm" for layer in self.layers}
+
+    @property
     def home(self) -> str:
         """Name of the domain that is predicted."""
         return "home"
@@ -184,6 +207,17 @@ class Product(Declared):
 
 def _divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def without_places(declared: BaseModel) -> Any:
+    """A table of a declaration without the addresses in it, for names of results that do not depend on them."""
+    return _drop_urls(declared.model_dump(mode="json"))
+
+
+def _drop_urls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _drop_urls(inner) for key, inner in value.items() if key != "url"}
+    return [_drop_urls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def content_hash(*parts: object) -> str:

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from somo.validate.matching import KEYS, anomalies, cell_means, cell_scores, layer_names, summarise, wide_to_models
 from somo.validate.metrics import scores
+from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import (
     COLOURS,
     UNITS,
@@ -127,9 +128,12 @@ def _figure(pairs: pd.DataFrame) -> Figure:
             top, bottom = axes[:, column]
             draw_identity(top, cells[["y", "y_hat"]].to_numpy().ravel())
             top.scatter(cells["y"], cells["y_hat"], s=14, color=COLOURS[0], alpha=0.7, linewidths=0)
-            top.set(title=f"{layer}: cell means", xlabel=f"measured ({UNITS})", ylabel=f"predicted ({UNITS})")
+            labels = {"xlabel": f"measured ({UNITS})", "ylabel": f"predicted ({UNITS})"}
+            top.set(title=f"{depth_of(layer)}: cell means", **labels)
             drawn = draw_density(bottom, days["y"].to_numpy(), days["y_hat"].to_numpy())
-            bottom.set(title=f"{layer}: all days", xlabel=f"measured ({UNITS})", ylabel=f"predicted ({UNITS})")
+            bottom.set(
+                title=f"{depth_of(layer)}: all days", xlabel=f"measured ({UNITS})", ylabel=f"predicted ({UNITS})"
+            )
             for ax, points in ((top, cells), (bottom, days)):
                 ax.text(0.03, 0.97, _numbers(points), transform=ax.transAxes, va="top", fontsize=7.5)
         colour_bar(figure, drawn, axes[1].tolist(), "cell-days per bin", extend="neither")
