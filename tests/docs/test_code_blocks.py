@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import warnings
 import tomllib
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +95,8 @@ def test_python(block, published, in_folder):
     text = block.text.replace("https://host/bucket/prefix", address).replace("s3://bucket/prefix", root)
     # A reader has downloaded the files that a block opens by their names.
     text = text.replace('"SoMo.ml-EU_layer', f'"{root}/v1.0.0/netcdf/SoMo.ml-EU_layer')
+    # Libraries warn of their own futures, which no reader mends.
+    warnings.simplefilter("ignore")
     names = {}
     if "import xarray" not in text:
         exec("import xarray as xr", names)  # a page imports once, in the block above
