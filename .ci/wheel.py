@@ -1,7 +1,7 @@
 """The wheel in bare environments: `somo --help` and `somo.open` of a published product, with every Python given.
 
 Usage: `python .ci/wheel.py BUCKET [PYTHON ...]`; BUCKET is a released product, as `demo/bucket` after `make demo`. What
-is installed beside the wheel is that of the lock. Without a PYTHON, every 3.11, 3.12 and 3.13 that uv finds on this machine is tried.
+is installed beside the wheel is that of the lock. Without a PYTHON, every 3.11, 3.12 and 3.13 that uv finds is tried.
 """
 
 import os

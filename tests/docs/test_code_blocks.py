@@ -2,8 +2,8 @@
 
 import re
 import shlex
-import warnings
 import tomllib
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from somo.forcing.cells import GRID_TOLERANCE
 from somo.forcing.listing import ForcingError
@@ -68,12 +69,20 @@ def draft_grid(grid: dict[str, Any], box: Box | None, step_deg: float | None) ->
             )
         return _whole_cells(box, (box[0], box[1]), step_deg)
     lat, lon = np.sort(np.array(grid["lat"], "float64")), np.sort(np.array(grid["lon"], "float64"))
-    node_step = abs(float(np.median(np.diff(lat)))) if len(lat) > 1 else step_deg or 0.1
+    node_step = _distance(lat) if len(lat) > 1 else step_deg or 0.1
     step = round(step_deg or node_step, 9)
     half = node_step / 2
     origin = float(lon[0]) - half, float(lat[0]) - half
     covered = float(lon[0]) - half, float(lat[0]) - half, float(lon[-1]) + half, float(lat[-1]) + half
     return _whole_cells(_inside(box, covered), origin, step)
+
+
+def _distance(lat: NDArray[np.float64]) -> float:
+    """Degrees between neighbouring nodes; a decimal number where it is one but for the rounding of coordinates."""
+    step = float(lat[-1] - lat[0]) / (len(lat) - 1)
+    decimal = round(step, 4)
+    # What the whole axis is off by counts: in single precision, a step of 0.1 comes out as 0.0999998.
+    return decimal if abs(decimal - step) * len(lat) < GRID_TOLERANCE * step else step
 
 
 def _inside(box: Box | None, covered: Box) -> Box:

@@ -119,7 +119,7 @@ def test_answers_give_what_options_give(folder, tmp_path, written):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--bbox", -60, -20, -50, -10), "lies outside the forcing, which covers 10.95 50.35 11.65 50.95"),
+        (("--bbox", -60, -20, -50, -10), "lies outside the forcing, which covers 11 50.4 11.6 50.9"),
         (("--forcing", "FOLDER/soil"), "no field there is known as a forcing variable (there are sand)"),
         (("--insitu", "FOLDER/e-obs"), "no ISMN download"),
         (("--place", 50, 11, "--bbox", 1, 2, 3, 4), "give one of them"),
