@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -98,9 +99,10 @@ class Product(Declared):
         serving = {term for forcing in self.forcing.values() for term in forcing.terms}
         for name, forcing in self.forcing.items():
             if name not in FORCING and (name not in serving or forcing.terms):
+                near = get_close_matches(name, FORCING, 1)
                 raise ValueError(
                     f"forcing.{name} is unknown; allowed are {', '.join(FORCING)}, and names that a sum_of or mean_of "
-                    "takes"
+                    f"takes{f'; did you mean {near[0]}?' if near else ''}"
                 )
             how = "sum_of" if forcing.sum_of else "mean_of"
             for term in forcing.terms:
