@@ -2,9 +2,9 @@
 
 Within the range of the folds, ln u is linear in the predicted mean, its square and the root of the dissimilarity to
 the training cells; the coefficients minimise the continuous ranked probability score of a normal distribution. A factor
-then makes mean +- 1.645 u hold 90 % of the errors (split conformal prediction, Vovk et al. 2005), and more of them where
-few cells decide on it. Beyond the largest dissimilarity between folds no error was ever seen: there the variance grows to
-that of a prediction that knows nothing of the cell. Candidates and measurements are in docs/method.md.
+then makes mean +- 1.645 u hold 90 % of the errors (split conformal prediction, Vovk et al. 2005), and more of them
+where few cells decide on it. Beyond the largest dissimilarity between folds no error was ever seen: there the variance
+grows to that of a prediction that knows nothing of the cell. Candidates and measurements are in docs/method.md.
 """
 
 import json
