@@ -20,7 +20,7 @@ from scipy.special import erf
 from scipy.stats import t as student_t
 
 from somo.learn import LearnError
-from somo.storage.objects import put, read_bytes
+from somo.storage.objects import exists, join, put, read_bytes
 
 FORMAT = 1
 UNCERTAINTY = "uncertainty.json"
@@ -233,6 +233,14 @@ def read_uncertainties(url: str) -> tuple[Uncertainty, ...]:
     if described.get("format") != FORMAT:
         raise LearnError(f"{url}: format {described.get('format')!r}, this somo reads {FORMAT}; train again")
     return tuple(Uncertainty.from_dict(layer) for layer in described["layers"])
+
+
+def uncertainty_of_member(checkpoint: str, layer: str) -> Uncertainty | None:
+    """Calibration of the layer of a member, `.../layer1/member0`; None where its ensemble has none, as if imported."""
+    url = join(checkpoint.rstrip("/").rsplit("/", 2)[0], UNCERTAINTY)
+    if not exists(url):
+        return None
+    return next((uncertainty for uncertainty in read_uncertainties(url) if uncertainty.layer == layer), None)
 
 
 def _coefficients(
