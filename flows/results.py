@@ -24,7 +24,7 @@ from somo.storage.objects import join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
 SAMPLES_FORMAT = 1
-MODELS_FORMAT = 2
+MODELS_FORMAT = 3
 
 Files = Mapping[tuple[str, str], tuple[SourceFile, ...]]
 

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from flows.stages.countries import damaged, open_drought, open_maps, write_regio
 from flows.today import today
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
+from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
+from somo.learn.uncertainty import read_uncertainties
 from somo.product.declaration import Product
 from somo.product.layout import block_of_shard
 from somo.publish import netcdf
@@ -197,7 +200,9 @@ def write_papers(
 ) -> None:
     """Put citation, licence, changelog, lineage and DataCite metadata."""
     forcing = {domain: {**found.references, "static": found.static} for domain, found in inputs.items()}
-    origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models})
+    calibration = join(models, CALIBRATION)
+    uncertainty = [asdict(layer) for layer in read_uncertainties(calibration)] if exists(calibration) else []
+    origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models}, uncertainty)
     with open_maps(version_url) as store:
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
