@@ -131,8 +131,8 @@ def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
         years = netcdf.complete_years(store["time"].to_index(), store["status"].values == FINAL, product.period)
     wanted = [netcdf.file_url(version, product.name, layer.name, year) for year in years for layer in product.layers]
     missing = [url for url in (*wanted, *(join(version, name) for name in COMPLETED)) if not exists(url)]
-    there, here = (zarr.read_visible(join(version, name)) for name in (zarr.STORE, series.STORE))
-    if there is not None and (here is None or here.days != there.days or (here.status != there.status).any()):
+    daily, derived = (zarr.read_visible(join(version, name)) for name in (zarr.STORE, series.STORE))
+    if daily is not None and (derived is None or derived.days != daily.days or (derived.status != daily.status).any()):
         missing.append("days of the store for series")
     return missing, f"{len(wanted)} yearly files", folder
 
@@ -160,15 +160,15 @@ def _short(missing: list[str]) -> str:
 
 
 def _bytes(url: str) -> int:
-    return sum(found.size for found in listing(url).values())
+    return sum(stored.size for stored in listing(url).values())
 
 
 def summary(product: Product, root: str) -> str:
     """Skill per layer on held-back stations, and where everything is; what a run ends with."""
     version = version_url(product, root)
     pairs = pd.read_parquet(io.BytesIO(read_bytes(join(version, "validation", "crossval.parquet"))))
-    found = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
-    skill = "\n".join(f"  {layer.name}: {_skill(found.get(layer.name))}" for layer in product.layers)
+    skill_by_layer = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
+    skill = "\n".join(f"  {layer.name}: {_skill(skill_by_layer.get(layer.name))}" for layer in product.layers)
     units = POOLED if product.targets.scaling == "pooled" else ""
     netcdf_folder, report = join(version, "netcdf"), join(version, "report", "index.html")
     return (
@@ -177,8 +177,8 @@ def summary(product: Product, root: str) -> str:
     )
 
 
-def _skill(found: dict[str, float] | None) -> str:
+def _skill(scores: dict[str, float] | None) -> str:
     """Medians over cells of one layer."""
-    if not found or not found["cells"]:
+    if not scores or not scores["cells"]:
         return "no cell with enough days"
-    return f"median r {found['pearson_r']:.3f}, ubRMSD {found['ubrmsd']:.3f} m3 m-3 over {found['cells']:.0f} cells"
+    return f"median r {scores['pearson_r']:.3f}, ubRMSD {scores['ubrmsd']:.3f} m3 m-3 over {scores['cells']:.0f} cells"

@@ -177,7 +177,8 @@ def invent_models(product: Product, root: str, inputs: Mapping[str, Inputs], tar
     static = open_static(inputs[product.home].static)
     map_of_index = rng.uniform(0, 1, (len(layers), *static["land"].shape)).astype("float32")
     dims, coordinates = ("layer", "lat", "lon"), {"layer": layers, "lat": static["lat"], "lon": static["lon"]}
-    area = {"dissimilarity": (dims, map_of_index), "inside": (dims, (map_of_index < 0.9).astype("int8"))}
+    inside = ((map_of_index < 0.9) & (static["land"].values == 1)).astype("int8")
+    area = {"dissimilarity": (dims, map_of_index), "inside": (dims, inside)}
     xr.Dataset(area, coordinates).to_netcdf(join(url, APPLICABILITY), engine="h5netcdf")
     return write_models(product, url)
 

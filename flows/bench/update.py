@@ -133,11 +133,12 @@ def update(product: Product, root: str, client: Client) -> dict[str, object]:
         if step is None:
             break
     costs.pop()
-    console.print("  ".join(f"{cost.stage} {cost.seconds:.1f} s" for cost in costs))
+    console.print("  ".join(f"{cost.stage} {cost.seconds:.1f} ({cost.cpu_seconds:.1f})" for cost in costs), "s (CPU)")
     return {
         **about,
         "stages": {cost.stage: {k: v for k, v in asdict(cost).items() if k != "stage"} for cost in costs},
         "seconds": sum(cost.seconds for cost in costs),
+        "cpu_seconds": sum(cost.cpu_seconds for cost in costs),
     }
 
 
