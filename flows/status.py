@@ -16,7 +16,7 @@ from somo.product.declaration import Product
 from somo.publish import manifest, netcdf
 from somo.publish.attributes import FINAL
 from somo.publish.store import maps as zarr
-from somo.publish.store import series
+from somo.publish.store import regions, series
 from somo.storage.client import zarr_store
 from somo.storage.listing import listed_once, listing
 from somo.storage.objects import exists, join, read_bytes
@@ -131,14 +131,19 @@ def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
         years = netcdf.complete_years(store["time"].to_index(), store["status"].values == FINAL, product.period)
     wanted = [netcdf.file_url(version, product.name, layer.name, year) for year in years for layer in product.layers]
     missing = [url for url in (*wanted, *(join(version, name) for name in COMPLETED)) if not exists(url)]
-    daily, derived = (zarr.read_visible(join(version, name)) for name in (zarr.STORE, series.STORE))
-    if daily is not None and (derived is None or derived.days != daily.days or (derived.status != daily.status).any()):
+    daily = zarr.read_visible(join(version, zarr.STORE))
+    derived, by_country = (zarr.read_visible(join(version, name)) for name in (series.STORE, regions.STORE))
+    if daily is not None and (derived is None or not np.array_equal(derived.status, daily.status)):
         missing.append("days of the store for series")
+    # A grid that no country reaches has no series of countries; a store that was lost is told by its checksums.
+    if daily is not None and by_country is not None and not np.array_equal(by_country.status, daily.status):
+        missing.append("days of the series of countries")
     return missing, f"{len(wanted)} yearly files", folder
 
 
 def _validate(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    from flows.stages.validate import pending_sections, sections_of
+    from flows.stages.validate import pending_sections
+    from somo.validate.sections.register import sections_of
 
     missing = [f"section {name}" for name in pending_sections(product, known["version"])]
     if not missing:

@@ -26,6 +26,7 @@ from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes
 from somo.predict.states import list_states, remove_states
 from somo.product.declaration import Product
+from somo.product.layout import FROZEN
 from somo.publish.attributes import UNCERTAINTY
 from somo.publish.store import maps as store
 from somo.storage.listing import copy_objects, listed_once
@@ -184,4 +185,5 @@ def show(wanted: Production) -> None:
 def daily_fields(wanted: Production) -> tuple[str, ...]:
     """Names of the packed fields that every region has: imported models do not know their uncertainty."""
     known = calibrated_dissimilarity(wanted.product, wanted.job.models) is not None
-    return store.UNCERTAIN_FIELDS if known else store.FIELDS
+    fields = store.UNCERTAIN_FIELDS if known else store.FIELDS
+    return (*fields, FROZEN) if wanted.product.frozen else fields

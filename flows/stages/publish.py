@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
-import xarray as xr
 from distributed import Client
 
 from flows.cluster.watching import completed
+from flows.stages.countries import damaged, open_drought, open_maps, write_regions
 from flows.today import today
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
@@ -36,7 +36,7 @@ from somo.publish.stations import stations_geojson
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
-from somo.storage.client import zarr_store
+from somo.publish.store.latest import publish_latest
 from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -77,8 +77,11 @@ def publishing(
     yield "drought"
     write_drought_netcdf(product, version_url, client)
     yield "drought NetCDF"
+    write_regions(product, version_url, client)
+    yield "countries"
     write_images(product, version_url)
-    yield "images"
+    publish_latest(product, version_url)
+    yield "latest day"
     write_papers(product, root, version_url, inputs, targets, models)
     yield "papers"
     write_catalog(product, version_url, client)
@@ -143,7 +146,7 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     base = drought_store.base_period(product, _years(product, version_url), drought_store.former_attrs(version_url))
     if base is None:
         return
-    with _open(version_url) as store:
+    with open_maps(version_url) as store:
         shape = store.sizes["lat"], store.sizes["lon"]
         times = pd.DatetimeIndex(store["time"].to_index())
         shares = tuple(store[UNCERTAINTY].attrs["anomaly_share"]) if UNCERTAINTY in store else ()
@@ -173,10 +176,9 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
 
 def write_drought_netcdf(product: Product, version_url: str, client: Client) -> None:
     """Write the yearly files of drought for complete years that have windows, one task each."""
-    store_url = join(version_url, drought_store.STORE)
-    if not exists(join(store_url, zarr.ROOT)):
-        return
-    with xr.open_zarr(zarr_store(store_url), consolidated=True, chunks=None) as drought:
+    with open_drought(version_url) as drought:
+        if drought is None:
+            return
         with_windows = {int(year) for year in pd.DatetimeIndex(drought["time"].to_index()).year}
     rewritten = rewritten_objects(version_url)
     years = with_windows & set(_years(product, version_url))
@@ -189,18 +191,9 @@ def write_drought_netcdf(product: Product, version_url: str, client: Client) -> 
 
 def write_images(product: Product, version_url: str) -> None:
     """Put the latest day as GeoTIFFs and as a small picture."""
-    store_url = join(version_url, drought_store.STORE)
-    with _open(version_url) as store:
-        drought = None
-        if exists(join(store_url, zarr.ROOT)):
-            drought = xr.open_zarr(zarr_store(store_url), consolidated=True, chunks=None)
+    with open_maps(version_url) as store, open_drought(version_url) as drought:
         for key, image in latest_images(product, store, drought).items():
             put_changed(join(version_url, key), image)
-
-
-def damaged(version_url: str, store: str) -> list[str]:
-    """Keys of the objects of a store that are missing, or not the ones whose checksums were taken."""
-    return [k for k in rewritten_objects(version_url) if k.startswith(f"{store}/") and not k.endswith(zarr.ROOT)]
 
 
 def write_papers(
@@ -209,7 +202,7 @@ def write_papers(
     """Put citation, licence, changelog, lineage and DataCite metadata."""
     forcing = {domain: {**urls.references, "static": urls.static} for domain, urls in inputs.items()}
     origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models})
-    with _open(version_url) as store:
+    with open_maps(version_url) as store:
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
     what_changed = changes(_former_lineage(product, root), origin)
@@ -221,7 +214,7 @@ def write_papers(
 def write_catalog(product: Product, version_url: str, client: Client) -> str:
     """Take the checksums of what is new, write collection, items and manifest; returns the manifest's checksum."""
     entries = describe_changed(version_url, client)
-    with _open(version_url) as store:
+    with open_maps(version_url) as store:
         collection_and_items = version_documents(product, store, entries)
     for name, document in collection_and_items.items():
         put_changed(join(version_url, name), encode(document))
@@ -229,7 +222,7 @@ def write_catalog(product: Product, version_url: str, client: Client) -> str:
 
 
 def describe_changed(version_url: str, client: Client, recorded: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
-    """Entries of every object of a version; those that stand as the manifest (or `recorded`) says are not read again."""
+    """Entries of every object of a version; what stands as the manifest (or `recorded`) says is not read again."""
     former = read_manifest(version_url) if recorded is None else recorded
     entries, keys = unknown_objects(version_url, former)
     batches = [keys[i : i + BATCH] for i in range(0, len(keys), BATCH)]
@@ -259,12 +252,8 @@ def _former_lineage(product: Product, root: str) -> dict[str, Any] | None:
     return found
 
 
-def _open(version_url: str) -> xr.Dataset:
-    return xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), consolidated=True, chunks=None)
-
-
 def _years(product: Product, version_url: str) -> list[int]:
-    with _open(version_url) as store:
+    with open_maps(version_url) as store:
         return netcdf.complete_years(
             pd.DatetimeIndex(store["time"].to_index()), store["status"].values == FINAL, product.period
         )

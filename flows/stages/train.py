@@ -54,7 +54,7 @@ def train(product: Product, root: str, inputs: Mapping[str, Inputs], targets: st
         pass
     importance = cross_validate(product, samples, folds, groups[:-1], url, client)
     write_calibration(product, url, data, folds, importance)
-    write_applicability(product, url, data, folds, importance.mean(0), inputs, client)
+    write_applicability(product, url, data, folds, importance.mean(0), inputs)
     layers = tuple(layer.name for layer in product.layers)
     write_ensemble(url, layers, product.training.members, {"samples": samples, "targets": targets})
     return url

@@ -28,6 +28,7 @@ from somo.product.method import (
     Chunks,
     Compared,
     Drought,
+    Frozen,
     Network,
     Prediction,
     Publication,
@@ -73,6 +74,7 @@ class Product(Declared):
     prediction: Prediction = Prediction()
     cluster: Cluster = LocalWorkers()
     drought: Drought = Drought()
+    frozen: Frozen | None = None
     compare: tuple[Compared, ...] = ()
     report: Report = Report()
     checks: Checks = Checks()
@@ -83,6 +85,7 @@ class Product(Declared):
         self._check_forcing()
         self._check_static()
         self._check_chunks()
+        self._check_frozen()
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise ValueError(f"layers {names} are not all different")
@@ -127,6 +130,21 @@ class Product(Declared):
                 f"(sequence.predict_last_n {n}); choose one of {allowed}, or leave it out"
             )
 
+    def _check_frozen(self) -> None:
+        if self.frozen is None:
+            return
+        name = self.frozen.variable
+        if name not in self.forcing or self.quantity(name).units != "K":
+            temperatures = [other for other in self.forcing if self.quantity(other).units == "K"]
+            raise ValueError(
+                f"frozen.variable {name!r} is no declared temperature; allowed are {', '.join(temperatures) or 'none'}"
+            )
+        if self.frozen.days > self.sequence.lookback:
+            raise ValueError(
+                f"frozen.days {self.frozen.days} reaches back further than sequence.lookback {self.sequence.lookback}, "
+                "for which forcing is read"
+            )
+
     @property
     def region_days(self) -> int:
         """Days of one region, the unit of production: a whole number of sequences."""
@@ -169,6 +187,11 @@ class Product(Declared):
             quantity, valid_min=-largest, valid_max=largest, climate_min=-climate, climate_max=climate,
             standard_name="", long_name=name,
         )  # fmt: skip
+
+    @property
+    def depths(self) -> dict[str, str]:
+        """Each layer's depth for people, as `0-10 cm`, by its name."""
+        return {layer.name: f"{100 * layer.top_m:g}–{100 * layer.bottom_m:g} cm" for layer in self.layers}
 
     @property
     def home(self) -> str:

@@ -40,6 +40,8 @@ def product(sources: str, **changes) -> Product:
             },
             "insitu": [{"name": "net", "url": "net"}],
             "targets": {"scaling": "none"},
+            # Half of the days are below 7 degrees C, so that an eighth of them counts as frozen.
+            "frozen": {"variable": "air_temperature", "below_c": 7.0},
             "network": {"hidden": 8, "dropout": 0.0},
             "sequence": {"lookback": 11, "predict_last_n": 20},
             "training": {"period": {"start": "2020-01-12", "end": "2020-01-31"}, "members": 2},

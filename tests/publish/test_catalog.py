@@ -56,6 +56,19 @@ def test_every_document_validates_without_network(root, name):
     assert validate(root / name)
 
 
+def test_the_collection_of_a_version_with_drought_and_countries_validates(root, declared, tmp_path):
+    """Their stores have axes of their own: seasons, countries, classes."""
+    stores = {f"{name}.zarr/zarr.json": manifest.Entry(1, "0" * 64, "") for name in ("drought", "regions")}
+    with xr.open_zarr(root / "v1.0.0/soil_moisture.zarr", chunks=None) as store:
+        collection = catalog.version_documents(declared, store, stores)["collection.json"]
+    path = tmp_path / "collection.json"
+    path.write_bytes(manifest.encode(collection))
+    assert validate(path)
+    assert collection["cube:variables"]["climatology_mean"]["dimensions"][1] == "season"
+    countries = collection["assets"]["regions"]
+    assert countries["cube:variables"]["drought_area_share"]["dimensions"][-1] == "drought_class"
+
+
 def test_a_reader_walks_from_the_catalog_to_a_file(root):
     walked = pystac.Catalog.from_file(str(root / "catalog.json"))
     collection = next(iter(walked.get_children()))

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
-from distributed import Client
 from numpy.typing import NDArray
 
-from flows.cluster.watching import completed
 from somo.forcing.dataset import Inputs
-from somo.forcing.statics.static_file import Moments, block_moments, climate_blocks, climate_period, open_static
+from somo.forcing.statics.static_file import climate_period, climatology, open_static
 from somo.learn.applicability import Applicability, fit_applicability
 from somo.learn.importance import cell_features, spread_importance
 from somo.learn.samples import TrainingSet
@@ -29,7 +27,6 @@ def write_applicability(
     folds: NDArray[np.int64],
     importance: NDArray[np.float64],
     inputs: Mapping[str, Inputs],
-    client: Client,
 ) -> None:
     """Write `<url>/applicability.nc` unless it exists.
 
@@ -45,7 +42,7 @@ def write_applicability(
     weights = spread_importance(importance, len(data.dynamic))
     days = climate_days(product, data)
     areas = [area_of(data, days, layer, folds, weights[i]) for i, layer in enumerate(data.layers)]
-    features, static = map_features(product, inputs[product.home], client)
+    features, static = map_features(product, inputs[product.home])
     shape = static["land"].shape
     index = np.stack([area.dissimilarity(features).reshape(shape) for area in areas])
     threshold = np.array([area.threshold for area in areas])
@@ -81,31 +78,14 @@ def area_of(
     return fit_applicability(names, features[chosen], importance, folds[chosen])
 
 
-def map_features(product: Product, inputs: Inputs, client: Client) -> tuple[NDArray[np.float64], xr.Dataset]:
+def map_features(product: Product, inputs: Inputs) -> tuple[NDArray[np.float64], xr.Dataset]:
     """[cell, feature] of every cell of the predicted domain as `cell_features` orders them, and its static file."""
     static = open_static(inputs.static)
-    moments = _climatology(product, inputs, client, static["land"].size)
+    means, deviations = climatology(static, "mean"), climatology(static, "std")
     names = static.attrs["features"].split(",")
-    columns = [moments[v].mean for v in product.inputs] + [moments[v].std for v in product.inputs]
+    columns = [*(means[v] for v in product.inputs), *(deviations[v] for v in product.inputs)]
     columns += [static[name].values for name in names]
     return np.stack([np.asarray(c, float).ravel() for c in columns], axis=-1), static
-
-
-def _climatology(product: Product, inputs: Inputs, client: Client, cells: int) -> dict[str, Moments]:
-    """Statistics of the forcing per cell; blocks of days are summed on the workers, always in the same order."""
-    parts = [
-        client.submit(block_moments, product, product.home, inputs.references, *block, pure=False)
-        for block in climate_blocks(product, cells)
-    ]
-    total = parts[0]
-    for part in parts[1:]:
-        total = client.submit(_sum, total, part, pure=False, priority=1)
-    del parts
-    return next(iter(completed([total], "climatology for the area of applicability")))
-
-
-def _sum(a: dict[str, Moments], b: dict[str, Moments]) -> dict[str, Moments]:
-    return {name: a[name] + b[name] for name in a}
 
 
 def inside_area(product: Product, models: str) -> NDArray[np.int8] | None:

@@ -106,6 +106,7 @@ def method_hash(product: Product, static: xr.Dataset, models: str, layout: Layou
     return content_hash(
         models.rstrip("/").rsplit("/", 1)[-1], checksum(content), product.period.start, layout,
         product.sequence, product.prediction, product.layers, product.inputs,
+        *([product.frozen] if product.frozen else []),
     )  # fmt: skip
 
 
@@ -198,7 +199,7 @@ def recorded_in(store_url: str) -> rg.Recorded:
 
 def metadata_damaged(version_url: str) -> bool:
     """Whether an object of the store other than a shard is missing, or is not the one whose checksum was taken."""
-    shards = tuple(f"{store.STORE}/{field}/c" for field in store.UNCERTAIN_FIELDS)
+    shards = tuple(f"{store.STORE}/{field}/c" for field in store.DAILY)
     rewritten = (key for key in rewritten_objects(version_url) if key.startswith(f"{store.STORE}/"))
     return any(not key.startswith(shards) for key in rewritten)
 

@@ -18,11 +18,13 @@ from somo.learn.checkpoint import read_ensemble
 from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
 from somo.learn.uncertainty import read_uncertainties
 from somo.predict import regions as rg
+from somo.predict.frozen import is_frozen
 from somo.predict.infer import Runner, infer, load_runner
 from somo.predict.states import Listed, remove_states, write_state
 from somo.predict.uncertainty import PackedUncertainty
 from somo.product.declaration import Product
-from somo.product.layout import Layout
+from somo.product.layout import FROZEN, Layout
+from somo.product.method import Frozen
 from somo.publish.attributes import UNCERTAINTY
 from somo.publish.store import maps as store
 from somo.storage.objects import join
@@ -122,7 +124,7 @@ class Opened:
     ----------
     features : [row, column, static] in the order of the networks' inputs
     land : [row, column] cells to predict
-    uncertainty : None of models that do not know it
+    uncertainty : None of models without it
     """
 
     product: Product
@@ -196,7 +198,9 @@ def produce_region(job: Job, work: Work) -> Produced:
     fields = {name: np.full(shape, store.FILL) for name in opened.fields}
     missing = {name: ~read_published(job.store, work, name, values, land) for name, values in fields.items()}
     produced = predict_missing(opened, job, work, fields, missing)
-    written = store.write_region(job.store, opened.layout, region.block, region.tile, fields, job.side)
+    frozen = opened.product.frozen
+    shards = {**fields, **({FROZEN: flag_frozen(opened, frozen, job, work, land)} if frozen else {})}
+    written = store.write_region(job.store, opened.layout, region.block, region.tile, shards, job.side)
     objects = {field: rg.Written.of(data) for field, data in written.items()}
     rg.write_entry(job.manifest, region, rg.Entry(work.inputs, tuple(work.status.tolist()), objects))
     return produced
@@ -239,6 +243,22 @@ def predict_missing(
             write_state(job.states, region.name, run.state)
         produced = produced.plus(run)
     return produced
+
+
+def flag_frozen(opened: Opened, frozen: Frozen, job: Job, work: Work, land: NDArray[np.bool_]) -> NDArray[np.int8]:
+    """[day, row, column] whether the ground counts as frozen, filled over the sea; kept days as readers see them."""
+    product, region = opened.product, work.region
+    flags = np.full((len(work.status), *land.shape), store.NO_FLAG)
+    wanted = np.flatnonzero(~read_published(job.store, work, FROZEN, flags, land))
+    if len(wanted):
+        first, last = int(wanted[0]), int(wanted[-1])
+        begins = product.period.start + dt.timedelta(days=region.days.start - product.sequence.lag_days)
+        start, stop = (begins + dt.timedelta(days=day) for day in (first - frozen.days + 1, last))
+        place = region.rows, region.columns
+        kelvin = read_forcing(opened.forcing, (frozen.variable,), start, stop, *place, opened.land)
+        below = is_frozen(kelvin[:, land.ravel(), 0], frozen)
+        flags[wanted[:, None], *np.nonzero(land)] = below[wanted - first]
+    return flags
 
 
 def read_inputs(
@@ -284,20 +304,18 @@ def add_uncertainty(
         fields[UNCERTAINTY][..., land] = packed
 
 
-def read_published(
-    url: str, work: Work, name: str, values: NDArray[np.int16], land: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def read_published(url: str, work: Work, name: str, values: store.Packed, land: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Put the published values of the kept days into a field; [day] which days it then holds, none of a damaged one."""
     region, days = work.region, np.flatnonzero(work.kept)
     if not len(days):
         return work.kept
     window = slice(region.days.start, region.days.start + int(days[-1]) + 1)
     try:
-        published = store.read_packed(url, name, window, (region.rows, region.columns))[:, days]
+        published = store.read_packed(url, name, window, (region.rows, region.columns))[..., days, :, :]
     except (ValueError, RuntimeError) as error:
         console.print(f"{url}: {name} of region {region.name} is damaged ({error}) and is predicted anew")
         return np.zeros_like(work.kept)
-    if (published[..., land] == store.FILL).any():
+    if (published[..., land] == store.fill_of(name)).any():
         return np.zeros_like(work.kept)
-    values[:, days] = published
+    values[..., days, :, :] = published
     return work.kept

@@ -9,7 +9,7 @@ import xarray as xr
 from somo.core.variables import FORCING
 from somo.forcing.dataset import Inputs, open_forcing
 from somo.forcing.features import aridity
-from somo.forcing.statics.static_file import climate_period, open_static
+from somo.forcing.statics.static_file import climatology, open_static
 from somo.product.declaration import Product
 from somo.validate.published import Published
 from somo.validate.sections.groups import climate_class
@@ -30,7 +30,9 @@ def climate_table(product: Product, inputs: Mapping[str, Inputs], published: Pub
         if domain != product.home:
             trained = published.targets["cell"][published.targets["domain"] == domain]
             cells = np.intersect1d(cells, trained)
-        means = _means(product, domain, given)
+        means = climatology(static, "mean")
+        if "air_temperature" in means:
+            means["air_temperature"] -= FREEZING_K
         x = _aridity(static, means).ravel()[cells]
         t = means["air_temperature"].ravel()[cells] if "air_temperature" in means else np.full(len(cells), np.nan)
         classes = climate_class(t, x if _has_aridity(static, means) else np.full(len(cells), np.nan))
@@ -38,18 +40,6 @@ def climate_table(product: Product, inputs: Mapping[str, Inputs], published: Pub
     table = pd.concat(parts, ignore_index=True)
     table.attrs = {"x": _x_label(static, means), "y": "mean air temperature (°C)"}
     return table
-
-
-def _means(product: Product, domain: str, inputs: Inputs) -> dict[str, np.ndarray]:
-    """Mean of temperature (degC), precipitation and net radiation over the climatology, where declared: [lat, lon]."""
-    first, last = (np.datetime64(day) for day in climate_period(product))
-    ds = open_forcing(product, domain, inputs.references).sel(time=slice(first, last))
-    wanted = [n for n in ("air_temperature", "precipitation", "net_radiation") if n in ds]
-    mean = ds[wanted].mean("time").compute()
-    found = {name: mean[name].values.astype(np.float64) for name in wanted}
-    if "air_temperature" in found:
-        found["air_temperature"] -= FREEZING_K
-    return found
 
 
 def _has_aridity(static: xr.Dataset, means: Mapping[str, np.ndarray]) -> bool:

@@ -1,13 +1,23 @@
-"""Where the gate keeps what it found in blocks of days that will not change."""
+"""The gate of a version, and where it keeps what it found in blocks of days that will not change."""
 
+from flows.results import version_url
+from flows.stages.publish import released_before
 from flows.stages.validation.section_inputs import block_of
 from somo.core.status import FINAL
 from somo.product.declaration import Product, content_hash
 from somo.publish.manifest import read_manifest
 from somo.publish.store import maps as store
 from somo.storage.objects import join
+from somo.validate.gate.checks import Result, run_checks
 
 EVIDENCE_FORMAT = 1
+
+
+def gate_results(product: Product, root: str) -> list[Result]:
+    """What every check says of the declared version, beside the newest version released before it."""
+    previous = released_before(product, root)
+    former = previous and join(root, f"v{previous}")
+    return run_checks(product, version_url(product, root), former, block_evidence(product, root))
 
 
 def block_evidence(product: Product, root: str) -> dict[int, str]:

@@ -16,28 +16,8 @@ from somo.publish.store import maps as store
 from somo.storage.contents import recorded_content
 from somo.storage.objects import join
 from somo.validate.published import ValidationError
-from somo.validate.sections.seasons import season_days
-
-MADE_FROM: dict[str, tuple[str, ...]] = {
-    "overview": ("settled",),
-    "figS3": ("skill",),
-    "uncertainty": ("skill", "stations"),
-    "groups": ("method", "skill", "stations"),
-    "series": ("skill",),
-    "fig2": ("method", "stations"),
-    "fig3": ("method",),
-    "figS2": ("method",),
-    "fig4": ("method", "skill"),
-    "figS4": ("method", "skill"),
-    "fig5a": ("days", "stations", "independent", "compared"),
-    "fig5b": ("common_days", "compared"),
-    "collocation": ("common_days", "compared"),
-    "fig6": ("season", "compared"),
-    "figS6": ("season",),
-    "fig7": ("days", "skill"),
-}
-"""Properties of `SectionInputs` by section; one that is not named here is made from all of them."""
-EVERYTHING = ("method", "skill", "stations", "days", "season", "independent", "compared")
+from somo.validate.season_days import season_days
+from somo.validate.sections.register import ReportSection
 
 
 class SectionInputs:
@@ -50,12 +30,11 @@ class SectionInputs:
     def __init__(self, product: Product, version_url: str) -> None:
         self.product, self.version_url = product, version_url
 
-    def key(self, section: str) -> str:
+    def key(self, section: ReportSection) -> str:
         """Hash of everything that a section is made from."""
         product = self.product
-        names = MADE_FROM.get(section, EVERYTHING)
         declared = product.name, product.layers, product.targets.scaling, product.training, product.sequence
-        return content_hash(section, *declared, *(getattr(self, name) for name in names))
+        return content_hash(section.name, *declared, *(getattr(self, name) for name in section.made_of))
 
     @property
     def root(self) -> str:

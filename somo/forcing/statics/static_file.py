@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -28,7 +29,7 @@ from somo.storage.contents import record_content, recorded_content
 from somo.storage.objects import checksum, exists, join, local_copy, put, put_file, read_bytes
 
 # Raised by one when the values of a static file change although its inputs do not.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,9 @@ def static_url(root: str, product: Product, domain: str, references: Mapping[str
 def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str, Moments]) -> xr.Dataset:
     """Static Dataset (lat, lon): every feature as float32 and `land`; their order is `attrs["features"]`.
 
+    `climatology_mean` and `climatology_std` [forcing, lat, lon] are those of every forcing variable in our units over
+    the climatology's days, in the order of `attrs["forcing"]`: whoever asks for them later reads no forcing again.
+
     Raises
     ------
     ForcingError
@@ -194,10 +198,15 @@ def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str
     arrays = {
         name: (("lat", "lon"), np.where(land, values, np.nan).astype("float32")) for name, values in features.items()
     }
+    statistics = {
+        "climatology_mean": (("forcing", "lat", "lon"), np.stack([m.mean for m in moments.values()])),
+        "climatology_std": (("forcing", "lat", "lon"), np.stack([m.std for m in moments.values()])),
+    }
+    named = {"features": ",".join(features), "forcing": ",".join(moments), "climatology": _digest(moments)}
     return xr.Dataset(
-        {**arrays, "land": (("lat", "lon"), land.astype("int8"))},
+        {**arrays, **statistics, "land": (("lat", "lon"), land.astype("int8"))},
         {"lat": grid.lat, "lon": grid.lon},
-        {"features": ",".join(features), "step_deg": grid.step_deg, "climatology": _digest(moments)},
+        {**named, "step_deg": grid.step_deg},
     )
 
 
@@ -234,6 +243,12 @@ def write_static(root: str, key_url: str, ds: xr.Dataset) -> str:
         put_file(path, join(root, "static", name))
     put(key_url, json.dumps({"static": name}).encode())
     return join(root, "static", name)
+
+
+def climatology(static: xr.Dataset, statistic: Literal["mean", "std"]) -> dict[str, NDArray[np.float64]]:
+    """[lat, lon] mean or standard deviation of every forcing variable over the climatology's days, by name."""
+    names = static.attrs["forcing"].split(",")
+    return dict(zip(names, static[f"climatology_{statistic}"].values, strict=True))
 
 
 def open_static(url: str) -> xr.Dataset:

@@ -110,7 +110,7 @@ def publish(product: Product, version_url: str, side: int) -> None:
     """Make the days of the first store visible in this one, in one put."""
     ds, layout = template(product, join(version_url, zarr.STORE))
     url = join(version_url, STORE)
-    fields = [name for name in zarr.UNCERTAIN_FIELDS if name in ds]
+    fields = [name for name in zarr.DAILY if name in ds]
     zarr.fill_empty(url, layout, fields, ds.sizes["time"], side)
     zarr.publish(url, ds, layout, side)
 
@@ -125,7 +125,10 @@ def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
         inside = store["applicability"].values
         ds = zarr.template(product, grid, store["status"].values, inside, method, index)
     shard = dict(zip(zarr.DIMS, (layout.layers, layout.days, *layout.tile), strict=True))
-    return ds.assign({name: ds[name].variable.chunk(shard) for name in zarr.UNCERTAIN_FIELDS if name in ds}), layout
+    daily = [name for name in zarr.DAILY if name in ds]
+    return ds.assign(
+        {name: ds[name].variable.chunk({d: shard[d] for d in map(str, ds[name].dims)}) for name in daily}
+    ), layout
 
 
 def visible(source: str) -> zarr.Visible:

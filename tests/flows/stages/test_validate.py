@@ -1,18 +1,21 @@
 """Which sections a report has, when they are made again, and that none takes the report with it."""
 
+import importlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import xarray as xr
 
-from flows.stages import validate as stage
-from flows.stages.validate import inputs_keys, pending_sections, sections_of, validate
+from flows.stages.validate import inputs_keys, pending_sections, validate
 from somo.storage.objects import join, put
 from somo.validate.published import ValidationError
-from somo.validate.sections.section import TITLES, Impossible, Section
+from somo.validate.sections import register
+from somo.validate.sections.register import SECTIONS, ReportSection, register_section
+from somo.validate.sections.section import Impossible, Section
 from somo.validate.sections.series import series_section
 from tests.flows.stages.test_release import tables
 from tests.publish import made
@@ -57,7 +60,12 @@ def made_sections(monkeypatch):
         names.append("overview")
         return Section("overview", "n = 1.", b"<svg/>", pd.DataFrame({"a": [1]}))
 
-    monkeypatch.setattr(stage, "SECTIONS", {"overview": plain, "series": drawn, "fig3": impossible})
+    makers = {"overview": plain, "series": drawn, "fig3": impossible}
+    cut = {name: replace(SECTIONS[name], maker=maker) for name, maker in makers.items()}
+    for name in list(SECTIONS):
+        monkeypatch.delitem(SECTIONS, name)
+    for name, section in cut.items():
+        monkeypatch.setitem(SECTIONS, name, section)
     return names
 
 
@@ -65,8 +73,14 @@ def report(version):
     return json.loads(Path(version, "report/report.json").read_text())["sections"]
 
 
-def test_every_section_has_a_title_and_needs_what_it_compares():
-    assert list(stage.SECTIONS) == list(TITLES)
+def sections_of(product):
+    return [section.name for section in register.sections_of(product)]
+
+
+def test_every_section_has_a_maker_and_needs_what_it_compares():
+    for section in SECTIONS.values():
+        module, function = section.maker.split(":")
+        assert callable(getattr(importlib.import_module(f"somo.validate.sections.{module}"), function))
     alone = sections_of(declared())
     assert not {"fig5a", "fig5b", "collocation", "fig7"} & set(alone)
     other = {"name": "Other", "variable": "SMsurf", "top_m": 0.0, "bottom_m": 0.1, "url": "x"}
@@ -95,7 +109,7 @@ def test_an_error_that_is_no_lack_of_data_is_raised(version, made_sections, clie
     def broken(case):
         raise ValidationError("Other: no file x.nc")
 
-    monkeypatch.setitem(stage.SECTIONS, "fig3", broken)
+    monkeypatch.setitem(SECTIONS, "fig3", replace(SECTIONS["fig3"], maker=broken))
     with pytest.raises(ValidationError, match=r"no file x\.nc"):
         validate(declared(), version, version, client)
     assert pending_sections(declared(), version) == ["fig3"]
@@ -180,3 +194,23 @@ def test_a_new_day_makes_pending_what_shows_it(made_once, tmp_path):
 def test_another_season_makes_two_sections_pending(version):
     summer, autumn = (inputs_keys(declared(report={"season": season}), version) for season in ("JJA", "SON"))
     assert {name for name in summer if summer[name] != autumn[name]} == {"fig6", "figS6"}
+
+
+def test_a_section_from_outside_stands_at_the_end_of_the_report(version, made_sections, client, monkeypatch):
+    """One value, registered: it has its place in the report, and is made again when what it is made of changes."""
+
+    def drawn(judged):
+        count = pd.DataFrame({"stations": [len(judged.published.sensors)]})
+        return Section("count", "How many sensors there are.", b"<svg/>", count, count)
+
+    monkeypatch.setitem(SECTIONS, "count", None)
+    del SECTIONS["count"]
+    register_section(ReportSection("count", "Sensors, counted", drawn, ("stations",)))
+    with pytest.raises(ValueError, match="count: the report has such a section, 'Sensors, counted'"):
+        register_section(ReportSection("count", "Again", drawn, ("stations",)))
+    page = Path(validate(declared(), version, version, client)).read_text()
+    assert "Sensors, counted" in page
+    assert [s["title"] for s in report(version)][-1] == "Sensors, counted"
+    table = pd.read_parquet(Path(version, "validation/sensors.parquet"))
+    put(join(version, "validation", "sensors.parquet"), table.iloc[:-1].to_parquet())
+    assert pending_sections(declared(), version) == ["count"]

@@ -59,9 +59,12 @@ def test_blocks_that_readers_see_are_written_anew_on_the_other_side():
 def test_the_block_of_a_key():
     assert block_of_shard(f"{series.STORE}/soil_moisture/c/0/12/3/4") == 12
     assert block_of_shard(f"{series.STORE}/soil_moisture_std/c.0.7.0.1") == 7
+    assert block_of_shard(f"{series.STORE}/frozen/c/5/0/1") == 5
+    assert block_of_shard(f"{series.STORE}/frozen/c.6.0.1") == 6
     assert block_of_shard(f"{series.STORE}/status/c/0") is None
     assert block_of_shard(f"{series.STORE}/status/c.0") is None
     assert block_of_shard(f"{series.STORE}/applicability/c.0.0.0") is None
+    assert block_of_shard(f"{series.STORE}/applicability/c/0/0/0") is None
     assert block_of_shard(f"{series.STORE}/zarr.json") is None
 
 

@@ -32,7 +32,7 @@ def test_training_cells_have_the_features_that_the_map_has_there(client, tmp_pat
     data = read_training_set(prepare(declared, root, inputs, targets, client))
     assert climate_days(declared, data) == slice(10, 30)
     names, features = cell_features(data, climate_days(declared, data))
-    everywhere, _ = map_features(declared, inputs["home"], client)
+    everywhere, _ = map_features(declared, inputs["home"])
     assert len(names) == features.shape[1] == everywhere.shape[1]
     np.testing.assert_allclose(features, everywhere[list(CELLS)], rtol=1e-5, atol=1e-6)
     assert np.abs(cell_features(data, slice(None))[1] - features).max() > 0.1

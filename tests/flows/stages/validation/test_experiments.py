@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tests.flows.stages.test_search import product
 
 from flows.cluster.watching import completed
 from flows.stages.train import Group, cross_validate, folds_of, submit_group
@@ -16,6 +15,7 @@ from somo.learn.checkpoint import member_stem, read_checkpoint, write_ensemble
 from somo.learn.samples import write_training_set
 from somo.validate.sections.section import Impossible
 from somo.validate.sections.skill import split_section
+from tests.flows.stages.learning.test_search import product
 from tests.learn import made
 
 LAYERS = ("layer1", "layer2")

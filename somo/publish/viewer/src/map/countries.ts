@@ -5,10 +5,14 @@ import type { GeometryCollection, Topology } from "topojson-specification";
 import packed from "../shipped/countries.bin?url";
 import { unpack } from "./shipped";
 
-type World = Topology<{ countries: GeometryCollection<{ name: string }> }>;
+type World = Topology<{ countries: GeometryCollection<{ code: number }> }>;
+
+/** As in `somo/publish/store/countries.py`. */
+const FIRST_FREE_CODE = 900;
 
 export interface Country {
-  name: string;
+  /** Numeric, ISO 3166-1; from 900 on for places without one, in the order of the table, as the publication counts them. */
+  code: number;
   /** Rings of [longitude, latitude]; what an odd number of them surrounds is land. */
   rings: number[][][];
 }
@@ -28,7 +32,7 @@ export async function readOutlines(box: [number, number, number, number]): Promi
     coast: near(mesh(world, countries, (a, b) => a === b).coordinates),
     borders: near(mesh(world, countries, (a, b) => a !== b).coordinates),
     countries: feature(world, countries).features.map(({ properties, geometry }) => ({
-      name: properties.name,
+      code: properties.code,
       rings: geometry.type === "Polygon" ? geometry.coordinates : geometry.type === "MultiPolygon" ? geometry.coordinates.flat() : [],
     })),
   };
@@ -48,9 +52,10 @@ function parse(bytes: Uint8Array): World {
   };
   const arcs: number[][][] = [];
   while (at < bytes.length) arcs.push(Array.from({ length: next() }, () => [next(), next()]));
+  let free = FIRST_FREE_CODE;
   const countries = {
     type: "GeometryCollection",
-    geometries: geometries.map(({ type, arcs, name }: { type: string; arcs: unknown; name: string }) => ({ type, arcs, properties: { name } })),
+    geometries: geometries.map(({ type, arcs, code }: { type: string; arcs: unknown; code: number }) => ({ type, arcs, properties: { code: code || free++ } })),
   };
   return { type: "Topology", transform, arcs, objects: { countries } } as unknown as World;
 }
