@@ -60,8 +60,8 @@ def observed(stage: str, root: str, client: Client, costs: list[Cost]) -> Iterat
     )  # fmt: skip
 
 
-def _is_copy(key: str, found: Object, objects: Mapping[str, Object]) -> bool:
-    return other_side(key) != key and objects.get(other_side(key)) == found
+def _is_copy(key: str, stored: Object, objects: Mapping[str, Object]) -> bool:
+    return other_side(key) != key and objects.get(other_side(key)) == stored
 
 
 def used(client: Client) -> NDArray[np.float64]:

@@ -127,9 +127,9 @@ def update(product: Product, root: str, client: Client) -> dict[str, object]:
     while True:
         with observed("", root, client, costs):
             step = next(steps, None)
-        name, told = step or ("", {})
+        name, figures = step or ("", {})
         costs[-1] = replace(costs[-1], stage=name)
-        about |= told
+        about |= figures
         if step is None:
             break
     costs.pop()
