@@ -111,7 +111,7 @@ def unreachable(url: str, error: Exception | str) -> UnreachableError:
     return UnreachableError(f"{url}: cannot be reached ({reason}); check the network and the AWS_* settings")
 
 
-def _has_answered(error: Exception) -> bool:
+def _has_answered(error: Exception | str) -> bool:
     """Whether a failure is an answer of the server, and not the lack of one."""
     if isinstance(error, aiohttp.ClientResponseError):
         return True
