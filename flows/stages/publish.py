@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -53,16 +53,39 @@ def publish(
     client: Client,
 ) -> None:
     """Complete a version whose Zarr store is written; what exists is kept."""
+    for _ in publishing(product, root, version_url, inputs, targets, models, client):
+        pass
+
+
+def publishing(
+    product: Product,
+    root: str,
+    version_url: str,
+    inputs: Mapping[str, Inputs],
+    targets: str,
+    models: str,
+    client: Client,
+) -> Iterator[str]:
+    """Complete a version a step at a time; yields the name of each step once it is done."""
     copy_validation(version_url, targets, models)
+    yield "validation tables"
     write_netcdf(product, version_url, client)
+    yield "NetCDF"
     write_series(product, version_url, client)
+    yield "series"
     write_drought(product, version_url, client)
+    yield "drought"
     write_drought_netcdf(product, version_url, client)
+    yield "drought NetCDF"
     write_regions(product, version_url, client)
+    yield "countries"
     write_images(product, version_url)
     publish_latest(product, version_url)
+    yield "latest day"
     write_papers(product, root, version_url, inputs, targets, models)
+    yield "papers"
     write_catalog(product, version_url, client)
+    yield "checksums"
 
 
 def copy_validation(version_url: str, targets: str, models: str) -> None:
@@ -97,10 +120,13 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
     """Bring the store for series up to the first one, one task a block and tile."""
     source, url = join(version_url, zarr.STORE), join(version_url, series.STORE)
     there, here, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
-    if here is not None and here.days == there.days and (here.status == there.status).all() and not broken:
-        return
     _, layout = series.template(product, source)
     blocks = {block for key in broken if (block := block_of_shard(key)) is not None}
+    if here is not None and not series.is_laid_out(url, layout):
+        blocks = set(range(layout.blocks(there.days)))
+    same_days = here is not None and here.days == there.days and (here.status == there.status).all()
+    if same_days and not broken and not blocks:
+        return
     plan = series.plan(layout, there, here, blocks)
     parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
     futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]

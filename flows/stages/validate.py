@@ -15,6 +15,7 @@ from flows.stages.validation.gate_blocks import gate_results
 from flows.stages.validation.section_inputs import SectionInputs
 from somo.product.declaration import Product
 from somo.publish.manifest import renew
+from somo.storage.contents import record_content
 from somo.storage.objects import exists, join, read_bytes
 from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report.page import write_report
@@ -74,6 +75,12 @@ class Case:
     def common(self) -> Published:
         """The version until the last year in which there is anything to compare with."""
         return replace(self.published, soil=self._in_common(self.published.soil))
+
+    @cached_property
+    def settled(self) -> Published:
+        """The version until the end of the last block of days that is whole and final."""
+        days = SectionInputs(self.product, self.published.url).settled_days
+        return replace(self.published, soil=self.published.soil.isel(time=slice(None, days)))
 
     @property
     def compared_in_common(self) -> dict[str, xr.Dataset]:
@@ -143,6 +150,7 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
     if only is not None and only not in names:
         raise ValidationError(f"--only {only}: no section of {product.name}; allowed are {', '.join(names)}")
     published = open_published(version_url, tuple(layer.name for layer in product.layers))
+    record_compared(product, root, published)
     case = Case(product, root, published, client)
     folder, keys = join(version_url, "report"), inputs_keys(product, version_url)
     sections = []
@@ -156,6 +164,16 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
     page = write_report(sections, folder, _about(product, published), gate_results(product, root), product.depths)
     renew(version_url, "report")
     return page
+
+
+def record_compared(product: Product, root: str, published: Published) -> None:
+    """Name the bytes of the products to compare with, so that files which move later change no section."""
+    from somo.validate.datasets import compared_files
+
+    days = pd.DatetimeIndex(published.soil["time"].values)
+    for compared in product.compare:
+        for url, version in compared_files(compared, product.layers, days):
+            record_content(root, url, version)
 
 
 def make_section(name: str, case: Case) -> Section:

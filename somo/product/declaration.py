@@ -3,7 +3,7 @@
 import hashlib
 import math
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -205,6 +205,17 @@ class Product(Declared):
 
 def _divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def without_places(declared: BaseModel) -> Any:
+    """A table of a declaration without the addresses in it, for names of results that do not depend on them."""
+    return _drop_urls(declared.model_dump(mode="json"))
+
+
+def _drop_urls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _drop_urls(inner) for key, inner in value.items() if key != "url"}
+    return [_drop_urls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def content_hash(*parts: object) -> str:

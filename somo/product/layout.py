@@ -79,14 +79,15 @@ def shard_key(field: str, side: int, block: int, tile: Tile) -> str:
 
 
 def block_of_shard(key: str) -> int | None:
-    """Block of days that a shard holds; None of other objects.
+    """Block of days that a shard holds, on either side; None of every other object, small arrays among them.
 
     Parameters
     ----------
-    key : ends as `shard_key` gives it, on either side
+    key : of an object, ending as `shard_key` gives it for shards
     """
-    dotted = min(key, other_side(key))
-    return int(dotted.split("/c.")[1].split(".")[-3]) if "/c." in dotted else None
+    folder, _, place = min(key, other_side(key)).rpartition("/c.")
+    # Small arrays have keys such as `status/c.0` on the second side: fewer axes than a shard.
+    return int(place.split(".")[-3]) if folder and place.count(".") == _axes(folder) - 1 else None
 
 
 def other_side(key: str) -> str:

@@ -60,9 +60,14 @@ def _x_label(static: xr.Dataset, means: Mapping[str, np.ndarray]) -> str:
 
 def weather_at(product: Product, inputs: Mapping[str, Inputs], published: Published, cells: list[int]) -> pd.DataFrame:
     """Daily forcing of some cells at home over the published days: cell, time, precipitation, skin_temperature."""
-    ds = open_forcing(product, product.home, inputs[product.home].references)
+    ds = open_forcing(product, product.home, inputs[product.home].references, by_tile=True)
     wanted = [n for n in ("precipitation", "skin_temperature") if n in ds and n in FORCING]
-    row, column = (xr.DataArray(i, dims="cell") for i in np.divmod(np.array(cells), ds.sizes["lon"]))
     days = published.soil["time"].values
-    chosen = ds[wanted].sel(time=slice(days[0], days[-1])).isel(lat=row, lon=column).compute()
-    return chosen.assign_coords(cell=cells).drop_vars(["lat", "lon"]).to_dataframe().reset_index()
+    ds = ds[wanted].sel(time=slice(days[0], days[-1]))
+    at_cell = []
+    for cell in cells:
+        row, column = divmod(cell, ds.sizes["lon"])
+        # Slices of one cell, which reach the stored tiles: picking cells by number would read whole maps.
+        series = ds.isel(lat=slice(row, row + 1), lon=slice(column, column + 1)).compute(scheduler="synchronous")
+        at_cell.append(series.squeeze(("lat", "lon"), drop=True).to_dataframe().reset_index().assign(cell=cell))
+    return pd.concat(at_cell, ignore_index=True)

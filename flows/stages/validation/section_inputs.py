@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flows.results import recorded_archive
 from somo.core.status import FINAL
-from somo.insitu.sources.readers import archive_version
 from somo.product.declaration import Product, content_hash
 from somo.product.layout import block_of_shard
 from somo.publish.manifest import Entry, digest_of, read_manifest
 from somo.publish.store import maps as store
+from somo.storage.contents import recorded_content
 from somo.storage.objects import join
 from somo.validate.published import ValidationError
 from somo.validate.season_days import season_days
@@ -34,6 +35,11 @@ class SectionInputs:
         product = self.product
         declared = product.name, product.layers, product.targets.scaling, product.training, product.sequence
         return content_hash(section.name, *declared, *(getattr(self, name) for name in section.made_of))
+
+    @property
+    def root(self) -> str:
+        """The bucket that the version lies in."""
+        return self.version_url.rsplit("/", 1)[0]
 
     @cached_property
     def entries(self) -> Mapping[str, Entry]:
@@ -72,7 +78,9 @@ class SectionInputs:
     @cached_property
     def independent(self) -> tuple[str, ...]:
         """Archives that were kept out of training."""
-        return tuple(archive_version(archive) for archive in self.product.insitu if archive.role == "independent")
+        return tuple(
+            recorded_archive(self.root, archive) for archive in self.product.insitu if archive.role == "independent"
+        )
 
     @cached_property
     def compared(self) -> tuple[object, ...]:
@@ -81,7 +89,7 @@ class SectionInputs:
 
         named = [(c.model_dump_json(exclude={"url"}), self.compared_until) for c in self.product.compare]
         files = [f for c in self.product.compare for f in compared_files(c, self.product.layers, self.times)]
-        return (*named, *((url.rsplit("/", 1)[-1], mark) for url, mark in files))
+        return (*named, *((url.rsplit("/", 1)[-1], recorded_content(self.root, url, mark)) for url, mark in files))
 
     @cached_property
     def compared_until(self) -> int | None:
@@ -95,6 +103,20 @@ class SectionInputs:
     def days(self) -> tuple[object, ...]:
         """All published days."""
         return self._days(np.ones(self.visible.days, bool))
+
+    @property
+    def settled_days(self) -> int:
+        """Days of the whole blocks before the first day that is not final; all of them where there is no such block.
+
+        A mean over years takes these: one day more changes nothing that a picture shows, and would cost all years.
+        """
+        final = int(np.append(self.visible.status == FINAL, False).argmin())
+        return final // self.product.region_days * self.product.region_days or self.visible.days
+
+    @cached_property
+    def settled(self) -> tuple[object, ...]:
+        """Published days of the blocks that are whole and final."""
+        return self._days(np.arange(self.visible.days) < self.settled_days)
 
     @cached_property
     def common_days(self) -> tuple[object, ...]:

@@ -5,23 +5,27 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from somo.core.grid import Grid
 from somo.forcing.checked import is_checked
 from somo.forcing.dataset import block_days, open_forcing, source_files
 from somo.forcing.features import aridity, static_features
+from somo.forcing.listing import content_of_source
 from somo.forcing.references.reference_set import is_complete
 from somo.forcing.sources import ForcingError, needed_days
 from somo.forcing.statics.field import read_static
 from somo.forcing.statics.tiles import static_files
-from somo.product.declaration import Product, content_hash
+from somo.product.declaration import Product, content_hash, without_places
 from somo.product.static import Static
+from somo.storage.contents import record_content, recorded_content
 from somo.storage.objects import checksum, exists, join, local_copy, put, put_file, read_bytes
 
 # Raised by one when the values of a static file change although its inputs do not.
@@ -137,15 +141,29 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
 def static_key_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
     """Where the name of a domain's static file is kept, by what the file is computed from."""
     files = {
-        name: [(file.url, file.fingerprint) for file in static_files(name, static, domain)]
+        name: [
+            (file.url.rsplit("/", 1)[-1], recorded_content(root, file.url, file.fingerprint))
+            for file in static_files(name, static, domain)
+        ]
         for name, static in product.static.items()
         if static.url
     }
     key = content_hash(
-        FORMAT, domain, product.grids()[domain], sorted(product.static.items()), sorted(product.forcing.items()),
+        FORMAT, domain, product.grids()[domain], _tables(product.static), _tables(product.forcing),
         climate_period(product), sorted(files.items()), source_files(product, references, *climate_period(product)),
     )  # fmt: skip
     return join(root, "static", f"{key}.json")
+
+
+def record_statics(root: str, product: Product, domain: str) -> None:
+    """Name the bytes of the static files, so that files which move later are known again."""
+    for name, static in product.static.items():
+        for file in static_files(name, static, domain) if static.url else ():
+            record_content(root, file.url, file.fingerprint, partial(content_of_source, file))
+
+
+def _tables(declared: Mapping[str, BaseModel]) -> list[tuple[str, object]]:
+    return [(name, without_places(table)) for name, table in sorted(declared.items())]
 
 
 def static_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:

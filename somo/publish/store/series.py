@@ -4,6 +4,7 @@ No single chunking answers both a map and a series of 18 years fast enough, so t
 whole blocks of days and tiles of cells. Values are copied packed; the two stores agree bit for bit.
 """
 
+import json
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -18,16 +19,18 @@ from somo.publish.attributes import DISSIMILARITY, FINAL
 from somo.publish.store import maps as zarr
 from somo.storage.client import zarr_store
 from somo.storage.listing import listing
-from somo.storage.objects import join
+from somo.storage.objects import join, read_bytes
 from somo.storage.patience import StorageError
 
 STORE = "soil_moisture_series.zarr"
-BLOCK_DAYS = 2190
+BLOCK_DAYS = 730
+"""Days of a shard. An update writes the last block anew, a whole series opens every block: two years write a third of
+what six years do each day, and are still few requests for a series of decades."""
 CHUNK_CELLS = 8
 
 
 def layout_of(product: Product, shape: tuple[int, int]) -> Layout:
-    """Blocks of a whole number of the first store's blocks, about six years; tiles as there."""
+    """Blocks of a whole number of the first store's blocks, about two years; tiles as there."""
     maps = Layout.of(product, shape)
     days = maps.days * max(1, round(BLOCK_DAYS / maps.days))
     (rows, high), (columns, wide) = (_cut(tile, cells) for tile, cells in zip(maps.tile, shape, strict=True))
@@ -69,6 +72,13 @@ def plan(
     if all(b * layout.days >= here.days for b in stale):
         return Plan(here.side, stale, ())
     return Plan(1 - here.side, stale, tuple(b for b in blocks if b not in stale))
+
+
+def is_laid_out(url: str, layout: Layout) -> bool:
+    """Whether the store that readers see is cut as the layout says; one of an earlier SoMo may be cut otherwise."""
+    arrays = json.loads(read_bytes(join(url, zarr.ROOT)))["consolidated_metadata"]["metadata"]
+    shard = arrays[zarr.FIELDS[0]]["chunk_grid"]["configuration"]["chunk_shape"]
+    return list(shard) == [layout.layers, layout.days, *layout.tile]
 
 
 def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: int) -> None:

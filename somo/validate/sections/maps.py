@@ -22,11 +22,11 @@ from somo.validate.sections.section import Section
 
 def overview(judged: Judged) -> Section:
     """Section `overview` of a version."""
-    return overview_section(judged.published)
+    return overview_section(judged.settled)
 
 
 def overview_section(published: Published) -> Section:
-    """Mean soil moisture and mean ensemble spread of every layer over the whole period."""
+    """Mean soil moisture and mean ensemble spread of every layer over all days of the field."""
     soil = published.soil[["soil_moisture", "soil_moisture_std"]].mean("time").compute()
     grid = published.grid
     limits = _limits(soil["soil_moisture"])

@@ -32,6 +32,10 @@ class Judged(Protocol):
         """The version until the last year in which there is another product to compare with."""
 
     @property
+    def settled(self) -> Published:
+        """The version until the end of the last block of days that is whole and final."""
+
+    @property
     def compared(self) -> dict[str, xr.Dataset]:
         """Other products by name, on this grid: soil moisture [time, lat, lon] by name of layer, m3 m-3."""
 
@@ -66,9 +70,10 @@ class Judged(Protocol):
         """Predictions for days after those that were learnt from, and in words which."""
 
 
-MadeOf = Literal["method", "skill", "stations", "days", "common_days", "season", "independent", "compared"]
-"""What a section looks at: settings and models; out-of-fold predictions; targets and sensors; published days, those in
-common with other products, those of whole seasons; archives kept out of training; other products."""
+MadeOf = Literal["method", "skill", "stations", "days", "settled", "common_days", "season", "independent", "compared"]
+"""What a section looks at: settings and models; out-of-fold predictions; targets and sensors; published days, those of
+whole and final blocks, those in common with other products, those of whole seasons; archives kept out of training;
+other products."""
 Numbers = Literal["held back", "learnt", "products", "unscaled", "plain"]
 """Which numbers a section shows; its caption says what the scaling of targets means for them (`units_note`)."""
 
@@ -117,7 +122,7 @@ def _has_rain(product: Product) -> bool:
 
 # Makers are named and not imported: drawing takes seconds to import, and `somo status` only asks what is to be made.
 _SECTIONS = (
-    ReportSection("overview", "What was published", "maps:overview", ("days",), "learnt"),
+    ReportSection("overview", "What was published", "maps:overview", ("settled",), "learnt"),
     ReportSection("figS3", "Spatial cross-validation (Fig S3)", "skill:held_back_cells", ("skill",), "held back"),
     ReportSection("stations", "Station by station", "stations:stations", ("skill", "stations"), "held back"),
     ReportSection(

@@ -62,6 +62,8 @@ def test_the_block_of_a_key():
     assert block_of_shard(f"{series.STORE}/frozen/c/5/0/1") == 5
     assert block_of_shard(f"{series.STORE}/frozen/c.6.0.1") == 6
     assert block_of_shard(f"{series.STORE}/status/c/0") is None
+    assert block_of_shard(f"{series.STORE}/status/c.0") is None
+    assert block_of_shard(f"{series.STORE}/applicability/c.0.0.0") is None
     assert block_of_shard(f"{series.STORE}/applicability/c/0/0/0") is None
     assert block_of_shard(f"{series.STORE}/zarr.json") is None
 
@@ -75,8 +77,8 @@ def test_chunks_divide_the_tile_of_the_real_grid():
         ),
         (355, 570),
     )
-    assert (layout.days, layout.chunk, layout.tile) == (2190, (2190, 8, 8), (120, 96))
-    assert layout.blocks(6575) == 4
+    assert (layout.days, layout.chunk, layout.tile) == (730, (730, 8, 8), (120, 96))
+    assert layout.blocks(6575) == 10
 
 
 def test_one_tile_of_a_prime_number_of_cells_is_cut_too():
