@@ -19,9 +19,10 @@ from rich.table import Table
 from torch import Tensor
 
 from flows.console import output
-from somo.learn.networks.ealstm import EALSTM, Forward, pick_device
+from somo.learn.networks.ealstm import EALSTM
+from somo.learn.networks.ealstm_kernel import CpuForward
+from somo.learn.networks.forward import Forward, pick_device
 from somo.learn.normalising import Scaler, Scaling, Transform
-from somo.predict.kernel import CpuForward
 
 HIDDEN, DYNAMIC, STATIC, DAYS = 128, 5, 10, 365
 REPEATS = 6

@@ -27,7 +27,7 @@ from flows.stages.learning.samples import prepare
 from flows.stages.targets import build_targets
 from flows.stages.train import folds_of, split_cells
 from somo.learn.fit import Run, fit, predict_blocks
-from somo.learn.networks.ealstm import load, pick_device
+from somo.learn.networks.forward import load, pick_device
 from somo.learn.samples import TrainingSet, Window, draw, read_training_set
 from somo.product.declaration import Product
 from somo.product.method import Sequence as SequenceSettings

@@ -17,10 +17,11 @@ from flows.results import version_url
 from flows.status import summary
 from flows.today import today
 from somo.product.declaration import ProductError
-from somo.product.method import Network, Training
+from somo.product.method import Training
+from somo.product.network import Network, NetworkKind
 
 HOUR_S = 3600
-Settings = TypeVar("Settings", Training, Network)
+Settings = TypeVar("Settings", Training, NetworkKind)
 
 
 def _declared(path: str) -> str:

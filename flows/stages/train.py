@@ -24,7 +24,7 @@ from somo.learn.checkpoint import ENSEMBLE, member_stem, read_checkpoint, write_
 from somo.learn.fit import Run, fit, members_spread, predict_blocks
 from somo.learn.folds import hold_back, spatial_folds, temporal_split
 from somo.learn.importance import permutation_importance
-from somo.learn.networks.ealstm import Forward, load, pick_device
+from somo.learn.networks.forward import Forward, load, pick_device
 from somo.learn.samples import TrainingSet, Window, read_training_set
 from somo.learn.uncertainty import UNCERTAINTY, write_uncertainties
 from somo.product.declaration import Product

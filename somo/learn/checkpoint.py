@@ -1,7 +1,7 @@
 """A trained network as two plain files: safetensors weights and a JSON that says what they mean."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -11,8 +11,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from somo.learn import LearnError
+from somo.learn.networks.register import parameter_shapes
 from somo.learn.normalising import Scaling
-from somo.product.method import Network, Sequence
+from somo.product.method import Sequence
+from somo.product.network import NetworkKind, network_of
 from somo.storage.objects import checksum, exists, join, put, read_bytes
 
 FORMAT = 1
@@ -28,7 +30,7 @@ class Checkpoint:
     ----------
     layer : name of the soil layer it predicts
     member : number of the member
-    weights : parameters of `EALSTM` by name (Kratzert's layout: gates f, o, g)
+    weights : parameters of the network by name (of an EA-LSTM in Kratzert's layout: gates f, o, g)
     scaling : normalisation, with the features in order
     sequence, network : the settings it was trained with and must be run with
     clip : smallest value that leaves the network, m3 m-3; None for no limit
@@ -40,7 +42,7 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
     scaling: Scaling
     sequence: Sequence
-    network: Network
+    network: NetworkKind
     clip: float | None = 0.0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -140,7 +142,7 @@ def read_checkpoint(url: str) -> Checkpoint:
                 "weights": weights,
                 "scaling": Scaling.from_dict(described["scaling"]),
                 "sequence": Sequence.model_validate(described["sequence"]),
-                "network": Network.model_validate(described["network"]),
+                "network": network_of(described["network"]),
             }
         )
     except (TypeError, ValidationError) as error:
@@ -188,7 +190,7 @@ def _refuse_pickle(url: str, data: bytes) -> None:
 
 
 def _require_shapes(stem: str, checkpoint: Checkpoint) -> None:
-    want = dict(_shapes(len(checkpoint.dynamic), len(checkpoint.static), checkpoint.network))
+    want = parameter_shapes(len(checkpoint.dynamic), len(checkpoint.static), checkpoint.network)
     got = {name: tuple(w.shape) for name, w in checkpoint.weights.items()}
     if got != want:
         name = next(n for n in [*want, *got] if got.get(n) != want.get(n))
@@ -196,20 +198,6 @@ def _require_shapes(stem: str, checkpoint: Checkpoint) -> None:
             f"{stem}: weight {name} has shape {got.get(name)}, its features and network settings make "
             f"{want.get(name)}; train again with these features"
         )
-
-
-def _shapes(n_dynamic: int, n_static: int, network: Network) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of the parameters of an EA-LSTM with D daily and S static inputs."""
-    h = network.hidden
-    yield "weight_ih", (n_dynamic, 3 * h)
-    yield "weight_hh", (h, 3 * h)
-    yield "weight_sh", (n_static, h)
-    yield "bias", (3 * h,)
-    yield "bias_s", (h,)
-    for i in range(network.head_layers):
-        last = i == network.head_layers - 1
-        yield f"head.{2 * i}.weight", (1 if last else h, h)
-        yield f"head.{2 * i}.bias", (1 if last else h,)
 
 
 def member_stem(url: str, layer: str, member: int) -> str:

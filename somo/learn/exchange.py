@@ -16,7 +16,8 @@ from somo.learn import LearnError
 from somo.learn.checkpoint import Checkpoint
 from somo.learn.normalising import Scaler, Scaling, Transform
 from somo.learn.uncertainty import Uncertainty
-from somo.product.method import Network, Sequence
+from somo.product.method import Sequence
+from somo.product.network import Ealstm
 from somo.storage.objects import local_copy, read_bytes
 
 Style = Literal["kratzert", "neuralhydrology"]
@@ -68,11 +69,14 @@ def to_state_dict(weights: Mapping[str, Tensor], style: Style) -> dict[str, Tens
     Raises
     ------
     LearnError
-        if the head has more than the one dense layer that both have
+        if the network is no EA-LSTM, or its head has more than the one dense layer that both have
     """
     names = _NAMES[style]
     if weights.keys() != set(names.values()):
-        raise LearnError(f"a head of several dense layers cannot be written in the style of {style}; train with one")
+        raise LearnError(
+            f"these weights are not those of an EA-LSTM with one dense layer, which is all that the style of {style} "
+            'knows; train with network.kind = "ealstm" and head_layers = 1'
+        )
     return {
         name: (weights[ours].t() if name == _TRANSPOSED else weights[ours]).contiguous() for name, ours in names.items()
     }
@@ -204,7 +208,7 @@ def import_checkpoint(state: Mapping[str, Tensor], described: Description, layer
                 f"the weights take {weights[name].shape[0]} {kind} inputs, the description lists {len(features)}: "
                 f"{', '.join(f.name for f in features)}"
             )
-    network = Network(hidden=weights["weight_hh"].shape[0], dropout=described.dropout)
+    network = Ealstm(hidden=weights["weight_hh"].shape[0], dropout=described.dropout)
     static = replace(_scaler(described.static), limit=described.static_limit)
     scaling = Scaling(_scaler(described.dynamic), static, _scaler((described.target,)))
     provenance: dict[str, Any] = {"imported_from": described.source, "uncertainty": dict(described.uncertainty)}

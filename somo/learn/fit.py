@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from somo.learn import LearnError
 from somo.learn.checkpoint import Checkpoint, upper_input
-from somo.learn.networks.ealstm import EALSTM, Forward, cascade
+from somo.learn.networks.forward import Forward, cascade
+from somo.learn.networks.register import build_network
 from somo.learn.normalising import Scaling, fit_scaler
 from somo.learn.resume import Progress, forget, read_progress, write_progress
 from somo.learn.samples import TrainingSet, Window, batches, blocks, draw
-from somo.product.method import Network, Training
 from somo.product.method import Sequence as SequenceSettings
+from somo.product.method import Training
+from somo.product.network import NetworkKind
 
 SAVE_SECONDS = 5.0
 EVALUATION_CELLS = 256
@@ -53,7 +55,7 @@ class Run:
 def fit(
     data: TrainingSet,
     run: Run,
-    network: Network,
+    network: NetworkKind,
     sequence: SequenceSettings,
     training: Training,
     device: torch.device | str = "cpu",
@@ -106,7 +108,7 @@ class _Trainer:
         self,
         data: TrainingSet,
         run: Run,
-        network: Network,
+        network: NetworkKind,
         sequence: SequenceSettings,
         training: Training,
         device: torch.device,
@@ -123,14 +125,7 @@ class _Trainer:
         self.cells, self.held = torch.as_tensor(run.cells), torch.as_tensor(run.held)
         with torch.random.fork_rng(_forked(device)):
             torch.manual_seed(run.seed)
-            self.net = EALSTM(
-                len(self.scaling.dynamic.names),
-                len(data.static),
-                network.hidden,
-                network.dropout,
-                network.forget_bias,
-                network.head_layers,
-            ).to(device)
+            self.net = build_network(len(self.scaling.dynamic.names), len(data.static), network).to(device)
         decay = training.weight_decay
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=training.learning_rate, weight_decay=decay)
         self.precision = torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32

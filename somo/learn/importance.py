@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from somo.learn.fit import predict_blocks
-from somo.learn.networks.ealstm import Forward
+from somo.learn.networks.forward import Forward
 from somo.learn.samples import TrainingSet
 from somo.product.method import Sequence as SequenceSettings
 

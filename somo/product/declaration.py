@@ -30,7 +30,6 @@ from somo.product.method import (
     Compared,
     Drought,
     Frozen,
-    Network,
     Prediction,
     Publication,
     Report,
@@ -38,6 +37,7 @@ from somo.product.method import (
     Sequence,
     Training,
 )
+from somo.product.network import Ealstm, Network
 from somo.product.static import Static
 
 
@@ -67,7 +67,7 @@ class Product(Declared):
     static: dict[Name, Static] = Field(min_length=1)
     insitu: tuple[Insitu, ...] = Field(min_length=1)
     targets: Targets
-    network: Network = Network()
+    network: Network = Ealstm()
     sequence: Sequence = Sequence()
     training: Training = Training()
     search: Search = Search()

@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 from somo.product import inputs, method, static
 from somo.product.cluster import CLUSTER_KINDS
 from somo.product.declaration import Product
+from somo.product.network import NETWORK_KINDS
 
 TITLE = """# Every key of a declaration
 
@@ -36,7 +37,6 @@ TABLES: dict[str, type[BaseModel]] = {
     "insitu": inputs.Insitu,
     "targets": inputs.Targets,
     "targets.reference": inputs.ReferenceLayer,
-    "network": method.Network,
     "sequence": method.Sequence,
     "training": method.Training,
     "search": method.Search,
@@ -72,7 +72,11 @@ def schema() -> str:
 
 def page() -> str:
     """The page of the documentation that lists every table with its keys, their types and defaults."""
-    kinds = {f'cluster, kind = "{name}"': settings for name, settings in CLUSTER_KINDS.items()}
+    kinds: dict[str, type[BaseModel]] = {
+        f'{table}, kind = "{name}"': settings
+        for table, register in (("network", NETWORK_KINDS), ("cluster", CLUSTER_KINDS))
+        for name, settings in register.items()
+    }
     sections = [_section("", Product), *(_section(name, model) for name, model in {**TABLES, **kinds}.items())]
     return "\n".join([TITLE, *sections])
 

@@ -7,15 +7,7 @@ from pydantic import Field, model_validator
 
 from somo.core.variables import SOIL_MOISTURE
 from somo.product.inputs import Declared, Name, Period
-
-
-class Network(Declared):
-    """EA-LSTM hyperparameters."""
-
-    hidden: int = Field(default=128, ge=1)
-    dropout: float = Field(default=0.4, ge=0, lt=1)
-    forget_bias: float = 5.0
-    head_layers: int = Field(default=1, ge=1)
+from somo.product.network import NETWORK_KINDS
 
 
 class Sequence(Declared):
@@ -85,7 +77,12 @@ class Search(Declared):
     def _known(self) -> Self:
         allowed = {
             f"{table}.{key}"
-            for table, model in (("network", Network), ("sequence", Sequence), ("training", Training))
+            for table, models in (
+                ("network", NETWORK_KINDS.values()),
+                ("sequence", [Sequence]),
+                ("training", [Training]),
+            )
+            for model in models
             for key in model.model_fields
         }
         if unknown := self.space.keys() - allowed:

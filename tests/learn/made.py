@@ -4,9 +4,10 @@ import numpy as np
 import torch
 
 from somo.learn.samples import TrainingSet
-from somo.product.method import Network, Sequence, Training
+from somo.product.method import Sequence, Training
+from somo.product.network import Ealstm
 
-NETWORK = Network(hidden=8, dropout=0.1, forget_bias=1.0)
+NETWORK = Ealstm(hidden=8, dropout=0.1, forget_bias=1.0)
 SEQUENCE = Sequence(lookback=21, predict_last_n=30)
 TRAINING = Training(epochs=3, batch_size=16, learning_rate=1e-2, members=2, held_back=0.0)
 

@@ -9,7 +9,7 @@ from flows.command.models import app
 from somo.learn import LearnError
 from somo.learn.checkpoint import write_checkpoint
 from somo.learn.exchange import from_state_dict, import_checkpoint, read_description, read_state_dict, to_state_dict
-from somo.learn.networks.ealstm import load
+from somo.learn.networks.forward import load
 from somo.learn.uncertainty import UNCERTAINTY, Uncertainty, fit_uncertainty, uncertainty_of_member, write_uncertainties
 from tests.learn.networks.test_ealstm import random_network, their_weights
 
@@ -124,5 +124,5 @@ def test_contradictions_are_named(tmp_path):
     toml.write_text(DESCRIBED.replace("std = 10", "std = 0"))
     with pytest.raises(LearnError, match=r"static.0.std"):
         read_description(str(toml))
-    with pytest.raises(LearnError, match="several dense layers"):
+    with pytest.raises(LearnError, match="EA-LSTM with one dense layer"):
         to_state_dict(random_network(2, 1, 4, head_layers=2).state_dict(), "kratzert")

@@ -8,7 +8,7 @@ import torch
 
 from somo.learn import LearnError
 from somo.learn.fit import Run, fit, fit_scaling, predict_blocks, rate_factor
-from somo.learn.networks.ealstm import build, load, pick_device
+from somo.learn.networks.forward import load, pick_device
 from somo.learn.resume import read_progress
 from somo.learn.samples import Window
 from somo.product.method import Sequence
@@ -99,7 +99,7 @@ def test_blocks_equal_the_training_forward_of_the_same_days():
     checkpoint = learn(data, Run("layer1", 0, 0, CELLS))
     forward, window = load(checkpoint), Window.of(sequence, data.n_days)
     y_hat = predict_blocks([[forward]], data, CELLS, sequence, window.first)[0]
-    net = build(checkpoint).eval()
+    net = forward.network
     cell, day = torch.as_tensor(CELLS), torch.full((9,), window.first + sequence.predict_last_n)
     z_d = checkpoint.scaling.dynamic.apply(window.inputs(data.x_d, cell, day))
     with torch.no_grad():
@@ -162,7 +162,8 @@ def test_schedules():
 
 LARGE = """
 import resource, torch, numpy as np
-from somo.product.method import Network, Sequence, Training
+from somo.product.method import Sequence, Training
+from somo.product.network import Ealstm
 from somo.learn.fit import Run, fit
 from somo.learn.samples import TrainingSet
 cells, days, inputs = 1500, 7305, 6
@@ -174,7 +175,7 @@ data = TrainingSet(
     torch.rand(days, cells, inputs), torch.rand(cells, 1), y,
 )
 training = Training(epochs=1, batch_size=256, held_back=0.0)
-fit(data, Run("layer1", 0, 0, np.arange(cells)), Network(hidden=128), Sequence(), training, torch.device("cpu"))
+fit(data, Run("layer1", 0, 0, np.arange(cells)), Ealstm(hidden=128), Sequence(), training, torch.device("cpu"))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
 """
 

@@ -6,7 +6,7 @@ import torch
 
 from somo.learn.fit import predict_blocks
 from somo.learn.importance import cell_features, permutation_importance, spread_importance
-from somo.learn.networks.ealstm import load
+from somo.learn.networks.forward import load
 from tests.learn import made
 from tests.learn.networks.test_ealstm import checkpoint
 

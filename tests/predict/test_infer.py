@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from somo.learn.checkpoint import read_ensemble
-from somo.learn.networks.ealstm import load
+from somo.learn.networks.forward import load
 from somo.predict import infer as module
 from somo.predict.infer import infer, load_runner
 from somo.product.method import Sequence

@@ -16,7 +16,7 @@ from flows.stages.train import Group, beside_targets, group_networks, later_days
 from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import read_ensemble
 from somo.learn.fit import predict_blocks
-from somo.learn.networks.ealstm import cascade, load, pick_device
+from somo.learn.networks.forward import cascade, load, pick_device
 from somo.learn.samples import TrainingSet, Window, read_training_set
 from somo.product.declaration import Product
 from somo.product.method import Sequence

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from somo.learn.checkpoint import Checkpoint
-from somo.learn.networks.ealstm import EALSTM, Road, cascade, load, pick_device
+from somo.learn.networks.ealstm import EALSTM, Road
+from somo.learn.networks.forward import cascade, load, pick_device
 from somo.learn.normalising import Scaler, Scaling
 from tests.learn import made
 

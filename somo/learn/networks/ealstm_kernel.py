@@ -10,19 +10,15 @@ also multiply the input gate's zeros, a quarter of their product.
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from somo.learn.networks.ealstm import EALSTM, Forward
+from somo.learn.networks.ealstm import EALSTM
 
-
-class Memory(NamedTuple):
-    """What one network carries from a day to the next: 2c and h / 2, both [B, H] float32."""
-
-    c_twice: Tensor
-    h_half: Tensor
+if TYPE_CHECKING:
+    from somo.learn.networks.forward import Forward
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +32,14 @@ class CpuForward:
     head : the network's dense head for h / 2
     """
 
-    forward: Forward
+    forward: "Forward"
     matrix: Tensor
     head: torch.nn.Sequential
 
     @classmethod
-    def of(cls, forward: Forward) -> "CpuForward":
+    def of(cls, forward: "Forward") -> "CpuForward":
+        """The kernel of one member, which has to be an EA-LSTM."""
+        assert isinstance(forward.network, EALSTM)
         return cls(forward, _matrix(forward.network).to(forward.dtype), _head(forward.network))
 
     @torch.inference_mode()
@@ -58,8 +56,8 @@ class CpuForward:
 
     @torch.inference_mode()
     def advance(
-        self, x_d: Tensor, x_s: Tensor, memory: Memory | None = None, keep_after: int | None = None
-    ) -> tuple[Tensor, Memory | None]:
+        self, x_d: Tensor, x_s: Tensor, memory: Tensor | None = None, keep_after: int | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Soil moisture [T, B], m3 m-3, of days that follow a memory, and the memory after some of them.
 
         Every day is the same arithmetic on the same shapes, so a sequence in two calls gives the bytes of one call.
@@ -67,7 +65,8 @@ class CpuForward:
         Parameters
         ----------
         x_d, x_s : as in a call
-        memory : of the day before the first; None for a sequence that begins here, from zero
+        memory : [2, B, H] float32, 2c and h / 2 of the day before the first; None for a sequence that begins here, from
+            zero
         keep_after : number of days after which the memory is wanted; None for none
         """
         scaling, clip = self.forward.scaling, self.forward.clip
@@ -76,9 +75,10 @@ class CpuForward:
         return y if clip is None else y.clamp(min=clip), kept
 
     def _normalised(
-        self, x_d: Tensor, x_s: Tensor, memory: Memory | None, keep_after: int | None
-    ) -> tuple[Tensor, Memory | None]:
+        self, x_d: Tensor, x_s: Tensor, memory: Tensor | None, keep_after: int | None
+    ) -> tuple[Tensor, Tensor | None]:
         network = self.forward.network
+        assert isinstance(network, EALSTM)
         inflow = 4 * torch.sigmoid(x_s @ network.weight_sh + network.bias_s)
         recurrence = _Recurrence(self.matrix, inflow, x_d.shape[2], memory)
         inner, last = self.head[:-1], self.head[-1]
@@ -109,7 +109,7 @@ def _head(network: EALSTM) -> torch.nn.Sequential:
 class _Recurrence:
     """State of a batch of cells and its buffers, as few as keep them in the processor's cache."""
 
-    def __init__(self, matrix: Tensor, inflow: Tensor, dynamic: int, memory: Memory | None = None) -> None:
+    def __init__(self, matrix: Tensor, inflow: Tensor, dynamic: int, memory: Tensor | None = None) -> None:
         cells, hidden = inflow.shape
         self.matrix, self.inflow, self.half = matrix, inflow, torch.tensor(0.5)
         self.state = torch.zeros(cells, hidden + dynamic + 1, dtype=matrix.dtype)
@@ -117,15 +117,16 @@ class _Recurrence:
         self.h, self.x = self.state[:, :hidden], self.state[:, hidden:-1]
         self.c_twice, self.h_half = torch.zeros(cells, hidden), torch.zeros(cells, hidden)
         if memory is not None:
-            self.c_twice.copy_(memory.c_twice)
-            self.h.copy_(self.h_half.copy_(memory.h_half))
+            c_twice, h_half = memory
+            self.c_twice.copy_(c_twice)
+            self.h.copy_(self.h_half.copy_(h_half))
         self.gates = torch.empty(cells, 3 * hidden)
         self.product = self.gates.to(matrix.dtype)  # the same buffer where products are float32
         self.f, self.o, self.g = self.gates.split(hidden, dim=1)
 
-    def memory(self) -> Memory:
+    def memory(self) -> Tensor:
         """A copy of what the next day needs."""
-        return Memory(self.c_twice.clone(), self.h_half.clone())
+        return torch.stack([self.c_twice, self.h_half])
 
     def step(self, x_t: Tensor) -> Tensor:
         """One day: inputs [B, D] -> h / 2 [B, H], in a buffer that the next day overwrites."""

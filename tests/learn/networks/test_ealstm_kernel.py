@@ -2,10 +2,12 @@ import pytest
 import torch
 
 from somo.learn.checkpoint import Checkpoint
-from somo.learn.networks.ealstm import EALSTM, load
+from somo.learn.networks.ealstm import EALSTM
+from somo.learn.networks.ealstm_kernel import CpuForward
+from somo.learn.networks.forward import load
 from somo.learn.normalising import Scaler, Scaling
-from somo.predict.kernel import CpuForward
-from somo.product.method import Network, Sequence
+from somo.product.method import Sequence
+from somo.product.network import Ealstm
 
 DAYS, CELLS, HIDDEN = 45, 7, 16
 
@@ -18,7 +20,7 @@ def checkpoint(head_layers=1, clip=None):
     scaling = Scaling(
         dynamic, Scaler(("a", "b"), ("", ""), (1.0, 2.0), (3.0, 4.0)), Scaler(("y",), ("",), (0.2,), (0.1,))
     )
-    return Checkpoint("layer1", 0, weights, scaling, Sequence(), Network(hidden=HIDDEN, head_layers=head_layers), clip)
+    return Checkpoint("layer1", 0, weights, scaling, Sequence(), Ealstm(hidden=HIDDEN, head_layers=head_layers), clip)
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_one_unit_by_hand():
         "head.0.bias": torch.tensor([1.0]),
     }
     plain = Scaler(("x",), ("",), (0.0,), (1.0,))
-    member = Checkpoint("layer1", 0, weights, Scaling(plain, plain, plain), Sequence(), Network(hidden=1), None)
+    member = Checkpoint("layer1", 0, weights, Scaling(plain, plain, plain), Sequence(), Ealstm(hidden=1), None)
     y = CpuForward.of(load(member))(torch.ones(1, 1, 1), torch.ones(1, 1))
     i, o, g = 0.6224593, 0.8807971, 0.9950548
     assert y.item() == pytest.approx(2 * o * torch.tanh(torch.tensor(i * g)).item() + 1, abs=1e-6)

@@ -1,0 +1,79 @@
+"""Which network learns: one table of settings a kind, each with the keys that exist for it alone."""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, PlainValidator, SerializeAsAny
+
+from somo.product.inputs import Declared
+
+
+class NetworkKind(Declared):
+    """What every kind of network declares.
+
+    Attributes
+    ----------
+    kind : name of the kind
+    hidden : number of hidden units, by which memory and the states of continued sequences are planned
+    dropout : share of hidden units zeroed before the head while training
+    """
+
+    kind: str
+    hidden: int = Field(default=128, ge=1)
+    dropout: float = Field(default=0.4, ge=0, lt=1)
+
+
+Kind = TypeVar("Kind", bound=NetworkKind)
+NETWORK_KINDS: dict[str, type[NetworkKind]] = {}
+DEFAULT_KIND = "ealstm"
+
+
+def register_network_kind(settings: type[Kind]) -> type[Kind]:
+    """Let declarations use a kind of network; its name is the default of the field `kind`."""
+    NETWORK_KINDS[settings.model_fields["kind"].default] = settings
+    return settings
+
+
+@register_network_kind
+class Ealstm(NetworkKind):
+    """Entity-aware LSTM, the paper's: static features open or shut the input gate of each cell.
+
+    Attributes
+    ----------
+    forget_bias : initial bias of the forget gate
+    head_layers : dense layers after the recurrence
+    """
+
+    kind: Literal["ealstm"] = "ealstm"
+    forget_bias: float = 5.0
+    head_layers: int = Field(default=1, ge=1)
+
+
+@register_network_kind
+class Lstm(NetworkKind):
+    """Ordinary LSTM that is given the static features anew with every day's forcing.
+
+    Attributes
+    ----------
+    forget_bias : initial bias of the forget gate
+    """
+
+    kind: Literal["lstm"] = "lstm"
+    forget_bias: float = 5.0
+
+
+def _of_its_kind(value: Any) -> NetworkKind:
+    """The settings of the kind that a table names; pydantic keeps the places of errors that are raised in here."""
+    if isinstance(value, NetworkKind):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("is no table of settings")
+    kind = value.get("kind", DEFAULT_KIND)
+    if kind not in NETWORK_KINDS:
+        raise ValueError(f"kind {kind!r} is unknown; allowed are {', '.join(NETWORK_KINDS)}")
+    return NETWORK_KINDS[kind].model_validate(value)
+
+
+BuiltInKinds = Ealstm | Lstm
+Network = Annotated[SerializeAsAny[NetworkKind], PlainValidator(_of_its_kind, json_schema_input_type=BuiltInKinds)]
+"""The network of a declaration: whichever kind its table names."""
+network_of = _of_its_kind
