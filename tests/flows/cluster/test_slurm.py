@@ -1,6 +1,5 @@
 """Dask on a real SLURM, which is started on loopback where its packages are and the test may start daemons."""
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +17,9 @@ from flows.stages.ingest import ingest
 from flows.stages.samples import prepare
 from flows.stages.targets import build_targets
 from flows.stages.train import Group, folds_of, train_network
-from somo.learn import fit
-from somo.learn.resume import Progress
 from somo.learn.samples import read_training_set
 from somo.product.declaration import Product
+from tests.flows.cluster.jobs_work import double, trained_slowly
 from tests.flows.cluster.slurm_server import is_possible
 from tests.flows.cluster.slurm_server import slurm as slurm_on_loopback
 from tests.flows.conftest import TINY
@@ -75,15 +73,6 @@ def until(true: Callable[[], object], seconds: float = 30) -> None:
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.2)
-
-
-def double(number: int, seconds: float = 0) -> int:
-    time.sleep(seconds)
-    return 2 * number
-
-
-def gpu_of_job() -> str:
-    return os.environ.get("SLURM_JOB_GPUS", os.environ.get("SLURM_JOB_ID", ""))
 
 
 @real_slurm
@@ -148,20 +137,6 @@ def test_jobs_that_slurm_takes_away_cost_only_time(
         assert work.result(90) == 42
         charged = client.run_on_scheduler(lambda dask_scheduler: [t.suspicious for t in dask_scheduler.tasks.values()])
         assert charged == [0]
-
-
-def trained_slowly(*arguments: object) -> str:
-    """Train a network as the stage does, a second an epoch, and keep its state after each."""
-    whole_epoch = fit._Trainer.epoch
-
-    def slow(trainer: fit._Trainer, progress: Progress) -> Progress:
-        time.sleep(1)
-        return whole_epoch(trainer, progress)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "SAVE_SECONDS", 0.0)
-        patch.setattr(fit._Trainer, "epoch", slow)
-        return train_network(*arguments)
 
 
 @real_slurm
