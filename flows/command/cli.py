@@ -2,6 +2,7 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from rich.table import Table
 
 from flows.command import doctor, looking, models, sensors
 from flows.command import published as commands
+from flows.command.init import init
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console, output, verbosity
@@ -98,7 +100,7 @@ def schema(
     if output is None:
         typer.echo(text)
     else:
-        output.write_text(text)
+        output.write_text(f"{text}\n")
 
 
 @app.command()
@@ -107,17 +109,28 @@ def demo(
         "demo"
     ),
     s3: Annotated[bool, typer.Option("--s3", help="Keep the product in a real S3 server on loopback.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Serve its page on loopback until Ctrl-C.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make a product of a small invented Europe, from source files to report."""
-    from flows.service.demo import prepare, storage
+    """Make and release a product of a small invented Europe, from source files to report and page.
+
+    Example: `somo demo --open`
+    """
+    from flows.service.demo import page_of, prepare, release_demo, storage
 
     path = prepare(root.resolve())
+    product = load_product(path)
     with storage(root.resolve(), s3) as where:
-        make(path, load_product(path), where, STAGES[0], STAGES[-1])
-    if not viewer.is_built():
-        console.print(viewer.LEFT_OUT)
+        make(path, product, where, STAGES[0], STAGES[-1])
+        release_demo(product, where)
+        with page_of(where, open_page) as address:
+            typer.echo(f"Page    {address}")
+            if not viewer.is_built():
+                console.print(viewer.LEFT_OUT)
+            if open_page:
+                typer.echo("served on this machine until Ctrl-C")
+                threading.Event().wait()
 
 
 for command in (
@@ -135,6 +148,7 @@ for command in (
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude
 app.command(context_settings={"ignore_unknown_options": True})(inputs)
+app.command()(init)
 app.add_typer(models.app, name="model")
 
 

@@ -78,8 +78,8 @@ def verify(
 
     Example: `somo verify s3://bucket/prefix`
     """
-    from somo.publish.manifest import Damage
-    from somo.publish.manifest import verify as compare
+    from somo.publish.verifying import Damage
+    from somo.publish.verifying import verify as compare
 
     total, damage = 0, list[Damage]()
     for done, total, damage in compare(url, anon):  # noqa: B007

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from distributed import Client
 
@@ -9,7 +10,7 @@ from flows.cluster.watching import completed
 from flows.console import console
 from flows.results import forcing_files
 from somo.forcing.by_tile.cube import write_cube
-from somo.forcing.by_tile.tiling import make_slab, plan_slabs, read_cost
+from somo.forcing.by_tile.tiling import make_slab, missing_slabs, plan_slabs, read_cost
 from somo.forcing.checked import check_numbers, is_checked
 from somo.forcing.daily import DailyArray
 from somo.forcing.dataset import Inputs, daily_arrays, open_grid
@@ -23,6 +24,7 @@ from somo.forcing.references.reference_set import (
     write_references,
     write_scans,
 )
+from somo.forcing.references.scan import Scan
 from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import SourceFile
 from somo.forcing.statics.static_file import (
@@ -30,6 +32,7 @@ from somo.forcing.statics.static_file import (
     block_moments,
     build_static,
     climate_blocks,
+    record_statics,
     static_key_url,
     static_url,
     write_static,
@@ -37,9 +40,11 @@ from somo.forcing.statics.static_file import (
 from somo.product.declaration import Product
 from somo.product.inputs import Source
 from somo.product.layout import Layout
-from somo.storage.objects import exists
+from somo.storage.listing import listing
+from somo.storage.objects import exists, join
 
 Files = Mapping[tuple[str, str], Sequence[SourceFile]]
+READING_THREADS = 16
 
 
 def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
@@ -57,16 +62,14 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
 def reference(product: Product, root: str, client: Client) -> dict[str, dict[str, str]]:
     """Reference sets of every domain and variable: files are scanned one task each, combined here, strictly."""
     files = forcing_files(product)
-    urls = {
-        (domain, name): reference_url(root, name, domain, product.sources[name], listed)
-        for (domain, name), listed in files.items()
-    }
+    sources = {(domain, name): product.in_domain(domain).sources[name] for domain, name in files}
+    urls = {key: reference_url(root, key[1], key[0], sources[key], listed) for key, listed in files.items()}
     missing = {key: files[key] for key, url in urls.items() if not is_complete(url)}
-    scans = _scan_new(product, root, missing, client)
-    for (domain, name), listed in missing.items():
-        source = product.sources[name]
-        combined = combine([scan for file in listed for scan in read_scans(scans[name, file])], source)
-        write_references(urls[domain, name], combined)
+    _scan_new(root, missing, sources, client)
+    for key, listed in missing.items():
+        (_, name), source = key, sources[key]
+        scans = _read_all([scan_url(root, file, name, source) for file in listed])
+        write_references(urls[key], combine(name, scans, source))
     references: dict[str, dict[str, str]] = {domain: {} for domain in product.grids()}
     for (domain, name), url in urls.items():
         references[domain][name] = url
@@ -74,38 +77,41 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
     return references
 
 
+def _read_all(urls: Sequence[str]) -> list[Scan]:
+    """The scans of all files of a variable, in their order; a store answers many requests at a time."""
+    with ThreadPoolExecutor(READING_THREADS) as pool:
+        return [scan for scans in pool.map(read_scans, urls) for scan in scans]
+
+
 def _check_new(product: Product, references: Mapping[str, Mapping[str, str]], client: Client) -> None:
     """Look at the numbers of the reference sets that no earlier run has looked at; one task each."""
     futures = []
     for domain, urls in references.items():
-        unchecked = [name for name, url in urls.items() if not is_checked(product.sources[name], url)]
+        sources = product.in_domain(domain).sources
+        unchecked = [name for name, url in urls.items() if not is_checked(sources[name], url)]
         if unchecked:
             cells = cells_of(open_grid(product, domain, urls))
             futures += [
-                client.submit(
-                    check_numbers, name, product.quantity(name), product.sources[name], urls[name], cells, pure=False
-                )
+                client.submit(check_numbers, name, product.quantity(name), sources[name], urls[name], cells, pure=False)
                 for name in unchecked
             ]
     for _ in completed(futures, "check forcing"):
         pass
 
 
-def _scan_new(product: Product, root: str, missing: Files, client: Client) -> dict[tuple[str, SourceFile], str]:
-    """Scan what no earlier run has scanned; returns where the scan of every file is."""
-    urls = {
-        (name, file): scan_url(root, file, name, product.sources[name])
-        for (_, name), listed in missing.items()
+def _scan_new(root: str, missing: Files, sources: Mapping[tuple[str, str], Source], client: Client) -> None:
+    """Scan what no earlier run has scanned; domains may share a file."""
+    wanted = {
+        scan_url(root, file, name, sources[domain, name]): (file, name, sources[domain, name])
+        for (domain, name), listed in missing.items()
         for file in listed
     }
-    futures = [
-        client.submit(scan_into, url, file, name, product.sources[name], pure=False)
-        for (name, file), url in urls.items()
-        if not exists(url)
-    ]
+    # One listing instead of a question a file: years of monthly files of five variables are a thousand.
+    folder = join(root, "references", "scans")
+    scanned = {join(folder, key) for key in listing(folder)} if wanted else set()
+    futures = [client.submit(scan_into, url, *what, pure=False) for url, what in wanted.items() if url not in scanned]
     for _ in completed(futures, "scan forcing files"):
         pass
-    return urls
 
 
 def scan_into(url: str, file: SourceFile, name: str, source: Source) -> None:
@@ -128,7 +134,9 @@ def lay_out_by_tile(product: Product, references: Mapping[str, str], client: Cli
             )
     slabs = {name: plan_slabs(array) for name, array in todo.items()}
     futures = [
-        client.submit(make_slab, todo[name], slab, layout.tile, pure=False) for name in todo for slab in slabs[name]
+        client.submit(make_slab, todo[name], slab, layout.tile, pure=False)
+        for name in todo
+        for slab in missing_slabs(slabs[name])
     ]
     for _ in completed(futures, "lay out forcing by tile"):
         pass
@@ -138,6 +146,7 @@ def lay_out_by_tile(product: Product, references: Mapping[str, str], client: Cli
 
 def _static(product: Product, root: str, domain: str, references: Mapping[str, str], client: Client) -> str:
     """Static features of a domain; one task a block of days of its climatology."""
+    record_statics(root, product, domain)
     key_url = static_key_url(root, product, domain, references)
     if exists(key_url):
         return static_url(root, product, domain, references)

@@ -10,10 +10,10 @@ from flows import results
 from flows.cluster.connecting import expected_workers
 from flows.cluster.watching import completed
 from flows.console import console
-from flows.stages.applicability import calibrated_dissimilarity, inside_area
-from flows.stages.plan import Production, ProductionError, prepare
-from flows.stages.price import price_of, write_rate
-from flows.stages.region import Produced, produce_region
+from flows.stages.learning.applicability import calibrated_dissimilarity, inside_area
+from flows.stages.production.plan import Production, ProductionError, prepare
+from flows.stages.production.price import price_of, write_rate
+from flows.stages.production.region import Produced, produce_region
 from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.forcing.by_tile.tiling import NOTHING, Touched, touched
@@ -27,6 +27,7 @@ from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes
 from somo.predict.states import list_states, remove_states
 from somo.product.declaration import Product
+from somo.product.layout import FROZEN
 from somo.publish.attributes import UNCERTAINTY
 from somo.publish.store import maps as store
 from somo.storage.listing import copy_objects, listed_once
@@ -186,4 +187,5 @@ def show(wanted: Production) -> None:
 def daily_fields(wanted: Production) -> tuple[str, ...]:
     """Names of the packed fields that every region has: imported models do not know their uncertainty."""
     known = calibrated_dissimilarity(wanted.product, wanted.job.models) is not None
-    return store.UNCERTAIN_FIELDS if known else store.FIELDS
+    fields = store.UNCERTAIN_FIELDS if known else store.FIELDS
+    return (*fields, FROZEN) if wanted.product.frozen else fields

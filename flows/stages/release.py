@@ -9,8 +9,8 @@ from distributed import Client
 
 from flows import results
 from flows.cluster.watching import completed
-from flows.stages.gate_blocks import block_evidence
-from flows.stages.publish import BATCH, put_changed, released_before, write_catalog
+from flows.stages.publish import BATCH, put_changed, write_catalog
+from flows.stages.validation.gate_blocks import block_evidence, gate_results
 from flows.today import today
 from somo.product.declaration import Product
 from somo.publish.catalog import catalog_document, version_order
@@ -58,7 +58,7 @@ def release(product: Product, root: str, client: Client) -> str:
     require_checksums(version_url, client)
     require_checks(product, root)
     digest = write_catalog(product, version_url, client)
-    page = publish_viewer(root)
+    page = publish_viewer(root, product.publication.address)
     former = read_pointer(root)
     released = {product.version: today().isoformat(), **former.get("released", {})}
     manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **page}
@@ -204,6 +204,4 @@ def require_checksums(version_url: str, client: Client) -> None:
 
 def require_checks(product: Product, root: str) -> None:
     """Run the gate's checks, against the newest released version before this one."""
-    version_url, previous = results.version_url(product, root), released_before(product, root)
-    former = previous and join(root, f"v{previous}")
-    require_passed(run_checks(product, version_url, former, block_evidence(product, root)), version_url)
+    require_passed(gate_results(product, root), results.version_url(product, root))

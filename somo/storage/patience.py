@@ -99,8 +99,8 @@ def _pauses(patience_s: float | None) -> Iterator[float]:
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def unreachable(url: str, error: Exception) -> UnreachableError:
-    """The error of a request that is given up."""
+def unreachable(url: str, error: Exception | str) -> UnreachableError:
+    """The error of a request that is given up; `error` is the last failure, or its text."""
     reason = str(error).strip() or type(error).__name__
     if _has_answered(error):
         # A server whose disk is full, or that has lost a part of its own, is reached and says so in an answer.
@@ -111,7 +111,7 @@ def unreachable(url: str, error: Exception) -> UnreachableError:
     return UnreachableError(f"{url}: cannot be reached ({reason}); check the network and the AWS_* settings")
 
 
-def _has_answered(error: Exception) -> bool:
+def _has_answered(error: Exception | str) -> bool:
     """Whether a failure is an answer of the server, and not the lack of one."""
     if isinstance(error, aiohttp.ClientResponseError):
         return True

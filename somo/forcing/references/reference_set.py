@@ -25,7 +25,7 @@ from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 from somo.storage.objects import exists, join, put, read_bytes
 
-FORMAT = 4
+FORMAT = 5
 RECORDS = 50_000
 TABLE = pa.schema(
     [
@@ -86,15 +86,16 @@ def write_references(url: str, combined: Combined) -> None:
 def _index(combined: Combined) -> dict[str, Any]:
     """What opening a set needs to know of it.
 
-    `files` holds URL and fingerprint; `runs` says of the steps, in order of time, [file, group, first place along the
-    group's time axis, distance to the next, count]; `stamps`, `bounds`, `calendar`, `cell_methods` and `grid` are as
-    in `Scan`; `decoding` and `units` have one entry a group; `provisional` holds runs [first step, count].
+    `files` holds URL, fingerprint and content; `runs` says of the steps, in order of time, [file, group, first place
+    along the group's time axis, distance to the next, count]; `stamps`, `bounds`, `calendar`, `cell_methods` and `grid`
+    are as in `Scan`; `decoding` and `units` have one entry a group; `provisional` holds runs [first step, count].
     """
     scans, first = combined.scans, combined.scans[0]
     flags = combined.of_steps([_flags(scan) for scan in scans])
     times, bounds = combined.times, None
-    intervals = [scan.time_bounds for scan in scans if scan.time_bounds is not None]
-    if len(intervals) == len(scans):
+    if any(scan.bounds is not None for scan in scans):
+        # intervals of no length stand for files without bounds, so that the difference between files is not lost
+        intervals = [_interval(scan) for scan in scans]
         bounds = compact_bounds(times, combined.of_steps(intervals))
     return {
         "format": FORMAT,
@@ -104,7 +105,7 @@ def _index(combined: Combined) -> dict[str, Any]:
         "bounds": bounds,
         "calendar": first.calendar,
         "cell_methods": first.cell_methods,
-        "files": [[scan.url, scan.fingerprint] for scan in scans],
+        "files": [[scan.url, scan.fingerprint, scan.content] for scan in scans],
         "readers": [_reader(group, scans) for group in combined.groups],
         "runs": combined.runs(),
         "decoding": [group[0].attrs for group in combined.groups],
@@ -121,6 +122,11 @@ def _reader(group: Sequence[Scan], scans: Sequence[Scan]) -> dict[str, Any] | No
     numbers = {id(scan): number for number, scan in enumerate(scans)}
     lengths = [scan.array["shape"][0] for scan in group]
     return {**group[0].reader, "files": [numbers[id(scan)] for scan in group], "lengths": lengths}
+
+
+def _interval(scan: Scan) -> NDArray[np.int64]:
+    """[step, 2] intervals of a file, of no length where it has none."""
+    return np.stack([scan.times] * 2, axis=1) if scan.time_bounds is None else scan.time_bounds
 
 
 def _flags(scan: Scan) -> NDArray[np.bool_]:

@@ -19,7 +19,7 @@ from flows.command.cli import app
 from flows.stages import publish, release
 from flows.stages.validate import require_judged
 from somo.forcing.dataset import Inputs
-from somo.publish import manifest, viewer
+from somo.publish import manifest, verifying, viewer
 from somo.publish.reader import latest
 from somo.storage.objects import join, put
 from somo.storage.patience import StorageError
@@ -92,7 +92,7 @@ def current(root):
 
 
 def damage(root):
-    *_, (_, _, found) = manifest.verify(root)
+    *_, (_, _, found) = verifying.verify(root)
     return [d.key for d in found]
 
 
