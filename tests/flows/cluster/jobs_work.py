@@ -1,4 +1,4 @@
-"""What workers of the tests compute, in a module of its own: they import it, and the tests' own imports take seconds."""
+"""What workers of the tests compute, in a module of its own, since they import it and the tests import a lot."""
 
 import time
 

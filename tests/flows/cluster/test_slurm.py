@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from distributed import Client
-from flows.stages.samples import prepare
 
 from flows.cluster import slurm, slurm_jobs
 from flows.cluster.connecting import cluster, gpu_resources
@@ -15,6 +14,7 @@ from flows.cluster.errors import ClusterError
 from flows.cluster.watching import completed
 from flows.environment import load_product
 from flows.stages.ingest import ingest
+from flows.stages.learning.samples import prepare
 from flows.stages.targets import build_targets
 from flows.stages.train import Group, folds_of, train_network
 from somo.learn.samples import read_training_set
