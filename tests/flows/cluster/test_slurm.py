@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from distributed import Client
+from distributed import Client, Scheduler
 
 from flows.cluster import slurm, slurm_jobs
 from flows.cluster.connecting import cluster, gpu_resources
@@ -119,6 +119,11 @@ def test_work_for_a_gpu_gets_a_job_with_one(queue: None, declare: Declare) -> No
         until(lambda: sorted(jobs("%b")) == ["N/A"])  # a job with a GPU does not stay without work for it
 
 
+def charges(dask_scheduler: Scheduler) -> list[int]:
+    """How many deaths of workers every task is charged with."""
+    return [task.suspicious for task in dask_scheduler.tasks.values()]
+
+
 @real_slurm
 def test_jobs_that_slurm_takes_away_cost_only_time(
     queue: None, declare: Declare, monkeypatch: pytest.MonkeyPatch
@@ -135,8 +140,7 @@ def test_jobs_that_slurm_takes_away_cost_only_time(
         until(lambda: jobs("%T|%r") == ["PENDING|BeginTime"])
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
         assert work.result(90) == 42
-        charged = client.run_on_scheduler(lambda dask_scheduler: [t.suspicious for t in dask_scheduler.tasks.values()])
-        assert charged == [0]
+        until(lambda: client.run_on_scheduler(charges) == [0])
 
 
 @real_slurm
