@@ -20,7 +20,7 @@ from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.scheduler import TaskState, WorkerState
 
 from flows.cluster.errors import ClusterError
-from flows.cluster.slurm_queue import Queued, read_end, read_queue, refusal, require_possible
+from flows.cluster.slurm_queue import Queued, read_end, read_queue, read_restarts, refusal, require_possible
 from flows.cluster.watching import LOST_TOPIC, MEMORY_TOPIC
 from flows.console import console
 
@@ -37,13 +37,14 @@ ALLOWED_FAILURES = 20
 TAKEN_BY_SLURM = ("CANCELLED", "PREEMPTED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "REQUEUED", "COMPLETED")
 
 
-@dataclass
+@dataclass(eq=False)
 class Job:
     """A job and what has become of its workers."""
 
     submitted: SLURMJob
     names: tuple[str, ...]
     has_joined: bool = False
+    times_begun_again: int = 0
     idle_since: float | None = None
 
     @property
@@ -176,18 +177,18 @@ class JobKeeper:
             if all(name in connected for name in job.names):
                 job.has_joined, self._in_vain = True, 0
         missing = [job for job in jobs if not all(name in connected for name in job.names)]
-        if not missing or time.monotonic() < self._next_look:
+        charged = [job for job in jobs if any(name in self._deaths.charged for name in job.names)]
+        if not (missing or charged) or time.monotonic() < self._next_look:
             return
         self._next_look = time.monotonic() + QUEUE_EVERY_SECONDS
-        queue = await read_queue([job.number for job in missing])
+        queue = await read_queue([job.number for job in {*missing, *charged}])
         if queue is None:  # the controller does not answer now; it keeps its jobs meanwhile
             return
         self._tell(queue)
         require_possible(queue)
-        for job in missing:
-            if job.has_joined and job.number in queue and queue[job.number].state == "PENDING":
-                job.has_joined = False  # requeued: it will begin again
-                self._forgive(job)
+        for job in charged:
+            if job.number in queue and queue[job.number].state == "RUNNING":
+                await self._judge(job)
         for group in self._groups:
             for job in [job for job in group.jobs if job in missing and job.number not in queue]:
                 group.jobs.remove(job)
@@ -210,6 +211,16 @@ class JobKeeper:
                 f"({job.number}) {end}; its output is in {end.log or job.submitted.log_directory}. Nodes must see this "
                 "Python and [cluster] shared_folder, and reach this machine over [cluster] interface"
             )
+
+    async def _judge(self, job: Job) -> None:
+        """Tell a job that SLURM has begun again from one whose worker a task has killed; only the first is forgiven."""
+        times_begun = await read_restarts(job.number)
+        if times_begun == job.times_begun_again:
+            for name in job.names:
+                self._deaths.charged.pop(name, None)
+            return
+        job.times_begun_again = times_begun
+        self._forgive(job)
 
     def _forgive(self, job: Job) -> None:
         """Take back what tasks were charged with when SLURM took their workers away."""

@@ -127,6 +127,13 @@ async def read_end(number: str) -> Ended:
     )  # fmt: skip
 
 
+async def read_restarts(number: str) -> int:
+    """How many times SLURM has put a job back into the queue and begun it again."""
+    told = await _ask("scontrol", "--oneliner", "show", "job", number) or ""
+    found = re.search(r"\bRestarts=(\d+)", told)
+    return int(found[1]) if found else 0
+
+
 def require_possible(queue: dict[str, Queued]) -> None:
     """Refuse to wait for a job that SLURM will never start as it was asked for.
 

@@ -55,8 +55,9 @@ def _compose_service(service: Service) -> dict[str, Any]:
     if service.image == IMAGE:
         described["build"] = {"context": "..", "dockerfile": "docker/Dockerfile"}
         described["read_only"] = True
-        # A home that belongs to root, as podman mounts it, has to be open to the image's user.
-        described["tmpfs"] = ["/tmp", "/home/somo:mode=1777"]
+        # podman gives a mounted home to root, whatever mode is asked for; `/tmp` is open to the image's user.
+        described["tmpfs"] = ["/tmp"]
+        described["environment"] = {**described["environment"], "HOME": "/tmp"}
         described["cap_drop"] = ["ALL"]
         described["security_opt"] = ["no-new-privileges:true"]
     if service.secret:

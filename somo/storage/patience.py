@@ -115,5 +115,5 @@ def _has_answered(error: Exception) -> bool:
     """Whether a failure is an answer of the server, and not the lack of one."""
     if isinstance(error, aiohttp.ClientResponseError):
         return True
-    answer = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    answer = getattr(error, "response", None) or getattr(getattr(error, "__cause__", None), "response", None)
     return isinstance(answer, dict) and "Error" in answer

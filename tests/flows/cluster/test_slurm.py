@@ -1,14 +1,12 @@
 """Dask on a real SLURM, which is started on loopback where its packages are and the test may start daemons."""
 
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from distributed import Client
-from flows.stages.samples import prepare
+from distributed import Client, Scheduler
 
 from flows.cluster import slurm, slurm_jobs
 from flows.cluster.connecting import cluster, gpu_resources
@@ -16,12 +14,12 @@ from flows.cluster.errors import ClusterError
 from flows.cluster.watching import completed
 from flows.environment import load_product
 from flows.stages.ingest import ingest
+from flows.stages.learning.samples import prepare
 from flows.stages.targets import build_targets
 from flows.stages.train import Group, folds_of, train_network
-from somo.learn import fit
-from somo.learn.resume import Progress
 from somo.learn.samples import read_training_set
 from somo.product.declaration import Product
+from tests.flows.cluster.jobs_work import double, trained_slowly
 from tests.flows.cluster.slurm_server import is_possible
 from tests.flows.cluster.slurm_server import slurm as slurm_on_loopback
 from tests.flows.conftest import TINY
@@ -77,15 +75,6 @@ def until(true: Callable[[], object], seconds: float = 30) -> None:
         time.sleep(0.2)
 
 
-def double(number: int, seconds: float = 0) -> int:
-    time.sleep(seconds)
-    return 2 * number
-
-
-def gpu_of_job() -> str:
-    return os.environ.get("SLURM_JOB_GPUS", os.environ.get("SLURM_JOB_ID", ""))
-
-
 @real_slurm
 def test_jobs_become_workers(queue: None, declare: Declare, tmp_path: Path) -> None:
     product = declare(workers=2, processes=2, job_name="tiny", directives=["--comment=seen"], constraint="fast")
@@ -130,6 +119,11 @@ def test_work_for_a_gpu_gets_a_job_with_one(queue: None, declare: Declare) -> No
         until(lambda: sorted(jobs("%b")) == ["N/A"])  # a job with a GPU does not stay without work for it
 
 
+def charges(dask_scheduler: Scheduler) -> list[int]:
+    """How many deaths of workers every task is charged with."""
+    return [task.suspicious for task in dask_scheduler.tasks.values()]
+
+
 @real_slurm
 def test_jobs_that_slurm_takes_away_cost_only_time(
     queue: None, declare: Declare, monkeypatch: pytest.MonkeyPatch
@@ -146,22 +140,7 @@ def test_jobs_that_slurm_takes_away_cost_only_time(
         until(lambda: jobs("%T|%r") == ["PENDING|BeginTime"])
         subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
         assert work.result(90) == 42
-        charged = client.run_on_scheduler(lambda dask_scheduler: [t.suspicious for t in dask_scheduler.tasks.values()])
-        assert charged == [0]
-
-
-def trained_slowly(*arguments: object) -> str:
-    """Train a network as the stage does, a second an epoch, and keep its state after each."""
-    whole_epoch = fit._Trainer.epoch
-
-    def slow(trainer: fit._Trainer, progress: Progress) -> Progress:
-        time.sleep(1)
-        return whole_epoch(trainer, progress)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fit, "SAVE_SECONDS", 0.0)
-        patch.setattr(fit._Trainer, "epoch", slow)
-        return train_network(*arguments)
+        until(lambda: client.run_on_scheduler(charges) == [0])
 
 
 @real_slurm

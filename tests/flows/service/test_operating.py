@@ -2,10 +2,12 @@
 
 import http.server
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -166,3 +168,22 @@ def test_numbers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
     with pytest.raises(StackError, match=r"SOMO_CLUSTER_WORKERS.*'many'"):
         operated(tmp_path, SERVED, "s3://somo/tiny")
+
+
+@pytest.mark.service
+@pytest.mark.s3
+@pytest.mark.parametrize("times", [3])
+def test_a_stack_started_and_stopped_again_leaves_nothing(tmp_path: Path, times: int) -> None:
+    tmp_path.chmod(0o755)
+    made = Stack(tmp_path / "stack", SERVED, "s3://somo/t", ports=free_place())
+    try:
+        for _ in range(times):
+            made.start("s3", "postgres")
+            started = [psutil.Process(process.pid) for process in made.processes.values()]
+            started += [child for process in started for child in process.children(recursive=True)]
+            made.stop()
+            assert psutil.wait_procs(started, 10)[1] == []
+            running.require_free(made.place.ports)
+    finally:
+        made.stop()
+        shutil.rmtree(made.place.database, ignore_errors=True)
