@@ -7,21 +7,24 @@ work, and whoever only looks (status, validation, publication) asks here instead
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from flows.today import today
 from somo.core.variables import SOIL_MOISTURE
 from somo.forcing.dataset import Inputs
-from somo.forcing.references.reference_set import reference_url
+from somo.forcing.references.chunks import contents_of
+from somo.forcing.references.reference_set import is_complete, reference_url
 from somo.forcing.sources import ForcingError, SourceFile, find_files, needed_days, product_files
 from somo.forcing.statics.static_file import climate_period, static_url
-from somo.insitu.sources.readers import archive_version
-from somo.product.declaration import Product, content_hash
+from somo.insitu.sources.readers import archive_content, archive_version
+from somo.product.declaration import Product, content_hash, without_places
 from somo.product.inputs import Insitu, Period, ReferenceLayer
+from somo.storage.contents import record_content, recorded_content
 from somo.storage.objects import join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
 SAMPLES_FORMAT = 1
-MODELS_FORMAT = 2
+MODELS_FORMAT = 3
 
 Files = Mapping[tuple[str, str], tuple[SourceFile, ...]]
 
@@ -91,11 +94,37 @@ def daily_folder(root: str, archive: Insitu) -> str:
 
 def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role: str = "training") -> str:
     """Where the targets of these archives, rules and cells are kept."""
-    archives = [(a.model_dump_json(), archive_version(a)) for a in product.insitu if a.role == role]
+    archives = [(without_places(a), recorded_archive(root, a)) for a in product.insitu if a.role == role]
     cells = {domain: i.static.rsplit("/", 1)[-1] for domain, i in inputs.items()}
-    training = (scaling_days(product), product.targets, reference_files(product)) if role == "training" else ()
+    training: tuple[object, ...] = ()
+    if role == "training":
+        training = scaling_days(product), without_places(product.targets), reference_contents(product, root)
     days = product.period if role == "independent" else None
     return join(root, "targets", f"{content_hash(archives, product.layers, cells, training, days)}.parquet")
+
+
+def recorded_archive(root: str, archive: Insitu) -> str:
+    """Name of an archive's bytes where the targets stage has recorded it, else of its version at this place."""
+    return recorded_content(root, archive.url, archive_version(archive))
+
+
+def record_archives(product: Product, root: str, role: str) -> None:
+    """Name the bytes of archives before targets are named by them: one that moved is then the same archive."""
+    for archive in product.insitu:
+        if archive.role == role:
+            record_content(root, archive.url, archive_version(archive), partial(archive_content, archive))
+
+
+def reference_contents(product: Product, root: str) -> list[object]:
+    """Name and content of the reference model's files; their places where they are not referenced yet."""
+    files = iter(reference_files(product))
+    contents: list[object] = []
+    for layer in product.targets.reference:
+        for domain in product.grids():
+            listed = next(files)
+            url = reference_url(root, SOIL_MOISTURE.name, domain, layer.source, listed)
+            contents.append(contents_of(url) if is_complete(url) else listed)
+    return contents
 
 
 def sensors_url(targets: str) -> str:

@@ -10,6 +10,7 @@ from flows.bench import learn as bench_learn
 from flows.bench import produce as bench_produce
 from flows.bench import read as bench_read
 from flows.bench import stations as bench_stations
+from flows.bench import status as bench_status
 from flows.bench import update as bench_update
 
 PARTS: dict[str, Callable[[], object]] = {
@@ -18,6 +19,7 @@ PARTS: dict[str, Callable[[], object]] = {
     "produce": bench_produce.main,
     "read": bench_read.main,
     "stations": bench_stations.main,
+    "status": bench_status.main,
     "update": bench_update.main,
 }
 

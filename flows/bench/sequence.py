@@ -23,7 +23,7 @@ from flows.cluster.watching import completed
 from flows.console import output
 from flows.environment import load_product
 from flows.stages.ingest import ingest
-from flows.stages.samples import prepare
+from flows.stages.learning.samples import prepare
 from flows.stages.targets import build_targets
 from flows.stages.train import folds_of, split_cells
 from somo.learn.fit import Run, fit, predict_blocks

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from distributed import Client
 
@@ -9,7 +10,7 @@ from flows.cluster.watching import completed
 from flows.console import console
 from flows.results import forcing_files
 from somo.forcing.by_tile.cube import write_cube
-from somo.forcing.by_tile.tiling import make_slab, plan_slabs, read_cost
+from somo.forcing.by_tile.tiling import make_slab, missing_slabs, plan_slabs, read_cost
 from somo.forcing.checked import check_numbers, is_checked
 from somo.forcing.daily import DailyArray
 from somo.forcing.dataset import Inputs, daily_arrays, open_grid
@@ -23,6 +24,7 @@ from somo.forcing.references.reference_set import (
     write_references,
     write_scans,
 )
+from somo.forcing.references.scan import Scan
 from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import SourceFile
 from somo.forcing.statics.static_file import (
@@ -30,6 +32,7 @@ from somo.forcing.statics.static_file import (
     block_moments,
     build_static,
     climate_blocks,
+    record_statics,
     static_key_url,
     static_url,
     write_static,
@@ -37,9 +40,11 @@ from somo.forcing.statics.static_file import (
 from somo.product.declaration import Product
 from somo.product.inputs import Source
 from somo.product.layout import Layout
-from somo.storage.objects import exists
+from somo.storage.listing import listing
+from somo.storage.objects import exists, join
 
 Files = Mapping[tuple[str, str], Sequence[SourceFile]]
+READING_THREADS = 16
 
 
 def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
@@ -63,13 +68,19 @@ def reference(product: Product, root: str, client: Client) -> dict[str, dict[str
     _scan_new(root, missing, sources, client)
     for key, listed in missing.items():
         (_, name), source = key, sources[key]
-        scans = [scan for file in listed for scan in read_scans(scan_url(root, file, name, source))]
+        scans = _read_all([scan_url(root, file, name, source) for file in listed])
         write_references(urls[key], combine(name, scans, source))
     references: dict[str, dict[str, str]] = {domain: {} for domain in product.grids()}
     for (domain, name), url in urls.items():
         references[domain][name] = url
     _check_new(product, references, client)
     return references
+
+
+def _read_all(urls: Sequence[str]) -> list[Scan]:
+    """The scans of all files of a variable, in their order; a store answers many requests at a time."""
+    with ThreadPoolExecutor(READING_THREADS) as pool:
+        return [scan for scans in pool.map(read_scans, urls) for scan in scans]
 
 
 def _check_new(product: Product, references: Mapping[str, Mapping[str, str]], client: Client) -> None:
@@ -90,13 +101,15 @@ def _check_new(product: Product, references: Mapping[str, Mapping[str, str]], cl
 
 def _scan_new(root: str, missing: Files, sources: Mapping[tuple[str, str], Source], client: Client) -> None:
     """Scan what no earlier run has scanned; domains may share a file."""
-    unscanned = {
-        url: (file, name, sources[domain, name])
+    wanted = {
+        scan_url(root, file, name, sources[domain, name]): (file, name, sources[domain, name])
         for (domain, name), listed in missing.items()
         for file in listed
-        if not exists(url := scan_url(root, file, name, sources[domain, name]))
     }
-    futures = [client.submit(scan_into, url, *scanned, pure=False) for url, scanned in unscanned.items()]
+    # One listing instead of a question a file: years of monthly files of five variables are a thousand.
+    folder = join(root, "references", "scans")
+    scanned = {join(folder, key) for key in listing(folder)} if wanted else set()
+    futures = [client.submit(scan_into, url, *what, pure=False) for url, what in wanted.items() if url not in scanned]
     for _ in completed(futures, "scan forcing files"):
         pass
 
@@ -121,7 +134,9 @@ def lay_out_by_tile(product: Product, references: Mapping[str, str], client: Cli
             )
     slabs = {name: plan_slabs(array) for name, array in todo.items()}
     futures = [
-        client.submit(make_slab, todo[name], slab, layout.tile, pure=False) for name in todo for slab in slabs[name]
+        client.submit(make_slab, todo[name], slab, layout.tile, pure=False)
+        for name in todo
+        for slab in missing_slabs(slabs[name])
     ]
     for _ in completed(futures, "lay out forcing by tile"):
         pass
@@ -131,6 +146,7 @@ def lay_out_by_tile(product: Product, references: Mapping[str, str], client: Cli
 
 def _static(product: Product, root: str, domain: str, references: Mapping[str, str], client: Client) -> str:
     """Static features of a domain; one task a block of days of its climatology."""
+    record_statics(root, product, domain)
     key_url = static_key_url(root, product, domain, references)
     if exists(key_url):
         return static_url(root, product, domain, references)

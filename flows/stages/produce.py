@@ -7,12 +7,13 @@ import numpy as np
 from distributed import Client
 
 from flows import results
+from flows.cluster.connecting import expected_workers
 from flows.cluster.watching import completed
 from flows.console import console
-from flows.stages.applicability import calibrated_dissimilarity, inside_area
-from flows.stages.plan import Production, ProductionError, prepare
-from flows.stages.price import price_of, write_rate
-from flows.stages.region import Produced, produce_region
+from flows.stages.learning.applicability import calibrated_dissimilarity, inside_area
+from flows.stages.production.plan import Production, ProductionError, prepare
+from flows.stages.production.price import price_of, write_rate
+from flows.stages.production.region import Produced, produce_region
 from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.forcing.by_tile.tiling import NOTHING, Touched, touched
@@ -26,6 +27,7 @@ from somo.predict import regions as rg
 from somo.predict.infer import has_bfloat16, scratch_bytes
 from somo.predict.states import list_states, remove_states
 from somo.product.declaration import Product
+from somo.product.layout import FROZEN
 from somo.publish.attributes import UNCERTAINTY
 from somo.publish.store import maps as store
 from somo.storage.listing import copy_objects, listed_once
@@ -48,7 +50,7 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
         started = time.monotonic()
         futures = [client.submit(produce_region, wanted.job, work, pure=False) for work in wanted.work]
         total = sum(completed(futures, "regions"), Produced(0))
-        write_rate(root, total.steps, time.monotonic() - started, len(client.scheduler_info(n_workers=-1)["workers"]))
+        write_rate(root, total.steps, time.monotonic() - started, expected_workers(client))
         console.print(
             f"produce: {total.steps} steps of a cell and network; {total.continued} sequences went on from a state, "
             f"{total.begun} began anew, {total.rejected} states were damaged or had seen other forcing"
@@ -127,8 +129,9 @@ def announce(wanted: Production, client: Client) -> None:
     reads = forcing_read(wanted)
     console.print(f"produce: {price_of(wanted)}")
     console.print(
-        f"produce: {len(regions)} regions on {len(workers)} workers; reads {reads.bytes / 1e9:.2f} GB of forcing in "
-        f"{reads.chunks} chunks, writes {len(daily_fields(wanted)) * len(regions)} objects, "
+        f"produce: {len(regions)} regions on {expected_workers(client)} workers; "
+        f"reads {reads.bytes / 1e9:.2f} GB of forcing in {reads.chunks} chunks, "
+        f"writes {len(daily_fields(wanted)) * len(regions)} objects, "
         f"needs {needed / 1e9:.2f} GB of memory per worker"
     )
 
@@ -184,4 +187,5 @@ def show(wanted: Production) -> None:
 def daily_fields(wanted: Production) -> tuple[str, ...]:
     """Names of the packed fields that every region has: imported models do not know their uncertainty."""
     known = calibrated_dissimilarity(wanted.product, wanted.job.models) is not None
-    return store.UNCERTAIN_FIELDS if known else store.FIELDS
+    fields = store.UNCERTAIN_FIELDS if known else store.FIELDS
+    return (*fields, FROZEN) if wanted.product.frozen else fields

@@ -9,7 +9,7 @@ import xarray as xr
 from distributed import Client
 
 from flows.console import console
-from flows.results import daily_folder, scaling_days, sensors_url, targets_url
+from flows.results import daily_folder, record_archives, scaling_days, sensors_url, targets_url
 from flows.stages.archives import plan_reading, read_archive
 from flows.stages.reference_model import open_reference, read_reference
 from somo.core.grid import Grid
@@ -33,12 +33,15 @@ def build_targets(
     never scaled.
     """
     archives = [a for a in product.insitu if a.role == role]
-    url = targets_url(product, root, inputs, role)
-    if exists(url):
-        return url
     scaling = product.targets.scaling if role == "training" else "none"
+    record_archives(product, root, role)
+    if exists(url := targets_url(product, root, inputs, role)):
+        return url
     # Archives take hours where the reference model takes minutes, so it is asked first.
     model = open_reference(product, root, client) if scaling == "reference" else None
+    # Its files have names by content now: targets of the same files at another place may be there already.
+    if exists(url := targets_url(product, root, inputs, role)):
+        return url
     places = read_places(product, inputs)
     readings = [plan_reading(a, product.layers, daily_folder(root, a)) for a in archives]
     sensors = [(reading.archive, read_archive(reading, client)) for reading in readings]

@@ -15,9 +15,9 @@ from flows.cluster.connecting import gpu_resources
 from flows.cluster.watching import completed
 from flows.console import console
 from flows.results import models_url
-from flows.stages.applicability import write_applicability
-from flows.stages.calibration import calibrate
-from flows.stages.samples import prepare
+from flows.stages.learning.applicability import write_applicability
+from flows.stages.learning.calibration import calibrate
+from flows.stages.learning.samples import prepare
 from somo.forcing.dataset import Inputs
 from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import ENSEMBLE, member_stem, read_checkpoint, write_checkpoint, write_ensemble
@@ -54,7 +54,7 @@ def train(product: Product, root: str, inputs: Mapping[str, Inputs], targets: st
         pass
     importance = cross_validate(product, samples, folds, groups[:-1], url, client)
     write_calibration(product, url, data, folds, importance)
-    write_applicability(product, url, data, folds, importance.mean(0), inputs, client)
+    write_applicability(product, url, data, folds, importance.mean(0), inputs)
     layers = tuple(layer.name for layer in product.layers)
     write_ensemble(url, layers, product.training.members, {"samples": samples, "targets": targets})
     return url

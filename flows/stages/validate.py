@@ -1,7 +1,7 @@
 """Judge a published version: every section of the report that its product allows, each resumable."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,17 +11,21 @@ import xarray as xr
 from distributed import Client
 
 from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
-from flows.stages.section_inputs import SectionInputs
+from flows.stages.validation.gate_blocks import gate_results
+from flows.stages.validation.section_inputs import SectionInputs
 from somo.product.declaration import Product
 from somo.publish.manifest import renew
+from somo.storage.contents import record_content
 from somo.storage.objects import exists, join, read_bytes
 from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report.page import write_report
+from somo.validate.sections.depths import naming_depths
+from somo.validate.sections.register import SECTIONS, sections_of
 from somo.validate.sections.section import Impossible, Section, is_made, read_section, text_section, write_section
 from somo.validate.sections.units_note import units_note
 
 if TYPE_CHECKING:
-    from flows.stages.experiments import Learnt
+    from flows.stages.validation.experiments import Learnt
 
 SEEN = ("soil_moisture.zarr/zarr.json", *(f"validation/{name}.parquet" for name in ("crossval", "targets", "sensors")))
 HELD_BYTES = 200_000_000
@@ -45,7 +49,7 @@ class Case:
     @cached_property
     def learnt(self) -> "Learnt":
         """Models and training set."""
-        from flows.stages.experiments import Learnt
+        from flows.stages.validation.experiments import Learnt
 
         targets = targets_url(self.product, self.root, self.inputs)
         models = models_url(self.product, self.root, self.inputs, targets)
@@ -53,7 +57,7 @@ class Case:
 
     @cached_property
     def climate(self) -> pd.DataFrame:
-        from flows.stages.climate import climate_table
+        from flows.stages.validation.climate import climate_table
 
         return climate_table(self.product, self.inputs, self.published)
 
@@ -72,162 +76,66 @@ class Case:
         """The version until the last year in which there is anything to compare with."""
         return replace(self.published, soil=self._in_common(self.published.soil))
 
+    @cached_property
+    def settled(self) -> Published:
+        """The version until the end of the last block of days that is whole and final."""
+        days = SectionInputs(self.product, self.published.url).settled_days
+        return replace(self.published, soil=self.published.soil.isel(time=slice(None, days)))
+
     @property
     def compared_in_common(self) -> dict[str, xr.Dataset]:
         """Other products on the same days."""
         return {name: self._in_common(ds) for name, ds in self.compared.items()}
 
+    @cached_property
+    def sampled_period(self) -> str:
+        """First and last day that `memory` and `importance` look at."""
+        from flows.stages.validation.experiments import sampled_period
+
+        return sampled_period(self.learnt)
+
+    def weather_at(self, cells: Sequence[int]) -> pd.DataFrame:
+        """Daily forcing of some cells at home over the published days."""
+        from flows.stages.validation.climate import weather_at
+
+        return weather_at(self.product, self.inputs, self.published, list(cells))
+
+    def independent_stations(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Targets and sensors of the archives that were kept out of training."""
+        from flows.stages.targets import build_targets
+
+        url = build_targets(self.product, self.root, self.inputs, self.client, role="independent")
+        targets, sensors = (pd.read_parquet(io.BytesIO(read_bytes(u))) for u in (url, sensors_url(url)))
+        return targets, sensors
+
+    def memory(self) -> pd.DataFrame:
+        """Skill by the number of days of forcing left intact."""
+        from flows.stages.validation.experiments import memory
+
+        return memory(self.learnt, self.client)
+
+    def importance(self) -> pd.DataFrame:
+        """Skill lost with each input."""
+        from flows.stages.validation.experiments import importance
+
+        return importance(self.learnt, self.client)
+
+    def transfer(self) -> tuple[pd.DataFrame, str]:
+        """Predictions in a region that was not learnt from, and in words which."""
+        from flows.stages.validation.experiments import transfer
+
+        return transfer(self.product, self.learnt, self.client)
+
+    def later_days(self) -> tuple[pd.DataFrame, str]:
+        """Predictions for the last days by networks that learnt from the days before, and in words which."""
+        from flows.stages.validation.experiments import LATER_SHARE, later
+
+        which = f"the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before"
+        return later(self.product, self.learnt, self.client), which
+
     def _in_common(self, ds: xr.Dataset) -> xr.Dataset:
         until = SectionInputs(self.product, self.published.url).compared_until
         return ds if until is None else ds.sel(time=slice(None, f"{until}-12-31"))
-
-
-def _overview(case: Case) -> Section:
-    from somo.validate.sections.maps import overview_section
-
-    return overview_section(case.published)
-
-
-def _training(case: Case) -> Section:
-    from somo.validate.sections.training_space import training_section
-
-    return training_section(case.published, case.climate)
-
-
-def _memory(case: Case) -> Section:
-    from flows.stages.experiments import memory, sampled_period
-    from somo.validate.sections.model_experiments import memory_section
-
-    table = memory(case.learnt, case.client)
-    return memory_section(table, case.product.sequence.lookback, sampled_period(case.learnt))
-
-
-def _importance(case: Case) -> Section:
-    from flows.stages.experiments import importance, sampled_period
-    from somo.validate.sections.model_experiments import importance_section
-
-    return importance_section(importance(case.learnt, case.client), sampled_period(case.learnt))
-
-
-def _crossval(case: Case) -> Section:
-    from somo.validate.sections.skill import split_section
-
-    apart = case.product.training.fold_distance_km
-    near = f", those closer than {apart:g} km together" if apart else ""
-    how = f"Out-of-fold predictions of a spatial cross-validation: whole cells are held back{near}."
-    return split_section(case.published.crossval, "figS3", how)
-
-
-def _transfer(case: Case) -> Section:
-    from flows.stages.experiments import transfer
-    from somo.validate.sections.skill import split_section
-
-    pairs, told = transfer(case.product, case.learnt, case.client)
-    return split_section(pairs, "fig4", f"Predictions in another region: {told}.")
-
-
-def _later(case: Case) -> Section:
-    from flows.stages.experiments import LATER_SHARE, later
-    from somo.validate.sections.skill import split_section
-
-    how = f"Predictions for the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before."
-    return split_section(later(case.product, case.learnt, case.client), "figS4", how)
-
-
-def _uncertainty(case: Case) -> Section:
-    from somo.validate.sections.uncertainty import uncertainty_section
-
-    return uncertainty_section(case.published)
-
-
-def _groups(case: Case) -> Section:
-    from somo.validate.sections.groups import groups_section
-
-    return groups_section(case.published, case.climate)
-
-
-def _series(case: Case) -> Section:
-    from somo.validate.sections.series import series_section
-
-    return series_section(case.published.crossval)
-
-
-def _weather(case: Case) -> Section:
-    from flows.stages.climate import weather_at
-    from somo.validate.sections.series import typical_cells, weather_section
-
-    home = case.published.crossval[case.published.crossval["domain"] == case.product.home]
-    if home.empty:
-        raise Impossible("no cell of the predicted domain was learnt from")
-    cells = [cell for _, cell in typical_cells(home.dropna(subset=["y", "y_hat"]), 3)]
-    return weather_section(case.published, weather_at(case.product, case.inputs, case.published, cells))
-
-
-def _maps(case: Case) -> Section:
-    from somo.validate.sections.seasons import maps_section
-
-    layer = case.published.layers[0]
-    products = {case.product.name: case.published.soil["soil_moisture"].isel(depth=0, drop=True)}
-    products |= {name: ds[layer] for name, ds in case.compared.items() if layer in ds}
-    wanted = case.product.report
-    return maps_section(products, case.published.grid, layer, wanted.season, wanted.year)
-
-
-def _regions(case: Case) -> Section:
-    from somo.validate.sections.seasons import regions_section, seasonal_means
-
-    season = case.product.report.season
-    seasons = seasonal_means(case.published.soil["soil_moisture"], season).compute()
-    return regions_section(seasons, case.published.grid, case.published.layers, season)
-
-
-def _independent(case: Case) -> Section:
-    from flows.stages.targets import build_targets
-    from somo.validate.sections.intercomparison import independent_section
-
-    url = build_targets(case.product, case.root, case.inputs, case.client, role="independent")
-    targets, sensors = (pd.read_parquet(io.BytesIO(read_bytes(u))) for u in (url, sensors_url(url)))
-    return independent_section(case.published, case.product.name, case.compared, targets, sensors)
-
-
-def _everywhere(case: Case) -> Section:
-    from somo.validate.sections.intercomparison import everywhere_section
-
-    return everywhere_section(case.common, case.product.name, case.compared_in_common)
-
-
-def _collocation(case: Case) -> Section:
-    from somo.validate.sections.intercomparison import collocation_section
-
-    return collocation_section(case.common, case.product.name, case.compared_in_common)
-
-
-SECTIONS: dict[str, Callable[[Case], Section]] = {
-    "overview": _overview,
-    "figS3": _crossval,
-    "uncertainty": _uncertainty,
-    "groups": _groups,
-    "series": _series,
-    "fig2": _training,
-    "fig3": _memory,
-    "figS2": _importance,
-    "fig4": _transfer,
-    "figS4": _later,
-    "fig5a": _independent,
-    "fig5b": _everywhere,
-    "collocation": _collocation,
-    "fig6": _maps,
-    "figS6": _regions,
-    "fig7": _weather,
-}
-
-
-def sections_of(product: Product) -> list[str]:
-    """Names of the sections that a product's declaration allows, in the order of the report."""
-    others, independent = len(product.compare), any(a.role == "independent" for a in product.insitu)
-    impossible = {"fig5a": not independent, "fig5b": others < 1, "collocation": others < 2}
-    impossible["fig7"] = "precipitation" not in product.forcing
-    return [name for name in SECTIONS if not impossible.get(name, False)]
 
 
 def validate(product: Product, root: str, version_url: str, client: Client, only: str | None = None) -> str:
@@ -238,10 +146,11 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
     ValidationError
         if `only` is no section of this product
     """
-    names = sections_of(product)
+    names = [section.name for section in sections_of(product)]
     if only is not None and only not in names:
         raise ValidationError(f"--only {only}: no section of {product.name}; allowed are {', '.join(names)}")
     published = open_published(version_url, tuple(layer.name for layer in product.layers))
+    record_compared(product, root, published)
     case = Case(product, root, published, client)
     folder, keys = join(version_url, "report"), inputs_keys(product, version_url)
     sections = []
@@ -252,28 +161,39 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
             write_section(section, folder, keys[name])
         if section is not None:
             sections.append(section)
-    page = write_report(sections, folder, _about(product, published))
+    page = write_report(sections, folder, _about(product, published), gate_results(product, root), product.depths)
     renew(version_url, "report")
     return page
+
+
+def record_compared(product: Product, root: str, published: Published) -> None:
+    """Name the bytes of the products to compare with, so that files which move later change no section."""
+    from somo.validate.datasets import compared_files
+
+    days = pd.DatetimeIndex(published.soil["time"].values)
+    for compared in product.compare:
+        for url, version in compared_files(compared, product.layers, days):
+            record_content(root, url, version)
 
 
 def make_section(name: str, case: Case) -> Section:
     """One section, its caption with the units; in words where the data hold too little for it."""
     try:
-        section = SECTIONS[name](case)
+        with naming_depths(case.product.depths):
+            section = SECTIONS[name].make(case)
     except Impossible as why:
         return text_section(name, why)
-    note = units_note(name, case.product.targets.scaling)
+    note = units_note(SECTIONS[name].numbers, case.product.targets.scaling)
     return replace(section, caption=f"{section.caption} {note}".strip())
 
 
 def pending_sections(product: Product, version_url: str) -> list[str]:
     """Names of the sections that are still to be made of what is published now."""
     if not all(exists(join(version_url, name)) for name in SEEN):
-        return sections_of(product)
+        return [section.name for section in sections_of(product)]
     folder, keys = join(version_url, "report"), inputs_keys(product, version_url)
     missing = [name for name, key in keys.items() if not is_made(folder, name, key)]
-    return missing if missing or exists(join(folder, "index.html")) else sections_of(product)
+    return missing if missing or exists(join(folder, "index.html")) else list(keys)
 
 
 def require_judged(product: Product, version_url: str) -> None:
@@ -287,7 +207,7 @@ def require_judged(product: Product, version_url: str) -> None:
 def inputs_keys(product: Product, version_url: str) -> dict[str, str]:
     """Hash of what each section is made from, by name of section."""
     inputs = SectionInputs(product, version_url)
-    return {name: inputs.key(name) for name in sections_of(product)}
+    return {section.name: inputs.key(section) for section in sections_of(product)}
 
 
 def _about(product: Product, published: Published) -> dict[str, str]:

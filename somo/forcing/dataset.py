@@ -155,7 +155,11 @@ def _require_declared(name: str, source: Source, domain: str, store: ReferenceSe
 def source_files(
     product: Product, references: Mapping[str, str], first: dt.date, last: dt.date
 ) -> list[tuple[str, str]]:
-    """URL and fingerprint of every source file that the forcing of the days `first`..`last` is made from."""
+    """Name and content of every source file that the forcing of the days `first`..`last` is made from.
+
+    A name is that of the source and of the file in its folder, as in "air_temperature/t2m_2003.nc": two sources whose
+    files were exchanged are other forcing, files that moved are the same.
+    """
     days = (first - EPOCH).days, (last - EPOCH).days + 1
     plans = plans_of(product, references)
     spans = source_spans(product, plans)
@@ -165,7 +169,8 @@ def source_files(
             continue
         begin, end = max(days[0], spans[name][0]), min(days[1], spans[name][1] + 1)
         if begin < end:
-            files |= set(files_of(open_references(references[name]), plans[name], source.max_gap_days, begin, end))
+            listed = files_of(open_references(references[name]), plans[name], source.max_gap_days, begin, end)
+            files |= {(f"{name}/{file}", content) for file, content in listed}
     return sorted(files)
 
 

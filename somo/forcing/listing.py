@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 from fsspec import AbstractFileSystem
 
 from somo.product.patterns import wildcards
 from somo.storage import archives, web
 from somo.storage.client import filesystem
+from somo.storage.contents import content_of
 from somo.storage.objects import checksum, fingerprint, version_of
 from somo.storage.patience import StorageError
 
@@ -169,6 +171,20 @@ def version_now(file: SourceFile, variable: str) -> str:
     if file.url.startswith(("http://", "https://")):
         return web.version(file.url) or "gone"
     return fingerprint(file.url)
+
+
+def content_of_source(file: SourceFile) -> str:
+    """Name of a file's bytes, the same wherever it lies; its fingerprint where its store tells no checksum of them."""
+    if file.fingerprint.startswith("zarr-"):
+        return file.fingerprint
+    if file.url.startswith("zip://"):
+        name, archive = archives.split(file.url)
+        return f"{name} in {_content_of_archive(archive, archives.archive_fingerprint(file.fingerprint))}"
+    return content_of(file.url, file.fingerprint)
+
+
+# An archive has many files, all of which are named by the bytes of the archive: these are read once.
+_content_of_archive = lru_cache(maxsize=256)(content_of)
 
 
 def zarr_version(url: str, variable: str) -> str | None:

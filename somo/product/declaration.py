@@ -3,7 +3,8 @@
 import hashlib
 import math
 from dataclasses import replace
-from typing import Self
+from difflib import get_close_matches
+from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -28,6 +29,7 @@ from somo.product.method import (
     Chunks,
     Compared,
     Drought,
+    Frozen,
     Network,
     Prediction,
     Publication,
@@ -73,6 +75,7 @@ class Product(Declared):
     prediction: Prediction = Prediction()
     cluster: Cluster = LocalWorkers()
     drought: Drought = Drought()
+    frozen: Frozen | None = None
     compare: tuple[Compared, ...] = ()
     report: Report = Report()
     checks: Checks = Checks()
@@ -83,6 +86,7 @@ class Product(Declared):
         self._check_forcing()
         self._check_static()
         self._check_chunks()
+        self._check_frozen()
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise ValueError(f"layers {names} are not all different")
@@ -95,9 +99,10 @@ class Product(Declared):
         serving = {term for forcing in self.forcing.values() for term in forcing.terms}
         for name, forcing in self.forcing.items():
             if name not in FORCING and (name not in serving or forcing.terms):
+                near = get_close_matches(name, FORCING, 1)
                 raise ValueError(
                     f"forcing.{name} is unknown; allowed are {', '.join(FORCING)}, and names that a sum_of or mean_of "
-                    "takes"
+                    f"takes{f'; did you mean {near[0]}?' if near else ''}"
                 )
             how = "sum_of" if forcing.sum_of else "mean_of"
             for term in forcing.terms:
@@ -132,6 +137,21 @@ class Product(Declared):
             raise ValueError(
                 f"chunks.time {self.chunk_days} does not divide the {self.region_days} days of a region "
                 f"(sequence.predict_last_n {n}); choose one of {allowed}, or leave it out"
+            )
+
+    def _check_frozen(self) -> None:
+        if self.frozen is None:
+            return
+        name = self.frozen.variable
+        if name not in self.forcing or self.quantity(name).units != "K":
+            temperatures = [other for other in self.forcing if self.quantity(other).units == "K"]
+            raise ValueError(
+                f"frozen.variable {name!r} is no declared temperature; allowed are {', '.join(temperatures) or 'none'}"
+            )
+        if self.frozen.days > self.sequence.lookback:
+            raise ValueError(
+                f"frozen.days {self.frozen.days} reaches back further than sequence.lookback {self.sequence.lookback}, "
+                "for which forcing is read"
             )
 
     @property
@@ -192,6 +212,11 @@ class Product(Declared):
         )  # fmt: skip
 
     @property
+    def depths(self) -> dict[str, str]:
+        """Each layer's depth for people, as `0-10 cm`, by its name."""
+        return {layer.name: f"{100 * layer.top_m:g}–{100 * layer.bottom_m:g} cm" for layer in self.layers}
+
+    @property
     def home(self) -> str:
         """Name of the domain that is predicted."""
         return "home"
@@ -203,6 +228,17 @@ class Product(Declared):
 
 def _divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def without_places(declared: BaseModel) -> Any:
+    """A table of a declaration without the addresses in it, for names of results that do not depend on them."""
+    return _drop_urls(declared.model_dump(mode="json"))
+
+
+def _drop_urls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _drop_urls(inner) for key, inner in value.items() if key != "url"}
+    return [_drop_urls(inner) for inner in value] if isinstance(value, list) else value
 
 
 def content_hash(*parts: object) -> str:

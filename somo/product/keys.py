@@ -43,6 +43,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "chunks": method.Chunks,
     "prediction": method.Prediction,
     "drought": method.Drought,
+    "frozen": method.Frozen,
     "compare": method.Compared,
     "compare.layers": method.ComparedLayer,
     "report": method.Report,

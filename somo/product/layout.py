@@ -15,7 +15,10 @@ from somo.product.declaration import Product
 Tile = tuple[int, int]
 SEPARATORS = ("/", ".")
 SHARD_AXES = 4
-"""Layer, block of days, row and column of tiles: the axes of every sharded array."""
+"""Layer, block of days, row and column of tiles: the axes of a sharded array."""
+FROZEN = "frozen"
+WITHOUT_LAYERS = (FROZEN,)
+"""Sharded arrays of the surface, which have no axis of layers."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,20 @@ class Layout:
 
 def shard_key(field: str, side: int, block: int, tile: Tile) -> str:
     """Key of a shard inside the store."""
-    return f"{field}/" + SEPARATORS[side].join(["c", "0", *(str(i) for i in (block, *tile))])
+    layers = () if field in WITHOUT_LAYERS else (0,)
+    return f"{field}/" + SEPARATORS[side].join(["c", *(str(i) for i in (*layers, block, *tile))])
+
+
+def block_of_shard(key: str) -> int | None:
+    """Block of days that a shard holds, on either side; None of every other object, small arrays among them.
+
+    Parameters
+    ----------
+    key : of an object, ending as `shard_key` gives it for shards
+    """
+    folder, _, place = min(key, other_side(key)).rpartition("/c.")
+    # Small arrays have keys such as `status/c.0` on the second side: fewer axes than a shard.
+    return int(place.split(".")[-3]) if folder and place.count(".") == _axes(folder) - 1 else None
 
 
 def other_side(key: str) -> str:
@@ -82,9 +98,13 @@ def other_side(key: str) -> str:
     key : ends as `shard_key` gives it
     """
     folder, _, name = key.rpartition("/c/")
-    if folder and name.count("/") == SHARD_AXES - 1:
+    if folder and name.count("/") == _axes(folder) - 1:
         return f"{folder}/c." + name.replace("/", ".")
     folder, _, name = key.rpartition("/c.")
-    if folder and name.count(".") == SHARD_AXES - 1:
+    if folder and name.count(".") == _axes(folder) - 1:
         return f"{folder}/c/" + name.replace(".", "/")
     return key
+
+
+def _axes(field_folder: str) -> int:
+    return SHARD_AXES - (field_folder.rsplit("/", 1)[-1] in WITHOUT_LAYERS)

@@ -137,6 +137,17 @@ class Drought(Declared):
     every_days: int = Field(default=10, ge=1)
 
 
+class Frozen(Declared):
+    """Days on which the ground counts as frozen: `variable` was below `below_c` degrees C on each of the last `days`.
+
+    Measurements in frozen soil are left out of the targets, so that the networks know nothing of it.
+    """
+
+    variable: str = "skin_temperature"
+    below_c: float = 0.0
+    days: int = Field(default=3, ge=1)
+
+
 class ComparedLayer(Declared):
     """One variable of another product and the interval of depth that it stands for."""
 
@@ -212,7 +223,8 @@ class Author(Declared):
 class Publication(Declared):
     """What readers and catalogues are told about the data; `date` is the day this version is dated and cited by.
 
-    Without `authors`, `creator` is cited. `papers` are the DOIs of the papers that describe the data.
+    Without `authors`, `creator` is cited. `papers` are the DOIs of the papers that describe the data. `address` is the
+    https address at which readers find the root; pages that show a link's picture want it whole.
     """
 
     title: str = ""
@@ -225,6 +237,7 @@ class Publication(Declared):
     publisher: str = ""
     date: dt.date | None = None
     doi: str = ""
+    address: str = Field(default="", pattern=r"^(https?://.+)?$")
     licence: str = "CC-BY-4.0"
     references: str = "O, Orth, Weber, Park (2022), Sci Data 9:701; O & Orth (2021), Sci Data 8:170"
     papers: tuple[str, ...] = ("10.1038/s41597-022-01785-6", "10.1038/s41597-021-00964-1")

@@ -8,6 +8,7 @@ from somo.core.status import FINAL, PROVISIONAL
 from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
 from somo.product.inputs import Layer
+from somo.product.method import Frozen
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table v93"
@@ -81,6 +82,24 @@ APPLICABILITY = {
     "flag_meanings": "outside_area_of_applicability inside_area_of_applicability",
     "units": "1",
 }
+
+
+def frozen_attrs(declared: Frozen) -> dict[str, str | np.ndarray]:
+    """Attributes of the flag of frozen ground."""
+    return {
+        "standard_name": "quality_flag",
+        "long_name": "whether the ground counts as frozen",
+        "flag_values": np.array([0, 1], "int8"),
+        "flag_meanings": "not_frozen frozen",
+        "units": "1",
+        "grid_mapping": "crs",
+        "comment": (
+            f"1 where the daily mean of {declared.variable} was below {declared.below_c:g} degrees C on each of the "
+            f"last {declared.days} days. Measurements in frozen soil are no part of what the model learnt from: take "
+            "its values on such days with care."
+        ),
+    }
+
 
 UNCERTAINTY_ATTRS = {
     "standard_name": f"{STANDARD_NAME} standard_error",

@@ -9,13 +9,15 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
+from somo.product.layout import FROZEN
 from somo.publish import attributes, images, items
 from somo.publish.documents import LICENCES
 from somo.publish.manifest import Entry
 from somo.publish.store import drought as drought_store
+from somo.publish.store import latest, regions, series
 from somo.publish.store import maps as zarr
-from somo.publish.store import series
-from somo.publish.store.drought_fields import BY_WINDOW, PROBABILITIES
+from somo.publish.store.drought_fields import BY_SEASON, BY_WINDOW, PROBABILITIES
+from somo.publish.store.region_sums import CLASSES
 
 MEDIA_TYPES = {
     "zarr": "application/vnd.zarr; version=3",
@@ -29,7 +31,7 @@ MEDIA_TYPES = {
     "yaml": "application/yaml",
 }
 DATA = ("soil_moisture", attributes.UNCERTAINTY, "soil_moisture_std")
-ABOUT = ("status", "applicability", attributes.DISSIMILARITY)
+ABOUT = ("status", "applicability", attributes.DISSIMILARITY, FROZEN)
 DOCUMENTS = {
     "report": ("report/index.html", "Validation report", "html", "overview"),
     "citation": ("CITATION.cff", "How to cite", "yaml", "metadata"),
@@ -111,6 +113,8 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
     times = pd.DatetimeIndex(store["time"].to_index())
     grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
     about = {"version": product.version, **items.scientific(product)}
+    every_days = product.drought.every_days if f"{drought_store.STORE}/{zarr.ROOT}" in entries else 0
+    cube = _cube(store, grid, times, every_days)
     collection = pystac.Collection(
         f"{product.name}-v{product.version}",
         attributes.summary(product),
@@ -129,12 +133,9 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
                 extra_fields=items.processing(product),
             )
         ],
-        extra_fields={
-            **about,
-            **_cube(store, grid, times, has_drought=f"{drought_store.STORE}/{zarr.ROOT}" in entries),
-        },
+        extra_fields={**about, **cube},
         stac_extensions=[items.EXTENSIONS[name] for name in ("cube", "version", "processing", "scientific", "zarr")],
-        assets=_collection_assets(entries),
+        assets=_collection_assets(entries, cube["cube:dimensions"]),
     )
     name, url = LICENCES.get(words.licence, (words.licence, "./LICENSE.txt"))
     collection.add_link(pystac.Link("license", url or "./LICENSE.txt", "text/html" if url else "text/plain", name))
@@ -143,16 +144,23 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
     return collection
 
 
-def _collection_assets(entries: Mapping[str, Entry]) -> dict[str, pystac.Asset]:
+def _collection_assets(entries: Mapping[str, Entry], axes: Mapping[str, Any]) -> dict[str, pystac.Asset]:
     stored = {"zarr:consolidated": True, "zarr:node_type": "group", "zarr:zarr_format": 3}
     stores = {
         "zarr": (zarr.STORE, "Daily soil moisture, Zarr laid out for maps"),
         "zarr-series": (series.STORE, "Daily soil moisture, Zarr laid out for series"),
+        "latest": (latest.STORE, "The latest day alone, one chunk a layer, Zarr"),
         "drought": (drought_store.STORE, "Drought: anomalies, percentiles, classes and climatology, Zarr"),
+        "regions": (regions.STORE, "Countries: mean series, and share of area in each drought class, Zarr"),
     }
+    described = {"regions": _region_cube(axes, "season" in axes)}
     assets = {
         name: pystac.Asset(
-            f"./{path}", title, media_type=MEDIA_TYPES["zarr"], roles=["data"], extra_fields=dict(stored)
+            f"./{path}",
+            title,
+            media_type=MEDIA_TYPES["zarr"],
+            roles=["data"],
+            extra_fields={**stored, **described.get(name, {})},
         )
         for name, (path, title) in stores.items()
         if f"{path}/{zarr.ROOT}" in entries
@@ -164,8 +172,28 @@ def _collection_assets(entries: Mapping[str, Entry]) -> dict[str, pystac.Asset]:
     return assets
 
 
-def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: bool) -> dict[str, Any]:
-    """Fields of the datacube extension: axes and the variables of every store."""
+def _region_cube(axes: Mapping[str, Any], has_drought: bool) -> dict[str, Any]:
+    """Fields of the datacube extension of the countries' store, which shares depth and time with the maps."""
+    codes = {"type": "country", "extent": [None, None], "description": "numeric code of ISO 3166-1"}
+    dimensions: dict[str, Any] = {"region": codes, "depth": axes["depth"], "time": axes["time"]}
+    mean = {"type": "data", "dimensions": ["region", "depth", "time"], "unit": "m3 m-3"}
+    variables: dict[str, Any] = {"soil_moisture": {**mean, "description": "mean over the country's cells by area"}}
+    if has_drought:
+        windows = {"type": "temporal", "extent": axes["time"]["extent"], "description": "last day of the window"}
+        dimensions["window"] = windows
+        dimensions["drought_class"] = {"type": "class", "values": list(CLASSES)}
+        share = {"type": "data", "dimensions": ["region", "depth", "window", "drought_class"], "unit": "1"}
+        variables[regions.SHARE] = {**share, "description": "share of the country's area in the class"}
+    return {"cube:dimensions": dimensions, "cube:variables": variables}
+
+
+def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, every_days: int) -> dict[str, Any]:
+    """Fields of the datacube extension: axes and the variables of every store.
+
+    Parameters
+    ----------
+    every_days : between the windows of drought, 0 without drought
+    """
     west, south, east, north = items.box(grid)
     half = grid.step_deg / 2
     across = {
@@ -186,7 +214,7 @@ def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: b
         for name in names
         if name in store
     }
-    if has_drought:
+    if every_days:
         described = drought_store.FIELDS
         variables |= {
             name: {
@@ -196,6 +224,19 @@ def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, has_drought: b
                 "unit": str(described[name]["units"]),
             }
             for name in (*BY_WINDOW, *(PROBABILITIES if attributes.UNCERTAINTY in store else ()))
+        }
+        ends = list(range(every_days, 366, every_days))
+        dimensions["season"] = {
+            "type": "window of the year", "values": ends, "description": "day of the year on which it ends"
+        }  # fmt: skip
+        variables |= {
+            name: {
+                "type": "auxiliary",
+                "dimensions": list(drought_store.CLIMATOLOGY),
+                "description": str(described[name]["long_name"]),
+                "unit": str(described[name]["units"]),
+            }
+            for name in BY_SEASON
         }
     return {"cube:dimensions": dimensions, "cube:variables": variables}
 

@@ -96,7 +96,9 @@ Days from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d} at the time of writing. {a
 |---|---|
 | maps, Zarr 3 | `soil_moisture.zarr` |
 | the same laid out for series | `soil_moisture_series.zarr` |
+| the latest day alone, Zarr 3 | `latest.zarr` |
 | drought, Zarr 3 (with years enough) | `drought.zarr` |
+| countries: mean series, share of area in each drought class, Zarr 3 | `regions.zarr` |
 | yearly files, one a layer | `netcdf/`, such as `{name}` |
 | how it was validated | `report/index.html` |
 | catalogue (STAC) | `collection.json` |

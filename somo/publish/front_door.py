@@ -10,6 +10,7 @@ import xarray as xr
 from somo.product.declaration import Product
 from somo.publish import attributes, netcdf
 from somo.publish.documents import LICENCES
+from somo.storage.objects import join
 
 INDEX = "index.html"
 PREVIEW = "preview.png"
@@ -37,6 +38,7 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
         summary=attributes.summary(product),
         day=attributes.DAY,
         version=version,
+        preview=join(words.address, PREVIEW) if words.address else PREVIEW,
         released=sorted(released.items(), key=lambda item: tuple(int(p) for p in item[0].split(".")), reverse=True),
         lat=round(float(store["lat"][store.sizes["lat"] // 2]), 4),
         lon=round(float(store["lon"][store.sizes["lon"] // 2]), 4),

@@ -17,7 +17,9 @@ from xarray.backends import H5NetCDFStore
 from somo.core.grid import Grid
 from somo.product.declaration import Product
 from somo.product.inputs import Layer, Period
+from somo.product.layout import FROZEN
 from somo.publish import attributes
+from somo.publish.store.packing import NO_FLAG
 from somo.storage.client import zarr_store
 from somo.storage.objects import join, put_file
 
@@ -64,8 +66,8 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
 
     Returns
     -------
-    `<layer>`, `<layer>_std` and, where the store has it, `<layer>_uncertainty` [time, lat, lon] float32 in m3 m-3,
-    status [time], `<layer>_applicability` and `<layer>_dissimilarity` [lat, lon]
+    `<layer>`, `<layer>_std` and, where the store has them, `<layer>_uncertainty` [time, lat, lon] float32 in m3 m-3 and
+    `<layer>_frozen` int8, status [time], `<layer>_applicability` and `<layer>_dissimilarity` [lat, lon]
     """
     days = pd.DatetimeIndex(store["time"].to_index())
     part = store.isel(depth=product.layers.index(layer), time=np.flatnonzero(days.year == year))
@@ -103,6 +105,13 @@ def _fields(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
     if f"{layer.name}_uncertainty" in fields:
         attrs = described["soil_moisture"][1]
         attrs["ancillary_variables"] = f"{layer.name}_uncertainty {attrs['ancillary_variables']}"
+    if FROZEN in part:
+        flags = part[FROZEN].fillna(NO_FLAG).astype("int8").data
+        # Of the store's attributes JSON has made wider integers than CF allows beside the flag's own bytes.
+        about = {**part[FROZEN].attrs, "flag_values": np.array(part[FROZEN].attrs["flag_values"], "int8")}
+        fields[f"{layer.name}_{FROZEN}"] = (("time", "lat", "lon"), flags, about)
+        attrs = described["soil_moisture"][1]
+        attrs["ancillary_variables"] = f"{attrs['ancillary_variables']} {layer.name}_{FROZEN}"
     return fields
 
 
@@ -141,7 +150,9 @@ def write_netcdf(ds: xr.Dataset, path: Path, layer: str) -> None:
             days = slice(start, start + SLAB_DAYS)
             for name in fields:
                 values = ds[name].isel(time=days).values
-                file.variables[name][days] = np.where(np.isnan(values), FILL, values).astype("float32")
+                if values.dtype.kind == "f":
+                    values = np.where(np.isnan(values), FILL, values).astype("float32")
+                file.variables[name][days] = values
                 stored[name].flush()
 
 
@@ -173,8 +184,9 @@ def _bounds(grid: Grid, times: pd.DatetimeIndex, layer: Layer) -> dict[str, tupl
 
 def _create_field(file: h5netcdf.File, field: xr.DataArray, layer: str) -> None:
     chunks = tuple(min(CHUNK[str(d)], field.sizes[d]) for d in field.dims)
+    kind, fill = ("float32", FILL) if field.dtype.kind == "f" else ("int8", NO_FLAG)
     variable = file.create_variable(
-        str(field.name), field.dims, "float32", fillvalue=FILL, chunks=chunks,
+        str(field.name), field.dims, kind, fillvalue=fill, chunks=chunks,
         compression="gzip", compression_opts=4, shuffle=True,
     )  # fmt: skip
     for key, value in {**field.attrs, "coordinates": f"{layer}_depth"}.items():

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from somo.product.layout import FROZEN
 from somo.publish.attributes import DAY, FINAL, UNCERTAINTY
 
 FIELDS = {
@@ -22,7 +23,8 @@ def series_table(cell: xr.Dataset) -> pd.DataFrame:
 
     Returns
     -------
-    columns such as `soil_moisture_0-10cm`, in m3 m-3, and `status`, which is `final` or `provisional`
+    columns such as `soil_moisture_0-10cm`, in m3 m-3, `frozen`, which is `yes` or `no`, where the version tells it, and
+    `status`, which is `final` or `provisional`
     """
     layers = [f"{100 * top:g}-{100 * bottom:g}cm" for top, bottom in cell["depth_bnds"].values]
     columns = {
@@ -31,6 +33,8 @@ def series_table(cell: xr.Dataset) -> pd.DataFrame:
         if field in cell
         for index, layer in enumerate(layers)
     }
+    if FROZEN in cell:
+        columns[FROZEN] = np.array(["no", "yes"])[cell[FROZEN].values.astype(int)]
     status = np.where(cell["status"].values == FINAL, "final", "provisional")
     return pd.DataFrame({**columns, "status": status}, index=cell["time"].to_index())
 
@@ -53,6 +57,7 @@ def series_csv(cell: xr.Dataset, url: str, place: tuple[float, float]) -> str:
         f"units m3 m-3; {'; '.join(fields)}",
         DAY,
         "status: a provisional day may still change with its forcing",
+        *([f"frozen: {cell[FROZEN].attrs['comment']}"] if FROZEN in cell else []),
         *(["unlike the cells the model was trained on; take these values with care"] if not inside.all() else []),
         f"source {url}",
         f"cite {attrs.get('citation', attrs['references'])}",

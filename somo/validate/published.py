@@ -9,7 +9,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.storage.client import zarr_store
-from somo.storage.objects import join, read_bytes
+from somo.storage.objects import exists, join, read_bytes
 
 CROSSVAL = ("domain", "cell", "layer", "time", "y", "y_hat", "y_ridge", "fold")
 TARGETS = ("domain", "cell", "layer", "time", "value", "count")
@@ -34,6 +34,7 @@ class Published:
     crossval : out-of-fold predictions [domain, cell, layer, time, y, y_hat, y_ridge, fold]
     targets : what was learnt from [domain, cell, layer, time, value, count]
     sensors : one row per sensor, kept or dropped
+    points : the same fields laid out for series, read where few cells are wanted; None where there is no such store
     """
 
     url: str
@@ -42,6 +43,7 @@ class Published:
     crossval: pd.DataFrame
     targets: pd.DataFrame
     sensors: pd.DataFrame
+    points: xr.Dataset | None = None
 
     @property
     def grid(self) -> Grid:
@@ -62,7 +64,14 @@ class Published:
 
     def at_cells(self, cells: np.ndarray, layer: str) -> xr.DataArray:
         """[cell, time] published soil moisture of flat cell ids in one layer, m3 m-3."""
-        return at_cells(self.soil["soil_moisture"].isel(depth=self.layers.index(layer)), self.grid, cells)
+        depth = self.layers.index(layer)
+        if self.points is None:
+            return at_cells(self.soil["soil_moisture"].isel(depth=depth), self.grid, cells)
+        field = self.points["soil_moisture"].isel(depth=depth).sel(time=self.soil["time"].values)
+        rows, columns = np.divmod(np.asarray(cells, np.int64), len(self.grid.lon))
+        # One cell after another: each lies in one chunk of every block of years.
+        series = [field.isel(lat=row, lon=column).values for row, column in zip(rows, columns, strict=True)]
+        return xr.DataArray(np.stack(series), {"cell": cells, "time": field["time"].values}, ("cell", "time"))
 
 
 def at_cells(field: xr.DataArray, grid: Grid, cells: np.ndarray) -> xr.DataArray:
@@ -84,11 +93,20 @@ def open_published(version_url: str, layers: tuple[str, ...]) -> Published:
         if an object is missing
     """
     soil = open_soil(version_url, layers)
-    tables = [
+    crossval, targets, sensors = (
         read_table(join(version_url, "validation", f"{name}.parquet"), columns)
         for name, columns in (("crossval", CROSSVAL), ("targets", TARGETS), ("sensors", SENSORS))
-    ]
-    return Published(version_url, layers, soil, *tables)
+    )
+    return Published(version_url, layers, soil, crossval, targets, sensors, _open_points(version_url, soil))
+
+
+def _open_points(version_url: str, soil: xr.Dataset) -> xr.Dataset | None:
+    """The store for series, if it shows the days that the store for maps shows."""
+    store = join(version_url, "soil_moisture_series.zarr")
+    if not exists(join(store, "zarr.json")):
+        return None
+    points = xr.open_zarr(zarr_store(store), chunks=None, consolidated=True)
+    return points if points.sizes["time"] == soil.sizes["time"] else None
 
 
 def open_soil(version_url: str, layers: tuple[str, ...]) -> xr.Dataset:

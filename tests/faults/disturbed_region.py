@@ -4,7 +4,7 @@ import os
 import time
 from pathlib import Path
 
-from flows.stages.region import Job, Produced, Work, produce_region
+from flows.stages.production.region import Job, Produced, Work, produce_region
 
 MORE_THAN_THE_WORKER_HAS = 4_000_000_000
 

@@ -40,6 +40,8 @@ def product(sources: str, **changes) -> Product:
             },
             "insitu": [{"name": "net", "url": "net"}],
             "targets": {"scaling": "none"},
+            # Half of the days are below 7 degrees C, so that an eighth of them counts as frozen.
+            "frozen": {"variable": "air_temperature", "below_c": 7.0},
             "network": {"hidden": 8, "dropout": 0.0},
             "sequence": {"lookback": 11, "predict_last_n": 20},
             "training": {"period": {"start": "2020-01-12", "end": "2020-01-31"}, "members": 2},
@@ -128,7 +130,7 @@ def write_calibration_of(declared: Product, url: str, seed: int = 0) -> tuple[Un
     g = np.random.default_rng(seed)
     y_hat, known = g.uniform(0.1, 0.4, 500), g.uniform(0, 1, 500)
     y = y_hat + 0.03 * g.normal(size=500) * (1 + known)
-    fitted = tuple(fit_uncertainty(name, y, y_hat, known) for name in layers)
+    fitted = tuple(fit_uncertainty(name, y, y_hat, known, np.arange(500)) for name in layers)
     write_uncertainties(join(url, UNCERTAINTY), fitted)
     index = g.uniform(0, 2, (len(layers), *cells.shape)).astype("float32")
     dims = ("layer", "lat", "lon")

@@ -33,6 +33,7 @@ def product(start="2015-12-20", end="2017-01-10", **changes) -> Product:
             "sequence": {"lookback": 30, "predict_last_n": 64},
             "chunks": {"time": 8, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8},
             "drought": {"min_years": 3},
+            "frozen": {"variable": "air_temperature"},
             "publication": {
                 "creator_url": "https://somo.example.org",
                 "creator_email": "data@example.org",
@@ -66,6 +67,15 @@ def values(declared: Product, days: int, seed: int = 0) -> tuple[np.ndarray, np.
 SHARES = (0.5, 0.6)
 
 
+def frozen_days(declared: Product, days: int, mean: np.ndarray) -> np.ndarray:
+    """[day, row, column] int8: January is frozen in the northern half, -1 over the sea."""
+    january = pd.date_range(declared.period.start, periods=days).month == 1
+    flags = np.zeros(mean.shape[1:], "int8")
+    flags[january, : mean.shape[2] // 2] = 1
+    flags[np.isnan(mean[0])] = -1
+    return flags
+
+
 def write_store(
     declared: Product,
     root: str,
@@ -94,6 +104,8 @@ def write_store(
         for tile in layout.tiles():
             part = (slice(None), layout.block_days(block, days), *layout.cells(tile))
             fields = {"soil_moisture": zarr.pack(mean[part]), "soil_moisture_std": zarr.pack(std[part])}
+            if declared.frozen:
+                fields["frozen"] = frozen_days(declared, days, mean)[part[1:]]
             if uncertain:
                 fields[attributes.UNCERTAINTY] = zarr.pack(std[part] * zarr.STEP / zarr.UNCERTAINTY_STEP + 0.002)
             zarr.write_region(url, layout, block, tile, fields)

@@ -56,6 +56,19 @@ def test_every_document_validates_without_network(root, name):
     assert validate(root / name)
 
 
+def test_the_collection_of_a_version_with_drought_and_countries_validates(root, declared, tmp_path):
+    """Their stores have axes of their own: seasons, countries, classes."""
+    stores = {f"{name}.zarr/zarr.json": manifest.Entry(1, "0" * 64, "") for name in ("drought", "regions")}
+    with xr.open_zarr(root / "v1.0.0/soil_moisture.zarr", chunks=None) as store:
+        collection = catalog.version_documents(declared, store, stores)["collection.json"]
+    path = tmp_path / "collection.json"
+    path.write_bytes(manifest.encode(collection))
+    assert validate(path)
+    assert collection["cube:variables"]["climatology_mean"]["dimensions"][1] == "season"
+    countries = collection["assets"]["regions"]
+    assert countries["cube:variables"]["drought_area_share"]["dimensions"][-1] == "drought_class"
+
+
 def test_a_reader_walks_from_the_catalog_to_a_file(root):
     walked = pystac.Catalog.from_file(str(root / "catalog.json"))
     collection = next(iter(walked.get_children()))
@@ -141,6 +154,7 @@ def test_papers_say_who_what_and_when(declared):
     origin = lineage.lineage(declared, "/root", {"home": {"air": "/root/references/a/b.parquet"}}, {"targets": "/x/t"})
     assert origin["forcing"] == {"home": {"air": "references/a/b.parquet"}}
     assert origin["targets"] == "t"
+    assert origin["uncertainty"] == []
     times = pd.date_range("2016-01-01", "2016-12-31")
     found = documents.documents(declared, made.grid_of(declared), times, origin, ["first version"], 2026)
     assert b'version: "1.0.0"' in found["CITATION.cff"]
@@ -152,6 +166,7 @@ def test_lineage_hides_addresses_and_tells_what_changed(declared):
     secret = made.product(insitu=[{"name": "net", "url": "s3://private/key@host/net.zip"}])
     origin = lineage.lineage(secret, "", {}, {"targets": "t", "checkpoints": "m"})
     assert "private" not in json.dumps(origin)
+    assert lineage.lineage(secret, "", {}, {}, [{"layer": "layer1", "factor": 1.1}])["uncertainty"][0]["factor"] == 1.1
     assert lineage.changes(None, origin) == ["first version"]
     later = lineage.lineage(made.product(training={"epochs": 9}), "", {}, {"targets": "u", "checkpoints": "m"})
     assert "targets: t became u" in lineage.changes(origin, later)

@@ -11,11 +11,13 @@ import pytest
 
 import somo
 from flows.service.access import open_bucket
+from flows.stages.countries import write_regions
 from flows.stages.publish import write_drought, write_papers, write_series
 from somo.forcing.dataset import Inputs
 from somo.publish import manifest
 from somo.publish.catalog import catalog_document, version_documents
 from somo.publish.reader import open_zarr
+from somo.publish.store.latest import publish_latest
 from somo.publish.viewer import is_built, publish_viewer
 from somo.storage.objects import join, put
 from tests.publish import made
@@ -32,20 +34,30 @@ pytestmark = [
 ]
 
 
+def declared():
+    """Four years of the product that the page shows."""
+    # Few large shards: making four years of small ones takes two minutes and tests nothing more.
+    cut = {"time": 73, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8}
+    yearly = {"lookback": 30, "predict_last_n": 365}
+    return made.product(start="2010-01-01", end="2013-12-31", chunks=cut, sequence=yearly)
+
+
 @pytest.fixture(scope="module")
 def root(s3, client):
     """A released version of four years with drought, open to anyone."""
     root = f"s3://{s3.bucket}/{uuid4().hex[:8]}"
-    declared = made.product(start="2010-01-01", end="2013-12-31")
-    version_url = made.write_store(declared, root, uncertain=True)
-    write_series(declared, version_url, client)
-    write_drought(declared, version_url, client)
+    made_from = declared()
+    version_url = made.write_store(made_from, root, uncertain=True)
+    write_series(made_from, version_url, client)
+    write_drought(made_from, version_url, client)
+    write_regions(made_from, version_url, client)
+    publish_latest(made_from, version_url)
     inputs = {"home": Inputs({}, join(root, "static/a.nc"))}
-    write_papers(declared, root, version_url, inputs, join(root, "targets/a.parquet"), join(root, "models/a"))
+    write_papers(made_from, root, version_url, inputs, join(root, "targets/a.parquet"), join(root, "models/a"))
     entries = manifest.describe(version_url, manifest.list_objects(version_url))
-    for name, document in version_documents(declared, somo.open(root, "1.0.0", anon=False), entries).items():
+    for name, document in version_documents(made_from, somo.open(root, "1.0.0", anon=False), entries).items():
         put(join(version_url, name), manifest.encode(document))
-    catalog = manifest.encode(catalog_document(declared, ["1.0.0"]))
+    catalog = manifest.encode(catalog_document(made_from, ["1.0.0"]))
     put(join(root, "latest.json"), manifest.pointer("1.0.0", publish_viewer(root), {"1.0.0": "2026-11-22"}, catalog))
     open_bucket(root)
     return root
@@ -94,6 +106,8 @@ def pixel(page, x, y):
 def test_a_day_is_drawn_and_every_control_changes_it(page):
     page.goto(page.address)
     shown(page, "soil_moisture", 0, "2013-12-31")
+    assert any("/latest.zarr/soil_moisture/c" in url for url in page.asked)
+    assert not any("/soil_moisture.zarr/soil_moisture/c" in url for url in page.asked)
     box = page.locator("#map").bounding_box()
     middle = (box["width"] / 2, box["height"] / 2)
     first = pixel(page, *middle)
@@ -104,8 +118,15 @@ def test_a_day_is_drawn_and_every_control_changes_it(page):
     page.focus("#map")
     page.keyboard.press("2")
     shown(page, "soil_moisture", 1, "2012-02-29")
-    quantities = ("soil_moisture_uncertainty", "soil_moisture_std", "dissimilarity", "applicability", "anomaly")
-    for quantity in (*quantities, "drought_class"):
+    quantities = (
+        "soil_moisture_uncertainty",
+        "soil_moisture_std",
+        "dissimilarity",
+        "applicability",
+        "frozen",
+        "anomaly",
+    )
+    for quantity in (*quantities, "probability_d1", "drought_class"):
         page.select_option("#quantity", quantity)
         shown(page, quantity, 1, "2012-02-29")
     assert page.inner_text("#message") == "Drought class, 10–30 cm, 30 days to 2012-02-29"
@@ -130,6 +151,7 @@ def test_the_clicked_series_is_that_of_the_store(page, root, tmp_path):
     np.testing.assert_allclose(table["soil_moisture"], cell["soil_moisture"], atol=1e-6)
     np.testing.assert_allclose(table["standard_uncertainty"], cell["soil_moisture_uncertainty"], atol=1e-6)
     assert set(table["status"]) == {"final"}
+    assert list(table["frozen"] == "yes") == list(cell["frozen"] == 1)
     head = path.read_text().split("time,")[0]
     assert all(
         word in head
@@ -137,7 +159,10 @@ def test_the_clicked_series_is_that_of_the_store(page, root, tmp_path):
     )
 
 
-@pytest.mark.parametrize(("quantity", "stored"), [("anomaly", "anomaly"), ("drought_class", "percentile")])
+@pytest.mark.parametrize(
+    ("quantity", "stored"),
+    [("anomaly", "anomaly"), ("drought_class", "percentile"), ("probability_d1", "probability_d1")],
+)
 def test_the_drought_of_a_cell_computed_on_the_page_is_that_of_the_store(page, root, tmp_path, quantity, stored):
     page.goto(f"{page.address}#quantity={quantity}&lat=45.25&lon=5.45")
     page.wait_for_selector('body[data-series="0 3 4"]', timeout=20_000)
@@ -148,6 +173,38 @@ def test_the_drought_of_a_cell_computed_on_the_page_is_that_of_the_store(page, r
     drought = open_zarr(join(root, "v1.0.0/drought.zarr"))[stored].isel(depth=0, lat=3, lon=4)
     assert list(table.index) == list(drought["time"].to_index())
     np.testing.assert_allclose(table.iloc[:, 0], drought, atol=0.01)
+
+
+def test_a_country_has_its_series_and_the_share_of_its_area_in_drought(page, root, tmp_path):
+    """Chosen by name, drawn, restored by its link, and saved as the store holds it."""
+    page.goto(f"{page.address}#date=2012-06-20")
+    shown(page, "soil_moisture", 0, "2012-06-20")
+    page.select_option("#region", label="France")
+    page.wait_for_selector('body[data-series="0 region 250"]', timeout=20_000)
+    assert page.inner_text("#place") == "France · 0–10 cm"
+    assert page.inner_text("#regionwords").startswith("France. Soil moisture, 0–10 cm, 2012-06-20: mean 0.")
+    page.wait_for_function("location.hash.includes('region=250')")
+    group = open_zarr(join(root, "v1.0.0/regions.zarr")).sel(region=250).isel(depth=0)
+    table = saved_table(page, tmp_path)
+    np.testing.assert_allclose(table["mean_soil_moisture"], group["soil_moisture"], atol=1e-6)
+    page.select_option("#quantity", "drought_class")
+    shown(page, "drought_class", 0, "2012-06-20")
+    table = saved_table(page, tmp_path)
+    assert list(table.index) == list(group["window"].to_index())
+    np.testing.assert_allclose(table.iloc[:, 4], 100 * group["drought_area_share"].isel(drought_class=5), atol=0.01)
+    assert "area in D1 or drier" in page.inner_text("#reading")
+    page.reload()
+    page.wait_for_selector('body[data-series="0 region 250"]', timeout=20_000)
+    page.wait_for_function("document.getElementById('region').value === '250'")
+    page.select_option("#region", label="the whole map")
+    page.wait_for_function("!document.body.dataset.series")
+
+
+def saved_table(page, folder):
+    with page.expect_download() as waiting:
+        page.click("#csv")
+    waiting.value.save_as(folder / "saved.csv")
+    return pd.read_csv(folder / "saved.csv", comment="#", index_col="time", parse_dates=True)
 
 
 def test_the_link_restores_the_view(page):

@@ -19,11 +19,13 @@ from zarr.codecs import BloscCodec
 
 from somo.product.declaration import content_hash
 from somo.storage.client import zarr_store
-from somo.storage.objects import exists, join, put, read_bytes
+from somo.storage.objects import exists, put, read_bytes
 
 FORMAT = 2
 SLAB_DAYS = 128
 SLAB_BYTES = 2**27
+SHARD = "/c/0/0/0"
+"""Key of a slab's only shard below its URL."""
 _opened: dict[str, "Cube"] = {}
 
 
@@ -90,7 +92,7 @@ def write_cube(url: str, slabs: Sequence[Slab]) -> None:
 
 def slab_exists(slab: Slab) -> bool:
     """Whether a slab's only shard has been written."""
-    return exists(join(slab.url, "c", "0", "0", "0"))
+    return exists(slab.url + SHARD)
 
 
 def write_slab(slab: Slab, values: NDArray[Any], tile: tuple[int, int]) -> None:

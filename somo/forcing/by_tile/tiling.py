@@ -7,13 +7,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from somo.forcing.by_tile.cube import Cube, Slab, open_cube, slab_edges, slab_exists, write_slab
+from somo.forcing.by_tile.cube import SHARD, Cube, Slab, open_cube, slab_edges, slab_exists, write_slab
 from somo.forcing.daily import DailyArray, Window
 from somo.forcing.days.plan import DayPlan
-from somo.forcing.references.chunks import ReferenceSet, open_references
+from somo.forcing.references.chunks import ReferenceSet, file_name, open_references
 from somo.forcing.steps import read_raw
-from somo.product.declaration import content_hash
+from somo.product.declaration import content_hash, without_places
 from somo.product.layout import Layout
+from somo.storage.listing import listing
 from somo.storage.objects import join
 
 FORMAT = 2
@@ -139,8 +140,8 @@ def plan_slabs(array: DailyArray) -> tuple[Slab, ...]:
         attrs = store.index["decoding"][group] if group >= 0 else {}
         files = files_of(store, array.plan, array.source.max_gap_days, first, stop)
         key = content_hash(
-            FORMAT, array.name, array.quantity.units, array.source, array.accumulation, array.cells, first, stop,
-            files, span, sorted(attrs.items()), store.units[max(group, 0)],
+            FORMAT, array.name, array.quantity.units, without_places(array.source), array.accumulation, array.cells,
+            first, stop, files, span, sorted(attrs.items()), store.units[max(group, 0)],
         )  # fmt: skip
         url = join(array.url.rsplit("/", 1)[0], "slabs", f"{key}.zarr")
         slabs.append(Slab(url, first, stop - first, attrs, group))
@@ -156,13 +157,24 @@ def _spans_of_days(array: DailyArray, store: ReferenceSet) -> list[tuple[int, in
 
 
 def files_of(store: ReferenceSet, plan: DayPlan, margin: int, first_day: int, stop_day: int) -> list[tuple[str, str]]:
-    """URL and fingerprint of the files that the days `first_day`..`stop_day` (excluded, since 1970) are made from.
+    """Name and content of the files that the days `first_day`..`stop_day` (excluded, since 1970) are made from.
 
-    `margin` days on either side count too: they fill gaps.
+    Neither tells where the files lie: what is made from files that moved is not made again. `margin` days on either
+    side count too: they fill gaps.
     """
     steps = plan.of(max(plan.first_day, first_day - margin), max(plan.first_day, min(plan.stop_day, stop_day + margin)))
     numbers = np.unique(store.file_of_step[np.unique(steps[steps >= 0])])
-    return [tuple(store.index["files"][number]) for number in numbers.tolist()]
+    files = (store.index["files"][number] for number in numbers.tolist())
+    return [(file_name(url), content) for url, _fingerprint, content in files]
+
+
+def missing_slabs(slabs: Sequence[Slab]) -> list[Slab]:
+    """Those of a cube's slabs that have not been written; they lie in one folder, which is listed once."""
+    if not slabs:
+        return []
+    folder = slabs[0].url.rsplit("/", 1)[0]
+    written = {key.removesuffix(SHARD) for key in listing(folder) if key.endswith(SHARD)}
+    return [slab for slab in slabs if slab.url.rsplit("/", 1)[1] not in written]
 
 
 def make_slab(array: DailyArray, slab: Slab, tile: tuple[int, int]) -> None:

@@ -118,6 +118,17 @@ class ReferenceSet(ChunkReader):
         return self.fingerprints[path]
 
 
+def contents_of(url: str) -> list[tuple[str, str]]:
+    """Name and content of every file of a reference set, in order of time."""
+    files = open_references(url).index["files"]
+    return [(file_name(place), content) for place, _fingerprint, content in files]
+
+
+def file_name(url: str) -> str:
+    """Name of a file in its folder; of one in a zip archive its name there."""
+    return url.partition("::")[0].rsplit("/", 1)[-1]
+
+
 @lru_cache(maxsize=64)
 def open_references(url: str) -> ReferenceSet:
     """The reference set at a URL, opened once per process (its name is the hash of its content)."""

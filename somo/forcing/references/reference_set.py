@@ -86,9 +86,9 @@ def write_references(url: str, combined: Combined) -> None:
 def _index(combined: Combined) -> dict[str, Any]:
     """What opening a set needs to know of it.
 
-    `files` holds URL and fingerprint; `runs` says of the steps, in order of time, [file, group, first place along the
-    group's time axis, distance to the next, count]; `stamps`, `bounds`, `calendar`, `cell_methods` and `grid` are as
-    in `Scan`; `decoding` and `units` have one entry a group; `provisional` holds runs [first step, count].
+    `files` holds URL, fingerprint and content; `runs` says of the steps, in order of time, [file, group, first place
+    along the group's time axis, distance to the next, count]; `stamps`, `bounds`, `calendar`, `cell_methods` and `grid`
+    are as in `Scan`; `decoding` and `units` have one entry a group; `provisional` holds runs [first step, count].
     """
     scans, first = combined.scans, combined.scans[0]
     flags = combined.of_steps([_flags(scan) for scan in scans])
@@ -105,7 +105,7 @@ def _index(combined: Combined) -> dict[str, Any]:
         "bounds": bounds,
         "calendar": first.calendar,
         "cell_methods": first.cell_methods,
-        "files": [[scan.url, scan.fingerprint] for scan in scans],
+        "files": [[scan.url, scan.fingerprint, scan.content] for scan in scans],
         "readers": [_reader(group, scans) for group in combined.groups],
         "runs": combined.runs(),
         "decoding": [group[0].attrs for group in combined.groups],

@@ -36,6 +36,7 @@ class Scan:
     provisional : runs [first, count] of steps that the file itself marks as provisional
     reader : for formats whose library reads values itself: the `format`, and which of the file's dimensions are (time,
         y, x): `axes` and `at`, as in `View`
+    content : name of the file's bytes and of the day that its name stands for, the same wherever the file lies
     """
 
     url: str
@@ -54,6 +55,7 @@ class Scan:
     dims: list[str]
     provisional: Runs = field(default_factory=list)
     reader: dict[str, Any] | None = None
+    content: str = ""
 
     @cached_property
     def times(self) -> NDArray[np.int64]:

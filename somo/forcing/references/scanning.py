@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from somo.forcing.formats.register import format_of, open_format
 from somo.forcing.formats.stored import Stored, UnreadableError
-from somo.forcing.listing import version_now
+from somo.forcing.listing import content_of_source, version_now
 from somo.forcing.references.axes import Axes, resolve_axes
 from somo.forcing.references.clock import is_clock, seconds_of, shift_of
 from somo.forcing.references.decoding import decoding_attributes, missing_values
@@ -55,9 +55,10 @@ def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
             f"{file.url}: cannot be read ({str(error).strip() or type(error).__name__}); it is damaged or incomplete: "
             "get it again"
         ) from error
+    content = f"{file.day} {content_of_source(file)}".strip()
     if (now := version_now(file, source.variable)) != file.fingerprint:
         raise ForcingError(f"{file.url}: was replaced while it was read ({file.fingerprint}, now {now}); run again")
-    return scans
+    return tuple(replace(scan, content=content) for scan in scans)
 
 
 def _scan(file: SourceFile, source: Files) -> tuple[Scan, ...]:

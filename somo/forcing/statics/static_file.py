@@ -5,26 +5,31 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from somo.core.grid import Grid
 from somo.forcing.checked import is_checked
 from somo.forcing.dataset import block_days, open_forcing, source_files
 from somo.forcing.features import aridity, static_features
+from somo.forcing.listing import content_of_source
 from somo.forcing.references.reference_set import is_complete
 from somo.forcing.sources import ForcingError, needed_days
 from somo.forcing.statics.field import read_static
 from somo.forcing.statics.tiles import static_files
-from somo.product.declaration import Product, content_hash
+from somo.product.declaration import Product, content_hash, without_places
 from somo.product.static import Static
+from somo.storage.contents import record_content, recorded_content
 from somo.storage.objects import checksum, exists, join, local_copy, put, put_file, read_bytes
 
 # Raised by one when the values of a static file change although its inputs do not.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -137,15 +142,29 @@ def static_key_url(root: str, product: Product, domain: str, references: Mapping
     """Where the name of a domain's static file is kept, by what the file is computed from."""
     product = product.in_domain(domain)
     files = {
-        name: [(file.url, file.fingerprint) for file in static_files(name, static, domain)]
+        name: [
+            (file.url.rsplit("/", 1)[-1], recorded_content(root, file.url, file.fingerprint))
+            for file in static_files(name, static, domain)
+        ]
         for name, static in product.static.items()
         if static.url
     }
     key = content_hash(
-        FORMAT, domain, product.grids()[domain], sorted(product.static.items()), sorted(product.forcing.items()),
+        FORMAT, domain, product.grids()[domain], _tables(product.static), _tables(product.forcing),
         climate_period(product), sorted(files.items()), source_files(product, references, *climate_period(product)),
     )  # fmt: skip
     return join(root, "static", f"{key}.json")
+
+
+def record_statics(root: str, product: Product, domain: str) -> None:
+    """Name the bytes of the static files, so that files which move later are known again."""
+    for name, static in product.static.items():
+        for file in static_files(name, static, domain) if static.url else ():
+            record_content(root, file.url, file.fingerprint, partial(content_of_source, file))
+
+
+def _tables(declared: Mapping[str, BaseModel]) -> list[tuple[str, object]]:
+    return [(name, without_places(table)) for name, table in sorted(declared.items())]
 
 
 def static_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
@@ -163,6 +182,9 @@ def static_url(root: str, product: Product, domain: str, references: Mapping[str
 def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str, Moments]) -> xr.Dataset:
     """Static Dataset (lat, lon): every feature as float32 and `land`; their order is `attrs["features"]`.
 
+    `climatology_mean` and `climatology_std` [forcing, lat, lon] are those of every forcing variable in our units over
+    the climatology's days, in the order of `attrs["forcing"]`: whoever asks for them later reads no forcing again.
+
     Raises
     ------
     ForcingError
@@ -178,10 +200,15 @@ def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str
     arrays = {
         name: (("lat", "lon"), np.where(land, values, np.nan).astype("float32")) for name, values in features.items()
     }
+    statistics = {
+        "climatology_mean": (("forcing", "lat", "lon"), np.stack([m.mean for m in moments.values()])),
+        "climatology_std": (("forcing", "lat", "lon"), np.stack([m.std for m in moments.values()])),
+    }
+    named = {"features": ",".join(features), "forcing": ",".join(moments), "climatology": _digest(moments)}
     return xr.Dataset(
-        {**arrays, "land": (("lat", "lon"), land.astype("int8"))},
+        {**arrays, **statistics, "land": (("lat", "lon"), land.astype("int8"))},
         {"lat": grid.lat, "lon": grid.lon},
-        {"features": ",".join(features), "step_deg": grid.step_deg, "climatology": _digest(moments)},
+        {**named, "step_deg": grid.step_deg},
     )
 
 
@@ -218,6 +245,12 @@ def write_static(root: str, key_url: str, ds: xr.Dataset) -> str:
         put_file(path, join(root, "static", name))
     put(key_url, json.dumps({"static": name}).encode())
     return join(root, "static", name)
+
+
+def climatology(static: xr.Dataset, statistic: Literal["mean", "std"]) -> dict[str, NDArray[np.float64]]:
+    """[lat, lon] mean or standard deviation of every forcing variable over the climatology's days, by name."""
+    names = static.attrs["forcing"].split(",")
+    return dict(zip(names, static[f"climatology_{statistic}"].values, strict=True))
 
 
 def open_static(url: str) -> xr.Dataset:

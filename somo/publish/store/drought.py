@@ -251,7 +251,7 @@ def publish(version_url: str, product: Product, windows: Windows, side: int) -> 
 def template(product: Product, grid: Grid, windows: Windows, fields: Layout, points: Layout) -> xr.Dataset:
     """The group as its readers will see it, with nothing but NaN in the large arrays."""
     base = zarr.template(product, grid, windows.status, np.zeros((len(product.layers), *grid.shape), "int8"))
-    small = base.drop_vars([*zarr.FIELDS, "applicability", "time", "time_bnds"])
+    small = base.drop_vars([*(name for name in zarr.DAILY if name in base), "applicability", "time", "time_bnds"])
     starts = windows.ends - pd.Timedelta(days=windows.window_days - 1)
     bounds = np.stack([starts.values, (windows.ends + pd.Timedelta(days=1)).values], 1)
     season = (np.arange(windows.seasons, dtype=np.int32) + 1) * windows.every_days

@@ -4,6 +4,7 @@ No single chunking answers both a map and a series of 18 years fast enough, so t
 whole blocks of days and tiles of cells. Values are copied packed; the two stores agree bit for bit.
 """
 
+import json
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -13,21 +14,23 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
-from somo.product.layout import Layout, Tile, other_side, shard_key
+from somo.product.layout import Layout, Tile, shard_key
 from somo.publish.attributes import DISSIMILARITY, FINAL
 from somo.publish.store import maps as zarr
 from somo.storage.client import zarr_store
 from somo.storage.listing import listing
-from somo.storage.objects import join
+from somo.storage.objects import join, read_bytes
 from somo.storage.patience import StorageError
 
 STORE = "soil_moisture_series.zarr"
-BLOCK_DAYS = 2190
+BLOCK_DAYS = 730
+"""Days of a shard. An update writes the last block anew, a whole series opens every block: two years write a third of
+what six years do each day, and are still few requests for a series of decades."""
 CHUNK_CELLS = 8
 
 
 def layout_of(product: Product, shape: tuple[int, int]) -> Layout:
-    """Blocks of a whole number of the first store's blocks, about six years; tiles as there."""
+    """Blocks of a whole number of the first store's blocks, about two years; tiles as there."""
     maps = Layout.of(product, shape)
     days = maps.days * max(1, round(BLOCK_DAYS / maps.days))
     (rows, high), (columns, wide) = (_cut(tile, cells) for tile, cells in zip(maps.tile, shape, strict=True))
@@ -71,15 +74,11 @@ def plan(
     return Plan(1 - here.side, stale, tuple(b for b in blocks if b not in stale))
 
 
-def block_of(key: str) -> int | None:
-    """Block of days that a shard holds; None of other objects.
-
-    Parameters
-    ----------
-    key : of an object of the version
-    """
-    dotted = min(key, other_side(key))
-    return int(dotted.split("/c.")[1].split(".")[1]) if "/c." in dotted else None
+def is_laid_out(url: str, layout: Layout) -> bool:
+    """Whether the store that readers see is cut as the layout says; one of an earlier SoMo may be cut otherwise."""
+    arrays = json.loads(read_bytes(join(url, zarr.ROOT)))["consolidated_metadata"]["metadata"]
+    shard = arrays[zarr.FIELDS[0]]["chunk_grid"]["configuration"]["chunk_shape"]
+    return list(shard) == [layout.layers, layout.days, *layout.tile]
 
 
 def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: int) -> None:
@@ -111,7 +110,7 @@ def publish(product: Product, version_url: str, side: int) -> None:
     """Make the days of the first store visible in this one, in one put."""
     ds, layout = template(product, join(version_url, zarr.STORE))
     url = join(version_url, STORE)
-    fields = [name for name in zarr.UNCERTAIN_FIELDS if name in ds]
+    fields = [name for name in zarr.DAILY if name in ds]
     zarr.fill_empty(url, layout, fields, ds.sizes["time"], side)
     zarr.publish(url, ds, layout, side)
 
@@ -126,7 +125,10 @@ def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
         inside = store["applicability"].values
         ds = zarr.template(product, grid, store["status"].values, inside, method, index)
     shard = dict(zip(zarr.DIMS, (layout.layers, layout.days, *layout.tile), strict=True))
-    return ds.assign({name: ds[name].variable.chunk(shard) for name in zarr.UNCERTAIN_FIELDS if name in ds}), layout
+    daily = [name for name in zarr.DAILY if name in ds]
+    return ds.assign(
+        {name: ds[name].variable.chunk({d: shard[d] for d in map(str, ds[name].dims)}) for name in daily}
+    ), layout
 
 
 def visible(source: str) -> zarr.Visible:
@@ -137,10 +139,10 @@ def visible(source: str) -> zarr.Visible:
     StorageError
         if that is nothing yet
     """
-    seen = zarr.read_visible(source)
-    if seen is None:
+    shown = zarr.read_visible(source)
+    if shown is None:
         raise StorageError(f"{source}: nothing is published there; run the stage produce first")
-    return seen
+    return shown
 
 
 def _cut(tile: int, cells: int) -> tuple[int, int]:

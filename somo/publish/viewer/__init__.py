@@ -1,10 +1,10 @@
 """The web page beside the data: built from the sources here into `dist`, published as it is."""
 
 from importlib.resources import as_file, files
-from pathlib import Path
 
+from somo.publish.front_door import PREVIEW
 from somo.publish.manifest import describe, write_manifest
-from somo.storage.objects import checksum, exists, join, put_file, read_bytes
+from somo.storage.objects import exists, join, put, read_bytes
 
 FOLDER = "viewer"
 LEFT_OUT = (
@@ -18,10 +18,14 @@ def is_built() -> bool:
     return (files("somo.publish.viewer") / "dist" / "index.html").is_file()
 
 
-def publish_viewer(root: str) -> dict[str, str]:
+def publish_viewer(root: str, address: str = "") -> dict[str, str]:
     """Put the page below a root, `index.html` last; returns its folder with the checksum of its manifest.
 
     Where the page is not built, what is there stays: nothing is returned and nothing is written.
+
+    Parameters
+    ----------
+    address : https address at which readers find the root, for the picture that shared links show
     """
     if not is_built():
         return {}
@@ -29,7 +33,8 @@ def publish_viewer(root: str) -> dict[str, str]:
     with as_file(files("somo.publish.viewer") / "dist") as page:
         keys = sorted((p.relative_to(page).as_posix() for p in page.rglob("*") if p.is_file()), key=_index_last)
         for key in keys:
-            _put_changed(page / key, join(url, key))
+            data = (page / key).read_bytes()
+            _put_changed(join(url, key), with_address(data, address) if key == "index.html" else data)
     return {FOLDER: write_manifest(url, describe(url, keys))}
 
 
@@ -37,6 +42,13 @@ def _index_last(key: str) -> tuple[bool, str]:
     return key == "index.html", key
 
 
-def _put_changed(local: Path, url: str) -> None:
-    if not exists(url) or checksum(read_bytes(url)) != checksum(local.read_bytes()):
-        put_file(local, url)
+def with_address(page: bytes, address: str) -> bytes:
+    """A page whose preview picture is named by its whole address: services that show links resolve no relative one."""
+    if not address:
+        return page
+    return page.replace(b'content="../preview.png"', f'content="{join(address, PREVIEW)}"'.encode())
+
+
+def _put_changed(url: str, data: bytes) -> None:
+    if not exists(url) or read_bytes(url) != data:
+        put(url, data)

@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
 
@@ -10,10 +11,15 @@ import jinja2
 import pandas as pd
 
 from somo.storage.objects import join, put
+from somo.validate.gate.checks import Result
+from somo.validate.report.alternatives import text_alternative
+from somo.validate.report.verdict import gate_line, verdict
+from somo.validate.sections.register import SECTIONS
 from somo.validate.sections.section import Section
 
 HEADS = {
-    "pearson_r": ("r", ""),
+    "layer": ("depth", ""),
+    "pearson_r": ("correlation r", ""),
     "nse": ("NSE", ""),
     "ubrmsd": ("ubRMSD", "m³ m⁻³"),
     "bias": ("bias", "m³ m⁻³"),
@@ -22,38 +28,58 @@ HEADS = {
 """How the page names a metric's column, and its units."""
 
 
-def write_report(sections: Sequence[Section], folder: str, about: dict[str, str]) -> str:
+def write_report(
+    sections: Sequence[Section],
+    folder: str,
+    about: dict[str, str],
+    gate: Sequence[Result] = (),
+    depths: Mapping[str, str] | None = None,
+) -> str:
     """Write `report.json` and `index.html` of the sections in their order; returns the page's URL.
 
     Parameters
     ----------
     about : `title`, `version`, `period`, and an optional `note`
+    gate : results of the gate's checks; empty where they were not run
+    depths : each layer's depth for people by its name
     """
     machine = {
         **about,
-        "sections": [{"name": s.name, "title": s.title, "caption": s.caption, **s.findings} for s in sections],
+        "verdict": verdict(sections, depths or {}),
+        "gate": [asdict(result) for result in gate],
+        "sections": [
+            {"name": s.name, "title": SECTIONS[s.name].title, "caption": s.caption, **s.findings} for s in sections
+        ],
     }
     put(join(folder, "report.json"), json.dumps(_plain(machine), indent=1, allow_nan=False).encode())
     page = join(folder, "index.html")
-    put(page, render(sections, about).encode())
+    put(page, render(sections, about, gate, depths or {}).encode())
     return page
 
 
-def render(sections: Sequence[Section], about: dict[str, str]) -> str:
-    """The page; everything it shows is inside it."""
+def render(
+    sections: Sequence[Section],
+    about: dict[str, str],
+    gate: Sequence[Result] = (),
+    depths: Mapping[str, str] | None = None,
+) -> str:
+    """The page; everything it shows is inside it. Parameters as of `write_report`."""
+    depths = depths or {}
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string((files("somo.validate.report") / "report.html").read_text())
     shown = [
         {
             "name": s.name,
-            "title": s.title,
+            "title": SECTIONS[s.name].title,
             "caption": s.caption,
+            "seen": text_alternative(s, depths),
             "image": base64.b64encode(s.figure).decode(),
-            "table": None if s.shown.empty else {"columns": [_head(str(c)) for c in s.shown], "rows": _rows(s.shown)},
+            "table": None if s.shown.empty else _table(s.shown, depths),
         }
         for s in sections
     ]
-    return template.render(**{"note": "", **about}, sections=shown)
+    told = {"verdict": verdict(sections, depths), "gate": gate, "gate_line": gate_line(gate) if gate else ""}
+    return template.render(**{"note": "", **about}, **told, sections=shown)
 
 
 def _head(column: str) -> str:
@@ -62,8 +88,12 @@ def _head(column: str) -> str:
     return " ".join([label, *rest, *([f"({units})"] if units else [])])
 
 
-def _rows(table: pd.DataFrame) -> list[list[str]]:
-    return [[_text(value) for value in row] for row in table.itertuples(index=False)]
+def _table(table: pd.DataFrame, depths: Mapping[str, str]) -> dict[str, list[Any]]:
+    """Heads and rows of a table for people: layers by their depth."""
+    if "layer" in table:
+        table = table.assign(layer=[depths.get(str(layer), str(layer)) for layer in table["layer"]])
+    rows = [[_text(value) for value in row] for row in table.itertuples(index=False)]
+    return {"columns": [_head(str(column)) for column in table], "rows": rows}
 
 
 def _text(value: Any) -> str:

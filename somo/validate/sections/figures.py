@@ -51,7 +51,7 @@ def canvas(
     columns: int,
     width: float,
     height: float,
-    sharex: Literal["none", "col"] = "none",
+    sharex: Literal["none", "col", "all"] = "none",
     height_ratios: Sequence[float] | None = None,
 ) -> Iterator[tuple[Figure, NDArray]]:
     """A figure of `rows` x `columns` axes, `width` and `height` in inches, in the style of every figure.

@@ -6,12 +6,19 @@ from matplotlib.figure import Figure
 
 from somo.validate.matching import KEYS, anomalies, cell_scores, layer_names, summarise
 from somo.validate.published import Published
+from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import COLOURS, canvas, draw_boxes, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 CLIMATES = ("cold", "humid", "transitional", "dry")
 COLD_BELOW_C = 5.0
 HUMID_BELOW, DRY_ABOVE = 1.0, 2.0
+
+
+def groups(judged: Judged) -> Section:
+    """Section `groups` of a version."""
+    return groups_section(judged.published, judged.climate)
 
 
 def climate_class(temperature_c: np.ndarray, aridity: np.ndarray) -> np.ndarray:
@@ -47,7 +54,7 @@ def groups_section(published: Published, classes: pd.DataFrame) -> Section:
     )
     table = summarise(labelled, ("by", "group", "layer", "of"))
     caption = (
-        "pearson_r of held-back cells by climate class (top: daily values, bottom: differences from a centred "
+        "Correlation r of held-back cells by climate class (top: daily values, bottom: differences from a centred "
         "31-day mean). Box: 0.2 to 0.8 quantile over cells, line: median, triangle: mean; n = cells. Table: medians by "
         f"network. {len(pairs)} cell-days, {_period(pairs)}."
     )
@@ -61,14 +68,16 @@ def _networks(sensors: pd.DataFrame) -> pd.DataFrame:
 
 
 def _figure(labelled: pd.DataFrame, layers: list[str]) -> Figure:
-    with canvas(2, len(layers), 3.6 * len(layers), 5.0) as (figure, axes):
+    with canvas(2, len(layers), 3.6 * len(layers), 5.0, sharex="all") as (figure, axes):
         for column, layer in enumerate(layers):
             for row, of in enumerate(("value", "anomaly")):
                 here = labelled[(labelled["layer"] == layer) & (labelled["of"] == of)]
                 names = ["all", *(c for c in (*CLIMATES, "unknown") if (here["group"] == c).any())]
                 values = {name: here[here["group"] == name]["pearson_r"].to_numpy() for name in names}
                 draw_boxes(axes[row, column], values, dict(zip(names, COLOURS, strict=False)))
-                axes[row, column].set(title=f"{layer}: {of}s" if of == "value" else f"{layer}: anomalies", xlabel="r")
+                title = f"{depth_of(layer)}: {'daily values' if of == 'value' else 'anomalies'}"
+                axes[row, column].set(title=title, xlabel="correlation r")
+                axes[row, column].tick_params(labelbottom=True)
     return figure
 
 

@@ -14,13 +14,31 @@ from somo.validate.collocation import triple_collocation
 from somo.validate.matching import summarise
 from somo.validate.metrics import METRICS, scores
 from somo.validate.published import Published, at_cells
+from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import COLOURS, UNITS, canvas, draw_boxes, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 SEGMENT = 20
 """Cells along the side of a segment of the map, of which one land cell is drawn."""
 LEAST_SEGMENTS = 5
 LEAST_DAYS = 30
+
+
+def independent_stations(judged: Judged) -> Section:
+    """Section `fig5a` of a version."""
+    targets, sensors = judged.independent_stations()
+    return independent_section(judged.published, judged.product.name, judged.compared, targets, sensors)
+
+
+def everywhere(judged: Judged) -> Section:
+    """Section `fig5b` of a version."""
+    return everywhere_section(judged.common, judged.product.name, judged.compared_in_common)
+
+
+def collocation(judged: Judged) -> Section:
+    """Section `collocation` of a version."""
+    return collocation_section(judged.common, judged.product.name, judged.compared_in_common)
 
 
 def independent_section(
@@ -88,7 +106,7 @@ def collocation_section(published: Published, name: str, compared: Mapping[str, 
         raise Impossible("no layer for which two other products stand")
     if table["r"].isna().all():
         raise Impossible(f"no cell has {LEAST_DAYS} days on which this product and two others have a value")
-    metrics = {"r": "r with the truth", "error_std": f"standard deviation of the error ({UNITS})"}
+    metrics = {"r": "correlation r with the truth", "error_std": f"standard deviation of the error ({UNITS})"}
     triplets = dict.fromkeys(table["triplet"], COLOURS[0])
     figure = _boxes(table[table["layer"].isin(layers)], "triplet", triplets, metrics)
     caption = (
@@ -179,7 +197,7 @@ def _section(
     shown = shown.sort_values(["layer", "model"], key=lambda c: c.map(models.index) if c.name == "model" else c)
     medians = {f"{r['layer']} {r['model']}": float(r["pearson_r"]) for r in shown.to_dict("records")}
     colours = {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(models)}
-    figure = _boxes(skill, "model", colours, {"pearson_r": "r", "ubrmsd": f"ubRMSD ({UNITS})"})
+    figure = _boxes(skill, "model", colours, {"pearson_r": "correlation r", "ubrmsd": f"ubRMSD ({UNITS})"})
     return Section(name, caption, svg(figure), skill, shown, {"pearson_r": medians, **found})
 
 
@@ -188,13 +206,15 @@ def _boxes(table: pd.DataFrame, by: str, colours: Mapping[str, str], metrics: Ma
     layers = sorted(table["layer"].unique())
     names = {layer: [n for n in colours if ((table["layer"] == layer) & (table[by] == n)).any()] for layer in layers}
     heights = [0.8 + 0.27 * len(names[layer]) for layer in layers]
-    with canvas(len(layers), len(metrics), 10.0, sum(heights), height_ratios=heights) as (figure, axes):
+    with canvas(len(layers), len(metrics), 10.0, sum(heights), sharex="col", height_ratios=heights) as (figure, axes):
         for row, layer in enumerate(layers):
             here = table[table["layer"] == layer].set_index(by)
+            # The axis is one for all layers, so that their boxes compare; its numbers stand below each.
             for column, (metric, label) in enumerate(metrics.items()):
                 groups = {name: here.loc[[name], metric].to_numpy() for name in names[layer]}
                 draw_boxes(axes[row, column], groups, colours)
-                axes[row, column].set(title=layer, xlabel=label)
+                axes[row, column].set(title=depth_of(layer), xlabel=label)
+                axes[row, column].tick_params(labelbottom=True)
     return figure
 
 

@@ -5,22 +5,38 @@ import pandas as pd
 import xarray as xr
 
 from somo.validate.published import Published
-from somo.validate.sections.figures import SOIL_MAP, SPREAD_MAP, UNITS, canvas, colour_bar, draw_map, map_size, svg
+from somo.validate.sections.depths import depth_of
+from somo.validate.sections.figures import (
+    SOIL_MAP,
+    SPREAD_MAP,
+    UNITS,
+    canvas,
+    colour_bar,
+    draw_map,
+    map_size,
+    svg,
+)
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section
 
 
+def overview(judged: Judged) -> Section:
+    """Section `overview` of a version."""
+    return overview_section(judged.settled)
+
+
 def overview_section(published: Published) -> Section:
-    """Mean soil moisture and mean ensemble spread of every layer over the whole period."""
+    """Mean soil moisture and mean ensemble spread of every layer over all days of the field."""
     soil = published.soil[["soil_moisture", "soil_moisture_std"]].mean("time").compute()
     grid = published.grid
     limits = _limits(soil["soil_moisture"])
     spread = (0.0, float(np.nanquantile(soil["soil_moisture_std"], 0.98)) or 0.01)
     width, height = map_size(grid)
     with canvas(2, len(published.layers), width * len(published.layers), 2 * height + 1.8) as (figure, axes):
-        for k, layer in enumerate(published.layers):
-            mean = draw_map(axes[0, k], soil["soil_moisture"][k].values, grid, SOIL_MAP, limits, f"{layer}: mean")
+        for k, depth in enumerate(map(depth_of, published.layers)):
+            mean = draw_map(axes[0, k], soil["soil_moisture"][k].values, grid, SOIL_MAP, limits, f"{depth}: mean")
             std = draw_map(
-                axes[1, k], soil["soil_moisture_std"][k].values, grid, SPREAD_MAP, spread, f"{layer}: spread"
+                axes[1, k], soil["soil_moisture_std"][k].values, grid, SPREAD_MAP, spread, f"{depth}: spread"
             )
         colour_bar(figure, mean, axes[0].tolist(), f"soil moisture ({UNITS})")
         colour_bar(figure, std, axes[1].tolist(), f"ensemble standard deviation ({UNITS})", extend="max")

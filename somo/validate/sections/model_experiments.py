@@ -4,10 +4,22 @@ import numpy as np
 import pandas as pd
 
 from somo.validate.experiments import KEPT, LEAST_SAMPLES, memory_days
+from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import COLOURS, canvas, legend_below, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 RELATIVE = {"pearson_r_relative": "r relative to the intact run", "nse_relative": "NSE relative to the intact run"}
+
+
+def memory(judged: Judged) -> Section:
+    """Section `fig3` of a version."""
+    return memory_section(judged.memory(), judged.product.sequence.lookback, judged.sampled_period)
+
+
+def importance(judged: Judged) -> Section:
+    """Section `figS2` of a version."""
+    return importance_section(judged.importance(), judged.sampled_period)
 
 
 def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
@@ -32,7 +44,7 @@ def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
             for k, (layer, group) in enumerate(table.groupby("layer", sort=True)):
                 curve = _band(group, "intact_days", column)
                 ax.fill_between(curve.index, curve[0.2], curve[0.8], color=COLOURS[k], alpha=0.2, linewidth=0)
-                ax.plot(curve.index, curve[0.5], color=COLOURS[k], marker="o", markersize=3, label=layer)
+                ax.plot(curve.index, curve[0.5], color=COLOURS[k], marker="o", markersize=3, label=depth_of(layer))
                 if column == "pearson_r_relative" and np.isfinite(days[str(layer)]):
                     ax.axvline(days[str(layer)], color=COLOURS[k], linewidth=0.8, linestyle=":")
             ax.axhline(1, color="#888888", linewidth=0.8)
@@ -84,7 +96,7 @@ def importance_section(table: pd.DataFrame, period: str) -> Section:
             names = [name.replace("_", " ") for name in order]
             ax.set_yticks(range(len(order)), names if k == 0 else [])
             ax.tick_params(axis="y", length=0)
-            ax.set(title=layer, xlabel="loss of r")
+            ax.set(title=depth_of(layer), xlabel="loss of r")
             ax.grid(axis="y", visible=False)
     repeats = table["seed"].nunique() * table["member"].nunique()
     caption = (

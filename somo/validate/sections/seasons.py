@@ -10,6 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
+from somo.validate.season_days import season_days, years_of
+from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import (
     ANOMALY_MAP,
     COLOURS,
@@ -22,12 +24,32 @@ from somo.validate.sections.figures import (
     map_size,
     svg,
 )
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
-SEASONS = {"DJF": (12, 1, 2), "MAM": (3, 4, 5), "JJA": (6, 7, 8), "SON": (9, 10, 11)}
-LEAST_DAYS = 60
 MAPS_ABREAST = 3
 SOUTH_OF = 60.0
+JUDGED = "this product"
+
+
+def seasonal_maps(judged: Judged) -> Section:
+    """Section `fig6` of a version."""
+    layer = judged.published.layers[0]
+    products = {judged.product.name: judged.published.soil["soil_moisture"].isel(depth=0, drop=True)}
+    products |= {name: ds[layer] for name, ds in judged.compared.items() if layer in ds}
+    report = judged.product.report
+    return maps_section(products, judged.published.grid, layer, report.season, report.year)
+
+
+def regional_seasons(judged: Judged) -> Section:
+    """Section `figS6` of a version."""
+    season = judged.product.report.season
+    seasons = seasonal_means(judged.published.soil["soil_moisture"], season).compute()
+    layers = judged.published.layers
+    others = {
+        name: seasonal_means(ds[layers[0]], season).compute() for name, ds in judged.compared.items() if layers[0] in ds
+    }
+    return regions_section(seasons, judged.published.grid, layers, season, others)
 
 
 def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
@@ -38,26 +60,8 @@ def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
     days = pd.DatetimeIndex(field["time"].values)
     whole = season_days(days, season)
     part = field.isel(time=np.flatnonzero(whole))
-    labelled = part.assign_coords(year=("time", _years(days)[whole]))
+    labelled = part.assign_coords(year=("time", years_of(days)[whole]))
     return labelled.groupby("year").mean() if whole.any() else labelled.swap_dims(time="year").drop_vars("time")
-
-
-def season_days(days: pd.DatetimeIndex, season: str) -> NDArray[np.bool_]:
-    """[day] whether a day belongs to a season of which there is enough."""
-    inside = np.isin(days.month, SEASONS[season])
-    years = _years(days)
-    whole = [y for y in np.unique(years[inside]) if _whole(days.month[inside & (years == y)])]
-    return np.asarray(inside & np.isin(years, whole))
-
-
-def _years(days: pd.DatetimeIndex) -> NDArray[np.int64]:
-    """[day] year of the season that a day belongs to."""
-    return np.asarray(days.year + (days.month == 12))
-
-
-def _whole(months: pd.Index) -> bool:
-    """Whether days in these months make a season."""
-    return len(months) >= LEAST_DAYS and months.nunique() == 3
 
 
 def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:
@@ -121,14 +125,14 @@ def maps_section(
             z = draw_map(lower[k], scores[name], grid, ANOMALY_MAP, (-2.5, 2.5), f"{name}, {year}")
         for ax in (*upper[len(seasons) :], *lower[len(seasons) :]):
             ax.set_axis_off()
-        colour_bar(figure, shown, upper.tolist(), f"{layer}, mean {season} soil moisture ({UNITS})")
-        colour_bar(figure, z, lower.tolist(), f"{layer}, z-score of {season} {year} (standard deviations)")
+        colour_bar(figure, shown, upper.tolist(), f"{depth_of(layer)}, mean {season} soil moisture ({UNITS})")
+        colour_bar(figure, z, lower.tolist(), f"{depth_of(layer)}, z-score of {season} {year} (standard deviations)")
     table = _pattern_table(means, scores, grid, judged)
     years = seasons[judged]["year"].values
     compared = _correlated(judged) if len(seasons) > 1 else ""
     caption = (
-        f"Top: mean {season} soil moisture of {layer}; bottom: {season} {year} less the mean of all years over "
-        f"their standard deviation. {compared}n = {int(np.isfinite(means[judged]).sum())} cells, "
+        f"Top: mean {season} soil moisture of {depth_of(layer)}; bottom: {season} {year} less the mean of all years "
+        f"over their standard deviation. {compared}n = {int(np.isfinite(means[judged]).sum())} cells, "
         f"{len(years)} years {years.min()} to {years.max()}. {_few(years)}Coast: Natural Earth."
     )
     fields = _tidy(means, scores, grid)
@@ -136,25 +140,43 @@ def maps_section(
     return Section("fig6", caption, svg(figure), fields, shown_table, {"pattern_r": _records(table)})
 
 
-def regions_section(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...], season: str = "JJA") -> Section:
+def regions_section(
+    seasons: xr.DataArray,
+    grid: Grid,
+    layers: tuple[str, ...],
+    season: str = "JJA",
+    others: Mapping[str, xr.DataArray] | None = None,
+) -> Section:
     """Regional anomalies of a season by year, in the PRUDENCE regions (Christensen & Christensen 2007).
 
     Parameters
     ----------
     seasons : [year, depth, lat, lon] as `seasonal_means` gives them
+    others : name of another product -> its seasons [year, lat, lon] of the first layer, on the same grid
     """
-    table = regional_anomalies(seasons, grid, layers)
+    table = regional_anomalies(seasons, grid, layers).assign(product=JUDGED)
+    for name, other in (others or {}).items():
+        if other.sizes.get("year", 0) > 1:
+            one_layer = regional_anomalies(other.expand_dims(depth=1, axis=1), grid, layers[:1])
+            table = pd.concat([table, one_layer.assign(product=name)], ignore_index=True)
+    compared = [name for name in dict.fromkeys(table["product"]) if name != JUDGED]
     names = list(dict.fromkeys(table["region"]))
     if not names or table["year"].nunique() < 2:
         raise Impossible(f"no PRUDENCE region holds a cell of this product with two or more whole seasons {season}")
-    rows = -(-len(names) // 4)
+    rows, first = -(-len(names) // 4), depth_of(layers[0])
     with canvas(rows, min(len(names), 4), 2.9 * min(len(names), 4), 2.3 * rows) as (figure, axes):
         for ax in axes.ravel()[len(names) :]:
             ax.set_axis_off()
         for ax, name in zip(axes.ravel(), names, strict=False):
             for k, layer in enumerate(layers):
-                here = table[(table["region"] == name) & (table["layer"] == layer)]
-                ax.plot(here["year"], here["anomaly"], marker="o", markersize=3, color=COLOURS[k], label=layer)
+                here = _of(table, JUDGED, name, layer)
+                ax.plot(
+                    here["year"], here["anomaly"], marker="o", markersize=3, color=COLOURS[k], label=depth_of(layer)
+                )
+            for k, other in enumerate(compared, start=len(layers)):
+                line = _of(table, other, name, layers[0])
+                colour = COLOURS[k % len(COLOURS)]
+                ax.plot(line["year"], line["anomaly"], "--", linewidth=1, color=colour, label=f"{other}, {first}")
             ax.axhline(0, color="#888888", linewidth=0.8)
             ax.set(title=f"{name} (n = {int(here['cells'].max())})", ylabel=f"anomaly ({UNITS})")
             ax.xaxis.get_major_locator().set_params(integer=True, nbins=4)
@@ -162,8 +184,13 @@ def regions_section(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...], 
     caption = (
         f"{season} soil moisture of each year less the mean of all years, area-weighted over the land cells of the "
         f"PRUDENCE regions; n = cells of this product in the region, {table['year'].min()} to {table['year'].max()}."
+        + (f" Dashed: other products at {first}, each against its own years." if compared else "")
     )
     return Section("figS6", caption, svg(figure), table)
+
+
+def _of(table: pd.DataFrame, product: str, region: str, layer: str) -> pd.DataFrame:
+    return table[(table["product"] == product) & (table["region"] == region) & (table["layer"] == layer)]
 
 
 def regional_anomalies(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...]) -> pd.DataFrame:

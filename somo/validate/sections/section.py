@@ -11,26 +11,6 @@ import pandas as pd
 from somo.storage.objects import exists, join, put, read_bytes
 from somo.validate.published import ValidationError
 
-TITLES = {
-    "overview": "What was published",
-    "figS3": "Spatial cross-validation (Fig S3)",
-    "uncertainty": "Is the uncertainty true?",
-    "groups": "By network, climate and layer; 31-day anomalies",
-    "series": "Series at three held-back cells",
-    "fig2": "Where the measurements are (Fig 2)",
-    "fig3": "Memory of the model (Fig 3)",
-    "figS2": "Importance of inputs (Fig S2)",
-    "fig4": "Transfer to another region (Fig 4)",
-    "figS4": "Later days (Fig S4)",
-    "fig5a": "At independent stations (Fig 5a)",
-    "fig5b": "Everywhere, against the average (Fig 5b)",
-    "collocation": "Triple collocation",
-    "fig6": "Seasonal maps and anomalies (Fig 6)",
-    "figS6": "Regional seasonal anomalies (Fig S6)",
-    "fig7": "Three cells and their weather (Fig 7)",
-}
-"""Heading of every section, in the order of the report."""
-
 
 class Impossible(ValidationError):
     """Data that hold too little for a section, which then says so in words; the text names what is missing."""
@@ -42,7 +22,7 @@ class Section:
 
     Attributes
     ----------
-    name : short name, as in `somo validate --only NAME`, one of `TITLES`
+    name : short name, as in `somo validate --only NAME`
     caption : what is drawn, of which data, n and period
     figure : SVG; empty where the data allow none
     table : the numbers behind the figure, tidy
@@ -56,11 +36,6 @@ class Section:
     table: pd.DataFrame
     shown: pd.DataFrame = field(default_factory=pd.DataFrame)
     findings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def title(self) -> str:
-        """Heading in the report."""
-        return TITLES[self.name]
 
 
 def text_section(name: str, why: Impossible) -> Section:

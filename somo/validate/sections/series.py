@@ -7,11 +7,36 @@ from matplotlib.axes import Axes
 from somo.validate.matching import cell_scores, layer_names
 from somo.validate.metrics import scores
 from somo.validate.published import Published
-from somo.validate.sections.figures import COLOURS, MEASURED, UNITS, canvas, draw_points, draw_series, legend_below, svg
+from somo.validate.sections.depths import depth_of
+from somo.validate.sections.figures import (
+    COLOURS,
+    MEASURED,
+    UNITS,
+    canvas,
+    draw_points,
+    draw_series,
+    legend_below,
+    svg,
+)
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 DRAWN_DAYS = 1096
 """Days at the end of a daily series that are drawn: more would hide each other."""
+
+
+def held_back_series(judged: Judged) -> Section:
+    """Section `series` of a version."""
+    return series_section(judged.published.crossval)
+
+
+def cells_and_weather(judged: Judged) -> Section:
+    """Section `fig7` of a version."""
+    home = judged.published.crossval[judged.published.crossval["domain"] == judged.product.home]
+    if home.empty:
+        raise Impossible("no cell of the predicted domain was learnt from")
+    cells = [cell for _, cell in typical_cells(home.dropna(subset=["y", "y_hat"]), 3)]
+    return weather_section(judged.published, judged.weather_at(cells))
 
 
 def typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:
@@ -78,7 +103,7 @@ def _weekly_panel(ax: Axes, table: pd.DataFrame, layer: str) -> None:
     series = table.set_index("time")
     draw_series(ax, weekly(series["target"]), MEASURED, "target", 2.0)
     draw_series(ax, weekly(series["soil_moisture"]), COLOURS[1], "published", 0.9)
-    ax.set(title=layer, ylabel=UNITS)
+    ax.set(title=depth_of(layer), ylabel=UNITS)
 
 
 def _weather_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:
@@ -102,11 +127,13 @@ def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
         for column, (domain, cell) in enumerate(chosen):
             here = pairs[(pairs["domain"] == domain) & (pairs["cell"] == cell)]
             for row, layer in enumerate(layers):
-                _series_panel(axes[row, column], here[here["layer"] == layer], f"{domain} cell {cell}, {layer}")
+                _series_panel(
+                    axes[row, column], here[here["layer"] == layer], f"{domain} cell {cell}, {depth_of(layer)}"
+                )
         legend_below(figure, axes[0, 0], markerscale=3)
     table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
     caption = (
-        "Daily soil moisture at three cells at the quarter, half and three quarters of skill (pearson_r, mean over "
+        "Daily soil moisture at three cells at the quarter, half and three quarters of skill (correlation r, mean over "
         f"layers) of those with most layers; predicted by networks that never saw the cell. "
         f"Drawn: the last three years; r and ubRMSD of all days. n = {len(table)} cell-days, "
         f"{table['time'].min():%Y-%m-%d} to {table['time'].max():%Y-%m-%d}."

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from somo.validate.matching import KEYS, anomalies, cell_means, cell_scores, layer_names, summarise, wide_to_models
 from somo.validate.metrics import scores
+from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import (
     COLOURS,
     UNITS,
@@ -15,12 +16,33 @@ from somo.validate.sections.figures import (
     draw_identity,
     svg,
 )
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 MODELS = {"network": "y_hat", "ridge baseline": "y_ridge"}
 LEAST_STD = 1e-6
 """Standard deviation of points in m3 m-3, below which they are equal but for rounding and have neither r nor NSE."""
 SHOWN = ("pearson_r", "ubrmsd", "bias", "nse")
+
+
+def held_back_cells(judged: Judged) -> Section:
+    """Section `figS3` of a version."""
+    apart = judged.product.training.fold_distance_km
+    near = f", those closer than {apart:g} km together" if apart else ""
+    how = f"Out-of-fold predictions of a spatial cross-validation: whole cells are held back{near}."
+    return split_section(judged.published.crossval, "figS3", how)
+
+
+def transfer(judged: Judged) -> Section:
+    """Section `fig4` of a version."""
+    pairs, where = judged.transfer()
+    return split_section(pairs, "fig4", f"Predictions in another region: {where}.")
+
+
+def later_days(judged: Judged) -> Section:
+    """Section `figS4` of a version."""
+    pairs, which = judged.later_days()
+    return split_section(pairs, "figS4", f"Predictions for {which}.")
 
 
 def split_section(pairs: pd.DataFrame, name: str, how: str) -> Section:
@@ -106,9 +128,12 @@ def _figure(pairs: pd.DataFrame) -> Figure:
             top, bottom = axes[:, column]
             draw_identity(top, cells[["y", "y_hat"]].to_numpy().ravel())
             top.scatter(cells["y"], cells["y_hat"], s=14, color=COLOURS[0], alpha=0.7, linewidths=0)
-            top.set(title=f"{layer}: cell means", xlabel=f"measured ({UNITS})", ylabel=f"predicted ({UNITS})")
+            labels = {"xlabel": f"measured ({UNITS})", "ylabel": f"predicted ({UNITS})"}
+            top.set(title=f"{depth_of(layer)}: cell means", **labels)
             drawn = draw_density(bottom, days["y"].to_numpy(), days["y_hat"].to_numpy())
-            bottom.set(title=f"{layer}: all days", xlabel=f"measured ({UNITS})", ylabel=f"predicted ({UNITS})")
+            bottom.set(
+                title=f"{depth_of(layer)}: all days", xlabel=f"measured ({UNITS})", ylabel=f"predicted ({UNITS})"
+            )
             for ax, points in ((top, cells), (bottom, days)):
                 ax.text(0.03, 0.97, _numbers(points), transform=ax.transAxes, va="top", fontsize=7.5)
         colour_bar(figure, drawn, axes[1].tolist(), "cell-days per bin", extend="neither")

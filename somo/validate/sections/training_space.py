@@ -8,10 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from somo.validate.published import Published
+from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import COLOURS, canvas, frame_map, legend_below, map_extent, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section
 
+LEAST_WIDTH_DEG, LEAST_HEIGHT_DEG = 60.0, 30.0
+"""A map of a few stations inland shows at least so much around them, so that coasts tell where on Earth they are."""
 DOMAIN_COLOURS = (COLOURS[5], COLOURS[0], COLOURS[2], COLOURS[3])
+
+
+def training_space(judged: Judged) -> Section:
+    """Section `fig2` of a version."""
+    return training_section(judged.published, judged.climate)
 
 
 def training_section(published: Published, climate: pd.DataFrame) -> Section:
@@ -70,9 +79,16 @@ def _cells(ax: Axes, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
 def _box_map(ax: Axes, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
     _cells(ax, cells, colours)
     title = f"training cells in {', '.join(str(d) for d in cells['domain'].unique())}"
-    west, east = cells["longitude"].min() - 2, cells["longitude"].max() + 2
-    south, north = cells["latitude"].min() - 2, cells["latitude"].max() + 2
-    frame_map(ax, (west, east, south, north), f"{len(cells)} {title}")
+    west, east = _widened(cells["longitude"], LEAST_WIDTH_DEG)
+    south, north = _widened(cells["latitude"], LEAST_HEIGHT_DEG)
+    frame_map(ax, (west, east, max(south, -90.0), min(north, 90.0)), f"{len(cells)} {title}")
+
+
+def _widened(degrees: pd.Series, least: float) -> tuple[float, float]:
+    """Ends of a stretch of degrees around the cells, with two to spare, and at least so long."""
+    low, high = float(degrees.min()) - 2, float(degrees.max()) + 2
+    spare = max(0.0, least - (high - low)) / 2
+    return low - spare, high + spare
 
 
 def _space(ax: Axes, climate: pd.DataFrame, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
@@ -96,7 +112,7 @@ def _bars(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str]) -> None:
             if row["cells"] > 0:
                 text = f"{int(row['cells'])} cells\n{int(row['days']):,} days"
                 ax.text(x, row["cells"], text, ha="center", va="bottom", fontsize=7)
-    ax.set_xticks(range(len(layers)), layers)
+    ax.set_xticks(range(len(layers)), [depth_of(layer) for layer in layers])
     ax.margins(y=0.18)
     ax.set(ylabel="cells", title="cells and cell-days with a target")
     ax.grid(axis="x", visible=False)
@@ -109,7 +125,7 @@ def _days_by_year(ax: Axes, targets: pd.DataFrame) -> None:
     )
     bottom = np.zeros(len(years))
     for k, layer in enumerate(years.columns):
-        ax.bar(years.index, years[layer], bottom=bottom, color=COLOURS[k], label=str(layer))
+        ax.bar(years.index, years[layer], bottom=bottom, color=COLOURS[k], label=depth_of(layer))
         bottom += years[layer].to_numpy()
     ax.set(ylabel="cell-days", title="targets by year")
     ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))

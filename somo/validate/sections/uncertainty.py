@@ -7,11 +7,18 @@ from matplotlib.figure import Figure
 from somo.validate.intervals import JUDGED, LEVELS, WIDTHS, judge, with_constant_width, with_groups
 from somo.validate.matching import KEYS, layer_names
 from somo.validate.published import Published
+from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import COLOURS, UNITS, canvas, svg
+from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 WANTED = (0.85, 0.95)
 """Shares between which the coverage of the 90 % interval is drawn as good, as the gate's default."""
+
+
+def uncertainty(judged: Judged) -> Section:
+    """Section `uncertainty` of a version."""
+    return uncertainty_section(judged.published)
 
 
 def uncertainty_section(published: Published) -> Section:
@@ -86,7 +93,7 @@ def _draw_reliability(ax: Axes, part: pd.DataFrame, layer: str) -> None:
         inside = [part[(part["width"] == width) & (part["metric"] == f"coverage_{100 * v:g}")] for v in LEVELS]
         if all(len(value) for value in inside):
             ax.plot(LEVELS, [value["value"].iloc[0] for value in inside], marker="o", color=colour, label=width)
-    ax.set(title=layer, xlabel="share meant", ylabel="share inside", xlim=(0.4, 1), ylim=(0, 1))
+    ax.set(title=depth_of(layer), xlabel="share meant", ylabel="share inside", xlim=(0.4, 1), ylim=(0, 1))
 
 
 def _draw_groups(ax: Axes, part: pd.DataFrame) -> None:

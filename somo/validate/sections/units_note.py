@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from somo.validate.sections.register import Numbers
+
 SCALED = {
     "pooled": "every measured series was given the mean and standard deviation pooled over its layer "
     '(scaling = "pooled")',
@@ -30,15 +32,9 @@ NOTES = {
     ("unscaled", "reference"): "These stations' series are not scaled, but those that were learnt from are: {}. r "
     "compares; bias and ubRMSD hold the difference between stations and reference model as well.",
 }
-KINDS = {
-    **dict.fromkeys(("figS3", "uncertainty", "groups", "series", "fig4", "figS4", "figS2"), "held back"),
-    **dict.fromkeys(("overview", "fig7", "figS6"), "learnt"),
-    **dict.fromkeys(("fig5b", "collocation", "fig6"), "products"),
-    "fig5a": "unscaled",
-}
 
 
-def units_note(section: str, scaling: Literal["reference", "pooled", "none"]) -> str:
+def units_note(numbers: Numbers, scaling: Literal["reference", "pooled", "none"]) -> str:
     """A sentence for the caption of a section; empty where its numbers are in m3 m-3 as they were measured."""
-    note = NOTES.get((KINDS.get(section, ""), scaling), "")
+    note = NOTES.get((numbers, scaling), "")
     return note.format(SCALED[scaling]) if note else ""

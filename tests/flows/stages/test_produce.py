@@ -10,8 +10,8 @@ import xarray as xr
 
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
+from flows.stages.production.region import open_job, predict, produce_region, read_inputs
 from flows.stages.publish import describe_changed
-from flows.stages.region import open_job, predict, produce_region, read_inputs
 from somo.publish.manifest import rewritten_objects, write_manifest
 from somo.storage.client import filesystem, zarr_store
 from somo.storage.objects import put, read_bytes
@@ -105,6 +105,21 @@ def test_uncertainty_of_every_cell_and_day_is_that_of_its_mean_and_its_dissimila
         land = np.isfinite(mean[k])
         np.testing.assert_allclose(uncertainty[k][land], formula[land], atol=5.1e-4)
     assert store["soil_moisture"].attrs["ancillary_variables"].startswith("soil_moisture_uncertainty dissimilarity")
+
+
+def test_ground_is_frozen_after_three_cold_days(prepared, version):
+    """Straight from the sources, day by day, also where the three days reach over the edge of a block."""
+    with xr.open_dataset(prepared.sources / "t2m_2020.nc") as source:
+        cold = source["t2m"].values < np.float32(280.15)
+    first = 14  # 15 January, the product's first day, among the days of the year
+    expected = np.stack([cold[day - 2 : day + 1].all(0) for day in range(first, first + 50)])
+    with opened(version) as store:
+        assert store["frozen"].dims == ("time", "lat", "lon")
+        assert "below 7 degrees C" in store["frozen"].attrs["comment"]
+        frozen, land = store["frozen"].values, store["soil_moisture"].isel(depth=0).notnull().values
+    np.testing.assert_array_equal(frozen[land] == 1, expected[land])
+    assert np.isnan(frozen[~land]).all()
+    assert 0.05 < expected[land].mean() < 0.2
 
 
 def test_models_that_do_not_know_their_uncertainty_publish_their_spread_alone(prepared, version, tmp_path):

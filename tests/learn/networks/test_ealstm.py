@@ -93,6 +93,8 @@ def test_every_road_equals_the_loop_for_any_shape(shape, seed):
     require_equal_roads(net, *inputs(net, n_days, n_batch, seed + 1))
 
 
+# Whoever imports NeuralHydrology first compiles it, and is told of its strings that should be raw.
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
 @pytest.mark.parametrize("shape", [(4, 3, 16, 20, 5), (1, 1, 1, 1, 1)])
 def test_equals_neuralhydrology(shape, tmp_path):
     config = pytest.importorskip("neuralhydrology.utils.config")

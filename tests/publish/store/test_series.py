@@ -3,7 +3,7 @@ import pytest
 import xarray as xr
 
 import somo
-from somo.product.layout import Layout
+from somo.product.layout import Layout, block_of_shard
 from somo.publish.attributes import FINAL, PROVISIONAL
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
@@ -57,10 +57,15 @@ def test_blocks_that_readers_see_are_written_anew_on_the_other_side():
 
 
 def test_the_block_of_a_key():
-    assert series.block_of(f"{series.STORE}/soil_moisture/c/0/12/3/4") == 12
-    assert series.block_of(f"{series.STORE}/soil_moisture_std/c.0.7.0.1") == 7
-    assert series.block_of(f"{series.STORE}/status/c/0") is None
-    assert series.block_of(f"{series.STORE}/zarr.json") is None
+    assert block_of_shard(f"{series.STORE}/soil_moisture/c/0/12/3/4") == 12
+    assert block_of_shard(f"{series.STORE}/soil_moisture_std/c.0.7.0.1") == 7
+    assert block_of_shard(f"{series.STORE}/frozen/c/5/0/1") == 5
+    assert block_of_shard(f"{series.STORE}/frozen/c.6.0.1") == 6
+    assert block_of_shard(f"{series.STORE}/status/c/0") is None
+    assert block_of_shard(f"{series.STORE}/status/c.0") is None
+    assert block_of_shard(f"{series.STORE}/applicability/c.0.0.0") is None
+    assert block_of_shard(f"{series.STORE}/applicability/c/0/0/0") is None
+    assert block_of_shard(f"{series.STORE}/zarr.json") is None
 
 
 def test_chunks_divide_the_tile_of_the_real_grid():
@@ -72,8 +77,8 @@ def test_chunks_divide_the_tile_of_the_real_grid():
         ),
         (355, 570),
     )
-    assert (layout.days, layout.chunk, layout.tile) == (2190, (2190, 8, 8), (120, 96))
-    assert layout.blocks(6575) == 4
+    assert (layout.days, layout.chunk, layout.tile) == (730, (730, 8, 8), (120, 96))
+    assert layout.blocks(6575) == 10
 
 
 def test_one_tile_of_a_prime_number_of_cells_is_cut_too():

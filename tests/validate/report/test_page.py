@@ -35,7 +35,7 @@ def test_report_opens_without_errors_and_sorts(version, tmp_path):
         page.on("requestfailed", lambda request: said.append(request.url))
         page.goto(f"file://{page_url}")
         widths = page.eval_on_selector_all("img", "images => images.map(i => i.naturalWidth)")
-        page.get_by_role("button", name="r", exact=True).click()
+        page.get_by_role("button", name="correlation r", exact=True).click()
         first = page.locator("tbody tr").first.inner_text()
         heads = page.locator("th").all_inner_texts()
         browser.close()

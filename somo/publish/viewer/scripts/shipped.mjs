@@ -24,7 +24,7 @@ function countries() {
   const head = Buffer.from(
     JSON.stringify({
       transform,
-      geometries: objects.countries.geometries.map(({ type, arcs, properties }) => ({ type, arcs, name: properties.name })),
+      geometries: objects.countries.geometries.map(({ type, arcs, id }) => ({ type, arcs, code: Number(id ?? 0) })),
     }),
   );
   const bytes = [];

@@ -20,11 +20,11 @@ async function start(): Promise<void> {
     const page = new Page(version, map, wanted.view);
     page.fill(wanted.complaint);
     await page.showMap();
-    if (wanted.view.cell) void page.showSeries();
+    if (wanted.view.cell || wanted.view.region !== null) void page.showSeries();
     // The map says what it shows without the coast, which is as many bytes again.
     const outlines = await readOutlines(map.box);
     map.setOutlines(outlines);
-    page.fillRegions(outlines.countries);
+    await page.fillRegions(outlines.countries);
   } catch (error) {
     document.body.dataset["state"] = "failed";
     say(get("message"), `These data cannot be shown: ${reason(error)}`, () => location.reload());

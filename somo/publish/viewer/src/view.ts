@@ -9,6 +9,8 @@ export interface View {
   layer: number;
   quantity: Quantity;
   cell: Cell | null;
+  /** Code of the country whose series is shown instead of a cell's. */
+  region: number | null;
   /** Numbers at the ends of the colour bar that somebody set. */
   range: [number, number] | null;
 }
@@ -41,18 +43,20 @@ export function readView(hash: string, version: Version): Wanted {
     layer: Math.min(Math.max((number("layer") || 1) - 1, 0), version.layers.length - 1),
     quantity: quantity && version.has(quantity) ? quantity : ("soil_moisture" as const),
     cell,
+    region: cell || !Number.isFinite(number("region")) ? null : number("region"),
     range: range[0] < range[1] ? range : null,
   };
   const centre = wanted.has("zoom") ? { zoom: number("zoom"), lon: number("lon0"), lat: number("lat0") } : null;
   return { view, centre: centre && Object.values(centre).every(Number.isFinite) ? centre : null, complaint: complaints.join("; ") };
 }
 
-export function writeView({ day, layer, quantity, cell, range }: View, centre: Centre, version: Version): string {
+export function writeView({ day, layer, quantity, cell, region, range }: View, centre: Centre, version: Version): string {
   const parts = new URLSearchParams({ version: version.name, date: version.date(day), layer: String(layer + 1), quantity });
   if (cell) {
     parts.set("lat", version.axes.lat[cell.row]!.toFixed(4));
     parts.set("lon", version.axes.lon[cell.column]!.toFixed(4));
   }
+  if (region !== null) parts.set("region", String(region));
   if (range) {
     parts.set("low", String(range[0]));
     parts.set("high", String(range[1]));

@@ -36,6 +36,42 @@ export function anomalies(means: Float32Array, windows: Windows): Float32Array {
   });
 }
 
+/** Percent at or below which a window is in class D0 to D4. */
+export const CLASS_PERCENT = [30, 20, 10, 5, 2];
+
+/**
+ * Probability that each window is in a class or a drier one: the standard normal distribution of the distance to the
+ * class's border over the window's uncertainty.
+ */
+export function classProbabilities(means: Float32Array, sigma: Float32Array, percent: number, windows: Windows): Float32Array {
+  const season = seasonsOf(windows);
+  const count = windows.season.length;
+  const inBase = baseOf(windows);
+  const borders = Array.from({ length: count }, (_, own) => {
+    const near = (s: number) => [0, 1, count - 1].includes((s - own + count) % count);
+    return border(Array.from(means.filter((mean, j) => inBase[j] && near(season[j]!) && !Number.isNaN(mean))), percent);
+  });
+  return means.map((mean, i) => normal((borders[season[i]!]! - mean) / sigma[i]!));
+}
+
+/** The value whose plotting position 100 r / (n + 1) is a percentage, at least the lowest. */
+function border(sample: number[], percent: number): number {
+  const ordered = sample.sort((a, b) => a - b);
+  const rank = Math.min(Math.max((percent / 100) * (ordered.length + 1) - 1, 0), ordered.length - 1);
+  const low = Math.floor(rank);
+  const high = Math.min(low + 1, ordered.length - 1);
+  return ordered[low]! + (rank - low) * (ordered[high]! - ordered[low]!);
+}
+
+/** Standard normal distribution function, to 1e-7 (Abramowitz and Stegun 26.2.17). */
+function normal(x: number): number {
+  if (Number.isNaN(x)) return NaN;
+  const t = 1 / (1 + 0.2316419 * Math.abs(x));
+  const series = t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+  const tail = (Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI)) * series;
+  return x > 0 ? 1 - tail : tail;
+}
+
 /** Whether each window belongs to the base period. */
 function baseOf({ ends, base }: Windows): Uint8Array {
   return Uint8Array.from(ends, (end) => Number(end >= base[0] && end <= base[1]));

@@ -2,6 +2,7 @@
 
 import { DAY_MS, centimetres, isoDate } from "../format";
 import { type Quantity, SCALES } from "../map/colours";
+import { Regions } from "./regions";
 import { openArray, openGroup, openStore, read1d, readJson, readValues, type Store, type Stored } from "./store";
 
 interface Asset {
@@ -9,6 +10,7 @@ interface Asset {
 }
 
 export interface Collection {
+  id: string;
   title: string;
   license: string;
   version: string;
@@ -29,6 +31,8 @@ export interface Series {
   mean: Float32Array;
   std: Float32Array;
   uncertainty: Float32Array | null;
+  /** 1 on days on which the ground counts as frozen; null where the version does not tell. */
+  frozen: Float32Array | null;
   applicable: boolean;
 }
 
@@ -59,7 +63,10 @@ export class Version {
     readonly status: Int8Array,
     readonly windows: Windows,
     private readonly fields: Map<string, Stored>,
+    private readonly latest: Latest | null,
     private readonly openSeries: () => Promise<Map<string, Stored>>,
+    /** The countries with their series; null where the version has none. */
+    readonly openRegions: () => Promise<Regions | null>,
   ) {}
 
   static async open(root: URL, wanted: string | null): Promise<Version> {
@@ -67,9 +74,10 @@ export class Version {
     const url = new URL(`v${name}/`, root);
     const collection = await readJson<Collection>(new URL("collection.json", url));
     const at = (key: string) => new URL(`${collection.assets[key]!.href}/`, url);
-    const [maps, drought] = await Promise.all([
+    const [maps, drought, latest] = await Promise.all([
       openStore(at("zarr")),
       collection.assets["drought"] ? openStore(at("drought")) : null,
+      collection.assets["latest"] ? openLatest(at("latest")) : null,
     ]);
     const [axes, bounds, days, status, windows] = await Promise.all([
       readAxes(maps),
@@ -89,13 +97,9 @@ export class Version {
         if (store && hasArray(store, quantity)) fields.set(quantity, await openArray(store, quantity));
       }),
     );
-    let opening: Promise<Map<string, Stored>> | null = null;
-    const openSeries = () =>
-      (opening ??= seriesFields(at("zarr-series")).catch((error: unknown) => {
-        opening = null;
-        throw error;
-      }));
-    return new Version(name, url, collection, axes, layers, days, status, windows, fields, openSeries);
+    const openSeries = once(() => seriesFields(at("zarr-series")));
+    const openRegions = once(async () => (collection.assets["regions"] ? Regions.open(at("regions")) : null));
+    return new Version(name, url, collection, axes, layers, days, status, windows, fields, latest, openSeries, openRegions);
   }
 
   has(quantity: Quantity): boolean {
@@ -113,21 +117,38 @@ export class Version {
 
   /** Values of a map, row by row from the first latitude. */
   async map(quantity: Quantity, layer: number, frame: number): Promise<Float32Array> {
-    const at = SCALES[quantity].always ? [layer, null, null] : [layer, frame, null, null];
+    // The latest day has a store of its own, where it is one request; another day of it is another version's.
+    const atOnce = this.latest?.day === this.days[frame] ? this.latest?.fields.get(quantity) : undefined;
+    if (atOnce && !SCALES[quantity].byWindow) return readValues(atOnce, [layer, 0, null, null]);
+    const { always, surface } = SCALES[quantity];
+    const at = always ? [layer, null, null] : surface ? [frame, null, null] : [layer, frame, null, null];
     return readValues(this.fields.get(quantity)!, at);
+  }
+
+  /** Share of the daily uncertainty that is left in a window's deviation from its climatology; NaN where unknown. */
+  anomalyShare(layer: number): number {
+    const shares = this.fields.get("soil_moisture_uncertainty")?.attrs["anomaly_share"] as number[] | undefined;
+    return shares?.[layer] ?? NaN;
   }
 
   async series(layer: number, row: number, column: number): Promise<Series> {
     const fields = await this.openSeries();
     const at = [layer, null, row, column];
     const whole = async (name: string) => (fields.has(name) ? readValues(fields.get(name)!, at) : null);
-    const [mean, std, uncertainty, inside] = await Promise.all([
+    const flags = fields.get("frozen");
+    const [mean, std, uncertainty, frozen, inside] = await Promise.all([
       whole("soil_moisture"),
       whole("soil_moisture_std"),
       whole("soil_moisture_uncertainty"),
+      flags ? readValues(flags, [null, row, column]) : null,
       readValues(this.fields.get("applicability")!, [layer, row, column]),
     ]);
-    return { mean: mean!, std: std!, uncertainty, applicable: inside[0] === 1 };
+    return { mean: mean!, std: std!, uncertainty, frozen, applicable: inside[0] === 1 };
+  }
+
+  /** Name of the product, as its yearly files begin. */
+  get product(): string {
+    return this.collection.id.replace(/-v[^-]*$/, "");
   }
 
   date(day: number): string {
@@ -149,6 +170,16 @@ export class Version {
   }
 }
 
+/** A promise that is made at the first call and kept, unless it fails: then the next call tries again. */
+function once<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | null = null;
+  return () =>
+    (made ??= make().catch((error: unknown) => {
+      made = null;
+      throw error;
+    }));
+}
+
 /** Index of the interval of flat bounds that holds a value; -1 if none does. */
 export function within(bounds: Float64Array, value: number): number {
   for (let i = 0; i < bounds.length / 2; i++) {
@@ -158,6 +189,23 @@ export function within(bounds: Float64Array, value: number): number {
   return -1;
 }
 
+/** The latest day alone. */
+interface Latest {
+  day: number;
+  fields: Map<string, Stored>;
+}
+
+async function openLatest(url: URL): Promise<Latest> {
+  const store = await openStore(url);
+  const fields = new Map<string, Stored>();
+  const names = ["soil_moisture", "soil_moisture_uncertainty"].filter((name) => hasArray(store, name));
+  const [days] = await Promise.all([
+    read1d<Int32Array>(store, "time"),
+    ...names.map(async (name) => fields.set(name, await openArray(store, name))),
+  ]);
+  return { day: days[0]!, fields };
+}
+
 function hasArray(store: Store, name: string): boolean {
   return store.contents().some(({ path }) => path === `/${name}`);
 }
@@ -165,7 +213,7 @@ function hasArray(store: Store, name: string): boolean {
 async function seriesFields(url: URL): Promise<Map<string, Stored>> {
   const series = await openStore(url);
   const fields = new Map<string, Stored>();
-  const names = ["soil_moisture", "soil_moisture_std", "soil_moisture_uncertainty"];
+  const names = ["soil_moisture", "soil_moisture_std", "soil_moisture_uncertainty", "frozen"];
   await Promise.all(
     names.map(async (name) => {
       if (hasArray(series, name)) fields.set(name, await openArray(series, name));

@@ -6,6 +6,8 @@ export type Quantity =
   | "soil_moisture_std"
   | "anomaly"
   | "drought_class"
+  | `probability_d${0 | 1 | 2 | 3 | 4}`
+  | "frozen"
   | "applicability"
   | "dissimilarity";
 
@@ -24,9 +26,24 @@ export interface Scale {
   byWindow?: boolean;
   /** Of a cell, whatever the day. */
   always?: boolean;
+  /** Of the surface, whatever the layer. */
+  surface?: boolean;
 }
 
+const REDS = ["#f7f4ec", "#fbe3c0", "#f6bf87", "#ea8a55", "#cf4f38", "#9a1f2c", "#56081d"];
 const PURPLES = ["#fbf7ef", "#f3d9bd", "#e6a98f", "#cc6f77", "#9d3f6c", "#662156", "#2f0f35"];
+
+function probability(name: string): Scale {
+  return {
+    label: `Probability of ${name}`,
+    units: "",
+    low: 0,
+    high: 1,
+    byWindow: true,
+    stops: REDS,
+    digits: 2,
+  };
+}
 
 export const SCALES: Record<Quantity, Scale> = {
   soil_moisture: {
@@ -73,6 +90,21 @@ export const SCALES: Record<Quantity, Scale> = {
     byWindow: true,
     stops: ["#dfe5d8", "#fdf07c", "#f6c667", "#ee8f3a", "#cf3b2b", "#6e0f1c"],
     classes: ["none", "D0 ≤ 30", "D1 ≤ 20", "D2 ≤ 10", "D3 ≤ 5", "D4 ≤ 2"],
+    digits: 0,
+  },
+  probability_d0: probability("D0 or drier"),
+  probability_d1: probability("D1 or drier"),
+  probability_d2: probability("D2 or drier"),
+  probability_d3: probability("D3 or drier"),
+  probability_d4: probability("D4"),
+  frozen: {
+    label: "Frozen ground",
+    units: "yes or no",
+    low: 0,
+    high: 1,
+    surface: true,
+    stops: ["#d9cbb2", "#5a8fc7"],
+    classes: ["not frozen", "frozen: take values with care"],
     digits: 0,
   },
   applicability: {

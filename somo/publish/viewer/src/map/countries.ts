@@ -5,10 +5,14 @@ import type { GeometryCollection, Topology } from "topojson-specification";
 import packed from "../shipped/countries.bin?url";
 import { unpack } from "./shipped";
 
-type World = Topology<{ countries: GeometryCollection<{ name: string }> }>;
+type World = Topology<{ countries: GeometryCollection<{ code: number }> }>;
+
+/** As in `somo/publish/store/countries.py`. */
+const FIRST_FREE_CODE = 900;
 
 export interface Country {
-  name: string;
+  /** Numeric, ISO 3166-1; from 900 on for places without one, in the order of the table, as the publication counts them. */
+  code: number;
   /** Rings of [longitude, latitude]; what an odd number of them surrounds is land. */
   rings: number[][][];
 }
@@ -28,10 +32,28 @@ export async function readOutlines(box: [number, number, number, number]): Promi
     coast: near(mesh(world, countries, (a, b) => a === b).coordinates),
     borders: near(mesh(world, countries, (a, b) => a !== b).coordinates),
     countries: feature(world, countries).features.map(({ properties, geometry }) => ({
-      name: properties.name,
-      rings: geometry.type === "Polygon" ? geometry.coordinates : geometry.type === "MultiPolygon" ? geometry.coordinates.flat() : [],
+      code: properties.code,
+      rings: ringsOf(geometry).flatMap(unbroken),
     })),
   };
+}
+
+function ringsOf(geometry: GeoJSON.Geometry): number[][][] {
+  if (geometry.type === "Polygon") return geometry.coordinates;
+  return geometry.type === "MultiPolygon" ? geometry.coordinates.flat() : [];
+}
+
+/** A ring that jumps over the date line as two that go on beyond it, one on either side; Antarctica's stays as it is. */
+function unbroken(ring: number[][]): number[][][] {
+  let turn = 0;
+  const whole = ring.map(([lon, lat], i) => {
+    const step = i ? lon! - ring[i - 1]![0]! : 0;
+    if (Math.abs(step) > 180) turn -= Math.sign(step) * 360;
+    return [lon! + turn, lat!];
+  });
+  if (turn || whole.every(([lon]) => Math.abs(lon!) <= 180)) return [ring];
+  const side = whole.some(([lon]) => lon! > 180) ? -360 : 360;
+  return [whole, whole.map(([lon, lat]) => [lon! + side, lat!])];
 }
 
 function parse(bytes: Uint8Array): World {
@@ -48,9 +70,10 @@ function parse(bytes: Uint8Array): World {
   };
   const arcs: number[][][] = [];
   while (at < bytes.length) arcs.push(Array.from({ length: next() }, () => [next(), next()]));
+  let free = FIRST_FREE_CODE;
   const countries = {
     type: "GeometryCollection",
-    geometries: geometries.map(({ type, arcs, name }: { type: string; arcs: unknown; name: string }) => ({ type, arcs, properties: { name } })),
+    geometries: geometries.map(({ type, arcs, code }: { type: string; arcs: unknown; code: number }) => ({ type, arcs, properties: { code: code || free++ } })),
   };
   return { type: "Topology", transform, arcs, objects: { countries } } as unknown as World;
 }

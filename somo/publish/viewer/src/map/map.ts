@@ -109,20 +109,6 @@ export class GridMap {
     return this.land && this.context.isPointInPath(this.land, lon, lat, "evenodd");
   }
 
-  /** Which cells have their centre in a country, [row, column] flat. */
-  inside(country: Country): Uint8Array {
-    const path = new Path2D();
-    addRings(path, country.rings);
-    const { lat, lon } = this.axes;
-    const mask = new Uint8Array(lat.length * lon.length);
-    this.context.setTransform(1, 0, 0, 1, 0, 0);
-    for (let i = 0; i < mask.length; i++) {
-      const [row, column] = [Math.floor(i / lon.length), i % lon.length];
-      mask[i] = Number(this.context.isPointInPath(path, lon[column]!, lat[row]!, "evenodd"));
-    }
-    return mask;
-  }
-
   /** Longitude and latitude of a point of the canvas, in CSS pixels. */
   placeAt(x: number, y: number): [lon: number, lat: number] {
     const { scale, left, top } = this.frame();

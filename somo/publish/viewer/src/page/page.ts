@@ -1,5 +1,6 @@
 /** Puts map, timeline and series together; the address after "#" holds the view. */
 
+import type { Regions } from "../data/regions";
 import { type Version } from "../data/version";
 import { get, reason, say } from "../dom";
 import { east, isoDate, north } from "../format";
@@ -11,6 +12,7 @@ import { Panel } from "../series/panel";
 import { readView, type View, writeView } from "../view";
 import { listenControls } from "./controls";
 import { legend } from "./legend";
+import { noteFirstMap } from "./measuring";
 import { areaWeights, mapInWords } from "./words";
 
 const FRAME_MS = 120;
@@ -25,6 +27,8 @@ export class Page {
   /** Ends of the colour bar that were fitted to a quantity and layer: they stay as days pass, so that days compare. */
   private readonly fitted = new Map<string, [number, number]>();
   private mask: Uint8Array | undefined;
+  private regions: Regions | null = null;
+  private outlines: Country[] = [];
   private complaint = "";
   readonly panel: Panel;
 
@@ -72,19 +76,33 @@ export class Page {
     window.addEventListener("online", () => document.body.dataset["state"] === "failed" && void this.showMap());
   }
 
-  fillRegions(countries: Country[]): void {
-    const near = countries.map((country) => ({ country, mask: this.map.inside(country) })).filter(({ mask }) => mask.includes(1));
-    near.sort((a, b) => a.country.name.localeCompare(b.country.name));
-    const choice = get<HTMLSelectElement>("region");
-    near.forEach(({ country }, i) => choice.add(new Option(country.name, String(i))));
-    choice.onchange = () => {
-      const chosen = near[Number(choice.value)];
-      this.map.region = chosen?.country ?? null;
-      this.mask = chosen?.mask;
-      this.map.draw();
-      this.tell();
-    };
+  /** Let countries be chosen, once their outlines are there. */
+  async fillRegions(countries: Country[]): Promise<void> {
     this.hover(null);
+    const choice = get<HTMLSelectElement>("region");
+    const box = choice.parentElement!;
+    try {
+      this.regions = await this.version.openRegions();
+    } catch (error) {
+      say(get("regionwords"), `Countries cannot be read: ${reason(error)}.`, () => void this.fillRegions(countries));
+      return;
+    }
+    box.hidden = !this.regions;
+    this.outlines = countries;
+    get("regionwords").textContent = "";
+    this.regions?.list.forEach(({ code, name }) => choice.add(new Option(name, String(code))));
+    choice.onchange = () => void this.choose({ region: choice.value ? Number(choice.value) : null, cell: null });
+    this.showRegion();
+  }
+
+  /** Outline the chosen country and take the mask of its cells. */
+  private showRegion(): void {
+    const region = this.regions?.find(this.view.region) ?? null;
+    this.map.region = this.outlines.find(({ code }) => code === region?.code) ?? null;
+    this.mask = region ? this.regions!.mask(region) : undefined;
+    get<HTMLSelectElement>("region").value = region ? String(region.code) : "";
+    this.map.draw();
+    this.tell();
   }
 
   /** Change part of the view and show it. */
@@ -95,10 +113,14 @@ export class Page {
     view.day = Math.min(Math.max(view.day, 0), version.days.length - 1);
     view.layer = Math.min(Math.max(view.layer, 0), version.layers.length - 1);
     if (view.quantity !== former.quantity && !("range" in change)) view.range = null;
+    if (change.cell) view.region = null;
+    if (view.region !== former.region) this.showRegion();
     this.complaint = "";
     this.map.cursor = view.cell;
-    const moved = view.cell && (view.layer !== former.layer || view.cell !== former.cell);
-    if (!moved) this.panel.follow();
+    const placed = view.cell !== null || view.region !== null;
+    const moved = placed && (view.layer !== former.layer || view.cell !== former.cell || view.region !== former.region);
+    if (!placed) this.panel.forget();
+    else if (!moved) this.panel.follow();
     await Promise.all([this.showMap(), moved ? this.panel.show() : null]);
   }
 
@@ -137,6 +159,7 @@ export class Page {
       map.show({ name, values, scale: this.ranged(scale, quantity, layer, values) });
       document.body.dataset["state"] = "ready";
       document.body.dataset["shown"] = `${quantity} ${layer} ${version.date(day)}`;
+      noteFirstMap();
       document.body.dataset["drawMs"] = (performance.now() - began).toFixed(0);
       this.tell();
     } catch (error) {
@@ -170,8 +193,8 @@ export class Page {
 
   private nameOf(quantity: Quantity, layer: number, day: number, frame: number): string {
     const { version } = this;
-    const { label, byWindow, always } = SCALES[quantity];
-    const depth = version.layers[layer]!.name;
+    const { label, byWindow, always, surface } = SCALES[quantity];
+    const depth = surface ? "surface" : version.layers[layer]!.name;
     if (always) return `${label}, ${depth}`;
     const days = byWindow ? `${version.windows.days} days to ${isoDate(version.windows.ends[frame] ?? 0)}` : version.date(day);
     const open = !byWindow && version.status[day] === 1 ? ", provisional: may still change" : "";
@@ -196,8 +219,8 @@ export class Page {
     const note = SCALES[this.view.quantity].byWindow ? `against ${base.join("–")}, ${Number(base[1]) - Number(base[0]) + 1} years` : "";
     get("legend").replaceChildren(...legend(picture.scale, note, (range) => this.recolour(range)));
     get("words").textContent = mapInWords(picture, this.weights);
-    const region = this.map.region?.name;
-    get("regionwords").textContent = region ? `${region}. ${mapInWords(picture, this.weights, this.mask)}` : "";
+    const region = this.regions?.find(this.view.region);
+    get("regionwords").textContent = region ? `${region.name}. ${mapInWords(picture, this.weights, this.mask)}` : "";
     this.note();
   }
 

@@ -53,28 +53,35 @@ function wrap(c: CanvasRenderingContext2D, text: string, width: number): string[
 
 /** The series of a cell: one row a day or window. */
 export function seriesTable(shown: Values, place: string, layer: string, version: Version): string {
+  const daily = shown.stamps.length === version.days.length;
   const head = [
     version.collection.title,
     `version ${version.name}`,
     place,
-    `${shown.name}, depth ${layer}, units ${shown.units}`,
-    shown.stamps === version.days
+    `${shown.name}, depth ${layer}, units ${shown.units || "1"}`,
+    daily
       ? "each row is a UTC day, from 00:00 to 24:00 UTC; a provisional day may still change with its forcing"
       : `each row is a window of ${version.windows.days} UTC days that ends with the day named`,
     ...credits(version),
   ];
-  const columns = ["time", shown.name.replaceAll(" ", "_"), ...(shown.half ? [shown.halfName!.replaceAll(" ", "_")] : [])];
-  const daily = shown.stamps === version.days;
+  const lists = [
+    ...(shown.areas?.map(({ column, share }) => [column, share] as const) ?? [[shown.name, shown.values] as const]),
+    ...(shown.half ? [[shown.halfName!, shown.half] as const] : []),
+  ];
+  const flags = [
+    ...(shown.frozen ? [["frozen", (i: number) => (shown.frozen![i] === 1 ? "yes" : "no")] as const] : []),
+    ...(daily ? [["status", (i: number) => (version.status[i] === 1 ? "provisional" : "final")] as const] : []),
+  ];
+  const columns = ["time", ...lists.map(([name]) => name.replaceAll(" ", "_")), ...flags.map(([name]) => name)];
   const number = (value: number) => (Number.isNaN(value) ? "" : value.toFixed(4));
   const rows = Array.from(shown.stamps, (stamp, i) =>
     [
       isoDate(stamp),
-      number(shown.values[i]!),
-      ...(shown.half ? [number(shown.half[i]!)] : []),
-      ...(daily ? [version.status[i] === 1 ? "provisional" : "final"] : []),
+      ...lists.map(([, values]) => number(values[i]!)),
+      ...flags.map(([, told]) => told(i)),
     ].join(","),
   );
-  return [...head.map((line) => `# ${line}`), [...columns, ...(daily ? ["status"] : [])].join(","), ...rows, ""].join("\n");
+  return [...head.map((line) => `# ${line}`), columns.join(","), ...rows, ""].join("\n");
 }
 
 export function give(data: Blob, name: string): void {

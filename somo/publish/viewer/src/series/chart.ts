@@ -27,6 +27,8 @@ export interface Graph {
   bands: Band[];
   /** Horizontal lines, as class limits are. */
   levels?: number[];
+  /** 1 at stamps behind which the ground of the chart is shaded. */
+  shaded?: Float32Array;
 }
 
 interface Listeners {
@@ -94,8 +96,8 @@ export class Chart {
     return [Array.from(stamps, (stamp) => stamp * SECONDS), ...edges, ...lines.map(({ values }) => holes(values))];
   }
 
-  private options({ axis, lines, bands, levels }: Graph): uPlot.Options {
-    const ink = (name: string) => getComputedStyle(this.box).getPropertyValue(`--${name}`);
+  private options({ axis, stamps, lines, bands, levels, shaded }: Graph): uPlot.Options {
+    const ink = (name: string) => (name.startsWith("#") ? name : getComputedStyle(this.box).getPropertyValue(`--${name}`));
     const axes = { stroke: ink("ink"), grid: { stroke: ink("line"), width: 1 }, ticks: { stroke: ink("line"), width: 1 } };
     const edge = { stroke: "transparent", width: 0, points: { show: false } };
     return {
@@ -112,6 +114,7 @@ export class Chart {
       ],
       bands: bands.map(({ ink: name }, i) => ({ series: [2 * i + 1, 2 * i + 2] as uPlot.Band.Bounds, fill: ink(name) })),
       hooks: {
+        drawClear: [(plot) => shaded && this.shade(plot, stamps, shaded, ink("frost"))],
         draw: [(plot) => this.drawMarks(plot, levels ?? [], ink)],
         setCursor: [(plot) => this.listeners.over(plot.cursor.idx ?? null)],
         ready: [
@@ -125,6 +128,25 @@ export class Chart {
         ],
       },
     };
+  }
+
+  /** Fill the ground of the chart from each shaded day to the next. */
+  private shade(plot: uPlot, stamps: Int32Array, shaded: Float32Array, colour: string): void {
+    const { ctx: c, bbox } = plot;
+    c.save();
+    c.beginPath();
+    c.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    c.clip();
+    c.fillStyle = colour;
+    for (let i = 0; i < stamps.length; i++) {
+      if (shaded[i] !== 1) continue;
+      let last = i;
+      while (shaded[last + 1] === 1) last++;
+      const [left, right] = [stamps[i]!, stamps[last]! + 1].map((stamp) => plot.valToPos(stamp * SECONDS, "x", true));
+      c.fillRect(left!, bbox.top, Math.max(right! - left!, 1), bbox.height);
+      i = last;
+    }
+    c.restore();
   }
 
   private drawMarks(plot: uPlot, levels: number[], ink: (name: string) => string): void {

@@ -1,15 +1,15 @@
 /** The panel of one cell: its place, its chart, the values of a day, and files to take away. */
 
-import type { Series, Version } from "../data/version";
+import type { Version } from "../data/version";
 import { get, reason, say } from "../dom";
-import { east, isoDate, north } from "../format";
+import { isoDate } from "../format";
 import { SCALES } from "../map/colours";
-import type { Cell } from "../map/map";
 import { give, savePicture, seriesTable } from "../page/saving";
 import { seriesInWords } from "../page/words";
 import type { View } from "../view";
 import type { Chart } from "./chart";
-import { valuesOf, type Values, wholeGraph, yearGraph } from "./graphs";
+import { type Values, wholeGraph, yearGraph } from "./graphs";
+import { cellSubject, regionSubject, type Subject } from "./subject";
 import { yearOf } from "./years";
 
 /** How long the chart of another cell stays before it gives way to an empty one. */
@@ -18,9 +18,7 @@ const PATIENCE_MS = 80;
 export class Panel {
   private chart: Chart | null = null;
   private asked = 0;
-  private series: Series | null = null;
-  private cell: Cell | null = null;
-  private layer = 0;
+  private subject: Subject | null = null;
   private shown: Values | null = null;
   private readonly mode = get<HTMLSelectElement>("mode");
 
@@ -43,25 +41,24 @@ export class Panel {
     };
   }
 
-  /** Read and show the chosen cell. */
+  /** Read and show the chosen cell or country. */
   async show(): Promise<void> {
-    const { cell, layer } = this.view;
-    if (!cell) return;
+    if (!this.view.cell && this.view.region === null) return;
     const asked = ++this.asked;
-    get("place").textContent = this.placeName(cell, layer);
     get("series").dataset["state"] = "loading";
     const impatient = window.setTimeout(() => asked === this.asked && this.clear("Reading the series …"), PATIENCE_MS);
     try {
-      const [series, { Chart }] = await Promise.all([this.version.series(layer, cell.row, cell.column), import("./chart")]);
+      const [subject, { Chart }] = await Promise.all([this.read(), import("./chart")]);
       if (asked !== this.asked) return;
       this.chart ??= new Chart(get("chart"), {
         chosen: (stamp) => this.choose(stamp - this.version.days[0]!),
-        over: (index) => this.read(index),
+        over: (index) => this.tell(index),
       });
-      Object.assign(this, { series, cell, layer });
+      this.subject = subject;
+      get("place").textContent = subject.title;
       this.draw();
       get("series").dataset["state"] = "ready";
-      document.body.dataset["series"] = `${layer} ${cell.row} ${cell.column}`;
+      document.body.dataset["series"] = subject.key;
     } catch (error) {
       if (asked !== this.asked) return;
       this.clear("");
@@ -72,11 +69,28 @@ export class Panel {
     }
   }
 
+  /** Show no series: no place is chosen any more. */
+  forget(): void {
+    if (!this.subject) return;
+    this.asked++;
+    this.clear("Choose a cell of the map or a country to see its series.");
+    get("place").textContent = "No place chosen";
+  }
+
+  private async read(): Promise<Subject> {
+    const { version, view } = this;
+    if (view.cell) return cellSubject(version, view.cell, view.layer, this.isLand);
+    const regions = await version.openRegions();
+    const region = regions?.find(view.region);
+    if (!regions || !region) throw new Error(`this version has no series of a country with the code ${view.region}`);
+    return regionSubject(version, regions, region, view.layer);
+  }
+
   /** Follow a change of day or quantity without reading anything. */
   follow(): void {
-    if (!this.series || this.layer !== this.view.layer || this.cell !== this.view.cell) return;
+    if (!this.subject) return;
     const year = yearOf(this.version.days[this.view.day]!);
-    const same = this.shown?.name === valuesOf(this.view.quantity, this.series, this.version).name;
+    const same = this.shown?.name === this.subject.values(this.view.quantity).name;
     if (same && (this.mode.value === "whole" || year === this.year)) this.mark();
     else this.draw();
   }
@@ -84,15 +98,15 @@ export class Panel {
   private year = 0;
 
   private draw(): void {
-    const { series, version, view } = this;
-    if (!series) return;
-    const some = series.mean.some((v) => !Number.isNaN(v));
-    this.shown = valuesOf(view.quantity, series, version);
+    const { subject, version, view } = this;
+    if (!subject) return;
+    const some = subject.hasValues;
+    this.shown = subject.values(view.quantity);
     this.year = yearOf(version.days[view.day]!);
     const byYear = this.mode.value === "year";
     this.chart!.show(some ? (byYear ? yearGraph(this.shown, this.year) : wholeGraph(this.shown)) : null);
-    get("chart").setAttribute("aria-label", `Chart of ${this.shown.name} at ${this.placeName(this.cell!, this.layer)}`);
-    get("placenote").textContent = some ? this.note(byYear) : this.without();
+    get("chart").setAttribute("aria-label", `Chart of ${this.shown.name} : ${subject.title}`);
+    get("placenote").textContent = some ? this.note(byYear) : subject.empty;
     for (const id of ["csv", "chartpng", "whole"]) get<HTMLButtonElement>(id).disabled = !some;
     const rows = some ? seriesInWords(this.shown) : [];
     get("serieswords").replaceChildren(...rows.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
@@ -101,40 +115,36 @@ export class Panel {
 
   private mark(): void {
     this.chart?.mark(this.version.days[this.view.day]!);
-    this.read(null);
+    this.tell(null);
   }
 
   private note(byYear: boolean): string {
-    const { shown, series, year } = this;
+    const { shown, subject, year } = this;
+    if (shown!.areas) return `Shares of the area by drought class, from yellow (D0) to dark red (D4); line: D1 or drier.${subject!.care}`;
     const all = byYear
       ? `Line: ${year}. Shades: all years, the middle half, four fifths and all of their days within a week. Dashed: their median.`
       : `Line: ${shown!.name}. Dashed: median of all years.`;
     const band = shown!.half ? ` Band: ± 2 × ${shown!.halfName}.` : "";
-    const care = series!.applicable ? "" : " This cell is unlike the cells the model was trained on: take its values with care.";
-    return `${all}${band}${care}`;
-  }
-
-  private without(): string {
-    const { lat, lon } = this.version.axes;
-    const land = this.isLand(lon[this.cell!.column]!, lat[this.cell!.row]!);
-    if (land === null) return "No values in this cell.";
-    return land ? "No values in this cell of land: its forcing is missing." : "No values in this cell: sea.";
+    const frost = shown!.frozen?.includes(1) ? " Blue ground: days on which the soil counts as frozen." : "";
+    return `${all}${band}${frost}${subject!.care}`;
   }
 
   /** Tell the values of the stamp under the pointer, or of the chosen day. */
-  private read(index: number | null): void {
+  private tell(index: number | null): void {
     if (!this.shown) return;
-    const { stamps, values, half, units, digits } = this.shown;
+    const { stamps, values, half, units, digits, frozen, areas } = this.shown;
     const list = this.mode.value === "year" ? Array.from(stamps.keys()).filter((i) => yearOf(stamps[i]!) === this.year) : null;
     const chosen = this.version.days[this.view.day]!;
     let at = index === null ? stamps.findLastIndex((stamp) => stamp <= chosen) : list ? (list[index] ?? -1) : index;
     if (at >= 0 && Number.isNaN(values[at]!)) at = -1;
     const spread = at >= 0 && half ? ` ± ${half[at]!.toFixed(digits)}` : "";
-    get("reading").textContent = at < 0 ? "" : `${isoDate(stamps[at]!)}: ${values[at]!.toFixed(digits)}${spread} ${units}`;
+    const what = areas ? `${this.shown.name} ` : "";
+    const frost = at >= 0 && frozen?.[at] === 1 ? ", frozen ground" : "";
+    get("reading").textContent = at < 0 ? "" : `${isoDate(stamps[at]!)}: ${what}${values[at]!.toFixed(digits)}${spread} ${units}${frost}`;
   }
 
   private clear(text: string): void {
-    this.series = this.shown = null;
+    this.subject = this.shown = null;
     this.chart?.show(null);
     delete document.body.dataset["series"];
     get("placenote").textContent = text;
@@ -143,27 +153,18 @@ export class Panel {
     for (const id of ["csv", "chartpng", "whole"]) get<HTMLButtonElement>(id).disabled = true;
   }
 
-  private placeName({ row, column }: Cell, layer: number): string {
-    const { axes, layers } = this.version;
-    return `${north(axes.lat[row]!)}, ${east(axes.lon[column]!)} · ${layers[layer]!.name}`;
-  }
-
   private fileName(kind: string): string {
-    const { axes } = this.version;
-    const { row, column } = this.cell!;
-    const name = this.shown!.name.replaceAll(" ", "_");
-    return `${name}_${axes.lat[row]!.toFixed(2)}_${axes.lon[column]!.toFixed(2)}_layer${this.layer + 1}.${kind}`;
+    return `${this.shown!.name.replaceAll(" ", "_")}_${this.subject!.fileStem}.${kind}`;
   }
 
   private saveTable(): void {
-    const { lat, lon } = this.version.axes;
-    const place = `cell centred on ${lat[this.cell!.row]!.toFixed(4)} N, ${lon[this.cell!.column]!.toFixed(4)} E`;
-    const text = seriesTable(this.shown!, place, this.version.layers[this.layer]!.name.replace("–", "-"), this.version);
+    const { layers } = this.version;
+    const text = seriesTable(this.shown!, this.subject!.place, layers[this.view.layer]!.name.replace("–", "-"), this.version);
     give(new Blob([text], { type: "text/csv" }), this.fileName("csv"));
   }
 
   private async savePicture(): Promise<void> {
-    const title = [this.placeName(this.cell!, this.layer), `${SCALES[this.view.quantity].label}: ${this.shown!.name} [${this.shown!.units}]`];
+    const title = [this.subject!.title, `${SCALES[this.view.quantity].label}: ${this.shown!.name} [${this.shown!.units}]`];
     if (this.chart?.canvas) await savePicture(this.chart.canvas, title, this.version, this.fileName("png"));
   }
 }

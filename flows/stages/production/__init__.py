@@ -1,0 +1,1 @@
+"""What production needs: its plan and price, one region, the days that continue one."""

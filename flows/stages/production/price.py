@@ -1,0 +1,108 @@
+"""What a production will cost, worked out before it starts, and what the last one took."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from flows.stages.production.plan import Production
+from flows.stages.production.region import Work
+from somo.predict.regions import Entry, read_manifest
+from somo.storage.objects import StorageError, exists, join, put, read_bytes
+
+SHARD_SHARE = 0.3
+"""Bytes of a shard for each of its raw bytes, where none of its region was written before: measured on a year."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What it takes to bring a version's store up to its forcing.
+
+    Attributes
+    ----------
+    days : of the product that are computed
+    steps : cells times days times networks, spin-up among them
+    objects : that are written, copies among them
+    bytes : that are written, and of which states are read
+    seconds : by the rate of the last production; None if none was measured
+    """
+
+    days: int
+    steps: int
+    objects: int
+    bytes: int
+    seconds: float | None
+
+    def __str__(self) -> str:
+        time = "no rate measured yet" if self.seconds is None else f"about {_duration(self.seconds)}"
+        return (
+            f"{self.days} days to compute, {self.steps / 1e6:.3g} million steps, {self.objects} objects of "
+            f"{self.bytes / 1e6:.3g} MB to write, {time}"
+        )
+
+
+def price_of(wanted: Production) -> Price:
+    """The price of what a production lacks, if its states hold."""
+    networks = sum(len(members) for members in wanted.ensemble.layers.values())
+    hidden = next(iter(wanted.ensemble.layers.values()))[0].network.hidden
+    entries = read_manifest(wanted.job.manifest) if wanted.work else {}
+    land = wanted.static["land"].values.astype(bool)
+    days, steps, size, objects = set[int](), 0, 0, len(wanted.copies)
+    for work in wanted.work:
+        region = work.region
+        cells = int(land[region.rows, region.columns].sum())
+        missing = np.flatnonzero(work.missing)
+        days |= {region.days.start + int(day) for day in missing}
+        steps += cells * networks * steps_of(work, wanted)
+        state = 8 * cells * networks * hidden if work.final_days < wanted.layout.days else 0
+        size += shard_bytes(entries.get(region.name), wanted, work) + state
+        objects += 3 + bool(state)
+    return Price(len(days), steps, objects, size, _seconds(wanted, steps))
+
+
+def steps_of(work: Work, wanted: Production) -> int:
+    """Days of forcing that one network runs through for one cell of a region."""
+    sequence = wanted.product.sequence
+    missing, total = np.flatnonzero(work.missing), 0
+    for offset in range(0, len(work.kept), sequence.predict_last_n):
+        inside = missing[(missing >= offset) & (missing < offset + sequence.predict_last_n)]
+        if len(inside):
+            usable = [state.days for state in work.states if offset <= state.days <= inside[0]]
+            total += int(inside[-1]) + 1 - (max(usable) if usable else offset - sequence.lookback + 1)
+    return total
+
+
+def shard_bytes(entry: Entry | None, wanted: Production, work: Work) -> int:
+    """Bytes of a region's shards: those of the last time for each day, else a share of the raw ones."""
+    days = len(work.status)
+    if entry is not None and len(entry.status):
+        return int(sum(written.size for written in entry.objects.values()) * days / len(entry.status))
+    return int(SHARD_SHARE * 2 * 2 * wanted.layout.layers * days * work.region.cells)
+
+
+def write_rate(root: str, steps: int, seconds: float, workers: int) -> None:
+    """Remember how fast the last production was."""
+    put(_rate_url(root), json.dumps({"steps": steps, "seconds": round(seconds, 3), "workers": workers}).encode())
+
+
+def _rate_url(root: str) -> str:
+    return join(root, "states", "rate.json")
+
+
+def _seconds(wanted: Production, steps: int) -> float | None:
+    """Time for so many steps on the declared workers, at the last rate of one worker."""
+    root = wanted.job.states.rsplit("/states/", 1)[0]
+    if not steps or not exists(_rate_url(root)):
+        return None
+    try:
+        rate = json.loads(read_bytes(_rate_url(root)))
+        return float(steps * rate["seconds"] / max(rate["steps"], 1))
+    except (StorageError, ValueError, KeyError):
+        return None
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{max(seconds, 1):.0f} s"

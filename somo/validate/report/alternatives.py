@@ -1,0 +1,164 @@
+"""What is seen in each figure, in words, for those who do not see it: made from the numbers behind the figure."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+
+from somo.validate.sections.register import SECTIONS
+from somo.validate.sections.section import Section
+
+Depths = Mapping[str, str]
+
+
+def text_alternative(section: Section, depths: Depths) -> str:
+    """What the figure of a section shows.
+
+    Parameters
+    ----------
+    depths : each layer's depth for people by its name
+    """
+    describe = DESCRIBED.get(section.name)
+    try:
+        seen = describe(section, depths) if describe and not section.table.empty else ""
+    except (KeyError, IndexError, ValueError):
+        # A report made by another release may hold tables without a column: its caption still says what is drawn.
+        seen = ""
+    title = SECTIONS[section.name].title
+    return f"{title}. {seen or section.caption}"
+
+
+def _by_layer(values: Mapping[str, object], depths: Depths) -> str:
+    return "; ".join(f"{depths.get(layer, layer)} {value}" for layer, value in values.items())
+
+
+def _range(values: pd.Series, digits: int = 2) -> str:
+    low, high = np.nanmin(values), np.nanmax(values)
+    return f"{low:.{digits}f} to {high:.{digits}f}"
+
+
+def _overview(section: Section, depths: Depths) -> str:
+    parts = {}
+    for layer, cells in section.table.groupby("layer", observed=True):
+        driest, wettest = (cells.loc[getattr(cells["soil_moisture"], f"idx{end}")()] for end in ("min", "max"))
+        parts[str(layer)] = (
+            f"from {driest['soil_moisture']:.2f} m3 m-3 near {driest['lat']:.1f} N {driest['lon']:.1f} E to "
+            f"{wettest['soil_moisture']:.2f} near {wettest['lat']:.1f} N {wettest['lon']:.1f} E, spread "
+            f"{_range(cells['soil_moisture_std'], 3)}"
+        )
+    return f"Maps of mean soil moisture and of its spread. {_by_layer(parts, depths)}."
+
+
+def _split(section: Section, depths: Depths) -> str:
+    skill = section.findings.get("network", {})
+    if not skill:
+        return ""
+    parts = {layer: f"r {m['pearson_r']:.2f}, ubRMSD {m['ubrmsd']:.3f}" for layer, m in skill.items()}
+    return f"Predicted against measured, as cell means and as all days. Median over cells: {_by_layer(parts, depths)}."
+
+
+def _stations(section: Section, depths: Depths) -> str:
+    cells = section.table.drop_duplicates(["domain", "cell", "layer"])
+    parts = {
+        str(layer): f"r {_range(part['pearson_r'])}, more than chance at {part['significant'].mean():.0%}"
+        for layer, part in cells.groupby("layer", observed=True)
+    }
+    return f"Maps of the correlation at every station. {_by_layer(parts, depths)}."
+
+
+def _uncertainty(section: Section, depths: Depths) -> str:
+    stated = section.findings.get("uncertainty", {})
+    parts = {layer: f"{m['coverage_90']:.0%}" for layer, m in stated.items()}
+    return f"Share of measurements inside the stated 90 % interval: {_by_layer(parts, depths)}."
+
+
+def _groups(section: Section, depths: Depths) -> str:
+    climates = section.table[(section.table["by"] == "climate") & (section.table["metric"] == "pearson_r")]
+    values = climates[climates["of"] == "value"].groupby("group", observed=True)["value"].median()
+    return f"Boxes of r by climate; medians: {', '.join(f'{name} {r:.2f}' for name, r in values.items())}."
+
+
+def _series(section: Section, depths: Depths) -> str:
+    cells = section.table.groupby(["domain", "cell"], observed=True).ngroups
+    return f"Lines of predicted over points of measured daily soil moisture at {cells} cells, one row a depth."
+
+
+def _training(section: Section, depths: Depths) -> str:
+    parts = {layer: f"{counts['cells']} cells" for layer, counts in section.findings.items()}
+    told = _by_layer(parts, depths)
+    return f"Maps of training cells, their places among all climates, and bars of their number: {told}."
+
+
+def _memory(section: Section, depths: Depths) -> str:
+    reached = section.findings.get("memory_days", {}).items()
+    days = {layer: f"{value:.0f} days" for layer, value in reached if value is not None and np.isfinite(value)}
+    told = f"; nearly all skill is there after {_by_layer(days, depths)}" if days else ""
+    return f"Curves that rise with the days of weather left intact{told}."
+
+
+def _importance(section: Section, depths: Depths) -> str:
+    parts = {}
+    for layer, drops in section.findings.get("r_drop", {}).items():
+        first = max(drops, key=lambda name: drops[name])
+        parts[layer] = f"{first.replace('_', ' ')} with a loss of r of {drops[first]:.2f}"
+    return f"Bars of the skill lost with each input; the longest: {_by_layer(parts, depths)}."
+
+
+def _products(section: Section, depths: Depths) -> str:
+    medians = section.findings.get("pearson_r", {})
+    return f"Boxes of r and ubRMSD by product and depth; median r: {_named(medians, depths)}."
+
+
+def _named(medians: Mapping[str, float], depths: Depths) -> str:
+    texts = []
+    for name, r in medians.items():
+        layer, _, product = name.partition(" ")
+        texts.append(f"{product} at {depths.get(layer, layer)} {r:.2f}")
+    return ", ".join(texts)
+
+
+def _collocation(section: Section, depths: Depths) -> str:
+    medians = _named(section.findings.get("r", {}), depths)
+    return f"Boxes of r with the truth by pair of other products; medians: {medians}."
+
+
+def _seasons(section: Section, depths: Depths) -> str:
+    means = section.table.groupby("product", sort=False)["mean"]
+    parts = ", ".join(f"{name} {_range(values)} m3 m-3" for name, values in means)
+    patterns = [
+        f"{row['product']} {row['r']:.2f}"
+        for row in section.findings.get("pattern_r", [])
+        if row["of"] == "mean" and row["r"] is not None
+    ][1:]
+    told = f" Pattern correlation of the means with this product: {', '.join(patterns)}." if patterns else ""
+    return f"Maps of the season's mean of each product ({parts}) and of one year's deviation.{told}"
+
+
+def _regional(section: Section, depths: Depths) -> str:
+    rows = section.table.loc[section.table.groupby("region")["anomaly"].idxmin()]
+    driest = ", ".join(f"{row['region']} in {row['year']}" for row in rows.to_dict("records"))
+    return f"Lines of each region's anomaly by year. Driest: {driest}."
+
+
+def _weather(section: Section, depths: Depths) -> str:
+    cells = section.table["cell"].nunique()
+    return f"Weekly soil moisture over its targets at {cells} cells, one row a depth, under rain and temperature."
+
+
+DESCRIBED: dict[str, Callable[[Section, Depths], str]] = {
+    "overview": _overview,
+    **dict.fromkeys(("figS3", "fig4", "figS4"), _split),
+    "stations": _stations,
+    "uncertainty": _uncertainty,
+    "groups": _groups,
+    "series": _series,
+    "fig2": _training,
+    "fig3": _memory,
+    "figS2": _importance,
+    "fig5a": _products,
+    "fig5b": _products,
+    "collocation": _collocation,
+    "fig6": _seasons,
+    "figS6": _regional,
+    "fig7": _weather,
+}

@@ -1,0 +1,59 @@
+"""The report in a few sentences: what a reader should know before the figures, and whether the gate let it pass."""
+
+from collections.abc import Mapping, Sequence
+
+from somo.validate.gate.checks import Result
+from somo.validate.sections.section import Section
+
+
+def verdict(sections: Sequence[Section], depths: Mapping[str, str]) -> list[str]:
+    """Sentences on skill, the baseline, chance and uncertainty, as far as their sections were made.
+
+    Parameters
+    ----------
+    depths : each layer's depth for people by its name
+    """
+    found = {section.name: section.findings for section in sections}
+    skill = found.get("figS3", {})
+    return [
+        *_skill(skill.get("network", {}), skill.get("ridge baseline", {}), depths),
+        *_chance(found.get("stations", {}).get("significant", {}), depths),
+        *_coverage(found.get("uncertainty", {}).get("uncertainty", {}), depths),
+    ]
+
+
+def gate_line(results: Sequence[Result]) -> str:
+    """Whether the version may be released, in one sentence."""
+    failed = [result.check for result in results if not result.passed]
+    if failed:
+        return f"The gate refuses this version: {len(failed)} of {len(results)} checks fail ({', '.join(failed)})."
+    return f"The gate lets this version pass: all {len(results)} checks hold."
+
+
+def _skill(network: Mapping, ridge: Mapping, depths: Mapping[str, str]) -> list[str]:
+    """Where a baseline was fitted, whether the network beats it is part of the verdict."""
+    sentences = []
+    for layer, scores in network.items():
+        r, error = scores.get("pearson_r"), scores.get("ubrmsd")
+        if r is None or error is None:
+            continue
+        text = (
+            f"{depths.get(layer, layer)}: at {scores['cells']} cells that the networks had not seen, the median "
+            f"correlation with measurements is {r:.2f} and the unbiased error {error:.3f} m³ m⁻³"
+        )
+        other = ridge.get(layer, {}).get("pearson_r")
+        if other is not None:
+            compared = "better than" if r > other else "no better than"
+            text += f", {compared} a linear baseline ({other:.2f})"
+        sentences.append(f"{text}.")
+    return sentences
+
+
+def _chance(share: Mapping[str, float], depths: Mapping[str, str]) -> list[str]:
+    told = ", ".join(f"{value:.0%} at {depths.get(layer, layer)}" for layer, value in share.items())
+    return [f"The correlation is more than chance at {told} of those cells."] if told else []
+
+
+def _coverage(stated: Mapping, depths: Mapping[str, str]) -> list[str]:
+    told = ", ".join(f"{scores['coverage_90']:.0%} at {depths.get(layer, layer)}" for layer, scores in stated.items())
+    return [f"The stated 90 % interval holds {told} of the measurements there."] if told else []
