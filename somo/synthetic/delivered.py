@@ -6,7 +6,7 @@ is. Weather and soil come from the same seed on the nodes of ERA5-Land and on th
 
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from pathlib import Path
 
@@ -16,15 +16,19 @@ from numpy.typing import NDArray
 
 from somo.core.grid import Grid
 from somo.storage.objects import join, put_file
-from somo.synthetic.archive import Seen, place_stations, write_archive
+from somo.synthetic.archive import Format, Seen, place_stations, write_archive
 from somo.synthetic.compared import write_cosmos, write_products
 from somo.synthetic.delivered_statics import write_elevation, write_land_cover, write_soil
 from somo.synthetic.europe import SECONDS, Domain, World, diurnal
 from somo.synthetic.fields import Array
 from somo.synthetic.land import Land
+from somo.synthetic.weather import Day
 
 E_OBS_LATITUDE, E_OBS_LONGITUDE = 25.04986061, -24.95013939
 """First centres of E-OBS at 0.1 degrees, 1.4e-4 degrees off whole steps."""
+CELLS, NODES = slice(2, -1, 2), slice(1, None, 2)
+"""Cells and ERA5-Land's nodes among the rows, and among the columns, of `_half_steps`."""
+Past = tuple[np.datetime64, Day, Array]
 CDS_ATTRIBUTES: dict[str, dict[str, str]] = {
     "t2m": {"units": "K", "long_name": "2 metre temperature", "standard_name": "unknown", "GRIB_stepType": "instant"},
     "skt": {"units": "K", "long_name": "Skin temperature", "standard_name": "unknown", "GRIB_stepType": "instant"},
@@ -59,38 +63,41 @@ def write_delivered(
     days : first and last
     stations : in either domain
     """
-    archives = {"home": ("insitu/europe.zip", "header+values"), "us": ("insitu/us.zip", "ceop")}
+    archives: dict[str, tuple[str, Format]] = {
+        "home": ("insitu/europe.zip", "header+values"),
+        "us": ("insitu/us.zip", "ceop"),
+    }
     regions = []
     for name, grid in (("home", home), ("us", us)):
-        _write_era5_land(join(root, f"forcing/era5-land/{name}"), _made(name, _nodes(grid), seed), days)
-        world = _made(name, grid, seed)
-        regions.append((grid, world.land))
-        dates, weather, moisture = zip(*world.days(*days), strict=True)
-        truth = np.where(world.land.land, np.stack(moisture), np.nan)
-        air = np.stack([day.air_temperature for day in weather])
+        world = World.make(Domain(name, _half_steps(grid), 0, False), seed)
+        past = list(world.days(*days))
+        _write_era5_land(join(root, f"forcing/era5-land/{name}"), world, past)
+        dates, land = np.array([date for date, _, _ in past]), _on_cells(world.land)
+        truth = np.where(land.land, np.stack([moisture[:, CELLS, CELLS] for _, _, moisture in past]), np.nan)
+        air = np.stack([day.air_temperature[CELLS, CELLS] for _, day, _ in past])
+        regions.append((grid, land))
         if name == "home":
-            rain = np.stack([day.precipitation for day in weather])
-            _write_e_obs(root, world, np.array(dates), {"tg": air - 273.15, "rr": rain})
-            write_products(join(root, "compared"), grid, truth, np.array(dates), seed)
-            write_cosmos(join(root, "compared/cosmos_europe"), grid, truth, np.array(dates), 4, seed)
-        placed = place_stations(grid, world.land.land, world.land.elevation, name, stations, seed)
+            rain = np.stack([day.precipitation[CELLS, CELLS] for _, day, _ in past])
+            _write_e_obs(root, grid, land.land, dates, {"tg": air - 273.15, "rr": rain})
+            write_products(join(root, "compared"), grid, truth, dates, seed)
+            write_cosmos(join(root, "compared/cosmos_europe"), grid, truth, dates, 4, seed)
+        placed = place_stations(grid, land.land, land.elevation, name, stations, seed)
         at = [(station, *divmod(station.cell, len(grid.lon))) for station in placed]
-        seen = [Seen(np.array(dates), truth[:, :, row, column], air[:, row, column]) for _, row, column in at]
+        seen = [Seen(dates, truth[:, :, row, column], air[:, row, column]) for _, row, column in at]
         path, form = archives[name]
-        write_archive(root, path, zip(placed, seen, strict=True), form, seed)  # type: ignore[arg-type]
+        write_archive(root, path, zip(placed, seen, strict=True), form, seed)
     _write_statics(join(root, "forcing"), regions, seed)
 
 
-def _made(name: str, grid: Grid, seed: int) -> World:
-    return World.make(Domain(name, grid, 0, False), seed)
+def _half_steps(grid: Grid) -> Grid:
+    """Every 0.05 degrees: the cells' centres (`CELLS`), and ERA5-Land's nodes around them at whole tenths (`NODES`)."""
+    (lat_edges, lon_edges), margin = grid.bounds(), 0.75 * grid.step_deg
+    south, north = lat_edges.min() - margin, lat_edges.max() + margin
+    return Grid.regular(lon_edges.min() - margin, lon_edges.max() + margin, south, north, grid.step_deg / 2)
 
 
-def _nodes(grid: Grid) -> Grid:
-    """Nodes of ERA5-Land around cells: whole tenths of a degree."""
-    (lat_edges, lon_edges), half = grid.bounds(), grid.step_deg / 2
-    return Grid.regular(
-        lon_edges.min() - half, lon_edges.max() + half, lat_edges.min() - half, lat_edges.max() + half, grid.step_deg
-    )
+def _on_cells(land: Land) -> Land:
+    return Land(**{name: getattr(land, name)[CELLS, CELLS] for name in Land.__dataclass_fields__})
 
 
 def _write_statics(root: str, regions: Sequence[tuple[Grid, Land]], seed: int) -> None:
@@ -104,44 +111,43 @@ def _write_statics(root: str, regions: Sequence[tuple[Grid, Land]], seed: int) -
         write_soil(join(root, f"soilgrids/{soil}_{depth}_mean_1000.tif"), regions, attrgetter(field))
 
 
-def _write_era5_land(root: str, world: World, days: tuple[np.datetime64, np.datetime64]) -> None:
+def _write_era5_land(root: str, world: World, past: Sequence[Past]) -> None:
     """A file a variable and month; sums run from 00 UTC, and the first hour after the last day completes it."""
-    land = world.land.land
-    totals: dict[str, Array] = {}
-    hours: dict[str, list[Array]] = {name: [] for name in CDS_ATTRIBUTES}
-    for month, in_month in itertools.groupby(_hourly(world, days, totals), lambda day: day[0].astype("M8[M]")):
-        dates = []
-        for date, values in in_month:
-            dates.append(date)
-            for name, of_day in values.items():
-                hours[name].append(np.where(land, of_day, np.nan).astype("float32"))
-        stamps = (np.array(dates, "M8[h]")[:, None] + np.arange(24)).ravel().astype("M8[h]")
-        for name, parts in hours.items():
-            url = join(root, f"{name}_{str(month).replace('-', '_')}.nc")
-            _write_cds(url, world.domain.grid, name, stamps, np.concatenate(parts))
-            parts.clear()
-    after = days[1].astype("M8[D]") + 1
+    grid = Grid(world.domain.grid.lat[NODES], world.domain.grid.lon[NODES], 2 * world.domain.grid.step_deg)
+    land, totals = world.land.land[NODES, NODES], dict[str, Array]()
+    for month, days in itertools.groupby(past, lambda day: day[0].astype("M8[M]")):
+        in_month = list(days)
+        hourly = [_hourly(world, *day, totals) for day in in_month]
+        stamps = (np.array([day[0] for day in in_month], "M8[h]")[:, None] + np.arange(24)).ravel().astype("M8[h]")
+        for name in CDS_ATTRIBUTES:
+            values = np.concatenate([np.where(land, of_day[name], np.nan) for of_day in hourly])
+            _write_cds(_cds_url(root, name, month), grid, name, stamps, values.astype("float32"))
+    after = past[-1][0] + 1
     for name, total in totals.items():
-        url = join(root, f"{name}_{str(after.astype('M8[M]')).replace('-', '_')}.nc")
         completed = np.where(land, total, np.nan).astype("float32")[None]
-        _write_cds(url, world.domain.grid, name, after.astype("M8[h]").reshape(1), completed)
+        _write_cds(
+            _cds_url(root, name, after.astype("M8[M]")), grid, name, np.array([after]).astype("M8[h]"), completed
+        )
 
 
-def _hourly(
-    world: World, days: tuple[np.datetime64, np.datetime64], totals: dict[str, Array]
-) -> Iterator[tuple[np.datetime64, dict[str, Array]]]:
-    """Each day's values [24, lat, lon] by variable; `totals` holds the sums of the day that came last."""
-    for date, day, moisture in world.days(*days):
-        values = {"t2m": day.air_temperature + diurnal(), "skt": day.skin_temperature + diurnal()}
-        for name, total in (
-            ("tp", day.precipitation / 1000), ("ssr", day.net_shortwave * SECONDS), ("str", day.net_longwave * SECONDS)
-        ):  # fmt: skip
-            yesterday = totals.get(name, np.zeros_like(total))
-            values[name] = np.concatenate([yesterday[None], total * world.share(name, date)])
-            totals[name] = total
-        for layer, water in enumerate(world.model(moisture, date)[:3], 1):
-            values[f"swvl{layer}"] = np.broadcast_to(water, (24, *water.shape))
-        yield date, values
+def _cds_url(root: str, name: str, month: np.datetime64) -> str:
+    return join(root, f"{name}_{str(month).replace('-', '_')}.nc")
+
+
+def _hourly(world: World, date: np.datetime64, day: Day, moisture: Array, totals: dict[str, Array]) -> dict[str, Array]:
+    """A day's values [24, lat, lon] at the nodes by variable; `totals` holds the sums of the day before, then of it."""
+    values = {"t2m": day.air_temperature + diurnal(), "skt": day.skin_temperature + diurnal()}
+    values = {name: hours[:, NODES, NODES] for name, hours in values.items()}
+    for name, amount in (
+        ("tp", day.precipitation / 1000), ("ssr", day.net_shortwave * SECONDS), ("str", day.net_longwave * SECONDS)
+    ):  # fmt: skip
+        total = amount[NODES, NODES]
+        so_far = np.broadcast_to(world.share(name, date), (23, *amount.shape))[:, NODES, NODES] * total
+        values[name] = np.concatenate([totals.get(name, np.zeros_like(total))[None], so_far])
+        totals[name] = total
+    for layer, water in enumerate(world.model(moisture, date)[:3, NODES, NODES], 1):
+        values[f"swvl{layer}"] = np.broadcast_to(water, (24, *water.shape))
+    return values
 
 
 def _write_cds(url: str, grid: Grid, name: str, hours: NDArray[np.datetime64], values: NDArray[np.float32]) -> None:
@@ -179,9 +185,10 @@ def _write_cds(url: str, grid: Grid, name: str, hours: NDArray[np.datetime64], v
         put_file(local, url)
 
 
-def _write_e_obs(root: str, world: World, dates: NDArray[np.datetime64], fields: dict[str, Array]) -> None:
+def _write_e_obs(
+    root: str, grid: Grid, land: NDArray[np.bool_], dates: NDArray[np.datetime64], fields: dict[str, Array]
+) -> None:
     """E-OBS: one packed file a variable, rows from south to north, days counted from 1950."""
-    grid, land = world.domain.grid, world.land.land
     lat = E_OBS_LATITUDE + 0.1 * np.round((grid.lat[::-1] - E_OBS_LATITUDE) / 0.1)
     lon = E_OBS_LONGITUDE + 0.1 * np.round((grid.lon - E_OBS_LONGITUDE) / 0.1)
     about = {
