@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from botocore.exceptions import BotoCoreError
-from obstore.exceptions import BaseError
 from rich.table import Table
 
-from flows.command import looking, models, sensors
+from flows.command import doctor, looking, models, sensors
 from flows.command import published as commands
 from flows.command.init import init
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console, output, verbosity
 from flows.environment import load_product, prepare_prefect, require_writable, root_of
+from flows.failures import in_one_sentence
+from flows.leftovers import end_with_this_process
 from flows.status import STAGES, read_status, summary
 from somo.product.declaration import Product, ProductError
 from somo.publish import viewer
-from somo.publish.complete import first_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -142,6 +141,7 @@ for command in (
     commands.access,
     commands.credentials,
     sensors.sensors,
+    doctor.doctor,
     looking.check,
     looking.inspect,
 ):
@@ -166,19 +166,13 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
     )
     if missing:
         require_writable(root)
+        end_with_this_process()
         prepare_prefect()
         from flows.pipeline import run as flow
 
         flow(str(path), root, until)
     if until == STAGES[-1]:
         output.print(summary(product, root))
-
-
-def _unexpected(error: Exception) -> str:
-    """What libraries of object stores say, with where to look; anything else asks for `--debug`."""
-    if isinstance(error, BotoCoreError | BaseError):
-        return f"{first_line(error)}; check the URL, whether its server answers range requests, and the AWS_* settings"
-    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -190,6 +184,5 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if verbosity.traceback:
             raise
-        text = str(error) if isinstance(error, ValueError | OSError) else _unexpected(error)
-        typer.echo(f"error: {text}", err=True)
+        typer.echo(f"error: {in_one_sentence(error)}", err=True)
         sys.exit(1)

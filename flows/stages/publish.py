@@ -37,6 +37,7 @@ from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
 from somo.publish.store.latest import publish_latest
+from somo.storage.lease import put_visible
 from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -230,7 +231,7 @@ def describe_changed(version_url: str, client: Client, known: Mapping[str, Entry
 def put_changed(url: str, data: bytes) -> None:
     """Put an object unless these are its bytes already."""
     if not exists(url) or read_bytes(url) != data:
-        put(url, data)
+        put_visible(url, data)
 
 
 def released_before(product: Product, root: str) -> str | None:

@@ -17,7 +17,7 @@ from flows.environment import load_product
 from flows.stages.publish import write_netcdf, write_series
 from flows.stages.release import release
 from flows.status import read_status
-from somo.publish import manifest
+from somo.publish import manifest, verifying
 from somo.storage.client import filesystem
 from somo.storage.objects import put, read_bytes
 from tests.flows.conftest import TINY
@@ -203,7 +203,7 @@ def test_a_copied_bucket_is_the_same_bucket(
     lax |= {"min_applicable": 0.0, "min_coverage": 0.0}
     checks = product.checks.model_validate({**product.checks.model_dump(), **lax})
     assert release(product.model_copy(update={"checks": checks}), copied, client) == "1.0.0"
-    *_, (done, total, damage) = manifest.verify(copied, anon=False)
+    *_, (done, total, damage) = verifying.verify(copied, anon=False)
     assert (done, damage) == (total, [])
     picture = f"{copied}/v1.0.0/report/overview.svg"
     put(picture, b"x" * len(read_bytes(picture)))

@@ -42,16 +42,23 @@ def country_of_cells(grid: Grid) -> NDArray[np.int16]:
     for code, rings in _rings():
         inside = np.zeros(grid.shape, bool)
         for ring in rings:
-            (west, south), (east, north) = ring.min(0), ring.max(0)
-            rows, columns = np.flatnonzero((lat > south) & (lat < north)), np.flatnonzero((lon > west) & (lon < east))
-            if len(rows) and len(columns):
-                polygon = shapely.Polygon(ring)
-                shapely.prepare(polygon)
-                place = np.ix_(rows, columns)
-                # A ring inside another one is a hole, or an enclave's own land inside a hole: each turns the answer.
-                inside[place] ^= shapely.contains_xy(polygon, *np.meshgrid(lon[columns], lat[rows]))
+            # A ring that reaches over the date line goes on beyond 180 degrees: look for its cells there as well.
+            for turn in (-360.0, 0.0, 360.0):
+                _turn_inside(inside, lat, lon, ring + np.array([turn, 0.0]))
         codes[inside] = code
     return codes
+
+
+def _turn_inside(
+    inside: NDArray[np.bool_], lat: NDArray[np.float64], lon: NDArray[np.float64], ring: NDArray[np.float64]
+) -> None:
+    """Turn the answer for every cell that a ring surrounds: one inside another is a hole, or land inside a hole."""
+    (west, south), (east, north) = ring.min(0), ring.max(0)
+    rows, columns = np.flatnonzero((lat > south) & (lat < north)), np.flatnonzero((lon > west) & (lon < east))
+    if len(rows) and len(columns):
+        polygon = shapely.Polygon(ring)
+        shapely.prepare(polygon)
+        inside[np.ix_(rows, columns)] ^= shapely.contains_xy(polygon, *np.meshgrid(lon[columns], lat[rows]))
 
 
 def country_names() -> dict[int, str]:
@@ -85,10 +92,18 @@ def _rings() -> list[tuple[int, list[NDArray[np.float64]]]]:
         country_of_ring, codes = stored["country_of_ring"], stored["codes"]
     # TopoJSON writes an arc that is walked backwards as the complement of its number.
     rings = [np.concatenate([arcs[~arc][::-1] if arc < 0 else arcs[arc] for arc in ring]) for ring in ring_arcs]
+    rings = [_unbroken(ring) for ring in rings]
     return [
         (int(code), [ring for ring, country in zip(rings, country_of_ring, strict=True) if country == number])
         for number, code in enumerate(codes)
     ]
+
+
+def _unbroken(ring: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A ring whose longitude jumps from 180 to -180 as one that goes on; Antarctica's goes once around and stays."""
+    unwrapped = np.unwrap(ring[:, 0], period=360)
+    closes = abs(unwrapped[-1] - unwrapped[0]) < 1
+    return np.stack([unwrapped, ring[:, 1]], axis=1) if closes else ring
 
 
 def encode(topology: dict[str, Any]) -> dict[str, NDArray[Any]]:

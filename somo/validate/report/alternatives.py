@@ -51,6 +51,8 @@ def _overview(section: Section, depths: Depths) -> str:
 
 def _split(section: Section, depths: Depths) -> str:
     skill = section.findings.get("network", {})
+    if not skill:
+        return ""
     parts = {layer: f"r {m['pearson_r']:.2f}, ubRMSD {m['ubrmsd']:.3f}" for layer, m in skill.items()}
     return f"Predicted against measured, as cell means and as all days. Median over cells: {_by_layer(parts, depths)}."
 

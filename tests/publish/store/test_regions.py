@@ -44,7 +44,8 @@ def test_the_borders_of_cells():
     places = {
         "Berlin": (52.52, 13.40, 276), "Rome": (41.9, 12.5, 380), "San Marino": (43.94, 12.46, 674),
         "Reykjavik": (64.1, -21.9, 352), "open Atlantic": (50.0, -30.0, 0), "Denver": (39.7, -105.0, 840),
-        "Fiji beyond the date line": (-17.8, 178.0, 242),
+        "Fiji before the date line": (-17.8, 178.0, 242), "Chukotka beyond it": (66.5, -175.0, 643),
+        "Norwegian Sea": (67.5, 5.0, 0), "Kiruna": (67.85, 20.2, 752), "Antarctica": (-75.0, 20.0, 10),
     }  # fmt: skip
     for name, (lat, lon, code) in places.items():
         assert countries.country_of_cells(Grid(np.array([lat]), np.array([lon]), 0.1)) == code, name

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from somo.validate.gate.checks import Result
 from somo.validate.report.page import render, write_report
 from somo.validate.sections.section import Impossible, Section, read_section, text_section, write_section
 
@@ -27,13 +28,23 @@ def test_page_holds_everything_it_shows():
     assert not re.search(r"(src|href)=\"(https?:)?//", page)
 
 
+def test_the_page_begins_with_the_verdict_and_what_the_gate_found():
+    gate = [Result("range", True, "values 0.1..0.4"), Result("coverage", False, "holds 0.70 <")]
+    depths = {"layer1": "0–10 cm"}
+    page = render([SECTION], ABOUT, gate, depths)
+    assert page.index("The gate refuses this version: 1 of 2 checks fail (coverage).") < page.index("<nav")
+    assert "holds 0.70 &lt;" in page
+    assert "<td>0–10 cm</td>" in page and "<td>layer1</td>" not in page
+    assert re.search(r'<img alt="Spatial cross-validation[^"]*"', page)
+
+
 def test_names_with_markup_are_shown_and_not_obeyed():
     hostile = "<script>alert(1)</script>"
     shown = pd.DataFrame({f"name {hostile}": [hostile], "pearson_r": [0.5]})
     section = Section("figS3", hostile, SECTION.figure, SECTION.table, shown)
     page = render([section], {**ABOUT, "title": hostile})
     assert hostile not in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 6
 
 
 def test_report_is_valid_json_without_nan(tmp_path):

@@ -142,6 +142,12 @@ def test_maps_and_regions_of_the_season(published, compared):
     table = regions_section(seasons, published.grid, LAYERS).table
     assert {"France", "Alps", "Mid-Europe"} <= set(table["region"])
     assert table.groupby(["region", "layer"])["anomaly"].mean().abs().max() < 1e-6
+    others = {"Near": seasonal_means(products["Near"]).compute()}
+    beside = regions_section(seasons, published.grid, LAYERS, others=others)
+    assert "Dashed: other products at layer1" in beside.caption
+    by_product = beside.table.pivot_table(index=["region", "year"], columns="product", values="anomaly")
+    assert by_product["Near"].notna().all()
+    pd.testing.assert_frame_equal(beside.table[beside.table["product"] == "this product"], table)
 
 
 def test_too_short_a_version_has_no_seasons(published):

@@ -33,9 +33,27 @@ export async function readOutlines(box: [number, number, number, number]): Promi
     borders: near(mesh(world, countries, (a, b) => a !== b).coordinates),
     countries: feature(world, countries).features.map(({ properties, geometry }) => ({
       code: properties.code,
-      rings: geometry.type === "Polygon" ? geometry.coordinates : geometry.type === "MultiPolygon" ? geometry.coordinates.flat() : [],
+      rings: ringsOf(geometry).flatMap(unbroken),
     })),
   };
+}
+
+function ringsOf(geometry: GeoJSON.Geometry): number[][][] {
+  if (geometry.type === "Polygon") return geometry.coordinates;
+  return geometry.type === "MultiPolygon" ? geometry.coordinates.flat() : [];
+}
+
+/** A ring that jumps over the date line as two that go on beyond it, one on either side; Antarctica's stays as it is. */
+function unbroken(ring: number[][]): number[][][] {
+  let turn = 0;
+  const whole = ring.map(([lon, lat], i) => {
+    const step = i ? lon! - ring[i - 1]![0]! : 0;
+    if (Math.abs(step) > 180) turn -= Math.sign(step) * 360;
+    return [lon! + turn, lat!];
+  });
+  if (turn || whole.every(([lon]) => Math.abs(lon!) <= 180)) return [ring];
+  const side = whole.some(([lon]) => lon! > 180) ? -360 : 360;
+  return [whole, whole.map(([lon, lat]) => [lon! + side, lat!])];
 }
 
 function parse(bytes: Uint8Array): World {

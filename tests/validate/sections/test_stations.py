@@ -1,0 +1,72 @@
+"""Skill station by station, and whether it is more than chance."""
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+
+from somo.validate.gate.checks import Result
+from somo.validate.published import open_published
+from somo.validate.report.alternatives import text_alternative
+from somo.validate.report.verdict import gate_line, verdict
+from somo.validate.sections.depths import naming_depths
+from somo.validate.sections.skill import split_section
+from somo.validate.sections.stations import effective_size, probability_by_chance, stations_section
+
+LAYERS = ("layer1", "layer2", "layer3")
+DEPTHS = {"layer1": "0–10 cm", "layer2": "10–30 cm", "layer3": "30–50 cm"}
+
+
+@pytest.fixture(scope="module")
+def published(version):
+    return open_published(version, LAYERS)
+
+
+def test_days_without_memory_count_whole_and_their_p_is_that_of_scipy():
+    generator = np.random.default_rng(0)
+    y = generator.normal(size=2000)
+    y_hat = 0.05 * y + generator.normal(size=2000)
+    assert effective_size(y, y_hat) == pytest.approx(2000, rel=0.01)
+    r, p = pearsonr(y, y_hat)
+    assert probability_by_chance(r, 2000) == pytest.approx(p, rel=1e-6)
+
+
+def test_series_that_remember_hold_fewer_independent_days():
+    """By theory two series with correlations 0.9 from day to day hold (1 - 0.81) / (1 + 0.81) of their days."""
+    generator = np.random.default_rng(1)
+    noise = generator.normal(size=(2, 20_000))
+    series = np.zeros_like(noise)
+    for day in range(1, noise.shape[1]):
+        series[:, day] = 0.9 * series[:, day - 1] + noise[:, day]
+    assert effective_size(*series) / noise.shape[1] == pytest.approx(0.19 / 1.81, rel=0.1)
+    assert np.isnan(probability_by_chance(0.5, 2.0))
+
+
+def test_every_station_is_on_the_map_and_in_the_table(published):
+    with naming_depths(DEPTHS):
+        section = stations_section(published)
+    assert len(section.shown) == 36
+    assert set(section.shown["more than chance"]) == {"yes"}
+    assert section.findings["significant"] == dict.fromkeys(LAYERS, 1.0)
+    one = section.table[(section.table["station"] == "S3") & (section.table["layer"] == "layer2")].iloc[0]
+    pairs = published.crossval
+    own = pairs[(pairs["cell"] == one["cell"]) & (pairs["layer"] == "layer2")]
+    assert one["pearson_r"] == pytest.approx(own["y"].corr(own["y_hat"]), abs=1e-10)
+    assert one["independent_days"] < one["n"] / 2
+    assert "100% at 10–30 cm" in section.caption
+    assert "at 10–30 cm" not in text_alternative(section, {})
+    assert "10–30 cm r 0.9" in text_alternative(section, DEPTHS)
+
+
+def test_the_verdict_says_skill_baseline_chance_and_gate(published):
+    sections = [split_section(published.crossval, "figS3", "How."), stations_section(published)]
+    told = verdict(sections, DEPTHS)
+    assert told[0].startswith("0–10 cm: at 12 cells that the networks had not seen, the median correlation")
+    assert "better than a linear baseline" in told[0]
+    assert told[-1] == (
+        "The correlation is more than chance at 100% at 0–10 cm, 100% at 10–30 cm, 100% at 30–50 cm of those cells."
+    )
+    passed = [Result("range", True, "fine"), Result("tile seams", True, "fine")]
+    assert gate_line(passed) == "The gate lets this version pass: all 2 checks hold."
+    assert "refuses this version: 1 of 3 checks fail (coverage)" in gate_line(
+        [*passed, Result("coverage", False, "no")]
+    )
