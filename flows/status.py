@@ -173,10 +173,11 @@ def summary(product: Product, root: str) -> str:
     """Skill and coverage per layer on held-back stations, and where everything is; what a run ends with."""
     version = version_url(product, root)
     pairs = pd.read_parquet(io.BytesIO(read_bytes(join(version, "validation", "crossval.parquet"))))
-    found = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
-    held = coverage(pairs)
+    skill_of_layer = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
+    share_of_layer = coverage(pairs)
     skill = "\n".join(
-        f"  {layer.name}: {_skill(found.get(layer.name))}{_held(held.get(layer.name))}" for layer in product.layers
+        f"  {layer.name}: {_skill(skill_of_layer.get(layer.name))}{_held(share_of_layer.get(layer.name))}"
+        for layer in product.layers
     )
     units = POOLED if product.targets.scaling == "pooled" else ""
     netcdf_folder, report = join(version, "netcdf"), join(version, "report", "index.html")
