@@ -88,7 +88,7 @@ def _tried(what: str, step: Callable[[list[str]], None]) -> Finding:
 
 
 def _check_domain(product: Product, domain: str, root: str) -> Iterator[Finding]:
-    declared = product.grids()[domain]
+    declared, product = product.grids()[domain], product.in_domain(domain)
     grid = None
     if isinstance(declared, RegularGrid):
         grid = Grid.regular(declared.west, declared.east, declared.south, declared.north, declared.step_deg)
@@ -132,7 +132,7 @@ class _Looked:
         facts.append(f"{len(files)} files{_size([file.fingerprint for file in files])}")
         scans = [scan for file in files for scan in scan_file(file, self.name, self.source)]
         url = reference_url(self.root, self.name, self.domain, self.source, files)
-        write_references(url, combine(scans, self.source))
+        write_references(url, combine(self.name, scans, self.source))
         store = open_references(url)
         grid = self.own_grid = grid or domain_grid(self.product, self.domain, store.grid)
         cells = cells_of(grid)

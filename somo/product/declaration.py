@@ -110,6 +110,13 @@ class Product(Declared):
                     raise ValueError(f"forcing.{name}.{how} names {term!r}, which has no [forcing.{term}] with a url")
         if not self.inputs:
             raise ValueError("no forcing variable has input = true")
+        for domain, declared in self.domains.items():
+            for name, forcing in declared.forcing.items():
+                if name not in self.forcing or self.forcing[name].source is None or forcing.source is None:
+                    raise ValueError(
+                        f"domains.{domain}.forcing.{name} gives other files to a variable that is read from files: it "
+                        f"needs url and variable, and so does [forcing.{name}]"
+                    )
 
     def _check_static(self) -> None:
         for name, static in self.static.items():
@@ -172,6 +179,20 @@ class Product(Declared):
             if forcing.source is not None
             for number, source in enumerate((forcing.source, *forcing.then))
         }
+
+    def in_domain(self, domain: str) -> Self:
+        """The product with the files that its forcing has in a domain; itself where these are those of home."""
+        others = self.domains[domain].forcing if domain in self.domains else {}
+        if not others:
+            return self
+        forcing = {
+            name: declared.model_copy(update={"source": others[name].source, "then": others[name].then})
+            if name in others
+            else declared
+            for name, declared in self.forcing.items()
+        }
+        domains = {**self.domains, domain: self.domains[domain].model_copy(update={"forcing": {}})}
+        return self.model_copy(update={"forcing": forcing, "domains": domains})
 
     def quantity(self, name: str) -> Quantity:
         """What a variable or source is physically; a name of one's own is what the sum or mean that takes it is."""

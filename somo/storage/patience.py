@@ -102,7 +102,7 @@ def _pauses(patience_s: float | None) -> Iterator[float]:
 def unreachable(url: str, error: Exception | str) -> UnreachableError:
     """The error of a request that is given up; `error` is the last failure, or its text."""
     reason = str(error).strip() or type(error).__name__
-    if _has_answered(error):
+    if isinstance(error, Exception) and _has_answered(error):
         # A server whose disk is full, or that has lost a part of its own, is reached and says so in an answer.
         return UnreachableError(
             f"{url}: its server answers, but cannot do what it is asked ({reason}); look at that server's log and at "

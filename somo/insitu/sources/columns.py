@@ -101,12 +101,13 @@ def column_names(data: bytes) -> tuple[str, ...]:
 
 
 def _of_parquet(data: bytes, wanted: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
+    # pandas' own metadata would make an index of the column of times, in which it is no column
     try:
         file = pq.ParquetFile(io.BytesIO(data))
         names = file.schema_arrow.names
         if absent := [name for name in wanted if name not in names]:
             raise SensorError(f"no column {absent[0]!r}; there are {', '.join(names)}")
-        return file.read([*wanted, *(name for name in optional if name in names)]).to_pandas()
+        return file.read([*wanted, *(name for name in optional if name in names)]).to_pandas(ignore_metadata=True)
     except pa.ArrowException as error:
         raise SensorError(f"not a readable Parquet file ({error})") from error
 

@@ -265,6 +265,8 @@ def _mean_attrs(uncertain: bool, frozen: bool) -> dict[str, object]:
 def _std_attrs() -> dict[str, object]:
     return {
         **SOIL_MOISTURE.attrs(),
+        # CF's modifier keeps the plain standard name for soil moisture alone, so that it is found by that name.
+        "standard_name": f"{SOIL_MOISTURE.standard_name} standard_error",
         "long_name": "spread: standard deviation of soil moisture over the ensemble's members",
         "cell_methods": "time: mean depth: mean area: mean realization: standard_deviation",
         "grid_mapping": "crs",
