@@ -53,7 +53,9 @@ def built(folder: Path) -> Path:
     page = ROOM / "somo/publish/viewer/dist"
     if page.is_dir():
         shutil.copytree(page, copy / "somo/publish/viewer/dist")
-    run(uv(), "build", "--quiet", "--out-dir", folder, copy)
+    # With this environment's setuptools: fetching one would be the only thing asked of an index here.
+    isolated = ("--no-build-isolation", "--python", sys.executable)
+    run(uv(), "build", "--quiet", *isolated, "--out-dir", str(folder), str(copy))
     (wheel,), (source,) = folder.glob("*.whl"), folder.glob("*.tar.gz")
     names = zipfile.ZipFile(wheel).namelist()
     names += [name.partition("/")[2] for name in run("tar", "-tzf", source).split()]

@@ -92,6 +92,7 @@ def draft(wishes: Wishes) -> Draft:
     references = [source for place in wishes.reference for source in fields_at(place)]
     layers = reference_layers([*references, *sources])
     archives = [archive_at(place) for place in wishes.archives]
+    # In the order in which a reader asks: when and where, from what, against what.
     lines = [
         *_head(wishes, grid, variables),
         *forcing_tables(variables, grid, providers),
@@ -117,6 +118,7 @@ def _head(wishes: Wishes, grid: DraftGrid, variables: dict[str, DraftSource]) ->
     yield f"name = {json.dumps(wishes.name)}"
     yield ""
     covered = common_days(variables.values())
+    # A spin-up longer than what is left to learn from would leave hardly a sequence of any station.
     sequence = SequenceSettings()
     is_short = covered is not None and (covered[1] - covered[0]).days < LONG_DAYS
     if is_short:

@@ -50,6 +50,7 @@ def init(
         raise ProductError(f"{product}: is there already; choose another name, or write over it with --force")
     if place and bbox:
         raise ProductError("--place and --bbox: give one of them")
+    # Whoever names the forcing writes a script or knows the options; nobody is asked for more than is needed then.
     asks = not forcing
     box = _around(place) if place else bbox
     wishes = Wishes(
@@ -75,6 +76,7 @@ def _around(place: tuple[float, float]) -> Box:
 
 def _asked_places(question: str, required: bool = False) -> list[str]:
     while True:
+        # Split as a shell does, since paths with spaces are quoted by habit.
         answer = typer.prompt(question, default=None if required else "", show_default=False)
         places = shlex.split(answer)
         if places or not required:

@@ -9,6 +9,7 @@ from distributed import Client
 
 from flows.console import console
 from flows.environment import export, inherited
+from flows.one_writer import one_writer
 from flows.service.access import open_bucket
 from flows.service.loopback import served
 from flows.service.s3server import S3Server
@@ -46,7 +47,8 @@ def release_demo(product: Product, root: str) -> None:
     if product.version in read_pointer(root).get("released", {}):
         return
     # Checksums of a few small objects alone: threads of this process spare the start of another cluster.
-    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+    threads = Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None)
+    with one_writer(product, root, "release"), threads as client:
         release(product, root, client)
 
 

@@ -91,15 +91,16 @@ def _drafted(members: Sequence[Member]) -> str:
 
 
 def _rows(member: Member) -> Iterator[dict[str, str]]:
-    data = read_bytes(member.url)
-    names = column_names(data)
+    series_bytes = read_bytes(member.url)
+    names = column_names(series_bytes)
     by_name = {name.lower(): name for name in names}
     station = re.sub(r"\.\w+$", "", member.name)
     row = {"station": station, "file": member.path, "time": next(filter(TIME_NAME.search, names), names[0])}
     for key in ("latitude", "longitude"):
         if column := by_name.get(key) or by_name.get(key[:3]):
-            row[key] = str(read_columns(data, (column,))[column].iloc[0])
+            row[key] = str(read_columns(series_bytes, (column,))[column].iloc[0])
     for value in [name for name in names if MOISTURE_NAME.search(name)] or [""]:
+        # A bare number, as in swc_05, may be a depth or the number of a probe; only centimetres that say so are taken.
         depth = DEPTH_CM.search(value)
         depth_m = f"{float(depth[1]) / 100:g}" if depth else ""
         yield {**row, "value": value, "depth_from_m": depth_m, "depth_to_m": depth_m}

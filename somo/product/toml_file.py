@@ -146,8 +146,8 @@ def _toml_location(location: tuple[int | str, ...]) -> list[int | str]:
     """Where a value stands in the file: without the tag of a grid and the table that holds a variable's source."""
     return [
         name
-        for before, name in zip(("", *location), location, strict=False)
-        if not (before == "grid" and name in ("regular", "forcing"))
+        for table, name in zip(("", *location), location, strict=False)
+        if not (table == "grid" and name in ("regular", "forcing"))
         and not (location[0] == "forcing" and name == "source")
     ]
 

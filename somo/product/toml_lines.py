@@ -22,6 +22,7 @@ def line_of(text: str, location: Sequence[int | str]) -> int | None:
     lines = text.splitlines()
     for number, stop, path in _assigned(lines):
         depth = _shared(path, wanted)
+        # A key that is not in the file, as one that is missing, is told with the line of its table.
         if depth < len(path) or depth <= best:
             continue
         best, line = depth, number
@@ -74,6 +75,7 @@ def _names(dotted: str) -> Location:
 
 def _end_of_value(lines: Sequence[str], first: int) -> int:
     """Index of the line after a value, which may be a list or a text over several lines."""
+    # The parser itself knows where a value ends: the fewest lines that it accepts are the whole of it.
     for stop in range(first + 1, len(lines) + 1):
         try:
             tomllib.loads("\n".join(lines[first:stop]))

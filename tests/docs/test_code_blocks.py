@@ -16,6 +16,7 @@ from flows.command import cli
 from flows.environment import read_providers
 from flows.service.loopback import served
 from flows.stages.publish import write_netcdf, write_series
+from somo.product.cluster import CLUSTER_KINDS
 from somo.product.declaration import Product
 from somo.product.providers import take_likes
 from somo.publish import manifest
@@ -151,4 +152,6 @@ def test_tables(block):
     """Every table is one that a declaration takes."""
     declared = take_likes(tomllib.loads(block.text), read_providers())
     for key, table in declared.items():
-        TypeAdapter(Product.model_fields[key].annotation).validate_python(table)
+        # A cluster's table has the keys of its own kind, which the declaration looks up in a register.
+        model = CLUSTER_KINDS[table["kind"]] if key == "cluster" else Product.model_fields[key].annotation
+        TypeAdapter(model).validate_python(table)

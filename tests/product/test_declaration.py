@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.environment import read_providers
+from flows.stages.reference_model import _as_forcing
 from somo.product.declaration import Product, ProductError, content_hash
 from somo.product.method import Chunks, Sequence
 from somo.product.toml_file import read_product
@@ -175,6 +176,16 @@ def test_the_declared_products_are_valid(name: str) -> None:
     names = {part.split("}")[0] for part in text.split("${")[1:]}
     product = read_product(path, dict.fromkeys(names, "s3://bucket"), read_providers())
     assert product.name.startswith("SoMo.ml-")
+
+
+@pytest.mark.parametrize("name", ["demo.toml", "europe.toml"])
+def test_the_reference_model_of_a_declared_product_is_read_by_a_valid_declaration(name: str) -> None:
+    """Whatever a product declares for its own forcing must not be asked of the reference model's."""
+    path = Path(str(files("flows") / "products" / name))
+    names = {part.split("}")[0] for part in path.read_text().split("${")[1:]}
+    product = read_product(path, dict.fromkeys(names, "s3://bucket"), read_providers())
+    for layer in product.targets.reference:
+        assert _as_forcing(product, layer.source).inputs == ("soil_moisture",)
 
 
 def test_equal_declarations_have_equal_names(tmp_path: Path) -> None:

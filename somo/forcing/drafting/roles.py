@@ -46,6 +46,7 @@ ENOUGH_ALIKE = 0.01
 
 def variable_of(field: Field) -> str | None:
     """The forcing variable that a field is, by its name, standard name and units; None if they do not tell."""
+    # Names come first: many producers write the standard name of a similar quantity, few call one by another's name.
     name, standard = field.name.lower(), str(field.variable.attrs.get("standard_name", ""))
     by_name = [variable for variable, names in NAMES.items() if name in names]
     by_standard = [variable for variable, quantity in FORCING.items() if quantity.standard_name == standard]
@@ -91,6 +92,7 @@ def likes_of(field: Field, url: str, providers: Mapping[str, Mapping[str, Any]])
 def _fits(field: Field, table: Mapping[str, Any]) -> bool:
     if table.get("variable") != field.name:
         return False
+    # ERA5 and ERA5-Land share names and units, and their sums mean different things: only the grid tells them apart.
     step, declared_step = field.step_deg, table.get("step_deg")
     if declared_step and (step is None or abs(step - declared_step) > ENOUGH_ALIKE * declared_step):
         return False
