@@ -15,12 +15,14 @@ class FaultProxy:
     ----------
     port : where it listens
     broken, passed : requests so far
+    away : while it is set, nothing behind the proxy can be reached
     """
 
     def __init__(self, target: int, share: float, seed: int = 0, stall_s: float = 2.0) -> None:
         self.target, self.share, self.stall_s = target, share, stall_s
         self.random = random.Random(seed)
         self.broken = self.passed = 0
+        self.away = threading.Event()
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
 
@@ -49,6 +51,9 @@ class FaultProxy:
         answers = asyncio.create_task(self._pump(there, writer))
         try:
             while data := await reader.read(2**16):
+                if self.away.is_set():
+                    self.broken += 1
+                    return
                 if data.startswith(METHODS):
                     if self.random.random() < self.share:
                         self.broken += 1
