@@ -20,6 +20,7 @@ from somo.publish.store import regions, series
 from somo.storage.client import zarr_store
 from somo.storage.listing import listed_once, listing
 from somo.storage.objects import exists, join, read_bytes
+from somo.validate.intervals import JUDGED, coverage
 from somo.validate.matching import layer_skill
 
 STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
@@ -169,17 +170,24 @@ def _bytes(url: str) -> int:
 
 
 def summary(product: Product, root: str) -> str:
-    """Skill per layer on held-back stations, and where everything is; what a run ends with."""
+    """Skill and coverage per layer on held-back stations, and where everything is; what a run ends with."""
     version = version_url(product, root)
     pairs = pd.read_parquet(io.BytesIO(read_bytes(join(version, "validation", "crossval.parquet"))))
-    skill_by_layer = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
-    skill = "\n".join(f"  {layer.name}: {_skill(skill_by_layer.get(layer.name))}" for layer in product.layers)
+    scores = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
+    held = coverage(pairs)
+    skill = "\n".join(
+        f"  {layer.name}: {_skill(scores.get(layer.name))}{_held(held.get(layer.name))}" for layer in product.layers
+    )
     units = POOLED if product.targets.scaling == "pooled" else ""
     netcdf_folder, report = join(version, "netcdf"), join(version, "report", "index.html")
     return (
         f"{product.name} {product.version}: skill on held-back stations (cross-validation){units}\n{skill}\n"
         f"Zarr    {join(version, 'soil_moisture.zarr')}\nNetCDF  {netcdf_folder}\nReport  {report}"
     )
+
+
+def _held(share: float | None) -> str:
+    return "" if share is None else f"; the {JUDGED:.0%} interval holds {share:.0%} of the measurements"
 
 
 def _skill(scores: dict[str, float] | None) -> str:

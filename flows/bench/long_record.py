@@ -171,8 +171,8 @@ def invent_models(product: Product, root: str, inputs: Mapping[str, Inputs], tar
     fitted = []
     for name in layers:
         of_layer = (pairs["layer"] == name).to_numpy()
-        y, y_hat = (pairs[column][of_layer].to_numpy() for column in ("y", "y_hat"))
-        fitted.append(fit_uncertainty(name, y, y_hat, index[of_layer]))
+        y, y_hat, cell = (pairs[column][of_layer].to_numpy() for column in ("y", "y_hat", "cell"))
+        fitted.append(fit_uncertainty(name, y, y_hat, index[of_layer], cell))
     write_uncertainties(join(url, UNCERTAINTY), fitted)
     static = open_static(inputs[product.home].static)
     map_of_index = rng.uniform(0, 1, (len(layers), *static["land"].shape)).astype("float32")

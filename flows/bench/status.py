@@ -27,8 +27,9 @@ from flows.stages.publish import describe_changed
 from somo.predict import regions as rg
 from somo.product.declaration import Product
 from somo.publish.front_door import INDEX
-from somo.publish.manifest import pointer, rewritten_objects, verify, write_manifest
+from somo.publish.manifest import pointer, rewritten_objects, write_manifest
 from somo.publish.store import maps as store
+from somo.publish.verifying import verify
 from somo.storage.listing import listed_once
 from somo.storage.objects import join, put
 from somo.synthetic.europe import World, domains_of

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from flows.stages.countries import damaged, open_drought, open_maps, write_regio
 from flows.today import today
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
+from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
+from somo.learn.uncertainty import read_uncertainties
 from somo.product.declaration import Product
 from somo.product.layout import block_of_shard
 from somo.publish import netcdf
@@ -37,6 +40,7 @@ from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
 from somo.publish.store.latest import publish_latest
+from somo.storage.lease import put_visible
 from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -201,7 +205,9 @@ def write_papers(
 ) -> None:
     """Put citation, licence, changelog, lineage and DataCite metadata."""
     forcing = {domain: {**urls.references, "static": urls.static} for domain, urls in inputs.items()}
-    origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models})
+    calibration = join(models, CALIBRATION)
+    uncertainty = [asdict(layer) for layer in read_uncertainties(calibration)] if exists(calibration) else []
+    origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models}, uncertainty)
     with open_maps(version_url) as store:
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
@@ -235,7 +241,7 @@ def describe_changed(version_url: str, client: Client, recorded: Mapping[str, En
 def put_changed(url: str, data: bytes) -> None:
     """Put an object unless these are its bytes already."""
     if not exists(url) or read_bytes(url) != data:
-        put(url, data)
+        put_visible(url, data)
 
 
 def released_before(product: Product, root: str) -> str | None:

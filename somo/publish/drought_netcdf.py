@@ -38,6 +38,10 @@ def year_of_drought(drought: xr.Dataset, year: int) -> xr.Dataset:
     seasonal = [name for name in drought.variables if "season" in drought[name].dims]
     part = drought.drop_vars(seasonal).isel(time=np.flatnonzero(ends.year == year))
     part = part.drop_encoding().transpose("time", "depth", "lat", "lon", ...)
+    for array in part.variables.values():
+        # JSON has made wider integers of them than CF allows beside the flags' own bytes.
+        if "flag_values" in array.attrs:
+            array.attrs["flag_values"] = np.array(array.attrs["flag_values"], "int8")
     part.attrs["time_coverage_start"] = f"{pd.Timestamp(part['time_bnds'].values[0, 0]):%Y-%m-%dT%H:%M:%SZ}"
     part.attrs["time_coverage_end"] = f"{pd.Timestamp(part['time_bnds'].values[-1, 1]):%Y-%m-%dT%H:%M:%SZ}"
     return part

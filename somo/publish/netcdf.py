@@ -107,7 +107,9 @@ def _fields(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
         attrs["ancillary_variables"] = f"{layer.name}_uncertainty {attrs['ancillary_variables']}"
     if FROZEN in part:
         flags = part[FROZEN].fillna(NO_FLAG).astype("int8").data
-        fields[f"{layer.name}_{FROZEN}"] = (("time", "lat", "lon"), flags, part[FROZEN].attrs)
+        # Of the store's attributes JSON has made wider integers than CF allows beside the flag's own bytes.
+        about = {**part[FROZEN].attrs, "flag_values": np.array(part[FROZEN].attrs["flag_values"], "int8")}
+        fields[f"{layer.name}_{FROZEN}"] = (("time", "lat", "lon"), flags, about)
         attrs = described["soil_moisture"][1]
         attrs["ancillary_variables"] = f"{attrs['ancillary_variables']} {layer.name}_{FROZEN}"
     return fields

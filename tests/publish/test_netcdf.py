@@ -53,6 +53,9 @@ def test_file_agrees_with_the_store_value_for_value(declared, version_url, leap_
         np.testing.assert_array_equal(ds["layer2"], expected["soil_moisture"].astype("float32"))
         np.testing.assert_array_equal(ds["layer2_std"], expected["soil_moisture_std"].astype("float32"))
         assert ds["layer2"].isel(lat=0, lon=0).isnull().all()
+        np.testing.assert_array_equal(ds["layer2_frozen"], expected["frozen"])
+        assert int((ds["layer2_frozen"] == 1).any(("lat", "lon")).sum()) == 31
+        assert ds["layer2_frozen"].encoding["dtype"] == np.int8
 
 
 def test_bounds_meet_at_leap_days_and_at_the_edges(leap_year):

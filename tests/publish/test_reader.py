@@ -78,6 +78,13 @@ def test_soil_moisture_is_found_by_its_standard_name(published) -> None:
         assert ds.cf.standard_names[f"{name} standard_error"] == ["layer1_std"]
 
 
+def test_soil_moisture_of_a_store_is_found_by_its_standard_name(published) -> None:
+    name = "volume_fraction_of_condensed_water_in_soil"
+    ds = somo.open(str(published), "1.0.0")
+    assert ds.cf[name].name == "soil_moisture"
+    assert ds.cf.standard_names[f"{name} standard_error"] == ["soil_moisture_std"]
+
+
 def test_an_object_that_is_missing_or_damaged_is_an_error_that_names_it(published, tmp_path) -> None:
     root = shutil.copytree(published, tmp_path / "copy")
     folder = root / "v1.0.0/soil_moisture.zarr/soil_moisture/c/0"

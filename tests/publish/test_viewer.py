@@ -17,6 +17,7 @@ from somo.forcing.dataset import Inputs
 from somo.publish import manifest
 from somo.publish.catalog import catalog_document, version_documents
 from somo.publish.reader import open_zarr
+from somo.publish.store.latest import publish_latest
 from somo.publish.viewer import is_built, publish_viewer
 from somo.storage.objects import join, put
 from tests.publish import made
@@ -33,24 +34,30 @@ pytestmark = [
 ]
 
 
+def declared():
+    """Four years of the product that the page shows."""
+    # Few large shards: making four years of small ones takes two minutes and tests nothing more.
+    cut = {"time": 73, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8}
+    yearly = {"lookback": 30, "predict_last_n": 365}
+    return made.product(start="2010-01-01", end="2013-12-31", chunks=cut, sequence=yearly)
+
+
 @pytest.fixture(scope="module")
 def root(s3, client):
     """A released version of four years with drought, open to anyone."""
     root = f"s3://{s3.bucket}/{uuid4().hex[:8]}"
-    # Few large shards: making four years of small ones takes two minutes and tests nothing more.
-    cut = {"time": 73, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8}
-    yearly = {"lookback": 30, "predict_last_n": 365}
-    declared = made.product(start="2010-01-01", end="2013-12-31", chunks=cut, sequence=yearly)
-    version_url = made.write_store(declared, root, uncertain=True)
-    write_series(declared, version_url, client)
-    write_drought(declared, version_url, client)
-    write_regions(declared, version_url, client)
+    made_from = declared()
+    version_url = made.write_store(made_from, root, uncertain=True)
+    write_series(made_from, version_url, client)
+    write_drought(made_from, version_url, client)
+    write_regions(made_from, version_url, client)
+    publish_latest(made_from, version_url)
     inputs = {"home": Inputs({}, join(root, "static/a.nc"))}
-    write_papers(declared, root, version_url, inputs, join(root, "targets/a.parquet"), join(root, "models/a"))
+    write_papers(made_from, root, version_url, inputs, join(root, "targets/a.parquet"), join(root, "models/a"))
     entries = manifest.describe(version_url, manifest.list_objects(version_url))
-    for name, document in version_documents(declared, somo.open(root, "1.0.0", anon=False), entries).items():
+    for name, document in version_documents(made_from, somo.open(root, "1.0.0", anon=False), entries).items():
         put(join(version_url, name), manifest.encode(document))
-    catalog = manifest.encode(catalog_document(declared, ["1.0.0"]))
+    catalog = manifest.encode(catalog_document(made_from, ["1.0.0"]))
     put(join(root, "latest.json"), manifest.pointer("1.0.0", publish_viewer(root), {"1.0.0": "2026-11-22"}, catalog))
     open_bucket(root)
     return root
@@ -99,6 +106,8 @@ def pixel(page, x, y):
 def test_a_day_is_drawn_and_every_control_changes_it(page):
     page.goto(page.address)
     shown(page, "soil_moisture", 0, "2013-12-31")
+    assert any("/latest.zarr/soil_moisture/c" in url for url in page.asked)
+    assert not any("/soil_moisture.zarr/soil_moisture/c" in url for url in page.asked)
     box = page.locator("#map").bounding_box()
     middle = (box["width"] / 2, box["height"] / 2)
     first = pixel(page, *middle)

@@ -1,5 +1,6 @@
 """The page as a tool: fingers, keys, search, files to take away, and readers who do not see it."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 import somo
-from tests.publish.test_viewer import browser, page, pytestmark, root, shown  # noqa: F401
+from somo.publish import netcdf
+from somo.storage.objects import join
+from tests.publish.test_viewer import browser, declared, page, pytestmark, root, shown  # noqa: F401
 
 AXE = Path(__file__).parents[2] / "somo/publish/viewer/node_modules/axe-core/axe.min.js"
 TOO_SMALL = """() => [...document.querySelectorAll("button, select, summary, nav a, input:not([type=checkbox])")]
@@ -112,6 +115,24 @@ def test_map_and_series_are_told_in_words_and_saved_as_pictures(page, root, tmp_
             page.click(button)
         waiting.value.save_as(tmp_path / "picture.png")
         assert (tmp_path / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="no R; apt-get install r-cran-ncdf4")
+def test_the_view_as_r_gives_the_value_of_the_view(page, root, tmp_path):  # noqa: F811
+    """In Debian's R, from the yearly file over http."""
+    netcdf.publish_year(join(root, "v1.0.0"), declared(), declared().layers[0], 2012)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{page.address}#date=2012-02-29&lat=45.25&lon=5.45")
+    page.wait_for_selector('body[data-series="0 3 4"]', timeout=20_000)
+    on_page = page.inner_text("#reading").split(": ")[1].split(" ")[0]
+    page.click("#code summary")
+    page.click("#as-r")
+    code = page.evaluate("navigator.clipboard.readText()")
+    code += 'cat(sprintf("%.3f", c(series[days == "2012-02-29"], day[cell[1], cell[2]])))'
+    done = subprocess.run(
+        ["Rscript", "-e", code], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.split() == [on_page, on_page], done.stderr
 
 
 def test_the_view_as_python_gives_the_value_of_the_view(page, s3):  # noqa: F811

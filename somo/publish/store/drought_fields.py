@@ -17,7 +17,7 @@ STEPS = {
     "climatology_mean": zarr.STEP,
     "climatology_std": zarr.STEP,
 }
-FIELDS: dict[str, dict[str, object]] = {
+_DESCRIBED: dict[str, dict[str, object]] = {
     "anomaly": {
         "long_name": "standardised anomaly of soil moisture averaged over the window",
         "units": "1",
@@ -53,3 +53,5 @@ FIELDS: dict[str, dict[str, object]] = {
         for name in PROBABILITIES
     },
 }
+FIELDS = {name: {**about, "coverage_content_type": "modelResult"} for name, about in _DESCRIBED.items()}
+"""Attributes of every field."""

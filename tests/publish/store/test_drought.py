@@ -1,6 +1,9 @@
+import json
 import shutil
 import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -136,6 +139,12 @@ def test_the_yearly_file_holds_the_store_for_other_programs(dry_spring):
         for name in ("anomaly", "percentile", "drought_class"):
             expected = group[name].transpose("time", "depth", "lat", "lon")
             np.testing.assert_allclose(ds[name], expected, atol=1e-6)
+    report = Path(path).with_name("report.json")
+    checker = Path(sys.executable).with_name("compliance-checker")
+    command = [checker, "-t", "cf:1.11", "-f", "json_new", "-o", report, path]
+    subprocess.run(command, check=False, capture_output=True)
+    judged = next(iter(json.loads(report.read_text()).values()))["cf:1.11"]["high_priorities"]
+    assert [check["msgs"] for check in judged if check["value"][0] < check["value"][1]] == []
     said = subprocess.run(["cdo", "-s", "showname", path], check=True, capture_output=True, text=True).stdout
     assert {"anomaly", "percentile", "drought_class"} <= set(said.split())
     axis = subprocess.run(

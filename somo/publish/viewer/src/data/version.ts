@@ -10,6 +10,7 @@ interface Asset {
 }
 
 export interface Collection {
+  id: string;
   title: string;
   license: string;
   version: string;
@@ -143,6 +144,11 @@ export class Version {
       readValues(this.fields.get("applicability")!, [layer, row, column]),
     ]);
     return { mean: mean!, std: std!, uncertainty, frozen, applicable: inside[0] === 1 };
+  }
+
+  /** Name of the product, as its yearly files begin. */
+  get product(): string {
+    return this.collection.id.replace(/-v[^-]*$/, "");
   }
 
   date(day: number): string {

@@ -36,7 +36,7 @@ const PURPLES = ["#fbf7ef", "#f3d9bd", "#e6a98f", "#cc6f77", "#9d3f6c", "#662156
 function probability(name: string): Scale {
   return {
     label: `Probability of ${name}`,
-    units: "0 to 1",
+    units: "",
     low: 0,
     high: 1,
     byWindow: true,

@@ -6,7 +6,7 @@ const MARKS = 5;
 
 export function legend(scale: Scale, note: string, set: (range: [number, number] | null) => void): HTMLElement[] {
   const title = document.createElement("strong");
-  title.textContent = `${scale.label} [${scale.units}]${note ? ` · ${note}` : ""}`;
+  title.textContent = `${scale.label}${scale.units ? ` [${scale.units}]` : ""}${note ? ` · ${note}` : ""}`;
   return [title, scale.classes ? classes(scale.stops, scale.classes) : ramp(scale, set), appearances()];
 }
 

@@ -21,15 +21,18 @@ day.plot()
 series = ds.soil_moisture.isel(depth=${view.layer}).sel(lat=${lat}, lon=${lon}, method="nearest")
 `;
   }
-  const files = `${root}/v${version.name}/collection.json`;
-  return `library(terra)
-# yearly files are listed in ${files}; complete years have one a layer
-maps <- rast("SoMo.ml-EU_layer${view.layer + 1}_${year}.nc", subds = "layer${view.layer + 1}")
-plot(maps[[${dayOfYear(date)}]])                       # ${date}
-extract(maps, cbind(${lon}, ${lat}))                   # longitude, latitude
+  const layer = `layer${view.layer + 1}`;
+  const file = `${version.product}_${layer}_${year}.nc`;
+  return `library(ncdf4)
+# only complete years have such a file
+download.file("${root}/v${version.name}/netcdf/${file}", "${file}", mode = "wb")
+file <- nc_open("${file}")
+lon <- ncvar_get(file, "lon")
+lat <- ncvar_get(file, "lat")
+days <- as.Date(ncvar_get(file, "time"), origin = "1970-01-01")  # UTC days
+day <- ncvar_get(file, "${layer}", start = c(1, 1, which(days == "${date}")), count = c(-1, -1, 1))
+image(lon, rev(lat), day[, length(lat):1])
+cell <- c(which.min(abs(lon - ${lon})), which.min(abs(lat - ${lat})))
+series <- ncvar_get(file, "${layer}", start = c(cell, 1), count = c(1, 1, -1))
 `;
-}
-
-function dayOfYear(date: string): number {
-  return Math.round((Date.parse(date) - Date.parse(`${date.slice(0, 4)}-01-01`)) / 86_400_000) + 1;
 }

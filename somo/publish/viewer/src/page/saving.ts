@@ -58,7 +58,7 @@ export function seriesTable(shown: Values, place: string, layer: string, version
     version.collection.title,
     `version ${version.name}`,
     place,
-    `${shown.name}, depth ${layer}, units ${shown.units}`,
+    `${shown.name}, depth ${layer}, units ${shown.units || "1"}`,
     daily
       ? "each row is a UTC day, from 00:00 to 24:00 UTC; a provisional day may still change with its forcing"
       : `each row is a window of ${version.windows.days} UTC days that ends with the day named`,

@@ -32,7 +32,8 @@ export function valuesOf(quantity: Quantity, series: Series, version: Version, l
     const sigma = windowMeans(series.uncertainty, days, windows).map((value) => share * value);
     const percent = CLASS_PERCENT[Number(probable[1])]!;
     const values = classProbabilities(windowMeans(series.mean, days, windows), sigma, percent, windows);
-    return { name: SCALES[quantity].label.toLowerCase(), units: "0 to 1", stamps: windows.ends, values, digits: 2, levels: [0.5] };
+    const name = SCALES[quantity].label.replace("P", "p");
+    return { name, units: "", stamps: windows.ends, values, digits: 2, levels: [0.5] };
   }
   const moisture = { units: "m³ m⁻³", stamps: days, digits: 3, ...(series.frozen ? { frozen: series.frozen } : {}) };
   if (quantity === "anomaly" && windows.ends.length) {
@@ -78,7 +79,7 @@ export function wholeGraph(shown: Values): Graph {
   if (shown.areas) return areasGraph(shown, () => true);
   const [, , , median] = quantiles(shown.values, shown.stamps, shown.stamps);
   return {
-    axis: `${shown.name} [${shown.units}]`,
+    axis: shown.units ? `${shown.name} [${shown.units}]` : shown.name,
     stamps: shown.stamps,
     bands: bandOf(shown, shown.values, shown.half),
     lines: [
@@ -119,7 +120,7 @@ export function yearGraph(shown: Values, year: number): Graph {
     { label: String(year), values, ink: "accent", width: 2 },
   ];
   return {
-    axis: `${shown.name} [${shown.units}]`,
+    axis: shown.units ? `${shown.name} [${shown.units}]` : shown.name,
     stamps,
     bands: [...bands, ...bandOf(shown, values, shown.half && pick(shown.half))],
     lines,
