@@ -208,28 +208,3 @@ def test_a_copied_bucket_is_the_same_bucket(
     picture = f"{copied}/v1.0.0/report/overview.svg"
     put(picture, b"x" * len(read_bytes(picture)))
     assert manifest.rewritten_objects(f"{copied}/v1.0.0") == ["report/overview.svg"]
-
-
-def test_sources_that_moved_make_nothing_anew_but_their_references(
-    made: tuple[Path, str], tiny_sources: Path, tmp_path: Path
-) -> None:
-    """Forcing, static features and archives at another address, with other times of modification: the bytes are one."""
-    root = shutil.copytree(made[0], tmp_path / "root")
-    elsewhere = shutil.copytree(tiny_sources, tmp_path / "elsewhere", copy_function=shutil.copyfile)
-    before = {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
-    moved = somo("run", TINY, "--root", root, sources=elsewhere)
-    assert moved.returncode == 0, moved.stderr
-    assert "to do: ingest" in moved.stderr
-    after = {p: p.stat().st_mtime_ns for p in root.rglob("*") if p.is_file()}
-    changed = {str(p.relative_to(root)).split("/")[0] for p, written in after.items() if before.get(p) != written}
-    assert changed <= {"references", "static", "v1.0.0", "service", "states"}
-    made_anew = {
-        str(p.relative_to(root / "v1.0.0"))
-        for p, written in after.items()
-        if before.get(p) != written and p.is_relative_to(root / "v1.0.0")
-    }
-    # The lineage names the references, and every checksum is in the manifest.
-    assert made_anew <= {"lineage.json", "manifest.json"}
-    assert moved.stdout == made[1]
-    again = somo("status", TINY, "--root", root, "--json", sources=elsewhere)
-    assert {stage["state"] for stage in json.loads(again.stdout)} == {"done"}

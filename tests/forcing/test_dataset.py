@@ -149,8 +149,9 @@ def test_source_files_of_some_days(sources, references, root):
     sources.write(2004)
     product = sources.product()
     urls = references(product, root)
-    assert [url for url, _ in source_files(product, urls, dt.date(2003, 12, 1), dt.date(2003, 12, 31))] == [
-        str(sources.path(2003))
+    (name,) = product.sources
+    assert [file for file, _ in source_files(product, urls, dt.date(2003, 12, 1), dt.date(2003, 12, 31))] == [
+        f"{name}/{sources.path(2003).name}"
     ]
     assert len(source_files(product, urls, dt.date(2003, 12, 1), dt.date(2004, 1, 1))) == 2
 
