@@ -21,11 +21,12 @@ docs: $(READY)
 pictures: $(READY)
 	$(BIN)/python tools/pictures.py demo/bucket docs/pictures
 
-# The page of every key, after a change of the declaration.
+# The page of every key and the schema that editors check declarations by, after a change of the declaration.
 keys: $(READY)
 	$(BIN)/python -c "from pathlib import Path; from somo.product.keys import page; Path('docs/keys.md').write_text(page())"
+	$(BIN)/somo schema -o flows/products/somo.schema.json
 
-.PHONY: docs keys pictures viewer page demo test quick lint bench stack lock sbom audit
+.PHONY: image containers docs keys pictures viewer page demo test quick lint bench stack lock sbom audit
 .DEFAULT_GOAL := demo
 
 demo: $(READY) page
@@ -49,6 +50,15 @@ bench: $(READY) page
 
 stack: $(READY)
 	$(BIN)/somo stack
+
+# The image of all services of ours, and the compose file run from it. IMAGE_FLAGS are passed on to the builder, as
+# --build-arg BASE=... --build-arg TORCH_INDEX=...
+BUILDER ?= $(if $(shell command -v buildah),buildah bud --isolation chroot --layers,docker build)
+image:
+	$(BUILDER) $(IMAGE_FLAGS) -f docker/Dockerfile -t somo:0.1.0 .
+
+containers: $(READY) image
+	$(BIN)/python -m pytest tests/flows/containers -m container -v
 
 # The web page beside the data; built where there is Node.js, and carried by the wheel.
 viewer: $(VIEWER)/dist/index.html

@@ -1,9 +1,12 @@
 """What the operator sees of a run in Prefect: the plan before the work, progress during it, a summary after it."""
 
+import datetime as dt
 import json
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from importlib.resources import files
 from typing import Literal
 from uuid import UUID
@@ -19,10 +22,13 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 
 from flows.cluster.connecting import dashboard_link
+from flows.cluster.measures import tell_end, tell_progress
 from flows.cluster.watching import Progressed, watching
+from flows.failures import RunError, in_one_sentence
 from flows.stages.publish import put_changed
 from flows.status import Stage, read_status, summary
 from somo.product.declaration import Product
+from somo.publish.store.maps import read_visible, store_url
 from somo.storage.objects import join, put
 
 EVERY_SECONDS = 5.0
@@ -42,19 +48,38 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
             create_link_artifact(link, "Dask dashboard", key="dask-dashboard", description="What the workers do now")
     log.info("%s %s: to do %s", product.name, product.version, ", ".join(s.name for s in before if not s.done))
     try:
-        with watching(ProgressArtifacts()):
+        with watching(ProgressArtifacts()), watching(partial(tell_progress, client)):
             yield
-    except Exception:
+    except Exception as error:
+        sentence = in_one_sentence(error)
+        with shown("the failure"):
+            text = f"## {title} failed\n\n{sentence}\n\nWhat was finished is kept: the next run goes on from it."
+            create_markdown_artifact(text, key="failure", description=f"Why {title} failed")
+        with suppress(Exception):  # the cluster may be what failed
+            tell_end(client, product.name, None, type(error).__name__)
         with suppress(Exception):  # the store may be what failed
-            write_status_page(root, product, read_status(product, root), "failed")
+            write_status_page(root, product, read_status(product, root), "failed", sentence)
+        if isinstance(error, TimeoutError):
+            # Prefect takes every TimeoutError that leaves a flow for its own limit of time, and says so.
+            raise RunError(sentence) from error
         raise
     after = read_status(product, root)
     write_status_page(root, product, after, "ended")
+    tell_end(client, product.name, newest_day_s(product, root))
     if all(stage.done for stage in after):
         with shown("the summary"):
             text = _summary(product, root, before, after)
             create_markdown_artifact(text, key="summary", description=f"Result of {title}")
     log.info("%s %s: %s", product.name, product.version, "; ".join(f"{s.name} {s.detail}" for s in after))
+
+
+def newest_day_s(product: Product, root: str) -> float | None:
+    """Start of the newest published day, seconds since 1970; None if nothing is published."""
+    visible = read_visible(store_url(root, product.version))
+    if visible is None or not visible.days:
+        return None
+    newest = product.period.start + dt.timedelta(days=visible.days - 1)
+    return dt.datetime.combine(newest, dt.time(), dt.UTC).timestamp()
 
 
 @contextmanager
@@ -99,12 +124,16 @@ def _summary(product: Product, root: str, before: Sequence[Stage], after: Sequen
     return "\n".join([f"## {product.name} {product.version}", *head, *rows, "", "```", summary(product, root), "```"])
 
 
-def write_status_page(root: str, product: Product, stages: Sequence[Stage], run: Literal["ended", "failed"]) -> None:
+def write_status_page(
+    root: str, product: Product, stages: Sequence[Stage], run: Literal["ended", "failed"], failure: str = ""
+) -> None:
     """Put the status of a product after a run, as JSON and as a page that shows it, beside the viewer."""
     status = {
         "product": product.name,
         "version": product.version,
         "run": run,
+        # The page is public: what follows a question mark in a URL may be a signature that opens it.
+        "failure": re.sub(r"\?[^\s\"'),;]+", "?...", failure),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "stages": [{k: v for k, v in stage.as_dict().items() if k != "url"} for stage in stages],
     }

@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.artifacts import watched
 from flows.cluster.connecting import cluster
 from flows.environment import load_product
+from flows.one_writer import one_writer
 from flows.stages.ingest import ingest as ingest_forcing
 from flows.stages.produce import produce as produce_days
 from flows.stages.publish import publish as publish_version
@@ -81,7 +82,11 @@ def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | No
         before = read_status(product, root)
         if all(stage.done for stage in before[: STAGES.index(until) + 1]):
             return False
-        with cluster(product) as client, watched(product, root, before, client):
+        with (
+            one_writer(product, root, "run"),
+            cluster(product) as client,
+            watched(product, root, before, client),
+        ):
             for stage in journey(product, root, client):
                 if stage == until:
                     break

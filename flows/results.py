@@ -24,7 +24,7 @@ from somo.storage.objects import join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
 SAMPLES_FORMAT = 1
-MODELS_FORMAT = 2
+MODELS_FORMAT = 3
 
 Files = Mapping[tuple[str, str], tuple[SourceFile, ...]]
 
@@ -45,7 +45,7 @@ def forcing_inputs(product: Product, root: str, files: Files) -> dict[str, Input
     for domain in product.grids():
         references = {
             name: reference_url(root, name, domain, source, files[domain, name])
-            for name, source in product.sources.items()
+            for name, source in product.in_domain(domain).sources.items()
             if (domain, name) in files
         }
         inputs[domain] = Inputs(references, static_url(root, product, domain, references))

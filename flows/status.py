@@ -20,6 +20,7 @@ from somo.publish.store import regions, series
 from somo.storage.client import zarr_store
 from somo.storage.listing import listed_once, listing
 from somo.storage.objects import exists, join, read_bytes
+from somo.validate.intervals import JUDGED, coverage
 from somo.validate.matching import layer_skill
 
 STAGES = ("ingest", "targets", "train", "produce", "publish", "validate")
@@ -131,12 +132,12 @@ def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
         years = netcdf.complete_years(store["time"].to_index(), store["status"].values == FINAL, product.period)
     wanted = [netcdf.file_url(version, product.name, layer.name, year) for year in years for layer in product.layers]
     missing = [url for url in (*wanted, *(join(version, name) for name in COMPLETED)) if not exists(url)]
-    there = zarr.read_visible(join(version, zarr.STORE))
-    shown, by_country = (zarr.read_visible(join(version, name)) for name in (series.STORE, regions.STORE))
-    if there is not None and (shown is None or not np.array_equal(shown.status, there.status)):
+    daily = zarr.read_visible(join(version, zarr.STORE))
+    derived, by_country = (zarr.read_visible(join(version, name)) for name in (series.STORE, regions.STORE))
+    if daily is not None and (derived is None or not np.array_equal(derived.status, daily.status)):
         missing.append("days of the store for series")
     # A grid that no country reaches has no series of countries; a store that was lost is told by its checksums.
-    if there is not None and by_country is not None and not np.array_equal(by_country.status, there.status):
+    if daily is not None and by_country is not None and not np.array_equal(by_country.status, daily.status):
         missing.append("days of the series of countries")
     return missing, f"{len(wanted)} yearly files", folder
 
@@ -165,15 +166,18 @@ def _short(missing: list[str]) -> str:
 
 
 def _bytes(url: str) -> int:
-    return sum(found.size for found in listing(url).values())
+    return sum(stored.size for stored in listing(url).values())
 
 
 def summary(product: Product, root: str) -> str:
-    """Skill per layer on held-back stations, and where everything is; what a run ends with."""
+    """Skill and coverage per layer on held-back stations, and where everything is; what a run ends with."""
     version = version_url(product, root)
     pairs = pd.read_parquet(io.BytesIO(read_bytes(join(version, "validation", "crossval.parquet"))))
-    found = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
-    skill = "\n".join(f"  {layer.name}: {_skill(found.get(layer.name))}" for layer in product.layers)
+    scores = layer_skill(pairs, metrics=("pearson_r", "ubrmsd")).T.to_dict()
+    held = coverage(pairs)
+    skill = "\n".join(
+        f"  {layer.name}: {_skill(scores.get(layer.name))}{_held(held.get(layer.name))}" for layer in product.layers
+    )
     units = POOLED if product.targets.scaling == "pooled" else ""
     netcdf_folder, report = join(version, "netcdf"), join(version, "report", "index.html")
     return (
@@ -182,8 +186,12 @@ def summary(product: Product, root: str) -> str:
     )
 
 
-def _skill(found: dict[str, float] | None) -> str:
+def _held(share: float | None) -> str:
+    return "" if share is None else f"; the {JUDGED:.0%} interval holds {share:.0%} of the measurements"
+
+
+def _skill(scores: dict[str, float] | None) -> str:
     """Medians over cells of one layer."""
-    if not found or not found["cells"]:
+    if not scores or not scores["cells"]:
         return "no cell with enough days"
-    return f"median r {found['pearson_r']:.3f}, ubRMSD {found['ubrmsd']:.3f} m3 m-3 over {found['cells']:.0f} cells"
+    return f"median r {scores['pearson_r']:.3f}, ubRMSD {scores['ubrmsd']:.3f} m3 m-3 over {scores['cells']:.0f} cells"

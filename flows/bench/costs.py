@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from distributed import Client
+from numpy.typing import NDArray
 
 from somo.product.layout import other_side
 from somo.storage.listing import Object, listing
@@ -19,6 +21,7 @@ class Cost:
 
     Attributes
     ----------
+    cpu_seconds : of this process and its workers; where others compute, it says more than the time that passed
     written, copied : objects and bytes; a copy is one that storage made by itself, on a disk a second name of a file
     reads, read_bytes : calls and bytes that this process and its workers have read of files
     peak_bytes : most memory that one of them has held since it began
@@ -26,6 +29,7 @@ class Cost:
 
     stage: str
     seconds: float
+    cpu_seconds: float
     written: int
     written_bytes: int
     copied: int
@@ -38,36 +42,36 @@ class Cost:
 @contextmanager
 def observed(stage: str, root: str, client: Client, costs: list[Cost]) -> Iterator[None]:
     """Add what happens inside to the costs; the two listings around it are not counted."""
-    former, (calls, size) = dict(listing(root)), bytes_read(client)
+    objects, used_before = dict(listing(root)), used(client)
     started = time.perf_counter()
     yield
     seconds = time.perf_counter() - started
-    calls_now, size_now = bytes_read(client)
-    changed = {key: found for key, found in listing(root).items() if former.get(key) != found}
-    copies = {key for key, found in changed.items() if _is_copy(key, found, former)}
-    written = [found.size for key, found in changed.items() if key not in copies]
+    spent = used(client) - used_before
+    changed = {key: stored for key, stored in listing(root).items() if objects.get(key) != stored}
+    copies = {key for key, stored in changed.items() if _is_copy(key, stored, objects)}
+    written = [stored.size for key, stored in changed.items() if key not in copies]
     copied = [changed[key].size for key in copies]
+    cpu_seconds, reads, read_bytes = float(spent[0]), int(spent[1]), int(spent[2])
     costs.append(
         Cost(
-            stage, seconds, len(written), sum(written), len(copied), sum(copied), calls_now - calls, size_now - size,
+            stage, seconds, cpu_seconds, len(written), sum(written), len(copied), sum(copied), reads, read_bytes,
             peak_bytes(client),
         )
     )  # fmt: skip
 
 
-def _is_copy(key: str, found: Object, former: Mapping[str, Object]) -> bool:
-    return other_side(key) != key and former.get(other_side(key)) == found
+def _is_copy(key: str, stored: Object, objects: Mapping[str, Object]) -> bool:
+    return other_side(key) != key and objects.get(other_side(key)) == stored
 
 
-def bytes_read(client: Client) -> tuple[int, int]:
-    """Calls and bytes of reading of this process and its workers since they began."""
-    counters = [_bytes_read(), *client.run(_bytes_read).values()]
-    return sum(calls for calls, _ in counters), sum(size for _, size in counters)
+def used(client: Client) -> NDArray[np.float64]:
+    """Seconds of processor, calls and bytes of reading of this process and its workers since they began."""
+    return np.sum([_used(), *client.run(_used).values()], axis=0)
 
 
-def _bytes_read() -> tuple[int, int]:
+def _used() -> tuple[float, float, float]:
     counters = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-    return int(counters["syscr"]), int(counters["rchar"])
+    return time.process_time(), float(counters["syscr"]), float(counters["rchar"])
 
 
 def peak_bytes(client: Client) -> int:

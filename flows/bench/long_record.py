@@ -85,8 +85,8 @@ def write_sources(root: str, world: World, first_year: int, last: date) -> None:
     write_static(root, "static/home.nc", world.domain.grid, features, False)
     for year in range(first_year, last.year):
         days = np.arange(f"{year}-01-01", f"{year + 1}-01-01", dtype="M8[D]")
-        for variable, value in TYPICAL.items():
-            constant = np.full(world.domain.grid.shape, value)
+        for variable, constant_value in TYPICAL.items():
+            constant = np.full(world.domain.grid.shape, constant_value)
             _write_repeated(root, world, f"forcing/{variable.name}_{year}.nc", days, variable, constant)
     for month in pd.period_range(f"{last.year}-01", last, freq="M"):
         write_month(root, world, month, last)
@@ -171,13 +171,14 @@ def invent_models(product: Product, root: str, inputs: Mapping[str, Inputs], tar
     fitted = []
     for name in layers:
         of_layer = (pairs["layer"] == name).to_numpy()
-        y, y_hat = (pairs[column][of_layer].to_numpy() for column in ("y", "y_hat"))
-        fitted.append(fit_uncertainty(name, y, y_hat, index[of_layer]))
+        y, y_hat, cell = (pairs[column][of_layer].to_numpy() for column in ("y", "y_hat", "cell"))
+        fitted.append(fit_uncertainty(name, y, y_hat, index[of_layer], cell))
     write_uncertainties(join(url, UNCERTAINTY), fitted)
     static = open_static(inputs[product.home].static)
     map_of_index = rng.uniform(0, 1, (len(layers), *static["land"].shape)).astype("float32")
     dims, coordinates = ("layer", "lat", "lon"), {"layer": layers, "lat": static["lat"], "lon": static["lon"]}
-    area = {"dissimilarity": (dims, map_of_index), "inside": (dims, (map_of_index < 0.9).astype("int8"))}
+    inside = ((map_of_index < 0.9) & (static["land"].values == 1)).astype("int8")
+    area = {"dissimilarity": (dims, map_of_index), "inside": (dims, inside)}
     xr.Dataset(area, coordinates).to_netcdf(join(url, APPLICABILITY), engine="h5netcdf")
     return write_models(product, url)
 
@@ -196,11 +197,11 @@ def invent_region(job: Job, work: Work, last_block: int) -> None:
     opened, region = open_job(job), work.region
     days, varies = region.days.stop - region.days.start, region.block >= last_block - 1
     shards = invented_shards(opened.layout, region.tile, days, varies, opened.fields, opened.land.tobytes())
-    for name, data in shards.items():
-        put(join(job.store, store.shard_key(name, job.side, region.block, region.tile)), data)
+    for name, shard in shards.items():
+        put(join(job.store, store.shard_key(name, job.side, region.block, region.tile)), shard)
     if work.final_days < opened.layout.days:
         write_state(job.states, region.name, invented_state(opened, job, work))
-    objects = {field: rg.Written.of(data) for field, data in shards.items()}
+    objects = {field: rg.Written.of(shard) for field, shard in shards.items()}
     rg.write_entry(job.manifest, region, rg.Entry(work.inputs, tuple(work.status.tolist()), objects))
 
 
@@ -223,13 +224,13 @@ def invented_shards(
 def encoded(
     layout: Layout, land: NDArray[np.bool_], days: int, varies: bool, fields: tuple[str, ...]
 ) -> dict[str, bytes]:
-    """One shard of invented values, the same for every field; `land` is [row, column] of its tile."""
+    """One shard of invented packed, the same for every field; `land` is [row, column] of its tile."""
     level = (1500 + np.indices(land.shape).sum(0)).astype(np.int16)
     shape = layout.layers, days, *land.shape
     noise = np.random.default_rng(0).integers(-60, 60, shape, np.int16) if varies else np.zeros(shape, np.int16)
-    values: NDArray[np.int16] = np.where(land, level + noise, store.FILL).astype(np.int16)
-    data = store.encode_shard(layout, values)
-    return {} if data is None else dict.fromkeys(fields, data)
+    packed: NDArray[np.int16] = np.where(land, level + noise, store.FILL).astype(np.int16)
+    shard = store.encode_shard(layout, packed)
+    return {} if shard is None else dict.fromkeys(fields, shard)
 
 
 def invented_state(opened: Opened, job: Job, work: Work) -> State:

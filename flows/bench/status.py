@@ -27,8 +27,9 @@ from flows.stages.publish import describe_changed
 from somo.predict import regions as rg
 from somo.product.declaration import Product
 from somo.publish.front_door import INDEX
-from somo.publish.manifest import pointer, rewritten_objects, verify, write_manifest
+from somo.publish.manifest import pointer, rewritten_objects, write_manifest
 from somo.publish.store import maps as store
+from somo.publish.verifying import verify
 from somo.storage.listing import listed_once
 from somo.storage.objects import join, put
 from somo.synthetic.europe import World, domains_of
@@ -77,8 +78,8 @@ def looked_at(root: str, size: int, goal_s: float | None) -> dict[str, object]:
     }
     regions = len(rg.read_manifest(rg.manifest_url(root, product.version)))
     seconds = {way: timed(look) for way, look in ways.items()}
-    told = ", ".join(f"{way} {taken:.2f} s" for way, taken in seconds.items())
-    console.print(f"{regions} regions: {told}" + ("" if goal_s is None else f" (goal {goal_s:.0f} s each)"))
+    seconds_by_way = ", ".join(f"{way} {taken:.2f} s" for way, taken in seconds.items())
+    console.print(f"{regions} regions: {seconds_by_way}" + ("" if goal_s is None else f" (goal {goal_s:.0f} s each)"))
     return {"regions": regions, **seconds}
 
 
@@ -97,9 +98,9 @@ def write_regions(product: Product, root: str, models: str, client: Client) -> N
 def write_region(job: Job, work: Work, shards: dict[str, bytes]) -> None:
     """What `produce_region` leaves behind, without states."""
     region = work.region
-    for name, data in shards.items():
-        put(join(job.store, store.shard_key(name, job.side, region.block, region.tile)), data)
-    objects = {field: rg.Written.of(data) for field, data in shards.items()}
+    for name, shard in shards.items():
+        put(join(job.store, store.shard_key(name, job.side, region.block, region.tile)), shard)
+    objects = {field: rg.Written.of(shard) for field, shard in shards.items()}
     rg.write_entry(job.manifest, region, rg.Entry(work.inputs, tuple(work.status.tolist()), objects))
 
 

@@ -127,17 +127,18 @@ def update(product: Product, root: str, client: Client) -> dict[str, object]:
     while True:
         with observed("", root, client, costs):
             step = next(steps, None)
-        name, told = step or ("", {})
+        name, figures = step or ("", {})
         costs[-1] = replace(costs[-1], stage=name)
-        about |= told
+        about |= figures
         if step is None:
             break
     costs.pop()
-    console.print("  ".join(f"{cost.stage} {cost.seconds:.1f} s" for cost in costs))
+    console.print("  ".join(f"{cost.stage} {cost.seconds:.1f} ({cost.cpu_seconds:.1f})" for cost in costs), "s (CPU)")
     return {
         **about,
         "stages": {cost.stage: {k: v for k, v in asdict(cost).items() if k != "stage"} for cost in costs},
         "seconds": sum(cost.seconds for cost in costs),
+        "cpu_seconds": sum(cost.cpu_seconds for cost in costs),
     }
 
 

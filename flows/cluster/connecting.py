@@ -26,7 +26,7 @@ COMPARED_PACKAGES = (
     "torch",
 )
 CONNECT_SECONDS = 30
-QUEUE_SECONDS = {"kubernetes": 3600, "slurm": 86400}
+QUEUE_SECONDS = {"kubernetes": 3600}
 """How long the first worker may take to get its turn on a shared machine."""
 
 Starter = Callable[[Any], AbstractContextManager[DaskCluster | str]]
@@ -117,6 +117,13 @@ def packages() -> dict[str, str]:
 
 
 def gpu_resources(client: Client) -> dict[str, int]:
-    """`resources=` of one training task: a GPU where a worker advertises one, nothing elsewhere."""
+    """`resources=` of one training task: a GPU where a worker advertises one or jobs with one are submitted for it."""
+    if getattr(client.cluster, "gpu_workers", 0):
+        return {"GPU": 1}
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     return {"GPU": 1} if any(worker["resources"].get("GPU") for worker in workers) else {}
+
+
+def expected_workers(client: Client) -> int:
+    """Workers that work may spread over: those that have joined, or those that jobs will be submitted for."""
+    return max(len(client.scheduler_info(n_workers=-1)["workers"]), getattr(client.cluster, "most_workers", 0), 1)

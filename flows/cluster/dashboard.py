@@ -9,10 +9,13 @@ import hmac
 import secrets
 
 import dask
+import prometheus_client
 from distributed import Scheduler
 from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
 from tornado.routing import Router
 from tornado.web import Application, RequestHandler
+
+from flows.cluster.measures import show_measures
 
 USER = "somo"
 
@@ -54,3 +57,4 @@ class _Refused(RequestHandler):
 async def dask_setup(scheduler: Scheduler) -> None:
     """What Dask calls when a scheduler starts that preloads this module."""
     require_login(scheduler, dask.config.get("somo.login"))
+    show_measures(scheduler, prometheus_client.REGISTRY)

@@ -17,6 +17,8 @@ from flows.console import console
 
 MEMORY_TOPIC = "worker-restart-memory"
 """What a Dask nanny tells when it ends its worker for its memory."""
+LOST_TOPIC = "somo-no-more-workers"
+"""Why no worker will come any more, told by what starts workers."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
         console=console, disable=console.quiet,
     )  # fmt: skip
     started, done = time.monotonic(), 0
-    with bar, _ended_for_memory(pending) as ended:
+    with bar, _ended_for_memory(pending) as ended, _given_up(pending) as reasons:
         total = sum(amounts.values()) if amounts else len(pending)
         task = bar.add_task(description, total=total, rate="")
         try:
@@ -89,6 +91,8 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
                     watcher(now)
                 yield result
         except (distributed.KilledWorker, distributed.client.CancelledError) as error:
+            if reasons:
+                raise ClusterError(f"{description}, after {done} of {total}: {reasons[0]}") from error
             why = f"workers ran out of memory: {'; '.join(ended)}" if ended else str(error)
             raise ClusterError(
                 f"{description}: the cluster was lost after {done} of {total} ({why}); run again, finished "
@@ -131,3 +135,21 @@ def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
         ours.clear()
         if client.status == "running":
             client.unsubscribe_topic(MEMORY_TOPIC)
+
+
+@contextmanager
+def _given_up(futures: list[Future]) -> Iterator[list[str]]:
+    """Why no worker will come any more, if that is so; our work is then cancelled, which would wait for ever."""
+    client, reasons, ours = futures[0].client, list[str](), list(futures)
+
+    async def note(event: tuple[float, str]) -> None:
+        reasons.append(event[1])
+        await client.cancel(ours, asynchronous=True, force=True)
+
+    client.subscribe_topic(LOST_TOPIC, note)
+    try:
+        yield reasons
+    finally:
+        ours.clear()
+        if client.status == "running":
+            client.unsubscribe_topic(LOST_TOPIC)

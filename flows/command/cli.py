@@ -2,24 +2,25 @@
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from botocore.exceptions import BotoCoreError
-from obstore.exceptions import BaseError
 from rich.table import Table
 
-from flows.command import looking, models, sensors
+from flows.command import doctor, looking, models, sensors
 from flows.command import published as commands
+from flows.command.init import init
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console, output, verbosity
 from flows.environment import load_product, prepare_prefect, require_writable, root_of
+from flows.failures import in_one_sentence
+from flows.leftovers import end_with_this_process
 from flows.status import STAGES, read_status, summary
 from somo.product.declaration import Product, ProductError
 from somo.publish import viewer
-from somo.publish.complete import first_line
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -99,7 +100,7 @@ def schema(
     if output is None:
         typer.echo(text)
     else:
-        output.write_text(text)
+        output.write_text(f"{text}\n")
 
 
 @app.command()
@@ -108,17 +109,28 @@ def demo(
         "demo"
     ),
     s3: Annotated[bool, typer.Option("--s3", help="Keep the product in a real S3 server on loopback.")] = False,
+    open_page: Annotated[bool, typer.Option("--open", help="Serve its page on loopback until Ctrl-C.")] = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make a product of a small invented Europe, from source files to report."""
-    from flows.service.demo import prepare, storage
+    """Make and release a product of a small invented Europe, from source files to report and page.
+
+    Example: `somo demo --open`
+    """
+    from flows.service.demo import page_of, prepare, release_demo, storage
 
     path = prepare(root.resolve())
+    product = load_product(path)
     with storage(root.resolve(), s3) as where:
-        make(path, load_product(path), where, STAGES[0], STAGES[-1])
-    if not viewer.is_built():
-        console.print(viewer.LEFT_OUT)
+        make(path, product, where, STAGES[0], STAGES[-1])
+        release_demo(product, where)
+        with page_of(where, open_page) as address:
+            typer.echo(f"Page    {address}")
+            if not viewer.is_built():
+                console.print(viewer.LEFT_OUT)
+            if open_page:
+                typer.echo("served on this machine until Ctrl-C")
+                threading.Event().wait()
 
 
 for command in (
@@ -129,12 +141,14 @@ for command in (
     commands.access,
     commands.credentials,
     sensors.sensors,
+    doctor.doctor,
     looking.check,
     looking.inspect,
 ):
     app.command()(command)
 app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude
 app.command(context_settings={"ignore_unknown_options": True})(inputs)
+app.command()(init)
 app.add_typer(models.app, name="model")
 
 
@@ -152,19 +166,13 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
     )
     if missing:
         require_writable(root)
+        end_with_this_process()
         prepare_prefect()
         from flows.pipeline import run as flow
 
         flow(str(path), root, until)
     if until == STAGES[-1]:
         output.print(summary(product, root))
-
-
-def _unexpected(error: Exception) -> str:
-    """What libraries of object stores say, with where to look; anything else asks for `--debug`."""
-    if isinstance(error, BotoCoreError | BaseError):
-        return f"{first_line(error)}; check the URL, whether its server answers range requests, and the AWS_* settings"
-    return f"unexpected {type(error).__name__}: {error}; --debug shows where"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -176,6 +184,5 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if verbosity.traceback:
             raise
-        text = str(error) if isinstance(error, ValueError | OSError) else _unexpected(error)
-        typer.echo(f"error: {text}", err=True)
+        typer.echo(f"error: {in_one_sentence(error)}", err=True)
         sys.exit(1)

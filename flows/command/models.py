@@ -63,21 +63,28 @@ def export(
     style: Annotated[str, typer.Option(help="kratzert or neuralhydrology")] = "neuralhydrology",
     debug: Debug = False,
 ) -> None:
-    """Write a member's weights as the state dict of another package's EA-LSTM."""
+    """Write a member's weights as the state dict of another package's EA-LSTM, and beside it what describes them.
+
+    The description (.toml) has features, normalisation, sequence and, where training learnt it, the calibration of the
+    layer's uncertainty; `somo model import` reads it.
+    """
     import safetensors.torch
     import torch
 
     from somo.learn.checkpoint import read_checkpoint
-    from somo.learn.exchange import to_state_dict
+    from somo.learn.exchange import describe, to_state_dict
+    from somo.learn.uncertainty import uncertainty_of_member
 
     if style not in ("kratzert", "neuralhydrology"):
         raise typer.BadParameter(f"{style!r}; allowed: kratzert, neuralhydrology", param_hint="--style")
-    state = to_state_dict(read_checkpoint(checkpoint).weights, "kratzert" if style == "kratzert" else "neuralhydrology")
+    member = read_checkpoint(checkpoint)
+    state = to_state_dict(member.weights, "kratzert" if style == "kratzert" else "neuralhydrology")
     if to.suffix == ".safetensors":
         safetensors.torch.save_file(state, to)
     else:
         torch.save(state, to)
-    output.print(f"{to}: {', '.join(state)}")
+    to.with_suffix(".toml").write_text(describe(member, uncertainty_of_member(checkpoint, member.layer)))
+    output.print(f"{to}: {', '.join(state)}; described in {to.with_suffix('.toml')}")
 
 
 @app.command()

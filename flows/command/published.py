@@ -10,6 +10,7 @@ from flows.cluster.connecting import cluster
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import console
 from flows.environment import load_product, root_of
+from flows.one_writer import one_writer
 from flows.results import version_url
 from somo.storage.patience import StorageError
 
@@ -30,9 +31,10 @@ def validate(
 
     declared = load_product(product)
     where = root_of(declared, root)
-    with cluster(declared) as client:
-        typer.echo(judge(declared, where, version_url(declared, where), client, only))
-    follow(declared, where)
+    with one_writer(declared, where, "validation"):
+        with cluster(declared) as client:
+            typer.echo(judge(declared, where, version_url(declared, where), client, only))
+        follow(declared, where)
 
 
 def release(
@@ -54,12 +56,14 @@ def release(
     declared = load_product(product)
     where = root_of(declared, root)
     if withdraw is not None:
-        typer.echo(f"latest is now {take_back(declared, where, withdraw.removeprefix('v'))}")
+        with one_writer(declared, where, "withdrawal"):
+            current = take_back(declared, where, withdraw.removeprefix("v"))
+        typer.echo(f"latest is now {current}" if current else "no version is released now")
         return
     version = version_url(declared, where)
     require_complete(version)
     require_judged(declared, version)
-    with cluster(declared) as client:
+    with one_writer(declared, where, "release"), cluster(declared) as client:
         current = make_current(declared, where, client)
     typer.echo(f"released {declared.version}; latest is {current}")
 
@@ -74,8 +78,8 @@ def verify(
 
     Example: `somo verify s3://bucket/prefix`
     """
-    from somo.publish.manifest import Damage
-    from somo.publish.manifest import verify as compare
+    from somo.publish.verifying import Damage
+    from somo.publish.verifying import verify as compare
 
     total, damage = 0, list[Damage]()
     for done, total, damage in compare(url, anon):  # noqa: B007

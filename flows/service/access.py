@@ -1,6 +1,7 @@
 """Open the published part of a bucket to anyone: policy and CORS for any S3 server."""
 
 import json
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,12 @@ def policy(bucket: str, prefix: str) -> dict[str, Any]:
     for statement in found["Statement"]:
         statement["Sid"] += "".join(c for c in prefix.title() if c.isalnum())
     return found
+
+
+def is_public(key: str) -> bool:
+    """Whether the policy lets anyone read an object, by its key below the product's root."""
+    shown = next(s["Resource"] for s in policy("", "")["Statement"] if s["Action"] == "s3:GetObject")
+    return any(fnmatchcase(f"arn:aws:s3:::/{key}", resource) for resource in shown)
 
 
 def merged(client: Any, bucket: str, ours: dict[str, Any]) -> dict[str, Any]:

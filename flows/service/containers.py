@@ -53,9 +53,10 @@ def _compose_service(service: Service) -> dict[str, Any]:
         "restart": "on-failure" if service.once else "unless-stopped",
     }
     if service.image == IMAGE:
-        described["build"] = {"context": "..", "dockerfile": "docker/Dockerfile", "target": "cpu"}
+        described["build"] = {"context": "..", "dockerfile": "docker/Dockerfile"}
         described["read_only"] = True
-        described["tmpfs"] = ["/tmp", "/home/somo"]
+        # A home that belongs to root, as podman mounts it, has to be open to the image's user.
+        described["tmpfs"] = ["/tmp", "/home/somo:mode=1777"]
         described["cap_drop"] = ["ALL"]
         described["security_opt"] = ["no-new-privileges:true"]
     if service.secret:
@@ -80,7 +81,7 @@ def _compose_service(service: Service) -> dict[str, Any]:
     if service.name in PARTS:
         described["deploy"] = {"replicas": f"${{SOMO_CLUSTER_WORKERS:-{PARTS[service.name]}}}"}
     if (test := _health_test(service)) is not None:
-        described["healthcheck"] = {"test": test, "interval": "5s", "timeout": "5s", "retries": 24}
+        described["healthcheck"] = {"test": test, "interval": "10s", "timeout": "10s", "retries": 24}
     return described
 
 
@@ -94,6 +95,8 @@ def _health_test(service: Service) -> list[str] | None:
     """Command that tells inside the container whether the service is healthy."""
     if service.name == "postgres":
         return ["CMD", "pg_isready", "-U", "prefect", "-h", "127.0.0.1"]
+    if service.name in ("s3", "dask-worker"):
+        return ["CMD", "python", "-m", "flows.service.ready", service.name]
     if service.health is None or service.image != IMAGE:
         return None
     return ["CMD", *service.health.command(service.name)]

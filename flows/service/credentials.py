@@ -1,14 +1,16 @@
 """Everything secret that the services need, made once: certificates, S3 identities, passwords."""
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import bcrypt
 
 from flows.cluster.certificates import write_certificates
 from flows.cluster.dashboard import new_login
+from flows.service.alerts import rules
 from flows.service.s3server import SIGNING_KEYS, S3Server
-from flows.service.services import DASHBOARD_LOGIN, Place, prometheus_settings
+from flows.service.services import DASHBOARD_LOGIN, PREFECT_SECRETS, Place, prometheus_settings
 
 PUBLIC = ("v*", "catalog.json*", "latest.json*", "viewer/*")
 """Each with a star: SeaweedFS matches the beginning of a key, and lets nobody read one named without a star."""
@@ -35,7 +37,7 @@ def write_credentials(folder: Path, place: Place, root: str) -> dict[str, str]:
     if missing := {k: v for k, v in _new(folder / "s3", place, root).items() if k not in held}:
         held |= missing
         path.write_text("".join(f"{name}={value}\n" for name, value in held.items()))
-    _write_prometheus(folder / "prometheus", place, held[DASHBOARD_LOGIN])
+    _write_prometheus(folder / "prometheus", place, held)
     return held
 
 
@@ -55,17 +57,19 @@ def _new(folder: Path, place: Place, root: str) -> dict[str, str]:
     }
 
 
-def _write_prometheus(folder: Path, place: Place, login: str) -> None:
-    """Settings, the password it scrapes with, and the users of its own interface with the hash that it asks for.
+def _write_prometheus(folder: Path, place: Place, held: Mapping[str, str]) -> None:
+    """Settings, the passwords it scrapes with, and the users of its own interface with the hash that it asks for.
 
     Its container has another user than ours and reads them, since they are mounted; the folder above keeps others out.
     """
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
-    user, password = login.split(":")
+    user, password = held[DASHBOARD_LOGIN].split(":")
     (folder / "prometheus.yml").write_text(prometheus_settings(place))
+    (folder / "rules.yml").write_text(rules())
+    for job, login in (("dask", DASHBOARD_LOGIN), ("prefect", PREFECT_SECRETS[0]), ("prometheus", DASHBOARD_LOGIN)):
+        (folder / f"password-{job}").write_text(held[login].partition(":")[2])
     if not (folder / "web.yml").exists():
-        (folder / "password").write_text(password)
         hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
         (folder / "web.yml").write_text(f"basic_auth_users:\n  {user}: {hashed}\n")
     for path in folder.iterdir():

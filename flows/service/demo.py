@@ -5,10 +5,20 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
+from distributed import Client
+
 from flows.console import console
-from flows.environment import export
+from flows.environment import export, inherited
+from flows.service.access import open_bucket
+from flows.service.loopback import served
 from flows.service.s3server import S3Server
+from somo.product.declaration import Product
+from somo.publish import viewer
+from somo.publish.manifest import read_pointer
 from somo.storage.objects import exists, join, put
+
+SCHEMA = "somo.schema.json"
+"""By it editors check the declaration beside it."""
 
 
 def prepare(folder: Path) -> Path:
@@ -25,7 +35,33 @@ def prepare(folder: Path) -> Path:
     declared = (files("flows") / "products" / "demo.toml").read_text().replace("${SOMO_DEMO}", sources)
     path = folder / "demo.toml"
     put(str(path), declared.encode())
+    put(str(folder / SCHEMA), (files("flows") / "products" / SCHEMA).read_bytes())
     return path
+
+
+def release_demo(product: Product, root: str) -> None:
+    """Release the demo's version, unless it is, so that its page and `somo.open` find it."""
+    from flows.stages.release import release
+
+    if product.version in read_pointer(root).get("released", {}):
+        return
+    # Checksums of a few small objects alone: threads of this process spare the start of another cluster.
+    with Client(processes=False, n_workers=1, threads_per_worker=2, dashboard_address=None) as client:
+        release(product, root, client)
+
+
+@contextmanager
+def page_of(root: str, serves: bool) -> Iterator[str]:
+    """Address of the page; where it is to be served, that of a server that runs meanwhile."""
+    page = "viewer/index.html" if viewer.is_built() else "index.html"
+    if not serves:
+        yield f"{root}/{page}: browsers read it from a server only, which somo demo --open starts"
+    elif root.startswith("s3://"):
+        open_bucket(root)
+        yield f"{inherited('AWS_ENDPOINT_URL')['AWS_ENDPOINT_URL']}/{root.removeprefix('s3://')}/{page}"
+    else:
+        with served(Path(root)) as address:
+            yield f"{address}/{page}"
 
 
 @contextmanager

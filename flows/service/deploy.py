@@ -9,6 +9,7 @@ import ipaddress
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +30,10 @@ from flows.service.errors import StackError
 from flows.service.services import POOL
 
 HOME = Path(__file__).parents[2]
-SILENT_SECONDS = 90
+SILENT_SECONDS = 300
+"""A run that is silent for so long is taken for dead: longer than a database or a server needs to come back. Until the
+lease in the bucket runs out as well, nothing else writes there."""
+SHORTEST_SILENCE_S = 90
 METADATA = ipaddress.ip_network("fd00:ec2::/32")
 """Where a cloud gives a machine's credentials to programs on it; its other address, 169.254.169.254, is link-local."""
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "Paused", "Suspended")
@@ -42,7 +46,7 @@ def main() -> None:
     asyncio.run(make_pool(settings["SOMO_NAME"]))
     command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(HOME / "infra" / "prefect.yaml")]
     subprocess.run([sys.executable, "-m", *command], check=True, cwd=HOME, env=settings)
-    replace(crash_silent_runs())
+    replace(crash_silent_runs(silence(settings)))
     if webhook:
         replace(tell_failures(webhook))
 
@@ -56,7 +60,21 @@ async def make_pool(product: str) -> None:
             await client.create_work_queue(product, concurrency_limit=1, work_pool_name=POOL)
 
 
-def crash_silent_runs() -> Automation:
+def silence(settings: Mapping[str, str]) -> int:
+    """Seconds without a sign of life after which a run is marked crashed.
+
+    Raises
+    ------
+    StackError
+        if `SOMO_SILENT_SECONDS` is no number, or so short that signs of life every 30 s could be missed
+    """
+    told = settings.get("SOMO_SILENT_SECONDS", str(SILENT_SECONDS))
+    if not told.isdigit() or int(told) < SHORTEST_SILENCE_S:
+        raise StackError(f"SOMO_SILENT_SECONDS = {told!r}: give whole seconds, {SHORTEST_SILENCE_S} at the least")
+    return int(told)
+
+
+def crash_silent_runs(seconds: int) -> Automation:
     """A run whose process is gone falls silent; after a while it is marked crashed and lets the next one in."""
     heartbeat = "prefect.flow-run.heartbeat"
     trigger = EventTrigger(
@@ -66,9 +84,12 @@ def crash_silent_runs() -> Automation:
         for_each={"prefect.resource.id"},
         posture=Posture.Proactive,
         threshold=1,
-        within=timedelta(seconds=SILENT_SECONDS),
+        within=timedelta(seconds=seconds),
     )
-    crash = ChangeFlowRunState(state=StateType.CRASHED, message="its process died: no sign of life for 90 s")
+    crash = ChangeFlowRunState(
+        state=StateType.CRASHED,
+        message=f"no sign of life for {seconds} s: its process died, or cannot reach Prefect's server",
+    )
     return _automation("mark dead runs crashed", trigger, crash)
 
 

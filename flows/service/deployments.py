@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from flows.cluster.connecting import cluster
 from flows.environment import load_product, root_of
+from flows.one_writer import one_writer
 from flows.pipeline import take
 from flows.results import version_url
 from flows.status import summary
@@ -105,7 +106,7 @@ def release(product: ProductFile, root: Root = "", version: Version | None = Non
     where = root_of(declared, root)
     chosen = as_made(declared, where, version or declared.version)
     require_judged(chosen, version_url(chosen, where))
-    with cluster(chosen) as client:
+    with one_writer(chosen, where, "release"), cluster(chosen) as client:
         make_current(chosen, where, client)
     create_markdown_artifact(summary(chosen, where), key="release", description=f"Released {chosen.version}")
     return chosen.version
@@ -119,8 +120,9 @@ def validate(product: ProductFile, root: Root = "") -> str:
 
     declared = load_product(product)
     where = root_of(declared, root)
-    with cluster(declared) as client:
-        report = judge(declared, where, version_url(declared, where), client)
-    follow(declared, where)
+    with one_writer(declared, where, "validation"):
+        with cluster(declared) as client:
+            report = judge(declared, where, version_url(declared, where), client)
+        follow(declared, where)
     create_markdown_artifact(summary(declared, where), key="validation", description=f"Report: {report}")
     return report

@@ -50,4 +50,4 @@ class Health:
         if self.login:
             coded = f"base64.b64encode(os.environ[{self.login!r}].encode()).decode()"
             ask += f"; r.add_header('Authorization', 'Basic ' + {coded})"
-        return ["python", "-c", f"{ask}; assert {self.contains.encode()!r} in u.urlopen(r, timeout=4).read()"]
+        return ["python", "-c", f"{ask}; assert {self.contains.encode()!r} in u.urlopen(r, timeout=8).read()"]

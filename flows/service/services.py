@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from flows.cluster.dashboard import USER
 from flows.cluster.workers import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
+from flows.service import alerts
 from flows.service.health import Health
 from flows.service.s3server import NO_ORIGIN, SIGNING_KEYS, weed, weed_environment
 
@@ -15,7 +16,7 @@ PORTS = {
 POOL = "somo"
 SETTINGS_READERS = ("deploy", "prefect-worker")
 """Services that get the operator's `SOMO_*` settings."""
-DEPLOYED_ONLY = ("SOMO_WEBHOOK", "SOMO_UPDATE_CRON")
+DEPLOYED_ONLY = ("SOMO_WEBHOOK", "SOMO_UPDATE_CRON", "SOMO_SILENT_SECONDS")
 """Settings that are laid down in Prefect once and that no run needs; the address of a webhook is often its password."""
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 POSTGRES_IMAGE = "postgres:15"
@@ -143,9 +144,11 @@ def _s3(place: Place) -> Service:
 
 def _postgres(place: Place) -> Service:
     data = place.database or f"{place.data}/postgres"
+    # The image's own first start looks for its server on the socket that Debian uses; here that folder is another's.
+    sockets = data if place.database else "/var/run/postgresql"
     command = (
         place.program("postgres"), "-D", data, "-p", str(place.ports["postgres"]),
-        "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={data}", "-c", "max_connections=100",
+        "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={sockets}", "-c", "max_connections=100",
     )  # fmt: skip
     settings = {"POSTGRES_USER": "prefect", "POSTGRES_DB": "postgres", "PGDATA": data}
     health = Health(place.url("postgres", "tcp"))
@@ -159,9 +162,10 @@ def _prefect(place: Place) -> tuple[Service, Service, Service]:
         "prefect-server",
         (place.program("python"), "-m", "uvicorn", "--factory", "flows.service.prefect_server:create",
          "--host", place.bind, "--port", str(place.ports["prefect-server"])),
-        {"PREFECT_UI_API_URL": "/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": NO_ORIGIN},
+        {"PREFECT_UI_API_URL": "/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": NO_ORIGIN,
+         "PREFECT_SERVER_METRICS_ENABLED": "true"},
         ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
-        needs=("postgres",), health=Health(f"{api}/health"),
+        needs=("postgres",), health=Health(f"{api}/ready"),  # `/health` does not look at the database
     )  # fmt: skip
     deploy = Service(
         "deploy", (place.program("python"), "-m", "flows.service.deploy"), {}, PREFECT_SECRETS,
@@ -210,15 +214,10 @@ def _prometheus(place: Place) -> Service:
 
 
 def prometheus_settings(place: Place) -> str:
-    """Prometheus scrapes the scheduler, which counts tasks by state, workers and memory."""
-    target = f"{place.host('dask-scheduler')}:{place.ports['dashboard']}"
-    return f"""global:
-  scrape_interval: 15s
-scrape_configs:
-  - job_name: dask
-    basic_auth:
-      username: {USER}
-      password_file: {place.secrets}/prometheus/password
-    static_configs:
-      - targets: ["{target}"]
-"""
+    """What is scraped: Dask with what runs tell its scheduler, Prefect's server, Prometheus itself."""
+    targets = {
+        "dask": (f"{place.host('dask-scheduler')}:{place.ports['dashboard']}", "/metrics", USER),
+        "prefect": (f"{place.host('prefect-server')}:{place.ports['prefect-server']}", "/api/metrics", USER),
+        "prometheus": (f"{place.host('prometheus')}:{place.ports['prometheus']}", "/metrics", USER),
+    }
+    return alerts.settings(targets, f"{place.secrets}/prometheus")

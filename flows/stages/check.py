@@ -25,8 +25,9 @@ from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import find_files, needed_days
 from somo.forcing.statics.field import read_static_at
 from somo.forcing.statics.tiles import Tile, open_tiles
+from somo.insitu.sources.readers import READERS
 from somo.product.declaration import Product
-from somo.product.inputs import RegularGrid, Source
+from somo.product.inputs import Insitu, RegularGrid, Source
 from somo.product.layout import Layout
 from somo.product.method import Compared
 from somo.product.static import Static
@@ -67,7 +68,7 @@ def check(product: Product) -> Iterator[Finding]:
         for domain in product.grids():
             yield from _check_domain(product, domain, root)
     for insitu in product.insitu:
-        yield _tried(f"insitu.{insitu.name}", partial(_archive, insitu.url))
+        yield _tried(f"insitu.{insitu.name}", partial(_archive, insitu))
     first, last = product.period.start, product.period.end or today()
     days = pd.date_range(first, last, freq="D")
     for compared in product.compare:
@@ -87,7 +88,7 @@ def _tried(what: str, step: Callable[[list[str]], None]) -> Finding:
 
 
 def _check_domain(product: Product, domain: str, root: str) -> Iterator[Finding]:
-    declared = product.grids()[domain]
+    declared, product = product.grids()[domain], product.in_domain(domain)
     grid = None
     if isinstance(declared, RegularGrid):
         grid = Grid.regular(declared.west, declared.east, declared.south, declared.north, declared.step_deg)
@@ -131,7 +132,7 @@ class _Looked:
         facts.append(f"{len(files)} files{_size([file.fingerprint for file in files])}")
         scans = [scan for file in files for scan in scan_file(file, self.name, self.source)]
         url = reference_url(self.root, self.name, self.domain, self.source, files)
-        write_references(url, combine(scans, self.source))
+        write_references(url, combine(self.name, scans, self.source))
         store = open_references(url)
         grid = self.own_grid = grid or domain_grid(self.product, self.domain, store.grid)
         cells = cells_of(grid)
@@ -201,10 +202,18 @@ def _nodes(tile: Tile, static: Static) -> str:
     )
 
 
-def _archive(url: str, facts: list[str]) -> None:
-    if not exists(url):
-        raise ValueError(f"{url}: no such file or folder; provide it, or correct its url")
-    facts.append(f"{url} is there")
+def _archive(insitu: Insitu, facts: list[str]) -> None:
+    if not exists(insitu.url):
+        raise ValueError(f"{insitu.url}: no such file or folder; provide it, or correct its url")
+    if insitu.format != "table":
+        facts.append(f"{insitu.url} is there")
+        return
+    rows = READERS["table"].list_recordings(insitu.url, insitu.name)
+    facts.append(f"{len(rows)} sensors in the table {insitu.url}")
+    # Somebody writes this table by hand, and a row that says too little costs its sensor without an error.
+    if faults := [f"{row.station}, {row.sensor or 'no value'}: {row.problem}" for row in rows if row.problem]:
+        more = f" (and {len(faults) - 1} more rows)" if len(faults) > 1 else ""
+        raise ValueError(f"{insitu.url}: {faults[0]}{more}; complete these rows, or take them out")
 
 
 def _compared(product: Product, compared: Compared, days: pd.DatetimeIndex, facts: list[str]) -> None:

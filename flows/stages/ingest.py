@@ -62,16 +62,14 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
 def reference(product: Product, root: str, client: Client) -> dict[str, dict[str, str]]:
     """Reference sets of every domain and variable: files are scanned one task each, combined here, strictly."""
     files = forcing_files(product)
-    urls = {
-        (domain, name): reference_url(root, name, domain, product.sources[name], listed)
-        for (domain, name), listed in files.items()
-    }
+    sources = {(domain, name): product.in_domain(domain).sources[name] for domain, name in files}
+    urls = {key: reference_url(root, key[1], key[0], sources[key], listed) for key, listed in files.items()}
     missing = {key: files[key] for key, url in urls.items() if not is_complete(url)}
-    scans = _scan_new(product, root, missing, client)
-    for (domain, name), listed in missing.items():
-        source = product.sources[name]
-        combined = combine(_read_all([scans[name, file] for file in listed]), source)
-        write_references(urls[domain, name], combined)
+    _scan_new(root, missing, sources, client)
+    for key, listed in missing.items():
+        (_, name), source = key, sources[key]
+        scans = _read_all([scan_url(root, file, name, source) for file in listed])
+        write_references(urls[key], combine(name, scans, source))
     references: dict[str, dict[str, str]] = {domain: {} for domain in product.grids()}
     for (domain, name), url in urls.items():
         references[domain][name] = url
@@ -89,37 +87,31 @@ def _check_new(product: Product, references: Mapping[str, Mapping[str, str]], cl
     """Look at the numbers of the reference sets that no earlier run has looked at; one task each."""
     futures = []
     for domain, urls in references.items():
-        unchecked = [name for name, url in urls.items() if not is_checked(product.sources[name], url)]
+        sources = product.in_domain(domain).sources
+        unchecked = [name for name, url in urls.items() if not is_checked(sources[name], url)]
         if unchecked:
             cells = cells_of(open_grid(product, domain, urls))
             futures += [
-                client.submit(
-                    check_numbers, name, product.quantity(name), product.sources[name], urls[name], cells, pure=False
-                )
+                client.submit(check_numbers, name, product.quantity(name), sources[name], urls[name], cells, pure=False)
                 for name in unchecked
             ]
     for _ in completed(futures, "check forcing"):
         pass
 
 
-def _scan_new(product: Product, root: str, missing: Files, client: Client) -> dict[tuple[str, SourceFile], str]:
-    """Scan what no earlier run has scanned; returns where the scan of every file is."""
-    urls = {
-        (name, file): scan_url(root, file, name, product.sources[name])
-        for (_, name), listed in missing.items()
+def _scan_new(root: str, missing: Files, sources: Mapping[tuple[str, str], Source], client: Client) -> None:
+    """Scan what no earlier run has scanned; domains may share a file."""
+    wanted = {
+        scan_url(root, file, name, sources[domain, name]): (file, name, sources[domain, name])
+        for (domain, name), listed in missing.items()
         for file in listed
     }
     # One listing instead of a question a file: years of monthly files of five variables are a thousand.
     folder = join(root, "references", "scans")
-    scanned = {join(folder, key) for key in listing(folder)} if urls else set()
-    futures = [
-        client.submit(scan_into, url, file, name, product.sources[name], pure=False)
-        for (name, file), url in urls.items()
-        if url not in scanned
-    ]
+    scanned = {join(folder, key) for key in listing(folder)} if wanted else set()
+    futures = [client.submit(scan_into, url, *what, pure=False) for url, what in wanted.items() if url not in scanned]
     for _ in completed(futures, "scan forcing files"):
         pass
-    return urls
 
 
 def scan_into(url: str, file: SourceFile, name: str, source: Source) -> None:

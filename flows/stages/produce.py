@@ -7,6 +7,7 @@ import numpy as np
 from distributed import Client
 
 from flows import results
+from flows.cluster.connecting import expected_workers
 from flows.cluster.watching import completed
 from flows.console import console
 from flows.stages.learning.applicability import calibrated_dissimilarity, inside_area
@@ -49,7 +50,7 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
         started = time.monotonic()
         futures = [client.submit(produce_region, wanted.job, work, pure=False) for work in wanted.work]
         total = sum(completed(futures, "regions"), Produced(0))
-        write_rate(root, total.steps, time.monotonic() - started, len(client.scheduler_info(n_workers=-1)["workers"]))
+        write_rate(root, total.steps, time.monotonic() - started, expected_workers(client))
         console.print(
             f"produce: {total.steps} steps of a cell and network; {total.continued} sequences went on from a state, "
             f"{total.begun} began anew, {total.rejected} states were damaged or had seen other forcing"
@@ -128,8 +129,9 @@ def announce(wanted: Production, client: Client) -> None:
     reads = forcing_read(wanted)
     console.print(f"produce: {price_of(wanted)}")
     console.print(
-        f"produce: {len(regions)} regions on {len(workers)} workers; reads {reads.bytes / 1e9:.2f} GB of forcing in "
-        f"{reads.chunks} chunks, writes {len(daily_fields(wanted)) * len(regions)} objects, "
+        f"produce: {len(regions)} regions on {expected_workers(client)} workers; "
+        f"reads {reads.bytes / 1e9:.2f} GB of forcing in {reads.chunks} chunks, "
+        f"writes {len(daily_fields(wanted)) * len(regions)} objects, "
         f"needs {needed / 1e9:.2f} GB of memory per worker"
     )
 

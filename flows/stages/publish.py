@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from flows.stages.countries import damaged, open_drought, open_maps, write_regio
 from flows.today import today
 from somo.core.grid import Grid
 from somo.forcing.dataset import Inputs
+from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
+from somo.learn.uncertainty import read_uncertainties
 from somo.product.declaration import Product
 from somo.product.layout import block_of_shard
 from somo.publish import netcdf
@@ -37,6 +40,7 @@ from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
 from somo.publish.store.latest import publish_latest
+from somo.storage.lease import put_visible
 from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -109,9 +113,11 @@ def write_netcdf(product: Product, version_url: str, client: Client) -> None:
     wanted = [(layer, year) for year in _years(product, version_url) for layer in product.layers]
     keys = [netcdf.file_url("", product.name, layer.name, year).lstrip("/") for layer, year in wanted]
     missing = [
-        part for part, key in zip(wanted, keys, strict=True) if key in rewritten or not exists(join(version_url, key))
+        layer_year
+        for layer_year, key in zip(wanted, keys, strict=True)
+        if key in rewritten or not exists(join(version_url, key))
     ]
-    futures = [client.submit(netcdf.publish_year, version_url, product, *part, pure=False) for part in missing]
+    futures = [client.submit(netcdf.publish_year, version_url, product, *pair, pure=False) for pair in missing]
     for _ in completed(futures, "NetCDF files"):
         pass
 
@@ -119,17 +125,20 @@ def write_netcdf(product: Product, version_url: str, client: Client) -> None:
 def write_series(product: Product, version_url: str, client: Client) -> None:
     """Bring the store for series up to the first one, one task a block and tile."""
     source, url = join(version_url, zarr.STORE), join(version_url, series.STORE)
-    there, here, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
+    daily, derived, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
     _, layout = series.template(product, source)
     blocks = {block for key in broken if (block := block_of_shard(key)) is not None}
-    if here is not None and not series.is_laid_out(url, layout):
-        blocks = set(range(layout.blocks(there.days)))
-    same_days = here is not None and here.days == there.days and (here.status == there.status).all()
+    if derived is not None and not series.is_laid_out(url, layout):
+        blocks = set(range(layout.blocks(daily.days)))
+    same_days = derived is not None and derived.days == daily.days and (derived.status == daily.status).all()
     if same_days and not broken and not blocks:
         return
-    plan = series.plan(layout, there, here, blocks)
-    parts = [(block, tile) for block in plan.write for tile in layout.tiles()]
-    futures = [client.submit(series.write_block, version_url, layout, *p, plan.side, pure=False) for p in parts]
+    plan = series.plan(layout, daily, derived, blocks)
+    futures = [
+        client.submit(series.write_block, version_url, layout, block, tile, plan.side, pure=False)
+        for block in plan.write
+        for tile in layout.tiles()
+    ]
     copy_objects(url, series.copies(version_url, layout, plan.keep, plan.side))
     for _ in completed(futures, "series store"):
         pass
@@ -152,18 +161,18 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
         return
     side = 0 if shown is None else 1 - shown.side
     tiles = drought_store.layouts(product, shape)[0].tiles()
-    given = version_url, product, shape, windows
+    common = version_url, product, shape, windows
     if (
         shown is not None
         and not broken
         and drought_update.is_enough(windows, shown, drought_store.former_attrs(version_url))
     ):
         changed = drought_update.changed_windows(windows, shown)
-        futures = [client.submit(drought_update.update_tile, *given, changed, t, side, pure=False) for t in tiles]
-        pairs = drought_update.copies(*given, changed, side)
+        futures = [client.submit(drought_update.update_tile, *common, changed, t, side, pure=False) for t in tiles]
+        pairs = drought_update.copies(*common, changed, side)
         copy_objects(join(version_url, drought_store.STORE), pairs)
     else:
-        futures = [client.submit(drought_store.write_tile, *given, tile, side, pure=False) for tile in tiles]
+        futures = [client.submit(drought_store.write_tile, *common, tile, side, pure=False) for tile in tiles]
     for _ in completed(futures, "drought"):
         pass
     drought_store.publish(version_url, product, windows, side)
@@ -187,57 +196,59 @@ def write_drought_netcdf(product: Product, version_url: str, client: Client) -> 
 def write_images(product: Product, version_url: str) -> None:
     """Put the latest day as GeoTIFFs and as a small picture."""
     with open_maps(version_url) as store, open_drought(version_url) as drought:
-        for key, data in latest_images(product, store, drought).items():
-            put_changed(join(version_url, key), data)
+        for key, image in latest_images(product, store, drought).items():
+            put_changed(join(version_url, key), image)
 
 
 def write_papers(
     product: Product, root: str, version_url: str, inputs: Mapping[str, Inputs], targets: str, models: str
 ) -> None:
     """Put citation, licence, changelog, lineage and DataCite metadata."""
-    forcing = {domain: {**found.references, "static": found.static} for domain, found in inputs.items()}
-    origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models})
+    forcing = {domain: {**urls.references, "static": urls.static} for domain, urls in inputs.items()}
+    calibration = join(models, CALIBRATION)
+    uncertainty = [asdict(layer) for layer in read_uncertainties(calibration)] if exists(calibration) else []
+    origin = lineage(product, root, forcing, {"targets": targets, "checkpoints": models}, uncertainty)
     with open_maps(version_url) as store:
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
     what_changed = changes(_former_lineage(product, root), origin)
     released = read_pointer(root).get("released", {}).get(product.version) or today().isoformat()
-    for name, data in documents(product, grid, times, origin, what_changed, int(released[:4])).items():
-        put_changed(join(version_url, name), data)
+    for name, paper in documents(product, grid, times, origin, what_changed, int(released[:4])).items():
+        put_changed(join(version_url, name), paper)
 
 
 def write_catalog(product: Product, version_url: str, client: Client) -> str:
     """Take the checksums of what is new, write collection, items and manifest; returns the manifest's checksum."""
     entries = describe_changed(version_url, client)
     with open_maps(version_url) as store:
-        found = version_documents(product, store, entries)
-    for name, document in found.items():
+        collection_and_items = version_documents(product, store, entries)
+    for name, document in collection_and_items.items():
         put_changed(join(version_url, name), encode(document))
     return write_manifest(version_url, describe_changed(version_url, client, entries))
 
 
-def describe_changed(version_url: str, client: Client, known: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
-    """Entries of every object of a version; those that stand as the manifest (or `known`) says are not read again."""
-    former = read_manifest(version_url) if known is None else known
-    kept, keys = unknown_objects(version_url, former)
+def describe_changed(version_url: str, client: Client, recorded: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
+    """Entries of every object of a version; what stands as the manifest (or `recorded`) says is not read again."""
+    former = read_manifest(version_url) if recorded is None else recorded
+    entries, keys = unknown_objects(version_url, former)
     batches = [keys[i : i + BATCH] for i in range(0, len(keys), BATCH)]
     futures = [client.submit(describe, version_url, batch, pure=False) for batch in batches]
-    for found in completed(futures, "checksums"):
-        kept.update(found)
-    return kept
+    for new_entries in completed(futures, "checksums"):
+        entries.update(new_entries)
+    return entries
 
 
 def put_changed(url: str, data: bytes) -> None:
     """Put an object unless these are its bytes already."""
     if not exists(url) or read_bytes(url) != data:
-        put(url, data)
+        put_visible(url, data)
 
 
 def released_before(product: Product, root: str) -> str | None:
     """The newest released version below the product's; None if there is none."""
     released = read_pointer(root).get("released", {})
-    before = [v for v in released if version_order(v) < version_order(product.version)]
-    return max(before, key=version_order, default=None)
+    earlier = [v for v in released if version_order(v) < version_order(product.version)]
+    return max(earlier, key=version_order, default=None)
 
 
 def _former_lineage(product: Product, root: str) -> dict[str, Any] | None:

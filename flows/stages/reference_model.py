@@ -91,6 +91,7 @@ def _as_forcing(product: Product, source: Source) -> Product:
     return product.model_copy(
         update={
             "forcing": {SOIL_MOISTURE.name: Forcing(source=source)},
+            "domains": {n: domain.model_copy(update={"forcing": {}}) for n, domain in product.domains.items()},
             # A declaration has features; those of the product may be computed of forcing that is not here.
             "static": {SOIL_MOISTURE.name: Static(computed="mean", of=SOIL_MOISTURE.name)},
             "period": reference_days(product),

@@ -29,7 +29,9 @@ from somo.publish.manifest import (
 )  # fmt: skip
 from somo.publish.store import maps as zarr
 from somo.publish.viewer import publish_viewer
-from somo.storage.client import zarr_store
+from somo.storage.client import filesystem, zarr_store
+from somo.storage.conditional import ChangedError, put_version, read_version
+from somo.storage.lease import require_lease
 from somo.storage.objects import checksum, exists, join, read_bytes
 from somo.validate.gate.checks import require_passed, run_checks
 
@@ -89,7 +91,8 @@ def follow(product: Product, root: str) -> None:
 def withdraw(product: Product, root: str, version: str) -> str:
     """Take a released version back; the newest of the others becomes current. Returns that version.
 
-    Its objects stay for those who cite them; nothing points to them any more.
+    Its objects stay for those who cite them; nothing points to them any more. Where it was the only one, nothing is
+    released any more: pointer, catalog and front page are removed, and "" is returned.
     """
     former = read_pointer(root)
     released = {v: day for v, day in former.get("released", {}).items() if v != version}
@@ -98,7 +101,8 @@ def withdraw(product: Product, root: str, version: str) -> str:
             f"{root}: version {version} was never released; released are {', '.join(released) or 'none'}"
         )
     if not released:
-        raise ReleaseError(f"{root}: version {version} is the only one; release another before withdrawing it")
+        close_front_door(root)
+        return ""
     manifests = {folder: digest for folder, digest in former["manifests"].items() if folder != f"v{version}"}
     current = former["version"] if former["version"] != version else max(released, key=version_order)
     point(product, root, former, current, manifests, released)
@@ -120,10 +124,18 @@ def point(
     ReleaseError
         if the pointer is no longer the former one, which this one was made of
     """
-    if read_pointer(root) != former:
-        raise ReleaseError(f"{join(root, POINTER)} was changed by another release meanwhile; run this one again")
+    pointer_url = join(root, POINTER)
+    pointer_bytes, pointer_version = read_version(pointer_url)
+    if (json.loads(pointer_bytes) if pointer_bytes is not None else {}) != former:
+        raise ReleaseError(f"{pointer_url} was changed by another release meanwhile; run this one again")
     catalog = encode(catalog_document(product, released))
-    put_changed(join(root, POINTER), pointer(version, manifests, released, catalog))
+    wanted = pointer(version, manifests, released, catalog)
+    if wanted != pointer_bytes:
+        require_lease()
+        try:
+            put_version(pointer_url, wanted, pointer_version)
+        except ChangedError as error:
+            raise ReleaseError(f"{pointer_url} was changed by another release meanwhile; run this one again") from error
     put_changed(join(root, CATALOG), catalog)
     open_front_door(product, root, version, released)
 
@@ -135,6 +147,15 @@ def open_front_door(product: Product, root: str, version: str, released: dict[st
         put_changed(join(root, INDEX), front_door(product, store, version, released))
     if exists(join(version_url, THUMBNAIL)):
         put_changed(join(root, PREVIEW), read_bytes(join(version_url, THUMBNAIL)))
+
+
+def close_front_door(root: str) -> None:
+    """Let nothing be released: the pointer goes first, so that readers never follow it to what is gone."""
+    require_lease()
+    for name in (POINTER, CATALOG, INDEX, PREVIEW):
+        if exists(url := join(root, name)):
+            fs, path = filesystem(url)
+            fs.rm_file(path)
 
 
 def as_made(product: Product, root: str, version: str) -> Product:

@@ -12,7 +12,7 @@ from somo.forcing.daily import DailyArray
 from somo.forcing.days.plan import Accumulation, accumulation_missing, to_daily
 from somo.forcing.days.stamps import DAY_SECONDS
 from somo.forcing.meaning import Cells, is_accumulated, placing_of
-from somo.forcing.plausible import ENOUGH_STEPS, rises_and_falls, unlikely_units
+from somo.forcing.plausible import ENOUGH_STEPS, Changes, changes_of, unlikely_units
 from somo.forcing.references.chunks import open_references
 from somo.forcing.regridding.placing import SourceWindow
 from somo.forcing.sources import ForcingError
@@ -77,7 +77,8 @@ def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> A
     once_a_day = len(np.unique(store.times // DAY_SECONDS)) == len(store.times)
     if source.frequency == "daily" or once_a_day or not is_accumulated(name, source, references):
         return None
-    sums, where = _sums(name, source, references, cells)
+    sums, where, restarts = _sums(name, source, references, cells)
+    _require_restart_as_declared(name, source, where, restarts)
     if sums == "falling" and source.accumulation in (None, "day"):
         taken = 'is declared as "day"' if source.accumulation else 'does not say "step"'
         raise ForcingError(
@@ -94,22 +95,48 @@ def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> A
     return source.accumulation or "day"
 
 
-def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sums, str]:
-    """What the sums of some days do, and the file that shows it."""
+def _require_restart_as_declared(name: str, source: Source, where: str, restarts: list[int]) -> None:
+    """Running sums that begin anew at other hours than declared are neither sums of the day nor of their step."""
+    begin = _restart_hour(source)
+    if not restarts or restarts == [begin]:
+        return
+    if len(restarts) == 1:
+        offset = restarts[0] - 24 * (restarts[0] > 12)
+        raise ForcingError(
+            f"{where}: {source.variable} rises through 24 hours and begins anew at {restarts[0]:02d} UTC, as a sum "
+            f'since then does: write forcing.{name}.accumulation = "day" and day_offset_hours = {offset}, which '
+            "accepts days that begin at that hour"
+        )
+    raise ForcingError(
+        f"{where}: {source.variable} begins anew at {restarts[0]:02d} and {restarts[1]:02d} UTC and rises between, as "
+        "sums since the start of a forecast do, which are neither of a day nor of one step: write files with the "
+        f'difference of neighbouring steps and declare forcing.{name}.accumulation = "step"'
+    )
+
+
+def _restart_hour(source: Source) -> int:
+    """Hour of UTC at which sums of a day begin anew."""
+    return round(source.day_offset_hours) % 24
+
+
+def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sums, str, list[int]]:
+    """What the sums of some days do, the file that shows it, and the hours at which they begin anew if they run."""
     store = open_references(references)
     per_day = max(1, round(DAY_SECONDS / np.median(np.diff(store.times))))
     length = max(2, min(SAMPLE_STEPS, SAMPLE_DAYS * per_day))
     starts = np.unique(np.linspace(0, max(0, len(store.times) - length), SAMPLES).astype(int))
-    risen, where = 0, store.index["files"][0][0]
+    changes, where, begin = Changes(), "", _restart_hour(source)
     for start in starts:
         numbers = np.arange(start, min(start + length, len(store.times)))
         for window in _windows(name, source, references, cells):
             values = read_steps(store, numbers, window, source.missing, [(1.0, 0.0)] * len(store.units))
-            rises, falls = rises_and_falls(values, store.times[numbers])
-            if falls:
-                return "falling", str(store.index["files"][store.file_of_step[start]][0])
-            risen += rises
-    return ("running" if risen >= ENOUGH_STEPS else "undecided"), where
+            changes += (added := changes_of(values, store.times[numbers]))
+            if added.falls_but_at(begin) and not where:
+                where = str(store.index["files"][store.file_of_step[start]][0])
+    if where:
+        return "falling", where, changes.restarts
+    runs = changes.rises.sum() - changes.rises[begin] >= ENOUGH_STEPS
+    return ("running" if runs else "undecided"), store.index["files"][0][0], changes.restarts
 
 
 def _windows(name: str, source: Source, references: str, cells: Cells) -> list[SourceWindow]:

@@ -57,6 +57,7 @@ def open_forcing(
     Dataset (time, lat, lon), float32, variables named as declared, units of `somo.core.variables`, `time` at 00:00 of
     each UTC day, chunked in blocks of days; NaN where a source has no value. Precipitation is in mm d-1.
     """
+    product = product.in_domain(domain)
     grid = cells or open_grid(product, domain, references)
     arrays = daily_arrays(product, domain, references, days, grid)
     lazy: dict[str, da.Array] = {}
@@ -93,6 +94,7 @@ def daily_arrays(
 
     Sources that follow one another have the days that those before them lack; one without any days is left out.
     """
+    product = product.in_domain(domain)
     stores = {name: open_references(references[name]) for name in product.sources if name in references}
     for name, store in stores.items():
         _require_declared(name, product.sources[name], domain, store)

@@ -1,6 +1,7 @@
 """What source files hold, in words, and the table of a declaration that reads them."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,127 @@ from somo.forcing.listing import ForcingError, SourceFile, find_urls
 from somo.forcing.references.scan import Scan
 from somo.forcing.references.scanning import scan_file
 from somo.forcing.units import conversion, per_day
+from somo.product.forcing import Kind
 from somo.product.inputs import Files
 
 ANY_DAY = "2000-01-01"
 """Stands for the day of files that hold no times, so that they can be looked at."""
 DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a file, as far as the file's metadata tell.
+
+    Attributes
+    ----------
+    url : the URL or pattern that the file was found by
+    file : the first of its files
+    name : of the variable
+    variable : its dimensions, type and attributes
+    scan : its times and its grid; None where it cannot be read as it is
+    problem : why it cannot be read as it is; empty where it can
+    """
+
+    url: str
+    file: SourceFile
+    name: str
+    variable: Variable
+    scan: Scan | None
+    problem: str = ""
+
+    @property
+    def units(self) -> str:
+        """Units as the file spells them; empty where it names none."""
+        units = self.variable.attrs.get("units")
+        return "" if units is None else str(units).strip()
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the file itself says of which times its values are."""
+        scan = self.scan
+        return scan is not None and not (len(scan.times) == 1 and _date(scan.times[0])[:10] == ANY_DAY)
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether there is at most one value a day."""
+        times = () if self.scan is None else self.scan.times
+        return len(times) < 2 or int(np.median(np.diff(times))) >= DAY_SECONDS
+
+    @property
+    def kind(self) -> Kind | None:
+        """What the values are by the file's cell methods; None where it does not say."""
+        return None if self.scan is None else _kind(self.scan)
+
+    @property
+    def step_deg(self) -> float | None:
+        """Distance of neighbouring latitudes in degrees; None of other grids than latitudes and longitudes."""
+        if self.scan is None or self.scan.grid["kind"] != "regular" or len(self.scan.grid["lat"]) < 2:
+            return None
+        return abs(float(np.median(np.diff(np.array(self.scan.grid["lat"])))))
+
+    @property
+    def holds_codes(self) -> bool:
+        """Whether its numbers stand for classes."""
+        return "flag_values" in self.variable.attrs or "flag_meanings" in self.variable.attrs
+
+
+@dataclass(frozen=True)
+class Content:
+    """What the first of the files that a URL stands for holds.
+
+    Attributes
+    ----------
+    files : how many files the URL stands for
+    format : of the first
+    fields : those with at least two dimensions that give no places or intervals of others
+    """
+
+    file: SourceFile
+    files: int
+    format: str
+    fields: tuple[Field, ...]
+
+
+def content_of(url: str, variable: str = "") -> Content:
+    """What the first of the files that a URL stands for holds.
+
+    Parameters
+    ----------
+    variable : the only one to describe; all fields where empty
+
+    Raises
+    ------
+    ForcingError
+        naming what the file is instead of data
+    """
+    files = find_urls([url], variable).get(url)
+    if not files:
+        raise ForcingError(f"{url}: no such file; give a file, a Zarr store, or a pattern with * and ?")
+    file = files[0]
+    try:
+        file_format = format_of(file)
+        variables = open_format(file_format).variables(file)
+    except UnreadableError as error:
+        raise ForcingError(f"{file.url}: {error}") from error
+    chosen = {
+        name: item
+        for name, item in variables.items()
+        if name == variable or (not variable and len(item.dims) >= 2 and not _is_place(name, item, variables))
+    }
+    if variable and not chosen:
+        raise ForcingError(f"{file.url}: has no field {variable!r}; it holds {', '.join(variables)}")
+    fields = tuple(_field_of(file, url, name, item) for name, item in chosen.items())
+    return Content(file, len(files), file_format, fields)
+
+
+def _field_of(file: SourceFile, url: str, name: str, item: Variable) -> Field:
+    dated = file if file.day else SourceFile(file.url, file.fingerprint, ANY_DAY)
+    try:
+        scan = scan_file(dated, name, Files(url=file.url, variable=name))[0]
+    except ForcingError as error:
+        return Field(url, file, name, item, None, str(error).removeprefix(f"{file.url}: "))
+    return Field(url, file, name, item, scan)
 
 
 def inspect_url(url: str, variable: str, known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -33,28 +150,13 @@ def inspect_url(url: str, variable: str, known: Mapping[str, Mapping[str, Any]])
     ForcingError
         naming what the file is instead of data
     """
-    files = find_urls([url], variable).get(url)
-    if not files:
-        raise ForcingError(f"{url}: no such file; give a file, a Zarr store, or a pattern with * and ?")
-    file = files[0]
-    try:
-        kind = format_of(file)
-        held = open_format(kind).variables(file)
-    except UnreadableError as error:
-        raise ForcingError(f"{file.url}: {error}") from error
-    size = file.fingerprint.split("-", 1)[0]
-    more = f" ({len(files)} files; this is the first)" if len(files) > 1 else ""
-    yield f"{file.url}{more}: {kind}" + (f", {int(size):,} bytes" if size.isdigit() else "")
-    fields = {
-        name: item
-        for name, item in held.items()
-        if name == variable or (not variable and len(item.dims) >= 2 and not _is_place(name, item, held))
-    }
-    if variable and not fields:
-        raise ForcingError(f"{file.url}: has no field {variable!r}; it holds {', '.join(held)}")
-    for name, item in fields.items():
+    content = content_of(url, variable)
+    size = content.file.fingerprint.split("-", 1)[0]
+    more = f" ({content.files} files; this is the first)" if content.files > 1 else ""
+    yield f"{content.file.url}{more}: {content.format}" + (f", {int(size):,} bytes" if size.isdigit() else "")
+    for field in content.fields:
         yield ""
-        yield from _field(file, url, name, item, known)
+        yield from _described(field, known)
 
 
 def _is_place(name: str, item: Variable, held: Mapping[str, Variable]) -> bool:
@@ -69,30 +171,25 @@ def _words(item: Variable, key: str) -> list[str]:
     return str(item.attrs.get(key, "")).split()
 
 
-def _field(
-    file: SourceFile, url: str, name: str, item: Variable, known: Mapping[str, Mapping[str, Any]]
-) -> Iterator[str]:
+def _described(field: Field, known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    item, scan = field.variable, field.scan
     shape = ", ".join(f"{dim} = {length}" for dim, length in zip(item.dims, item.shape, strict=True))
-    yield f"{name} ({shape}) {item.dtype}, units {item.attrs.get('units', 'not named')}"
-    dated = file if file.day else SourceFile(file.url, file.fingerprint, ANY_DAY)
-    try:
-        scans = scan_file(dated, name, Files(url=file.url, variable=name))
-    except ForcingError as error:
-        yield f"  cannot be read as it is: {str(error).removeprefix(f'{file.url}: ')}"
+    yield f"{field.name} ({shape}) {item.dtype}, units {item.attrs.get('units', 'not named')}"
+    if scan is None:
+        yield f"  cannot be read as it is: {field.problem}"
         return
-    scan = scans[0]
     yield f"  {_grid(scan)}; chunks of {' x '.join(str(n) for n in scan.array['chunks'])} (time, y, x)"
-    has_time = not (len(scan.times) == 1 and _date(scan.times[0])[:10] == ANY_DAY)
-    if has_time:
+    if field.has_time:
         yield f"  {_times(scan)}"
     else:
         yield "  no times: a static field, or a series by day in the files' names ({year}{month}{day})"
-    if likes := [like for like, table in _tables(known) if table.get("variable") == name]:
+    if likes := [like for like, table in provider_tables(known) if table.get("variable") == field.name]:
         yield f"  providers' tables with this variable: {', '.join(likes)}"
-    yield from (f"  | {line}" for line in _paste(url, name, item, scan, has_time))
+    yield from (f"  | {line}" for line in _paste(field, scan))
 
 
-def _tables(known: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def provider_tables(known: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every table that a declaration takes by `like`, with the keys that its provider's tables share."""
     for provider, table in known.items():
         for name, value in table.items():
             if isinstance(value, dict):
@@ -129,33 +226,32 @@ def _date(seconds: int) -> str:
     return str(np.datetime64(int(seconds), "s"))[:16]
 
 
-def _kind(scan: Scan) -> str | None:
+def _kind(scan: Scan) -> Kind | None:
     stamps = Stamps(
         (scan.url,), scan.times, scan.time_bounds, scan.cell_methods, scan.calendar, np.zeros(len(scan.times), "int64")
     )
     return KIND_OF_METHOD.get(stamps.method or "")
 
 
-def _paste(url: str, name: str, item: Variable, scan: Scan, has_time: bool) -> Iterator[str]:
+def _paste(field: Field, scan: Scan) -> Iterator[str]:
     """A table of the declaration, with what the file does not say left to be written."""
-    units = item.attrs.get("units")
-    if not has_time:
+    units = f'units = "{field.units}"' if field.units else '# units = "..."  the file does not name any'
+    if not field.has_time:
         yield "[static.NAME]"
-        yield f'url = "{url}"'
-        yield f'variable = "{name}"'
-        codes = "flag_values" in item.attrs or "flag_meanings" in item.attrs
-        yield f'units = "{units}"' if units else '# units = "..."  the file does not name any'
-        yield 'within_cell = "fraction"\nclasses = []' if codes else 'within_cell = "mean"  # where finer than the grid'
+        yield f'url = "{field.url}"'
+        yield f'variable = "{field.name}"'
+        yield units
+        codes = 'within_cell = "fraction"\nclasses = []'
+        yield codes if field.holds_codes else 'within_cell = "mean"  # where finer than the grid'
         return
-    daily = len(scan.times) < 2 or int(np.median(np.diff(scan.times))) >= DAY_SECONDS
-    kind = _kind(scan)
-    yield f"[forcing.{_name(scan, str(units or ''), kind == 'accumulated')}]"
-    yield f'url = "{url}"'
-    yield f'variable = "{name}"'
-    yield f'units = "{units}"' if units else '# units = "..."  the file does not name any'
-    yield 'frequency = "daily"' if daily else 'frequency = "sub-daily"'
+    kind = field.kind
+    yield f"[forcing.{'|'.join(fitting_variables(field.units, kind == 'accumulated')) or 'NAME'}]"
+    yield f'url = "{field.url}"'
+    yield f'variable = "{field.name}"'
+    yield units
+    yield 'frequency = "daily"' if field.is_daily else 'frequency = "sub-daily"'
     yield f'kind = "{kind}"' if kind else '# kind = "instantaneous" | "mean" | "accumulated"  the file does not say'
-    if not daily and kind in (None, "accumulated"):
+    if not field.is_daily and kind in (None, "accumulated"):
         yield '# accumulation = "day" (since 00 UTC, as ERA5-Land) | "step" (of each step, as ERA5)'
     if not scan.bounds and kind != "instantaneous":
         yield '# stamp = "start" | "middle" | "end"'
@@ -163,11 +259,11 @@ def _paste(url: str, name: str, item: Variable, scan: Scan, has_time: bool) -> I
         yield 'regrid = "bilinear"'
 
 
-def _name(scan: Scan, units: str, accumulated: bool) -> str:
-    """The forcing variables whose units these can become, or NAME."""
+def fitting_variables(units: str, accumulated: bool) -> list[str]:
+    """The forcing variables whose units these can become, where they are no more than two."""
     fitting = [
         name
         for name, quantity in FORCING.items()
         if units and conversion(per_day(units, accumulated), quantity.units) is not None
     ]
-    return "|".join(fitting) if 0 < len(fitting) <= 2 else "NAME"
+    return fitting if len(fitting) <= 2 else []

@@ -35,6 +35,7 @@ def product_files(
     begin; where that has no files at all, as a forecast that is not there yet, it is left out.
     """
     files = {}
+    product = product.in_domain(domain)
     for name, source in product.sources.items():
         variable, continues, _ = name.partition(".then.")
         is_continued = f"{variable}.then.1" in product.sources

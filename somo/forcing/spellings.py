@@ -6,8 +6,10 @@ WORDS = {
     "celsius": "degC", "degrees c": "degC", "degree c": "degC", "deg c": "degC", "degc": "degC", "°c": "degC",
     "c": "degC", "deg_c": "degC",
     "degrees celsius": "degC", "degree celsius": "degC", "deg celsius": "degC", "degree_celsius": "degC",
+    "deg. c": "degC",
     "degrees_celsius": "degC", "celcius": "degC", "degree_c": "degC", "degrees_c": "degC", "oc": "degC", "ºc": "degC",
-    "kelvin": "K", "kelvins": "K", "degrees k": "K", "degree k": "K", "deg k": "K", "degk": "K", "degrees kelvin": "K",
+    "deg. k": "K", "kelvin": "K", "kelvins": "K", "degrees k": "K", "degree k": "K", "deg k": "K", "degk": "K",
+    "degrees kelvin": "K",
     "degree_kelvin": "K", "degrees_kelvin": "K",
     "fahrenheit": "degF", "degrees f": "degF", "deg f": "degF", "degrees fahrenheit": "degF",
     "%": "percent", "pct": "percent", "per cent": "percent", "vol%": "percent", "vol.%": "percent",
@@ -15,6 +17,7 @@ WORDS = {
     "0-1": "1", "proportion": "1",
     "millimeter": "mm", "millimeters": "mm", "millimetre": "mm", "millimetres": "mm",
     "meter": "m", "meters": "m", "metre": "m", "metres": "m",
+    "w/m2": "W m-2", "w/m^2": "W m-2", "w m-2": "W m-2", "wm-2": "W m-2", "mm": "mm",
     "watts m-2": "W m-2", "watt m-2": "W m-2", "joules m-2": "J m-2", "joule m-2": "J m-2",
     "watts per square meter": "W m-2", "watts per square metre": "W m-2",
 }  # fmt: skip
@@ -22,6 +25,13 @@ WORDS = {
 TOKENS = (
     (r"\bof (water equivalent|water|w\.?e\.?)\b", ""),
     (r"\bw\.e\.", ""),
+    (r"(?<=m) (water|h2o|we)\b", ""),
+    # factors of time, as in "mm/3hr" and "mm (3 h)-1": the number becomes a divisor, as brackets are dropped below
+    (r"/\s*\(?(\d+) ?(h|hrs?|hours?|d|days?|min)\b\)?", r"/\1/\2"),
+    (r"(?<![-^*\w.])\(?(\d+) ?(h|hrs?|hours?|d|days?|min)\)?\^?-1\b", r"/\1/\2"),
+    # units without a space between them, as in "Wm-2" and "kgm-2s-1"
+    (r"\b(k?W|[kM]?J|kg)m(?=\^?-\d)", r"\1 m"),
+    (r"(?<=-\d)(?=[A-Za-z])", " "),
     (r"\(([^()]*)\)", r"\1"),
     (r"\bwatts?\b", "W"),
     (r"\bjoules?\b", "J"),

@@ -31,11 +31,18 @@ def read_steps(
     for group, raw in read_raw(store, numbers, window):
         values = decode(raw, store.index["decoding"][group])
         for number in missing:
-            values = np.where(np.isclose(values, number, rtol=1e-6, atol=0), np.float32(np.nan), values)
+            values = np.where(_is_number(values, number), np.float32(np.nan), values)
         parts.append(convert(values, conversions[group]))
     if not parts:
         return np.empty((0, window.rows.stop - window.rows.start, window.width), "float32")
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _is_number(values: NDArray[np.float32], number: float) -> NDArray[np.bool_]:
+    """Where values are a number, to the precision of float32, in which the largest of float64 are infinite."""
+    with np.errstate(over="ignore"):
+        rounded = np.float32(number)
+    return np.isclose(values, rounded, rtol=1e-6, atol=0) if np.isfinite(rounded) else values == rounded
 
 
 def read_raw(store: ReferenceSet, numbers: NDArray[np.int64], window: SourceWindow) -> list[tuple[int, NDArray[Any]]]:

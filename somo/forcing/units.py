@@ -34,14 +34,24 @@ def _registry() -> Any:
 def parse_units(units: str) -> Any | None:
     """The pint unit behind CF, UDUNITS or a producer's notation such as `W m-2`, `J m**-2`, `mm/day`; None if unknown.
 
-    A digit straight after a letter is an exponent, as in CF.
+    A digit straight after a letter is an exponent, as in CF. Units with a factor, as `0.1 mm`, are pint quantities.
     """
     text = rewritten(units)
     text = re.sub(r"(?<=[A-Za-z])\^?(-?\d+)", r"**\1", text)
     try:
         return _registry().Unit(text if text and text != "1" else "dimensionless")
+    except Exception:  # pint raises many kinds, of Python's own parser too
+        return _with_factor(text)
+
+
+def _with_factor(text: str) -> Any | None:
+    """Units with a number, as `0.1 mm` or `mm/3/h`, as a pint quantity; None of anything else."""
+    try:
+        parsed = _registry().parse_expression(text)
     except Exception:
         return None
+    has_units = hasattr(parsed, "magnitude") and not parsed.unitless
+    return parsed if has_units and parsed.magnitude > 0 else None
 
 
 @lru_cache
@@ -51,7 +61,10 @@ def conversion(units: str, to: str) -> tuple[float, float] | None:
     if origin is None or target is None:
         return None
     try:
-        zero, one = (float(_registry().Quantity(v, origin).to(target).magnitude) for v in (0.0, 1.0))
+        scale, unit = (origin.magnitude, origin.units) if hasattr(origin, "magnitude") else (1.0, origin)
+        if hasattr(target, "magnitude"):
+            return None
+        zero, one = (float(_registry().Quantity(v * scale, unit).to(target).magnitude) for v in (0.0, 1.0))
     except Exception:
         return None
     return float(f"{one - zero:.12g}"), float(f"{zero:.12g}")
@@ -113,8 +126,8 @@ def require_declared_units(url: str, name: str, source: Source, units: str) -> N
     declared = parse_units(source.units)
     if declared is None:
         raise ForcingError(
-            f"{name}: the declared units {source.units!r} are not understood; {url} says {units!r}: write them in the "
-            "notation of CF, as K, degC, mm, mm d-1, W m-2, J m-2"
+            f"forcing.{name}: the declared units {source.units!r} are not understood; {url} says {units!r}: write "
+            "them in the notation of CF, as K, degC, mm, mm d-1, W m-2, J m-2"
         )
     if parse_units(units) is None or conversion(units, source.units) is not None:
         return
@@ -122,8 +135,8 @@ def require_declared_units(url: str, name: str, source: Source, units: str) -> N
     if source.frequency == "daily" and any(rate is not None for rate in rates):
         return
     raise ForcingError(
-        f"{url}: {name} has units {units!r}, but is declared with units {source.units!r}; "
-        "correct the declared units or replace the file"
+        f"{url}: {source.variable} has units {units!r}, but forcing.{name} declares {source.units!r}; "
+        f"correct forcing.{name}.units or replace the file"
     )
 
 

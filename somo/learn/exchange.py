@@ -1,7 +1,9 @@
 """Published EA-LSTM weights <-> ours: the state dicts of NeuralHydrology and of Kratzert et al. (2019)."""
 
+import json
 import tomllib
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any, Literal
 
 import safetensors.torch
@@ -13,6 +15,7 @@ from torch import Tensor
 from somo.learn import LearnError
 from somo.learn.checkpoint import Checkpoint
 from somo.learn.normalising import Scaler, Scaling, Transform
+from somo.learn.uncertainty import Uncertainty
 from somo.product.method import Network, Sequence
 from somo.storage.objects import local_copy, read_bytes
 
@@ -114,7 +117,11 @@ class Feature(_Declared):
 
 
 class Description(_Declared):
-    """What published weights do not say of themselves: features in order, normalisation, sequence, limit."""
+    """What published weights do not say of themselves: features in order, normalisation, sequence, limits.
+
+    `uncertainty` are the numbers of the layer's calibration (`somo.learn.uncertainty.Uncertainty`). They are carried
+    along for readers and not applied on import: without the training cells nothing tells how unlike them a cell is.
+    """
 
     dynamic: tuple[Feature, ...] = Field(min_length=1)
     static: tuple[Feature, ...] = Field(min_length=1)
@@ -122,7 +129,9 @@ class Description(_Declared):
     sequence: Sequence
     dropout: float = 0.0
     clip: float | None = 0.0
+    static_limit: float | None = Field(default=None, gt=0)
     source: str = ""
+    uncertainty: dict[str, float | str | tuple[float, ...]] = Field(default={})
 
 
 def read_description(url: str) -> Description:
@@ -141,6 +150,40 @@ def read_description(url: str) -> Description:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise LearnError(f"{url}: {key}: {first['msg']}") from error
+
+
+def describe(checkpoint: Checkpoint, uncertainty: Uncertainty | None = None) -> str:
+    """The TOML that `read_description` reads, of a checkpoint whose weights are written in another package's style.
+
+    Parameters
+    ----------
+    uncertainty : calibration of the checkpoint's layer; None of networks that do not know it
+    """
+    scaling, sequence = checkpoint.scaling, checkpoint.sequence.model_dump()
+    lines = [
+        f"source = {json.dumps(f'somo {checkpoint.layer} member {checkpoint.member}')}",
+        *([] if checkpoint.clip is None else [f"clip = {checkpoint.clip}"]),
+        *([] if scaling.static.limit is None else [f"static_limit = {scaling.static.limit}"]),
+        f"dropout = {checkpoint.network.dropout}",
+        f"sequence = {_inline(sequence)}",
+        f"target = {_inline(*_features(scaling.target))}",
+    ]
+    for kind, scaler in (("dynamic", scaling.dynamic), ("static", scaling.static)):
+        lines.append(f"{kind} = [\n{''.join(f'  {_inline(feature)},{chr(10)}' for feature in _features(scaler))}]")
+    if uncertainty is not None:
+        lines += ["[uncertainty]", *(f"{key} = {json.dumps(number)}" for key, number in asdict(uncertainty).items())]
+    return "\n".join(lines) + "\n"
+
+
+def _features(scaler: Scaler) -> list[dict[str, Any]]:
+    """The features of a scaler as `Feature` declares them."""
+    columns = zip(scaler.names, scaler.transforms, scaler.mean, scaler.std, strict=True)
+    return [dict(zip(("name", "transform", "mean", "std"), column, strict=True)) for column in columns]
+
+
+def _inline(table: Mapping[str, Any]) -> str:
+    """An inline table of TOML, whose strings and numbers are written as JSON writes them."""
+    return "{ " + ", ".join(f"{key} = {json.dumps(item)}" for key, item in table.items()) + " }"
 
 
 def import_checkpoint(state: Mapping[str, Tensor], described: Description, layer: str, member: int) -> Checkpoint:
@@ -162,8 +205,9 @@ def import_checkpoint(state: Mapping[str, Tensor], described: Description, layer
                 f"{', '.join(f.name for f in features)}"
             )
     network = Network(hidden=weights["weight_hh"].shape[0], dropout=described.dropout)
-    scaling = Scaling(_scaler(described.dynamic), _scaler(described.static), _scaler((described.target,)))
-    provenance: dict[str, Any] = {"imported_from": described.source}
+    static = replace(_scaler(described.static), limit=described.static_limit)
+    scaling = Scaling(_scaler(described.dynamic), static, _scaler((described.target,)))
+    provenance: dict[str, Any] = {"imported_from": described.source, "uncertainty": dict(described.uncertainty)}
     return Checkpoint(layer, member, weights, scaling, described.sequence, network, described.clip, provenance)
 
 

@@ -122,15 +122,15 @@ def read_manifest(url: str) -> dict[str, Entry]:
 
     With 14,000 regions one object is read instead of as many.
     """
-    objects = {name: found for name, found in listing(url).items() if name.endswith(".json")}
+    objects = {name: listed for name, listed in listing(url).items() if name.endswith(".json")}
     index = _read_index(url) if objects else {}
-    known = {name: index[name] for name, found in objects.items() if index.get(name, ("",))[0] == _stamp(found)}
-    entries = {name: json.dumps(raw).encode() for name, (_, raw) in known.items()}
-    if others := sorted(objects.keys() - known.keys()):
+    indexed = {name: index[name] for name, listed in objects.items() if index.get(name, ("",))[0] == _stamp(listed)}
+    entries = {name: json.dumps(raw).encode() for name, (_, raw) in indexed.items()}
+    if others := sorted(objects.keys() - indexed.keys()):
         fs, path = filesystem(url)
         paths = {f"{path.rstrip('/')}/{name}": name for name in others}
-        entries |= {paths[place]: data for place, data in fs.cat(list(paths)).items()}
-    return {name.removesuffix(".json"): Entry.from_json(data) for name, data in sorted(entries.items())}
+        entries |= {paths[place]: content for place, content in fs.cat(list(paths)).items()}
+    return {name.removesuffix(".json"): Entry.from_json(content) for name, content in sorted(entries.items())}
 
 
 def write_index(url: str) -> None:

@@ -1,8 +1,10 @@
 """Where Dask comes from: one table of settings a kind of cluster, each with the keys that exist for it alone."""
 
-from typing import Annotated, Any, Literal, TypeVar
+import re
+import shlex
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, PlainValidator, SerializeAsAny
+from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
 from somo.product.inputs import Declared
 
@@ -63,19 +65,87 @@ class KubernetesPods(ClusterKind):
     accept_plain_tcp: bool = False
 
 
+# What stands in a job script has no blanks and nothing that a shell or a second line of directives is made of.
+Word = Annotated[str, Field(pattern=r"^[^\s'\"`$;&|<>\\]+$")]
+DAY_S = 86_400
+# SLURM's own ways to write a limit of time, each with the seconds of its parts.
+WALLTIMES = (
+    (re.compile(r"(\d+)-(\d+)"), (DAY_S, 3600)),
+    (re.compile(r"(\d+)-(\d+):(\d+)"), (DAY_S, 3600, 60)),
+    (re.compile(r"(\d+)-(\d+):(\d+):(\d+)"), (DAY_S, 3600, 60, 1)),
+    (re.compile(r"(\d+)"), (60,)),
+    (re.compile(r"(\d+):(\d+)"), (60, 1)),
+    (re.compile(r"(\d+):(\d+):(\d+)"), (3600, 60, 1)),
+)
+SHORTEST_WALLTIME_S = 60
+
+
+def walltime_seconds(walltime: str) -> int:
+    """Seconds of a limit of time as SLURM writes it: minutes, `HH:MM:SS`, `D-HH:MM:SS` and their shorter forms.
+
+    Raises
+    ------
+    ValueError
+        if it is none of them, or shorter than the minute that SLURM itself counts in
+    """
+    for form, units in WALLTIMES:
+        if numbers := form.fullmatch(walltime):
+            seconds = sum(int(number) * unit for number, unit in zip(numbers.groups(), units, strict=True))
+            if seconds < SHORTEST_WALLTIME_S:
+                raise ValueError(f"walltime {walltime} is {seconds} s; SLURM counts in minutes, give one at the least")
+            return seconds
+    raise ValueError(f'walltime "{walltime}" is no time of SLURM; give HH:MM:SS or D-HH:MM:SS')
+
+
+def _separate(directives: Any) -> Any:
+    """Directives as they come from the environment, in one line."""
+    return shlex.split(directives) if isinstance(directives, str) else directives
+
+
 @register_cluster_kind
 class SlurmJobs(ClusterKind):
-    """SLURM jobs of one worker each: up to `workers` of them as the work needs.
+    """SLURM jobs: up to `workers` worker processes as the work needs them, and up to `gpu_workers` with a GPU each.
 
     `shared_folder` is seen by all nodes; the run's certificates lie in it, readable by their owner alone.
+
+    Attributes
+    ----------
+    min_workers : worker processes that stay for as long as the run, whether there is work for them or not
+    patience_s : seconds without work after which a job beyond `min_workers` is given back
+    processes : worker processes of one job, each with one thread and one CPU; a job with a GPU has one
+    queue, gpu_queue : partition of the jobs, and of those with a GPU where it is another
+    gres : what a job with a GPU asks for
+    directives : further options of `sbatch`, such as `--exclusive`
+    log_folder : where the jobs' output goes; `logs` in the shared folder if not given
+    interface : network interface on which scheduler and workers talk, such as `ib0`
+    walltime : limit of a job's time; work that takes longer goes on in the next job
     """
 
     kind: Literal["slurm"] = "slurm"
     workers: int = Field(default=1, ge=1)
     gpu_workers: int = Field(default=0, ge=0)
-    queue: str | None = None
+    min_workers: int = Field(default=1, ge=1)
+    patience_s: float = Field(default=300.0, ge=0)
+    processes: int = Field(default=1, ge=1)
+    queue: Word | None = None
+    gpu_queue: Word | None = None
+    gres: Word = "gpu:1"
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
+    directives: Annotated[tuple[Word, ...], BeforeValidator(_separate)] = ()
+    job_name: Word = "somo"
+    log_folder: str | None = None
+    interface: Word | None = None
     walltime: str = "04:00:00"
     shared_folder: str = "~/.somo"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        walltime_seconds(self.walltime)
+        if self.min_workers > self.workers:
+            raise ValueError(f"min_workers {self.min_workers} is more than workers {self.workers}")
+        return self
 
 
 def _of_its_kind(value: Any) -> ClusterKind:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -98,9 +99,10 @@ class Product(Declared):
         serving = {term for forcing in self.forcing.values() for term in forcing.terms}
         for name, forcing in self.forcing.items():
             if name not in FORCING and (name not in serving or forcing.terms):
+                near = get_close_matches(name, FORCING, 1)
                 raise ValueError(
                     f"forcing.{name} is unknown; allowed are {', '.join(FORCING)}, and names that a sum_of or mean_of "
-                    "takes"
+                    f"takes{f'; did you mean {near[0]}?' if near else ''}"
                 )
             how = "sum_of" if forcing.sum_of else "mean_of"
             for term in forcing.terms:
@@ -108,6 +110,13 @@ class Product(Declared):
                     raise ValueError(f"forcing.{name}.{how} names {term!r}, which has no [forcing.{term}] with a url")
         if not self.inputs:
             raise ValueError("no forcing variable has input = true")
+        for domain, declared in self.domains.items():
+            for name, forcing in declared.forcing.items():
+                if name not in self.forcing or self.forcing[name].source is None or forcing.source is None:
+                    raise ValueError(
+                        f"domains.{domain}.forcing.{name} gives other files to a variable that is read from files: it "
+                        f"needs url and variable, and so does [forcing.{name}]"
+                    )
 
     def _check_static(self) -> None:
         for name, static in self.static.items():
@@ -170,6 +179,20 @@ class Product(Declared):
             if forcing.source is not None
             for number, source in enumerate((forcing.source, *forcing.then))
         }
+
+    def in_domain(self, domain: str) -> Self:
+        """The product with the files that its forcing has in a domain; itself where these are those of home."""
+        others = self.domains[domain].forcing if domain in self.domains else {}
+        if not others:
+            return self
+        forcing = {
+            name: declared.model_copy(update={"source": others[name].source, "then": others[name].then})
+            if name in others
+            else declared
+            for name, declared in self.forcing.items()
+        }
+        domains = {**self.domains, domain: self.domains[domain].model_copy(update={"forcing": {}})}
+        return self.model_copy(update={"forcing": forcing, "domains": domains})
 
     def quantity(self, name: str) -> Quantity:
         """What a variable or source is physically; a name of one's own is what the sum or mean that takes it is."""

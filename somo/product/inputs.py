@@ -62,9 +62,13 @@ Grid = Annotated[RegularGrid | ForcingGrid, Field(discriminator="kind")]
 
 
 class Domain(Declared):
-    """A further domain that lends its stations to training and is not predicted; fills `{domain}` in URLs."""
+    """A further domain that lends its stations to training and is not predicted; fills `{domain}` in URLs.
+
+    `forcing` names the variables whose files are others than at home, as where a data set ends at Europe's borders.
+    """
 
     grid: Grid
+    forcing: dict[str, Forcing] = Field(default={})
 
 
 class Layer(Declared):

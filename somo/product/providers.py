@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from typing import Any
 
 Tables = Mapping[str, Mapping[str, Any]]
-FOR_PEOPLE = ("title", "where", "licence", "files", "note")
+FOR_PEOPLE = ("title", "where", "licence", "files", "note", "step_deg")
 """Keys of a provider that no declaration takes."""
 
 

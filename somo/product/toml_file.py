@@ -2,7 +2,9 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +15,7 @@ from somo.product.cluster import CLUSTER_KINDS, DEFAULT_KIND
 from somo.product.declaration import Product, ProductError
 from somo.product.inputs import Forcing, Source
 from somo.product.providers import Tables, take_likes
+from somo.product.toml_lines import line_of
 
 PLACES = ("url", "root")
 """Keys of a declaration that say where something lies, which may differ between machines."""
@@ -38,7 +41,8 @@ def read_product(
     """
     path = Path(path)
     try:
-        raw = tomllib.loads(path.read_text())
+        text = path.read_text()
+        raw = tomllib.loads(text)
     except OSError as error:
         raise ProductError(f"{path}: cannot be read ({error.strerror}); give the path of a product TOML") from error
     except tomllib.TOMLDecodeError as error:
@@ -46,23 +50,34 @@ def read_product(
     try:
         raw = take_likes(raw, providers or {})
     except KeyError as error:
-        raise ProductError(f"{path}: {error.args[0]}") from error
+        raise ProductError(f"{path}: {_line_of_named(text, error.args[0])}{error.args[0]}") from error
     try:
-        return Product.model_validate(_expand(raw, environ or {}, str(path)))
+        return Product.model_validate(_expand(raw, environ or {}, _File(str(path), text)))
     except pydantic.ValidationError as error:
-        raise ProductError("\n".join(_explain(path, error, raw))) from error
+        raise ProductError("\n".join(_explain(path, text, error, raw))) from error
 
 
-def _expand(value: Any, environ: Mapping[str, str], where: str, key: str = "") -> Any:
+@dataclass(frozen=True)
+class _File:
+    """A declaration's file, for messages."""
+
+    path: str
+    text: str
+
+
+def _expand(value: Any, environ: Mapping[str, str], file: _File, location: tuple[int | str, ...] = ()) -> Any:
     if isinstance(value, dict):
-        return {k: _expand(v, environ, f"{where}: {k}", k) for k, v in value.items()}
+        return {k: _expand(v, environ, file, (*location, k)) for k, v in value.items()}
     if isinstance(value, list):
-        return [_expand(v, environ, where, key) for v in value]
+        return [_expand(v, environ, file, (*location, number)) for number, v in enumerate(value)]
     if not isinstance(value, str):
         return value
+    names = [str(name) for name in location if isinstance(name, str)]
+    key = names[-1]
 
     def replace(match: re.Match[str]) -> str:
         name = match[1]
+        where = f"{file.path}: {_line(file.text, location)}{'.'.join(names)}"
         # A declaration is published word by word: a password read here would be in every catalogue.
         if not _may_be_read(name):
             raise ProductError(
@@ -84,31 +99,56 @@ def _may_be_read(name: str) -> bool:
     return name.startswith("SOMO_") and not set(name.split("_")) & SECRET_WORDS
 
 
-def _explain(path: Path, error: pydantic.ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
+def _line(text: str, location: Sequence[int | str]) -> str:
+    """The line of a key in words; empty where the key stands in no line of its own file."""
+    line = line_of(text, location)
+    return f"line {line}: " if line else ""
+
+
+def _line_of_named(text: str, message: str) -> str:
+    """The line of the first key that a message names, as in "chunks.time 4 does not divide"."""
+    named = re.search(r"\b[a-z]\w*(?:\.\w+)+", message)
+    return _line(text, named[0].split(".")) if named else ""
+
+
+def _nearest(name: str, allowed: Iterable[str]) -> str:
+    """A question after the allowed word that is spelt most alike; empty where none is."""
+    near = get_close_matches(name, list(allowed), 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _explain(path: Path, text: str, error: pydantic.ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
     errors = error.errors()
     for e in errors:
         # A list with a wrong element is called too short as well, which misleads.
         if e["type"] == "too_short" and any(o["loc"][: len(e["loc"])] == e["loc"] for o in errors if o is not e):
             continue
         location = _toml_location(e["loc"])
-        key = ".".join(location) or "product"
+        key = ".".join(str(name) for name in location) or "product"
+        where = f"{path}: {_line(text, location) if location else ''}"
         if e["type"] == "extra_forbidden":
-            allowed = ", ".join(_allowed(e["loc"][:-1], raw))
-            yield f"{path}: {key} = {e['input']!r} is unknown; allowed here: {allowed}"
+            allowed = _allowed(e["loc"][:-1], raw)
+            nearest = _nearest(str(location[-1]), allowed)
+            yield f"{where}{key} = {e['input']!r} is unknown; allowed here: {', '.join(allowed)}{nearest}"
         elif e["type"] == "missing":
-            yield f"{path}: {key} is missing; add it"
+            yield f"{where}{key} is missing; add it"
         else:
+            message = e["msg"].removeprefix("Value error, ")
             got = "" if isinstance(e["input"], dict | BaseModel) else f" = {e['input']!r}"
-            yield f"{path}: {key}{got}: {e['msg'].removeprefix('Value error, ')}"
+            nearest = ""
+            if e["type"] == "literal_error":
+                nearest = _nearest(str(e["input"]), re.findall(r"'([^']*)'", e["ctx"]["expected"]))
+            where = where if location else f"{path}: {_line_of_named(text, message)}"
+            yield f"{where}{key}{got}: {message}{nearest}"
 
 
-def _toml_location(location: tuple[int | str, ...]) -> list[str]:
+def _toml_location(location: tuple[int | str, ...]) -> list[int | str]:
     """Where a value stands in the file: without the tag of a grid and the table that holds a variable's source."""
-    parts = [str(p) for p in location]
     return [
-        p
-        for before, p in zip(["", *parts], parts, strict=False)
-        if not (before == "grid" and p in ("regular", "forcing")) and not (parts[0] == "forcing" and p == "source")
+        name
+        for before, name in zip(("", *location), location, strict=False)
+        if not (before == "grid" and name in ("regular", "forcing"))
+        and not (location[0] == "forcing" and name == "source")
     ]
 
 

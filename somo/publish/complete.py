@@ -5,6 +5,7 @@ chunk that their metadata describe, also where all values are missing, so a miss
 download that was cut short, or a bucket that does not let strangers read it.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -99,5 +100,10 @@ class CheckedArray(BackendArray):
 
 
 def first_line(error: Exception) -> str:
-    """What an error says to people: obstore's first line, without the structures that it lists below."""
-    return str(error).split("\n", 1)[0]
+    """What an error says to people: obstore's first line and the cause at its root, without the structures between.
+
+    The first line is the same for every lost connection; a refused certificate or an unknown host is told below it.
+    """
+    line, _, structures = str(error).partition("\n")
+    cause = re.search(r"Invalid(Certificate\(\s*\w+)|error: \"([^\"]+)\"", structures)
+    return f"{line}: {(cause[1] or cause[2]).replace('(', ' ').lower()}" if cause else line

@@ -1,7 +1,7 @@
 """Where a version comes from: hashes of inputs, configuration, checkpoints and code."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,11 @@ from somo.product.declaration import Product, content_hash
 
 
 def lineage(
-    product: Product, root: str, forcing: Mapping[str, Mapping[str, str]], results: Mapping[str, str]
+    product: Product,
+    root: str,
+    forcing: Mapping[str, Mapping[str, str]],
+    results: Mapping[str, str],
+    uncertainty: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Everything that made a version.
 
@@ -20,6 +24,7 @@ def lineage(
     root : below which the URLs of results are told
     forcing : domain -> variable -> URL of its reference set (named by the hash of its content), and `static`
     results : what else entered, such as targets and checkpoints, by name -> URL named by hash
+    uncertainty : numbers by which the uncertainty of each layer is calibrated; none of models that do not know it
     """
     return {
         "product": product.name,
@@ -28,6 +33,7 @@ def lineage(
         "configuration": {"hash": content_hash(product), "declaration": declaration(product)},
         "forcing": {d: {name: _below(root, url) for name, url in urls.items()} for d, urls in forcing.items()},
         **{name: _below(root, url) for name, url in results.items()},
+        "uncertainty": [dict(layer) for layer in uncertainty],
     }
 
 

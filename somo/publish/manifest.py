@@ -1,4 +1,4 @@
-"""Checksums of everything published: a manifest per folder, a pointer that names the manifests, and their verification.
+"""Checksums of everything published: a manifest per folder, and a pointer that names the manifests.
 
 `latest.json` names the current version and the checksum of each folder's `manifest.json`; a manifest names the size and
 SHA-256 of every object below it. One flipped byte anywhere breaks one link of that chain.
@@ -6,18 +6,17 @@ SHA-256 of every object below it. One flipped byte anywhere breaks one link of t
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 from somo.product.layout import SEPARATORS, other_side
-from somo.publish.complete import first_line
-from somo.publish.reader import READ_ERRORS, Bucket, bucket
 from somo.storage.client import filesystem
+from somo.storage.lease import put_visible
 from somo.storage.listing import listing
-from somo.storage.objects import checksum, exists, join, put, read_bytes
+from somo.storage.objects import checksum, exists, join, read_bytes
 
 NAME = "manifest.json"
 POINTER = "latest.json"
@@ -40,14 +39,6 @@ class Entry:
     size: int
     sha256: str
     seen: str
-
-
-@dataclass(frozen=True)
-class Damage:
-    """An object that is not what was published."""
-
-    key: str
-    reason: str
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
@@ -183,7 +174,7 @@ def write_manifest(folder_url: str, entries: Mapping[str, Entry]) -> str:
     data = encode({"algorithm": "sha256", "objects": {key: asdict(entry) for key, entry in entries.items()}})
     url = join(folder_url, NAME)
     if not exists(url) or read_bytes(url) != data:
-        put(url, data)
+        put_visible(url, data)
     return checksum(data)
 
 
@@ -244,72 +235,3 @@ def pointer(version: str, folders: Mapping[str, str], released: Mapping[str, str
         "catalog_sha256": checksum(catalog),
     }
     return encode({**value, "sha256": checksum(encode(value))})
-
-
-def verify(url: str, anon: bool = True) -> Iterator[tuple[int, int, list[Damage]]]:
-    """Read every published object below a root and compare it; yields (done, total, damage found by then)."""
-    store = bucket(url, anon)
-    damage, expected = _chain(store)
-    yield 0, len(expected), damage
-    with ThreadPoolExecutor(READERS) as pool:
-        for done, found in enumerate(pool.map(lambda item: _compare(store, *item), expected.items()), start=1):
-            if found:
-                damage.append(found)
-            yield done, len(expected), damage
-
-
-def _chain(store: Bucket) -> tuple[list[Damage], dict[str, Entry]]:
-    """Damage of the documents that hold the checksums, and every object that they name."""
-    latest, damage = _sound_pointer(store)
-    if latest is None:
-        return damage, {}
-    expected = {}
-    found = _compare(store, CATALOG, Entry(-1, latest["catalog_sha256"], ""))
-    damage += [found] if found else []
-    for folder, digest in latest["manifests"].items():
-        data = _get(store, f"{folder}/{NAME}")
-        if data is None or checksum(data) != digest:
-            damage.append(Damage(f"{folder}/{NAME}", _reason(data)))
-            continue
-        objects = json.loads(data)["objects"]
-        expected.update({f"{folder}/{key}": Entry(**entry) for key, entry in objects.items()})
-    return damage, expected
-
-
-def _sound_pointer(store: Bucket) -> tuple[dict[str, Any] | None, list[Damage]]:
-    data = _get(store, POINTER)
-    if data is None:
-        return None, [Damage(POINTER, "missing; no version was released here, see `somo release`")]
-    try:
-        value = json.loads(data)
-        rest = {k: v for k, v in value.items() if k != "sha256"}
-        sound = data == encode(value) and value["sha256"] == checksum(encode(rest))
-    except (ValueError, KeyError, AttributeError):
-        sound = False
-    return (value, []) if sound else (None, [Damage(POINTER, "its own checksum does not hold")])
-
-
-def _compare(store: Bucket, key: str, entry: Entry) -> Damage | None:
-    digest, size = hashlib.sha256(), 0
-    try:
-        for block in store.get(key).stream(2**22):
-            digest.update(block)
-            size += len(block)
-    except FileNotFoundError:
-        return Damage(key, "missing")
-    except READ_ERRORS as error:
-        return Damage(key, f"cannot be read ({first_line(error)})")
-    if digest.hexdigest() == entry.sha256:
-        return None
-    return Damage(key, f"{size} bytes, not those that were published")
-
-
-def _get(store: Bucket, key: str) -> bytes | None:
-    try:
-        return bytes(store.get(key).bytes())
-    except READ_ERRORS:
-        return None
-
-
-def _reason(data: bytes | None) -> str:
-    return "missing" if data is None else "not the one that was released"

@@ -6,18 +6,22 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, GenericError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import HTTPStore, LocalStore, S3Store
 from zarr.storage import ObjectStore, StorePath
 
 from somo.core.grid import Grid, distance_km
 from somo.publish.complete import CompleteStore, CompleteZarr, first_line
+from somo.storage.byte_ranges import retry_config
 from somo.storage.objects import join
-from somo.storage.patience import StorageError
+from somo.storage.patience import StorageError, unreachable
 
 STORES = {"maps": "soil_moisture.zarr", "series": "soil_moisture_series.zarr"}
 Bucket = HTTPStore | LocalStore | S3Store
 READ_ERRORS = (OSError, BaseError)
+# obstore's word for everything that is no answer about the object: refused, broken off, or busy for too long.
+NO_ANSWER = GenericError
+REFUSED = (PermissionDeniedError, UnauthenticatedError)
 
 
 def open_version(
@@ -78,6 +82,8 @@ def open_zarr(url: str, anon: bool = True) -> xr.Dataset:
 def _latest(url: str, store: Bucket) -> str:
     try:
         pointer = bytes(store.get("latest.json").bytes())
+    except NO_ANSWER as error:
+        raise unreachable(join(url, "latest.json"), first_line(error)) from error
     except READ_ERRORS as error:
         raise StorageError(
             f"{join(url, 'latest.json')}: cannot be read ({first_line(error)}); check the URL, name a version, "
@@ -95,6 +101,8 @@ def _open(url: str, store: Bucket, group: str = "") -> xr.Dataset:
         return xr.open_dataset(found, chunks=None, decode_coords="all")
     except StorageError:
         raise
+    except NO_ANSWER as error:
+        raise unreachable(where, first_line(error)) from error
     except (*READ_ERRORS, ValueError) as error:
         raise StorageError(
             f"{where}: no Zarr store can be opened ({first_line(error).split(' in store ')[0]}); check URL and version"
@@ -108,5 +116,7 @@ def bucket(url: str, anon: bool = True) -> Bucket:
             raise StorageError(f"{url}: there is no such folder; check the path, or give s3://bucket or https://host")
         return LocalStore(folder)
     if url.startswith("s3://"):
-        return S3Store.from_url(url, skip_signature=anon, client_options={"allow_http": True})
-    return HTTPStore.from_url(url, client_options={"allow_http": True})
+        return S3Store.from_url(
+            url, skip_signature=anon, client_options={"allow_http": True}, retry_config=retry_config()
+        )
+    return HTTPStore.from_url(url, client_options={"allow_http": True}, retry_config=retry_config())

@@ -13,26 +13,29 @@ from fsspec.implementations.local import LocalFileSystem
 from obstore.exceptions import PreconditionError
 from obstore.store import S3Store
 
-from somo.storage import archives, web
+from somo.storage import archives, patience, web
 from somo.storage.client import CLOUDS, filesystem
 from somo.storage.objects import fingerprint
-from somo.storage.patience import FIRST_PAUSE_S, LONGEST_PAUSE_S, PATIENCE_S, StorageError, unreachable
+from somo.storage.patience import StorageError, unreachable
 
 if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
 BLOCK_BYTES = 2**20
-# obstore repeats a request itself, so the policy of `somo.storage.patience` is told to it in its own terms.
-RETRY: "RetryConfig" = {
-    "max_retries": 1000,
-    "retry_timeout": dt.timedelta(seconds=PATIENCE_S),
-    "backoff": {
-        "init_backoff": dt.timedelta(seconds=FIRST_PAUSE_S),
-        "max_backoff": dt.timedelta(seconds=LONGEST_PAUSE_S),
-        "base": 2,
-    },
-}
 MOST_BLOCKS = 128
+
+
+def retry_config() -> "RetryConfig":
+    """The policy of `somo.storage.patience` in the terms of obstore, which repeats a request itself."""
+    return {
+        "max_retries": 1000,
+        "retry_timeout": dt.timedelta(seconds=patience.PATIENCE_S),
+        "backoff": {
+            "init_backoff": dt.timedelta(seconds=patience.FIRST_PAUSE_S),
+            "max_backoff": dt.timedelta(seconds=patience.LONGEST_PAUSE_S),
+            "base": 2,
+        },
+    }
 
 
 @lru_cache(maxsize=4096)
@@ -182,7 +185,9 @@ def _bucket(fs: Any, bucket: str) -> S3Store:
     else:
         options["credential_provider"] = _Credentials(fs)
     http: Any = {"allow_http": client.meta.endpoint_url.startswith("http://")}
-    return S3Store(bucket, client_options=http, virtual_hosted_style_request=False, retry_config=RETRY, **options)
+    return S3Store(
+        bucket, client_options=http, virtual_hosted_style_request=False, retry_config=retry_config(), **options
+    )
 
 
 class _Credentials:

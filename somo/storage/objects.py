@@ -1,7 +1,9 @@
 """URLs -> bytes and files on any file system; writes are seen whole or not at all."""
 
+import errno
 import hashlib
 import mimetypes
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from somo.storage.client import filesystem
 from somo.storage.patience import StorageError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def join(root: str, *parts: str) -> str:
@@ -77,7 +81,21 @@ def put(url: str, data: bytes) -> None:
     except StorageError:
         raise
     except OSError as error:
-        raise StorageError(f"{url}: cannot be written ({error}); check permissions, free space and --root") from error
+        raise not_written(url, error) from error
+
+
+def not_written(url: str, error: OSError) -> StorageError:
+    """Why an object could not be written; a full disk is called one, with the folder whose disk it is."""
+    if error.errno in FULL:
+        return StorageError(f"{url}: not written, {no_space(Path(filesystem(url)[1]).parent)}")
+    return StorageError(f"{url}: cannot be written ({error}); check permissions and --root")
+
+
+def no_space(folder: Path) -> str:
+    """Sentence about a disk that is full, or a quota that is used up."""
+    there = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
+    free = shutil.disk_usage(there).free
+    return f"no space is left on the disk of {there} ({free / 1e9:.1f} GB free, or a quota is used up); make room there"
 
 
 def _content_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:
@@ -103,7 +121,7 @@ def put_file(local: Path, url: str) -> None:
     except StorageError:
         raise
     except OSError as error:
-        raise StorageError(f"{url}: cannot be written ({error}); check permissions, free space and --root") from error
+        raise not_written(url, error) from error
 
 
 @contextmanager

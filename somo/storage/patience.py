@@ -99,7 +99,21 @@ def _pauses(patience_s: float | None) -> Iterator[float]:
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def unreachable(url: str, error: Exception) -> UnreachableError:
-    """The error of a request that is given up."""
+def unreachable(url: str, error: Exception | str) -> UnreachableError:
+    """The error of a request that is given up; `error` is the last failure, or its text."""
     reason = str(error).strip() or type(error).__name__
+    if isinstance(error, Exception) and _has_answered(error):
+        # A server whose disk is full, or that has lost a part of its own, is reached and says so in an answer.
+        return UnreachableError(
+            f"{url}: its server answers, but cannot do what it is asked ({reason}); look at that server's log and at "
+            "its free disk"
+        )
     return UnreachableError(f"{url}: cannot be reached ({reason}); check the network and the AWS_* settings")
+
+
+def _has_answered(error: Exception) -> bool:
+    """Whether a failure is an answer of the server, and not the lack of one."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return True
+    answer = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+    return isinstance(answer, dict) and "Error" in answer

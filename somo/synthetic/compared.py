@@ -88,12 +88,18 @@ def write_compared(
     whole = [moisture for _, _, moisture in world.days(first, last)]
     days = np.arange(first, last + 1)
     truth = np.where(world.land.land, np.stack(whole), np.nan)
-    for year in range(years[0], years[1] + 1):
-        now = days.astype("M8[Y]").astype(int) + 1970 == year
+    write_products(root, home.grid, truth, days, seed)
+    write_cosmos(join(root, "cosmos"), home.grid, truth, days, cosmos, seed)
+
+
+def write_products(root: str, grid: Grid, truth: Array, days: NDArray[np.datetime64], seed: int) -> None:
+    """Write the gridded stand-ins made of the truth [day, layer, lat, lon]."""
+    years = days.astype("M8[Y]").astype(int) + 1970
+    for year in np.unique(years).tolist():
+        now = years == year
         for name, product in PRODUCTS.items():
-            ds = standin(product, home.grid, truth[now], days[now], generator(seed, name, year))
+            ds = standin(product, grid, truth[now], days[now], generator(seed, name, year))
             _write(ds, join(root, product.path.format(year=year)))
-    write_cosmos(root, home.grid, truth, days, cosmos, seed)
 
 
 def standin(
@@ -133,7 +139,7 @@ def _write(ds: xr.Dataset, url: str) -> None:
 
 
 def write_cosmos(root: str, grid: Grid, truth: Array, days: NDArray[np.datetime64], stations: int, seed: int) -> None:
-    """Write `cosmos/` as COSMOS-Europe is laid out: a table of stations and an hourly file each."""
+    """Write a folder as COSMOS-Europe is laid out: a table of stations and an hourly file each."""
     land = np.flatnonzero(np.isfinite(truth[0, 0]))
     cells = generator(seed, "cosmos").permutation(land)[:stations]
     rows = []
@@ -143,10 +149,10 @@ def write_cosmos(root: str, grid: Grid, truth: Array, days: NDArray[np.datetime6
         name = f"INV{k + 1:03d}"
         rows.append((name, f"Invented {k + 1}", "Nowhere", round(lat, 4), round(lon, 4), 100))
         table = neutron_record(truth[:, 0, row, column], days, generator(seed, name))
-        path = f"cosmos/processed_crns_data_and_diagnostics/{name}.csv"
+        path = f"processed_crns_data_and_diagnostics/{name}.csv"
         put(join(root, path), table.to_csv(index=False, float_format="%.4f").encode())
     information = pd.DataFrame(rows, columns=list(NETWORK_COLUMNS)).to_csv(index=False)
-    put(join(root, "cosmos/General_ information.csv"), information.encode("latin-1"))
+    put(join(root, "General_ information.csv"), information.encode("latin-1"))
 
 
 def neutron_record(surface: Array, days: NDArray[np.datetime64], rng: np.random.Generator) -> pd.DataFrame:

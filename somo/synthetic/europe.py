@@ -143,6 +143,24 @@ class World:
         moist, air = np.array([m for _, m, _ in seen]), np.array([a for _, _, a in seen])
         return [Seen(when, moist[:, :, i], air[:, i]) for i in range(len(stations))]
 
+    def share(self, name: str, time: np.datetime64) -> Array:
+        """[23, lat, lon] share of the day's total that has come by 01..23 UTC."""
+        hour = np.arange(1.0, 24.0)[:, None, None]
+        if name == "ssr":
+            return 0.5 - 0.5 * np.cos(np.pi * np.clip((hour - 6) / 12, 0, 1))
+        if name == "str":
+            return hour / 24
+        rng = generator(self.seed, self.domain.name, "hours", int(time.astype(np.int64)))
+        return np.clip((hour - rng.uniform(0, 16, self.land.land.shape)) / 8, 0, 1)
+
+    def model(self, moisture: Array, time: np.datetime64) -> Array:
+        """[4, lat, lon] a reference model's soil water at 0-7, 7-28, 28-100 and 100-289 cm, with errors of its own."""
+        grid = self.domain.grid
+        error = 0.012 * self.model_error.at(grid.lat, grid.lon, float(time.astype(np.int64)))
+        top, middle, deep = moisture
+        layers = np.stack([top, (3 * top + 18 * middle) / 21, (2 * middle + 70 * deep) / 72, deep])
+        return 0.02 + 0.9 * layers + error
+
     def _close_accumulations(self, root: str, year: int, hourly: tuple[str, ...], before: dict[str, Array]) -> None:
         """The first step of the following year holds the total of the last day."""
         hours = np.array([f"{year}-01-01T00"], "M8[h]")
@@ -194,12 +212,12 @@ class YearWriter:
         }
         for variable, values in ((AIR, day.air_temperature), (SKIN, day.skin_temperature)):
             hourly = variable.name in self.hourly
-            self._keep(variable.name, values + _diurnal() if hourly else values[None])
+            self._keep(variable.name, values + diurnal() if hourly else values[None])
         for variable, total in totals.items():
             self._keep(variable.name, self._accumulated(variable.name, total, time))
         for layer in range(3):
             self._keep(f"layer{layer + 1}", moisture[layer][None])
-        for variable, water in zip(SOIL_WATER, self._model(moisture, time), strict=True):
+        for variable, water in zip(SOIL_WATER, self.world.model(moisture, time), strict=True):
             self._keep(variable.name, water[None])
         if sum(len(b) for b in self._blocks["t2m"]) * moisture[0].size >= BLOCK_VALUES:
             self._flush()
@@ -210,25 +228,7 @@ class YearWriter:
             return total[None]
         yesterday = self.before.get(name, np.zeros_like(total))
         self.before = {**self.before, name: np.where(self.world.land.land, total, np.nan)}
-        return np.concatenate([yesterday[None], total * self._share(name, time)])
-
-    def _share(self, name: str, time: np.datetime64) -> Array:
-        """[23, lat, lon] share of the day's total that has come by 01..23 UTC."""
-        hour = np.arange(1.0, 24.0)[:, None, None]
-        if name == "ssr":
-            return 0.5 - 0.5 * np.cos(np.pi * np.clip((hour - 6) / 12, 0, 1))
-        if name == "str":
-            return hour / 24
-        rng = generator(self.world.seed, self.world.domain.name, "hours", int(time.astype(np.int64)))
-        return np.clip((hour - rng.uniform(0, 16, self.world.land.land.shape)) / 8, 0, 1)
-
-    def _model(self, moisture: Array, time: np.datetime64) -> Array:
-        """[4, lat, lon] a reference model's soil water at 0-7, 7-28, 28-100 and 100-289 cm, with errors of its own."""
-        grid = self.world.domain.grid
-        error = 0.012 * self.world.model_error.at(grid.lat, grid.lon, float(time.astype(np.int64)))
-        top, middle, deep = moisture
-        layers = np.stack([top, (3 * top + 18 * middle) / 21, (2 * middle + 70 * deep) / 72, deep])
-        return 0.02 + 0.9 * layers + error
+        return np.concatenate([yesterday[None], total * self.world.share(name, time)])
 
     def _keep(self, name: str, values: Array) -> None:
         sea = ~self.world.land.land
@@ -241,6 +241,6 @@ class YearWriter:
         self._blocks = {}
 
 
-def _diurnal() -> Array:
+def diurnal() -> Array:
     """[24, 1, 1] K, mean 0: warmest at 15 UTC."""
     return 4.0 * np.cos(2 * np.pi * (np.arange(24.0) - 15) / 24)[:, None, None]

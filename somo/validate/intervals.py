@@ -43,6 +43,20 @@ def normal_crps(error: Floats, sigma: Floats) -> Floats:
     return np.where(sigma > 0, score, np.abs(error))
 
 
+def coverage(pairs: pd.DataFrame, level: float = JUDGED) -> dict[str, float]:
+    """Share of the measurements that the stated intervals hold, by layer; layers without an uncertainty are left out.
+
+    Parameters
+    ----------
+    pairs : columns layer, y, y_hat and, where the models know it, uncertainty (m3 m-3)
+    """
+    if "uncertainty" not in pairs:
+        return {}
+    stated = pairs.dropna(subset=["y", "y_hat", "uncertainty"])
+    inside = (stated["y"] - stated["y_hat"]).abs() <= half_width(level) * stated["uncertainty"]
+    return {str(layer): float(share) for layer, share in inside.groupby(stated["layer"], observed=True).mean().items()}
+
+
 def with_constant_width(pairs: pd.DataFrame) -> pd.DataFrame:
     """The table with `constant`: per layer, what makes one width hold 90 % of the errors of the other folds, m3 m-3.
 

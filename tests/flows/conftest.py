@@ -12,17 +12,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.command import cli
 from flows.console import console
-from somo.synthetic.europe import write_europe
 
 TINY = Path(__file__).with_name("tiny.toml")
-
-
-@pytest.fixture(scope="session")
-def tiny_sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two years of an invented Europe of 8 x 10 cells and a smaller US."""
-    folder = tmp_path_factory.mktemp("tiny")
-    write_europe(str(folder), size=(8, 10), years=(2003, 2004), stations=12, hourly=())
-    return folder
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from somo.core.variables import FORCING
-from somo.forcing.plausible import ENOUGH_STEPS, fill_value, rises_and_falls, unlikely_units
+from somo.forcing.plausible import ENOUGH_STEPS, changes_of, fill_value, unlikely_units
 
 RNG = np.random.default_rng(0)
 HOURS = np.arange(1, 73) * 3600
@@ -17,29 +17,49 @@ def hourly_rain() -> np.ndarray:
 
 def test_sums_since_00_utc_only_rise():
     running = np.cumsum(hourly_rain().reshape(3, 24, 3, 3), axis=1).reshape(72, 3, 3)
-    rises, falls = rises_and_falls(running, HOURS)
-    assert rises >= ENOUGH_STEPS
-    assert falls == 0
+    changes = changes_of(running, HOURS)
+    assert changes.rises.sum() >= ENOUGH_STEPS
+    assert changes.falls_but_at(0) == 0
 
 
 def test_packing_does_not_make_a_sum_fall():
     running = np.cumsum(hourly_rain().reshape(3, 24, 3, 3), axis=1).reshape(72, 3, 3)
     step = running.max() / 65_534
-    assert rises_and_falls(running + RNG.uniform(-step, step, running.shape), HOURS)[1] == 0
+    assert changes_of(running + RNG.uniform(-step, step, running.shape), HOURS).falls_but_at(0) == 0
 
 
 def test_sums_per_hour_fall():
-    assert rises_and_falls(hourly_rain(), HOURS)[1] > 0
+    changes = changes_of(hourly_rain(), HOURS)
+    assert changes.falls_but_at(0) > 0
+    assert changes.restarts == []
 
 
 def test_upward_sums_are_judged_by_their_size():
     running = -np.cumsum(hourly_rain().reshape(3, 24, 3, 3), axis=1).reshape(72, 3, 3)
-    assert rises_and_falls(running, HOURS)[1] == 0
+    assert changes_of(running, HOURS).falls_but_at(0) == 0
+
+
+@pytest.mark.parametrize(("hours", "restarts"), [(24, [6]), (12, [6, 18])])
+def test_sums_that_begin_anew_at_other_hours_are_told(hours, restarts):
+    """Days from 06 UTC, and forecasts started at 06 and 18 UTC, as ERA5's."""
+    rain = RNG.gamma(0.5, 0.001, (144, 3, 3)) + 1e-4
+    running = np.cumsum(rain.reshape(-1, hours, 3, 3), axis=1).reshape(144, 3, 3)
+    ends = (6 + np.arange(1, 145)) * 3600
+    assert changes_of(running, ends).restarts == restarts
+
+
+def test_sums_per_hour_of_sunshine_are_no_running_sums():
+    """They rise and fall at hours of their own, on every day alike."""
+    sun = np.maximum(0.0, np.sin((np.arange(240) % 24 - 6) / 24 * 2 * np.pi))[:, None, None] * np.ones((1, 3, 3))
+    for step in (1, 3, 6):
+        ends = np.arange(step, 241, step) * 3600
+        assert changes_of(sun.reshape(-1, step, 3, 3).sum(axis=1), ends).restarts == []
 
 
 @pytest.mark.parametrize("values", [np.zeros((72, 3, 3)), RNG.normal(size=(72, 3, 3))])
 def test_nothing_and_both_signs_say_nothing(values):
-    assert rises_and_falls(values, HOURS) == (0, 0)
+    changes = changes_of(values, HOURS)
+    assert not changes.rises.any() and not changes.falls.any()
 
 
 def test_metres_taken_for_millimetres_are_named():

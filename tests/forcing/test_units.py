@@ -34,6 +34,14 @@ def _source(units, **changes):
         ("net_radiation", "W/m2", False, 1.0, 0.0),
         ("net_radiation", "J m-2", True, 1 / 86_400, 0.0),
         ("net_radiation", "MJ m-2 d-1", False, 1e6 / 86_400, 0.0),
+        ("net_radiation", "Wm-2", False, 1.0, 0.0),
+        ("net_radiation", "J m-2 3h-1", False, 1 / 10_800, 0.0),
+        ("precipitation", "mm/3hr", False, 8.0, 0.0),
+        ("precipitation", "kgm-2s-1", False, 86_400.0, 0.0),
+        ("precipitation", "mm water", True, 1.0, 0.0),
+        ("precipitation", "0.1 mm", True, 0.1, 0.0),
+        ("air_temperature", "0.1 degC", False, 0.1, 273.15),
+        ("air_temperature", "deg. K", False, 1.0, 0.0),
         ("specific_humidity", "g kg-1", False, 1e-3, 0.0),
         ("soil_moisture", "%", False, 0.01, 0.0),
     ],
@@ -70,7 +78,7 @@ def test_a_files_own_units_hold_where_they_are_understood():
 def test_units_of_another_quantity_contradict_the_declaration():
     require_declared_units("f.nc", "air_temperature", _source("K"), "degrees C")
     require_declared_units("f.nc", "precipitation", _source("mm"), "kg m-2 day-1")
-    with pytest.raises(ForcingError, match=r"f\.nc: air_temperature has units 'mm', but is declared with units 'K'"):
+    with pytest.raises(ForcingError, match=r"f\.nc: v has units 'mm', but forcing\.air_temperature declares 'K'"):
         require_declared_units("f.nc", "air_temperature", _source("K"), "mm")
-    with pytest.raises(ForcingError, match=r"has units 'mm h-1', but is declared with units 'mm'"):
+    with pytest.raises(ForcingError, match=r"has units 'mm h-1', but forcing\.\w+ declares 'mm'"):
         require_declared_units("f.nc", "precipitation", _source("mm", frequency="sub-daily"), "mm h-1")

@@ -1,9 +1,16 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from flows.command.models import app
 from somo.learn import LearnError
+from somo.learn.checkpoint import write_checkpoint
 from somo.learn.exchange import from_state_dict, import_checkpoint, read_description, read_state_dict, to_state_dict
 from somo.learn.networks.ealstm import load
+from somo.learn.uncertainty import UNCERTAINTY, Uncertainty, fit_uncertainty, uncertainty_of_member, write_uncertainties
 from tests.learn.networks.test_ealstm import random_network, their_weights
 
 DESCRIBED = """
@@ -69,6 +76,32 @@ def test_a_published_model_predicts_as_it_did(tmp_path):
     want = (kratzert_cell(kratzert_weights(net), z_d, (x_s - 40) / 10) * 0.1 + 0.2).clamp(min=0)
     torch.testing.assert_close(load(checkpoint)(x_d, x_s, 1)[0], want, atol=1e-6, rtol=0)
     assert checkpoint.sequence.lag_days == 0
+
+
+def test_an_exported_member_comes_back_with_its_limits_and_its_calibration(tmp_path):
+    """Weights in another style and the description beside them predict as the member did, to the bit."""
+    net = random_network(2, 1, 4).cpu()
+    (tmp_path / "model.toml").write_text(DESCRIBED + "\n")
+    described = read_description(str(tmp_path / "model.toml"))
+    first = import_checkpoint(kratzert_weights(net), described, "layer1", 0)
+    limited = replace(first.scaling, static=replace(first.scaling.static, limit=1.5))
+    member = replace(first, scaling=limited, clip=None)
+    g = np.random.default_rng(0)
+    y_hat, index, cell = g.uniform(0.1, 0.4, 300), g.uniform(0, 1, 300), np.arange(300) // 10
+    uncertainty = fit_uncertainty("layer1", y_hat + g.normal(0, 0.03, 300), y_hat, index, cell)
+    stem = str(tmp_path / "ensemble" / "layer1" / "member0")
+    write_checkpoint(stem, member)
+    assert uncertainty_of_member(stem, "layer1") is None
+    write_uncertainties(str(tmp_path / "ensemble" / UNCERTAINTY), [uncertainty])
+    exported = CliRunner().invoke(app, ["export", stem, "--to", str(tmp_path / "out.safetensors")])
+    assert exported.exit_code == 0, exported.output
+    carried = read_description(str(tmp_path / "out.toml"))
+    back = import_checkpoint(read_state_dict(str(tmp_path / "out.safetensors")), carried, "layer1", 0)
+    assert back.scaling == member.scaling
+    assert back.sequence == member.sequence
+    assert Uncertainty.from_dict(carried.uncertainty) == uncertainty
+    x_d, x_s = torch.rand(30, 5, 2) * 20 + torch.tensor([0.0, 270.0]), torch.rand(5, 1) * 80
+    torch.testing.assert_close(load(back)(x_d, x_s), load(member)(x_d, x_s).clamp(min=0), atol=0, rtol=0)
 
 
 def test_code_in_a_file_is_not_run(tmp_path):

@@ -14,6 +14,7 @@ from somo.learn.uncertainty import (
     anomaly_share,
     conformal_factor,
     crps,
+    few_cells_factor,
     fit_uncertainty,
     read_uncertainties,
     write_uncertainties,
@@ -32,7 +33,7 @@ def synthetic(seed: int, n: int = N) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def test_known_noise_is_found_again_and_covered_at_new_cells() -> None:
     y, y_hat, index, _ = synthetic(0)
-    fitted = fit_uncertainty("layer1", y, y_hat, index)
+    fitted = fit_uncertainty("layer1", y, y_hat, index, np.arange(len(y)))
     y, y_hat, index, sigma = synthetic(1)
     u = fitted.standard(y_hat, index)
     np.testing.assert_allclose(u, sigma, rtol=0.06)
@@ -59,20 +60,52 @@ def test_scaling_is_monotone(errors: list[float], larger: float, level: float) -
     assert conformal_factor(np.multiply(errors, larger), level) == pytest.approx(larger * factor)
 
 
+def test_few_cells_that_err_unequally_widen_an_interval() -> None:
+    """Mean squares 1 and 3: mean 2, variance of the mean 1, so 8 degrees of freedom and Student's t of 1.8595."""
+    two = np.array([1.0, 1.0, math.sqrt(3), math.sqrt(3)]), np.array([0, 0, 7, 7])
+    assert few_cells_factor(*two) == pytest.approx(1.8595 / STANDARD_WIDTH, rel=1e-4)
+    assert few_cells_factor([1.0, 2.0], np.array([3, 3])) == 1.0
+    assert few_cells_factor([1.0, 1.0, 1.0], np.array([1, 2, 3])) == pytest.approx(1.0, abs=1e-5)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 999), st.integers(2, 30), st.floats(0.1, 10))
+def test_few_cells_never_narrow_an_interval_and_days_do_not_count(seed: int, cells: int, larger: float) -> None:
+    g = np.random.default_rng(seed)
+    error, cell = np.abs(g.normal(size=3 * cells)), np.arange(3 * cells) % cells
+    factor = few_cells_factor(error, cell)
+    assert factor >= 1.0
+    assert few_cells_factor(np.tile(larger * error, 2), np.tile(cell, 2)) == pytest.approx(factor)
+
+
+def test_coverage_is_that_of_cells_nobody_calibrated_on() -> None:
+    """Of six cells, each with an error of its own size, five calibrate: nine tenths of the sixth's days are inside."""
+    g = np.random.default_rng(8)
+    inside = []
+    for _ in range(150):
+        own = np.repeat(np.exp(0.4 * g.normal(size=6)), 60)
+        error, cell = 0.03 * own * g.normal(size=360), np.repeat(np.arange(6), 60)
+        y_hat, index, learnt = g.uniform(0.1, 0.4, 360), np.repeat(g.uniform(0.1, 1, 6), 60), cell < 5
+        fitted = fit_uncertainty("layer1", (y_hat + error)[learnt], y_hat[learnt], index[learnt], cell[learnt])
+        inside.append((np.abs(error) <= STANDARD_WIDTH * fitted.standard(y_hat, index))[~learnt].mean())
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.03)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 999))
 def test_uncertainty_never_falls_with_dissimilarity(seed: int) -> None:
     """Not even where the errors do."""
     g = np.random.default_rng(seed)
     y_hat, index = g.uniform(0, 0.5, 300), g.uniform(0, 1, 300)
-    fitted = fit_uncertainty("layer1", y_hat + g.normal(0, 0.05, 300) * (1.5 - index), y_hat, index)
+    y = y_hat + g.normal(0, 0.05, 300) * (1.5 - index)
+    fitted = fit_uncertainty("layer1", y, y_hat, index, np.arange(300))
     u = fitted.standard(0.2, np.linspace(0, 5, 200))
     assert (np.diff(u) >= 0).all()
 
 
 def test_a_cell_unlike_all_training_cells_is_not_known() -> None:
     y, y_hat, index, _ = synthetic(2, 4000)
-    fitted = fit_uncertainty("layer1", y, y_hat, index)
+    fitted = fit_uncertainty("layer1", y, y_hat, index, np.arange(len(y)))
     inside, far, missing = fitted.standard(0.25, [index.max(), 4 * index.max(), np.nan])
     assert inside < 0.05
     assert far**2 == pytest.approx(inside**2 + 2 * y.var(), rel=1e-3)
@@ -81,7 +114,7 @@ def test_a_cell_unlike_all_training_cells_is_not_known() -> None:
 
 def test_predictions_outside_the_calibrated_range_count_as_at_its_ends() -> None:
     y, y_hat, index, _ = synthetic(3, 4000)
-    fitted = fit_uncertainty("layer1", y, y_hat, index)
+    fitted = fit_uncertainty("layer1", y, y_hat, index, np.arange(len(y)))
     assert fitted.standard(0.9, 0.5) == fitted.standard(fitted.high, 0.5)
 
 
@@ -95,18 +128,18 @@ def test_score_equals_its_integral() -> None:
 def test_five_cells_that_do_not_differ_still_calibrate() -> None:
     g = np.random.default_rng(4)
     y_hat = np.full(50, 0.3)
-    fitted = fit_uncertainty("layer1", y_hat + g.normal(0, 0.02, 50), y_hat, np.zeros(50))
+    fitted = fit_uncertainty("layer1", y_hat + g.normal(0, 0.02, 50), y_hat, np.zeros(50), np.arange(50) // 10)
     assert 0.01 < float(fitted.standard(0.3, 0.0)) < 0.04
 
 
 def test_nothing_to_calibrate_on_is_said() -> None:
     with pytest.raises(LearnError, match="layer2: no out-of-fold prediction"):
-        fit_uncertainty("layer2", [np.nan], [0.2], [0.1])
+        fit_uncertainty("layer2", [np.nan], [0.2], [0.1], np.array([0]))
 
 
 def test_kept_beside_the_ensemble(tmp_path) -> None:
     y, y_hat, index, _ = synthetic(5, 500)
-    fitted = fit_uncertainty("layer1", y, y_hat, index)
+    fitted = fit_uncertainty("layer1", y, y_hat, index, np.arange(len(y)))
     url = str(tmp_path / "uncertainty.json")
     write_uncertainties(url, [fitted])
     assert read_uncertainties(url) == (fitted,)

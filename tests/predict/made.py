@@ -130,7 +130,7 @@ def write_calibration_of(declared: Product, url: str, seed: int = 0) -> tuple[Un
     g = np.random.default_rng(seed)
     y_hat, known = g.uniform(0.1, 0.4, 500), g.uniform(0, 1, 500)
     y = y_hat + 0.03 * g.normal(size=500) * (1 + known)
-    fitted = tuple(fit_uncertainty(name, y, y_hat, known) for name in layers)
+    fitted = tuple(fit_uncertainty(name, y, y_hat, known, np.arange(500)) for name in layers)
     write_uncertainties(join(url, UNCERTAINTY), fitted)
     index = g.uniform(0, 2, (len(layers), *cells.shape)).astype("float32")
     dims = ("layer", "lat", "lon")

@@ -15,7 +15,8 @@ def layers():
     g = np.random.default_rng(0)
     y_hat, index = g.uniform(0.05, 0.4, 3000), g.uniform(0.01, 1, 3000)
     noise = g.normal(size=3000) * 0.04 * np.exp(y_hat + index)
-    return [fit_uncertainty(name, y_hat + scale * noise, y_hat, index) for name, scale in (("a", 1), ("b", 2))]
+    cell = np.arange(3000)
+    return [fit_uncertainty(name, y_hat + scale * noise, y_hat, index, cell) for name, scale in (("a", 1), ("b", 2))]
 
 
 @pytest.fixture(scope="module")

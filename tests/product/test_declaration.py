@@ -11,6 +11,7 @@ from flows.environment import read_providers
 from somo.product.declaration import Product, ProductError, content_hash
 from somo.product.method import Chunks, Sequence
 from somo.product.toml_file import read_product
+from somo.product.toml_lines import line_of
 
 GOOD = """
 name = "Test"
@@ -125,6 +126,35 @@ def test_every_mistake_is_told_with_file_key_value_and_what_is_allowed(
     with pytest.raises(ProductError, match=message) as caught:
         read(tmp_path, GOOD.replace(old, new, 1))
     assert "product.toml" in str(caught.value)
+
+
+LINES = [
+    ('units = "m"', 'unit = "m"', 11, r"precipitation\.unit = 'm' is unknown; .*did you mean units\?"),
+    ('units = "m"', "", 8, r"precipitation\.units is missing"),
+    ("[forcing.net_shortwave]", "[forcing.net_shortwafe]", 15, r"shortwafe is unknown; .*did you mean net_shortwave\?"),
+    ('name = "A"', 'name = "A"\n\nmin_daily = 6', 34, r"insitu\.0\.min_daily = 6 .*did you mean min_subdaily\?"),
+    ('scaling = "pooled"', 'scaling = "pool"', 6, r"targets\.scaling = 'pool': .*did you mean pooled\?"),
+    ("step_deg = 0.5 }", "stepdeg = 0.5 }", 4, r"grid\.stepdeg .*did you mean step_deg\?"),
+    ("${SOMO_DATA}/a.zip", "${SOMO_ELSEWHERE}/a.zip", 33, r"insitu\.url = .*SOMO_ELSEWHERE is not set"),
+    ("targets", 'layers = [\n  { name = "a", top_m = 0, bottom_m = 0.1 },\n  { name = "b", top = 1 },\n]\ntargets',
+     8, r"layers\.1\.top = 1 is unknown"),
+    ("east = 2,", "east = 2.2,", 4, r"grid: longitude"),
+    ("targets", "chunks.days = 7\ntargets", 6, r"chunks\.days 7 is not a multiple"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "line", "message"), LINES)
+def test_a_mistake_is_told_with_its_line_and_the_nearest_word(
+    tmp_path: Path, old: str, new: str, line: int, message: str
+) -> None:
+    with pytest.raises(ProductError, match=rf"product\.toml: line {line}: .*{message}"):
+        read(tmp_path, GOOD.replace(old, new, 1))
+
+
+def test_the_line_of_a_key_in_a_list_of_tables_with_tables_of_their_own() -> None:
+    text = 'a = 1\n[[b]]\nc = 1\n[[b]]\nd = """\n[e]\n"""\n[b.f]\n"g h" = 2\n'
+    places = {("b", 0, "c"): 3, ("b", 1, "d"): 5, ("b", 1, "f", "g h"): 9, ("b", 1, "new"): 4, ("e",): None}
+    assert {place: line_of(text, place) for place in places} == places
 
 
 def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:

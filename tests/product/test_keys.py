@@ -16,6 +16,13 @@ def test_the_page_of_keys_is_that_of_the_models() -> None:
     assert (DOCS / "keys.md").read_text() == page(), "run make keys"
 
 
+def test_the_shipped_schema_is_that_of_the_models_and_the_shipped_declarations_name_it() -> None:
+    products = Path(str(files("flows") / "products"))
+    assert (products / "somo.schema.json").read_text() == schema() + "\n", "run make keys"
+    for name in ("demo.toml", "europe.toml"):
+        assert (products / name).read_text().startswith("#:schema somo.schema.json\n")
+
+
 def test_the_schema_accepts_the_demo_and_refuses_an_unknown_key() -> None:
     declared = tomllib.loads((files("flows") / "products" / "demo.toml").read_text())
     # TOML has dates where JSON has text.

@@ -50,7 +50,7 @@ def test_every_table_is_one_that_a_declaration_takes(like):
 def test_every_provider_says_where_its_files_are_and_on_what_terms():
     for provider, table in read_providers().items():
         assert {"title", "where", "licence"} <= table.keys(), provider
-        assert set(FOR_PEOPLE) - table.keys() <= {"note", "files"}, provider
+        assert set(FOR_PEOPLE) - table.keys() <= {"note", "files", "step_deg"}, provider
 
 
 def test_keys_beside_like_win(tmp_path):

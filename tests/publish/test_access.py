@@ -19,7 +19,8 @@ from flows.cluster.certificates import write_certificates
 from flows.service.access import open_bucket, policy, split
 from flows.service.s3server import S3Server
 from somo.publish.catalog import catalog_document
-from somo.publish.manifest import describe, encode, list_objects, pointer, verify, write_manifest
+from somo.publish.manifest import describe, encode, list_objects, pointer, write_manifest
+from somo.publish.verifying import verify
 from somo.storage.objects import join, put
 from somo.storage.patience import StorageError
 from tests.publish import made
@@ -200,7 +201,8 @@ def test_zarr_opens_over_https(secure, how):
 def test_https_of_an_unknown_authority_is_refused(secure):
     done = read_apart(secure[0], "somo")
     assert done.returncode != 0
-    assert "latest.json: cannot be read" in done.stderr.splitlines()[-1]
+    assert "latest.json: cannot be reached" in done.stderr.splitlines()[-1]
+    assert "certificate unknownissuer" in done.stderr.splitlines()[-1]
 
 
 def test_anonymous_verification_holds(root):

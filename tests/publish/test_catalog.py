@@ -154,6 +154,7 @@ def test_papers_say_who_what_and_when(declared):
     origin = lineage.lineage(declared, "/root", {"home": {"air": "/root/references/a/b.parquet"}}, {"targets": "/x/t"})
     assert origin["forcing"] == {"home": {"air": "references/a/b.parquet"}}
     assert origin["targets"] == "t"
+    assert origin["uncertainty"] == []
     times = pd.date_range("2016-01-01", "2016-12-31")
     found = documents.documents(declared, made.grid_of(declared), times, origin, ["first version"], 2026)
     assert b'version: "1.0.0"' in found["CITATION.cff"]
@@ -165,6 +166,7 @@ def test_lineage_hides_addresses_and_tells_what_changed(declared):
     secret = made.product(insitu=[{"name": "net", "url": "s3://private/key@host/net.zip"}])
     origin = lineage.lineage(secret, "", {}, {"targets": "t", "checkpoints": "m"})
     assert "private" not in json.dumps(origin)
+    assert lineage.lineage(secret, "", {}, {}, [{"layer": "layer1", "factor": 1.1}])["uncertainty"][0]["factor"] == 1.1
     assert lineage.changes(None, origin) == ["first version"]
     later = lineage.lineage(made.product(training={"epochs": 9}), "", {}, {"targets": "u", "checkpoints": "m"})
     assert "targets: t became u" in lineage.changes(origin, later)

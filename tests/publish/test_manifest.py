@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from somo.publish import manifest
+from somo.publish import manifest, verifying
 from somo.storage.objects import join, put
 
 
@@ -27,7 +27,7 @@ def root(tmp_path):
 
 
 def damage(root):
-    *_, (done, total, found) = manifest.verify(str(root))
+    *_, (done, total, found) = verifying.verify(str(root))
     assert done == total
     return [d.key for d in found]
 
@@ -58,7 +58,7 @@ def test_a_missing_object_is_named(root):
 
 
 def test_nothing_released_is_said(tmp_path):
-    *_, (_, _, found) = manifest.verify(str(tmp_path))
+    *_, (_, _, found) = verifying.verify(str(tmp_path))
     assert "no version was released" in found[0].reason
 
 

@@ -51,6 +51,7 @@ def test_the_page_and_what_the_code_reads_are_in_the_wheel(wheel: Path) -> None:
         "flows/products/demo.toml",
         "flows/products/europe.toml",
         "flows/products/providers.toml",
+        "flows/products/somo.schema.json",
         "flows/service/bucket-cors.json",
         "flows/service/bucket-policy.json",
         "flows/status.html",

@@ -5,6 +5,7 @@ from scipy.integrate import quad
 from scipy.stats import norm
 
 from somo.validate.intervals import (
+    coverage,
     coverage_interval,
     half_width,
     interval_score,
@@ -34,6 +35,13 @@ def test_scores_by_hand() -> None:
     below = quad(lambda x: norm.cdf(x, scale=2) ** 2, -np.inf, 1.5)[0]
     above = quad(lambda x: norm.sf(x, scale=2) ** 2, 1.5, np.inf)[0]
     assert normal_crps(np.array([1.5, -3.0]), np.array([2.0, 0.0])) == pytest.approx([below + above, 3.0])
+
+
+def test_coverage_by_hand() -> None:
+    """Of errors of 1, 1.6, 1.7 and 3 standard deviations the 90 % interval holds the first two; NaN counts nowhere."""
+    table = pd.DataFrame({"layer": ["a"] * 5 + ["b"], "y": [1, 1.6, 1.7, -3, np.nan, 0], "y_hat": 0.0})
+    assert coverage(table.assign(uncertainty=1.0)) == {"a": 0.5, "b": 1.0}
+    assert coverage(table) == {}
 
 
 def test_known_noise_is_covered_at_every_level_and_in_every_group() -> None:

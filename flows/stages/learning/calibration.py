@@ -44,7 +44,7 @@ def calibrate(
         between = partial(_between_folds, data, climate_days(product, data), layer, folds)
         errors = _Errors(layer, table.iloc[rows], position[rows], weights, between)
         index = errors.dissimilarity(np.ones(len(weights), bool))
-        fitted = fit_uncertainty(layer, errors.table["y"], errors.table["y_hat"], index)
+        fitted = fit_uncertainty(layer, errors.table["y"], errors.table["y_hat"], index, errors.cells)
         by_layer.append(replace(fitted, anomaly_share=errors.anomaly_share(fitted, index, product.drought.window_days)))
         columns.loc[columns.index[rows], "dissimilarity"] = index.astype(np.float32)
         columns.loc[columns.index[rows], "uncertainty"] = errors.judged_out_of_fold().astype(np.float32)
@@ -91,7 +91,7 @@ class _Errors:
             judged = fold_of_row == fold
             if not judged.all():
                 index = self.dissimilarity(np.arange(len(self.weights)) != fold)
-                learnt = fit_uncertainty(self.layer, y[~judged], y_hat[~judged], index[~judged])
+                learnt = fit_uncertainty(self.layer, y[~judged], y_hat[~judged], index[~judged], self.cells[~judged])
                 uncertainty[judged] = learnt.standard(y_hat[judged], index[judged])
         return uncertainty
 

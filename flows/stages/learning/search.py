@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
-from flows.cluster.connecting import gpu_resources
+from flows.cluster.connecting import expected_workers, gpu_resources
 from flows.console import console
 from flows.results import search_url
 from flows.stages.learning.samples import prepare
@@ -162,7 +162,7 @@ def _finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 def _run(product: Product, samples: str, url: str, study: optuna.Study, left: list[Trial], client: Client) -> None:
     """Keep one trial a worker running until all are done; a trial's folds follow each other, so it can be pruned."""
     folds = folds_of(product, read_training_set(samples))
-    n_folds, workers = int(folds.max()) + 1, max(len(client.scheduler_info(n_workers=-1)["workers"]), 1)
+    n_folds, workers = int(folds.max()) + 1, expected_workers(client)
     running: dict[Future, Trial] = {}
     waiting = list(left)
     asked = len(_finished(study)) + len(left)

@@ -102,9 +102,9 @@ def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, m
 def method_hash(product: Product, static: xr.Dataset, models: str, layout: Layout) -> str:
     """What all days of a version share: models, cells, features, sequence and arithmetic."""
     arrays = ("lat", "lon", "land", *static.attrs["features"].split(","))
-    values = b"".join(static[name].values.tobytes() for name in arrays)
+    content = b"".join(static[name].values.tobytes() for name in arrays)
     return content_hash(
-        models.rstrip("/").rsplit("/", 1)[-1], checksum(values), product.period.start, layout,
+        models.rstrip("/").rsplit("/", 1)[-1], checksum(content), product.period.start, layout,
         product.sequence, product.prediction, product.layers, product.inputs,
         *([product.frozen] if product.frozen else []),
     )  # fmt: skip
@@ -136,16 +136,17 @@ def wanted_status(product: Product, references: Mapping[str, str], visible: stor
     if product.period.end is not None:
         days = min(days, (product.period.end - product.period.start).days + 1)
     if days < visible.days:
-        last, seen = (start + np.timedelta64(n - 1, "D") for n in (days, visible.days))
+        last, last_seen = (start + np.timedelta64(n - 1, "D") for n in (days, visible.days))
         raise ProductionError(
-            f"version {product.version} shows days up to {seen}, forcing and period.end now reach {last}; "
+            f"version {product.version} shows days up to {last_seen}, forcing and period.end now reach {last}; "
             "published days are not withdrawn: restore the forcing or period.end, or declare a new version"
         )
     status = np.full(days, FINAL, np.int8)
-    before = int((start - np.timedelta64(sequence.spinup_days, "D") - times[0]).astype(int))
+    spinup_begins = int((start - np.timedelta64(sequence.spinup_days, "D") - times[0]).astype(int))
     for first in range(0, days, sequence.predict_last_n):
         stop = min(first + sequence.predict_last_n, days)
-        seen_open = np.logical_or.accumulate(open_days[before + first : before + stop + sequence.lookback - 1])
+        days_of_forcing = slice(spinup_begins + first, spinup_begins + stop + sequence.lookback - 1)
+        seen_open = np.logical_or.accumulate(open_days[days_of_forcing])
         status[first:stop][seen_open[sequence.lookback - 1 :]] = PROVISIONAL
     status[: visible.days][visible.status == FINAL] = FINAL
     return status
@@ -175,12 +176,12 @@ def missing_work(
         shown = visible.status[region.days]
         kept = np.zeros(region.days.stop - region.days.start, bool)
         kept[: len(shown)] = shown == FINAL
-        own = tuple(state for state in states if state.region == region.name)
+        states_of_region = tuple(state for state in states if state.region == region.name)
         entry = manifest.get(region.name)
         is_shown = entry is not None and np.array_equal(entry.status, shown)
         keys = [shard_key(field, visible.side, region.block, region.tile) for field in entry.objects] if entry else []
         readable = not is_shown or held.issuperset(keys)
-        work.append(Work(region, inputs[region.block], status[region.days], kept, own, readable))
+        work.append(Work(region, inputs[region.block], status[region.days], kept, states_of_region, readable))
     return plan, tuple(work)
 
 
@@ -199,8 +200,8 @@ def recorded_in(store_url: str) -> rg.Recorded:
 def metadata_damaged(version_url: str) -> bool:
     """Whether an object of the store other than a shard is missing, or is not the one whose checksum was taken."""
     shards = tuple(f"{store.STORE}/{field}/c" for field in store.DAILY)
-    found = (key for key in rewritten_objects(version_url) if key.startswith(f"{store.STORE}/"))
-    return any(not key.startswith(shards) for key in found)
+    rewritten = (key for key in rewritten_objects(version_url) if key.startswith(f"{store.STORE}/"))
+    return any(not key.startswith(shards) for key in rewritten)
 
 
 def forcing_of(product: Product, references: Mapping[str, str], days: slice) -> list[tuple[str, str]]:

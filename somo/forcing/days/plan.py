@@ -8,14 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.forcing.days.stamps import DAY_SECONDS, Meaning, Stamps, meaning
+from somo.forcing.days.intervals import require_apart, require_sums_of_days, require_whole_days
+from somo.forcing.days.stamps import DAY_SECONDS, Meaning, Stamps, as_text, meaning
 from somo.forcing.sources import ForcingError
 from somo.product.inputs import Source
 
 Accumulation = Literal["day", "step"]
 NO_LEAP_YEARS = ("noleap", "365_day", "360_day")
-SHORTEST_DAY_SECONDS = 82_800
-"""Bounds of a daily value that end with the day's last hour, as some producers write them, still mean the day."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +70,13 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
         if accumulation != "step":
             return _sums_of_the_day(name, source, stamps)
     days, starts, ends = _day_of_step(name, source, stamps, what)
+    if what.kind != "instantaneous":
+        require_apart(name, source, stamps, starts, ends)
     first, stop = int(days[0]), int(days[-1]) + 1
     counts = np.bincount(days - first, minlength=stop - first)
     per_day = 1 if source.frequency == "daily" else _steps_per_day(name, source, stamps, counts)
     if source.frequency == "daily":
-        _require_whole_days(name, source, stamps, starts, ends, counts, first)
+        require_whole_days(name, source, stamps, starts, ends, counts, first)
     position = np.arange(len(days)) - np.concatenate([[0], np.cumsum(counts)])[days - first]
     steps = np.full((stop - first, per_day), -1, "int64")
     inside = position < per_day
@@ -109,8 +110,9 @@ def _sums_of_the_day(name: str, source: Source, stamps: Stamps) -> DayPlan:
     if not len(complete):
         raise ForcingError(
             f"{stamps.where}: sums since 00 UTC are complete at 00 UTC of the next day, but no time is at 00 UTC (they "
-            f"begin {_text(stamps.times[0])}): add 00 UTC to the download, or correct forcing.{name}.accumulation"
+            f"begin {as_text(stamps.times[0])}): add 00 UTC to the download, or correct forcing.{name}.accumulation"
         )
+    require_sums_of_days(name, stamps, complete)
     days = shifted[complete] // DAY_SECONDS - 1
     steps = np.full((int(days[-1] - days[0]) + 1, 1), -1, "int64")
     steps[days - days[0], 0] = complete
@@ -128,12 +130,14 @@ def _day_of_step(
         at = int(np.argmax(first != last))
         hours = starts[at] % DAY_SECONDS / 3600
         if ends[at] - starts[at] == DAY_SECONDS:
+            # days that begin in the evening are those of a clock ahead of UTC, and have the next date
+            hours -= 24 * (hours > 12)
             remedy = f"accept these days with forcing.{name}.day_offset_hours = {hours:g}"
         else:
             remedy = f"correct forcing.{name}.stamp or frequency"
         raise ForcingError(
-            f"{stamps.file(at)}: the value stamped {_text(stamps.times[at])} stands for {_text(starts[at])} to "
-            f"{_text(ends[at])}, which is not within one UTC day: {remedy}"
+            f"{stamps.file(at)}: the value stamped {as_text(stamps.times[at])} stands for {as_text(starts[at])} to "
+            f"{as_text(ends[at])}, which is not within one UTC day: {remedy}"
         )
     return first, starts, ends
 
@@ -148,7 +152,13 @@ def _intervals(source: Source, stamps: Stamps, what: Meaning) -> tuple[NDArray[n
         return times, times
     step = DAY_SECONDS if source.frequency == "daily" else stamps.step
     before = {"start": 0, "middle": step // 2, "end": step}[what.stamp]
-    return times - before, times - before + step
+    starts = times - before
+    if source.frequency == "daily":
+        # days stamped 23:59:59, or 11:30 as the mean of 24 hours' stamps; no time zone is less than an hour from UTC
+        offset = _offset(source)
+        whole = np.round((starts - offset) / DAY_SECONDS).astype("int64") * DAY_SECONDS + offset
+        starts = np.where(np.abs(starts - whole) < 3600, whole, starts)
+    return starts, starts + step
 
 
 def _steps_per_day(name: str, source: Source, stamps: Stamps, counts: NDArray[np.int64]) -> int:
@@ -166,33 +176,6 @@ def _steps_per_day(name: str, source: Source, stamps: Stamps, counts: NDArray[np
             f"all steps of forcing.{name}"
         )
     return per_day
-
-
-def _require_whole_days(
-    name: str,
-    source: Source,
-    stamps: Stamps,
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    first: int,
-) -> None:
-    """Daily values are one a day, each of the whole day."""
-    if (counts > 1).any():
-        day = first + int(np.argmax(counts > 1))
-        step = int(np.cumsum(counts)[day - first]) - 1
-        raise ForcingError(
-            f"{stamps.file(step)}: {int(counts.max())} values on {np.datetime64(day, 'D')}, a time every {stamps.step} "
-            f's, but forcing.{name} is declared "daily"; write frequency = "sub-daily", or provide one value a day'
-        )
-    widths = ends - starts
-    short = (widths > 0) & ((widths < SHORTEST_DAY_SECONDS) | (widths > DAY_SECONDS))
-    if short.any():
-        at = int(np.argmax(short))
-        raise ForcingError(
-            f"{stamps.where}: the value stamped {_text(stamps.times[at])} stands for {_text(starts[at])} to "
-            f"{_text(ends[at])} by the bounds of its time, which is not a day; correct forcing.{name}.frequency"
-        )
 
 
 def _finished(name: str, source: Source, stamps: Stamps, first: int, steps: NDArray[np.int64], total: bool) -> DayPlan:
@@ -255,10 +238,6 @@ def _runs(flags: NDArray[np.bool_]) -> list[tuple[int, int]]:
     """(first, length) of every run of true flags."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype("int8"), [0]])))
     return [(int(a), int(b - a)) for a, b in edges.reshape(-1, 2)]
-
-
-def _text(seconds: int) -> str:
-    return str(np.datetime64(int(seconds), "s"))
 
 
 def to_daily(

@@ -52,22 +52,36 @@ class Stamps:
     @property
     def step_type(self) -> str | None:
         """GRIB's word for the cell method, if the file comes from GRIB."""
-        words = (self.cell_methods or "").split()
-        return words[1] if len(words) == 2 and words[0] == "GRIB_stepType:" else None
+        return grib_step_type(self.cell_methods)
 
     @property
     def method(self) -> str | None:
         """The cell method along time."""
-        words = (self.cell_methods or "").replace("(", " (").split()
-        for word, following in pairwise(words):
-            if word in ("time:", "valid_time:") and following in KIND_OF_METHOD:
-                return following
-        return GRIB_METHODS.get(self.step_type or "")
+        return time_method(self.cell_methods)
 
     @property
     def step(self) -> int:
         """Usual seconds between neighbours; a day for a single time."""
         return int(np.median(np.diff(self.times))) if len(self.times) > 1 else DAY_SECONDS
+
+
+def time_method(cell_methods: str | None) -> str | None:
+    """The method along time among a variable's cell methods: a key of `KIND_OF_METHOD`, or None.
+
+    >>> time_method("area: mean time: maximum (interval: 1 hour)"), time_method("GRIB_stepType: accum")
+    ('maximum', 'sum')
+    """
+    words = (cell_methods or "").replace("(", " (").split()
+    for word, following in pairwise(words):
+        if word in ("time:", "valid_time:") and following in KIND_OF_METHOD:
+            return following
+    return GRIB_METHODS.get(grib_step_type(cell_methods) or "")
+
+
+def grib_step_type(cell_methods: str | None) -> str | None:
+    """GRIB's word for the cell method, if the file comes from GRIB."""
+    words = (cell_methods or "").split()
+    return words[1] if len(words) == 2 and words[0] == "GRIB_stepType:" else None
 
 
 @dataclass(frozen=True)
@@ -99,7 +113,11 @@ def meaning(name: str, source: Source, stamps: Stamps) -> Meaning:
     kind = _kind(name, source, stamps)
     if kind == "instantaneous":
         return Meaning(kind, None)
-    if _widths(stamps) is not None:
+    if _some_lack_bounds(stamps):
+        # an interval may begin at one file's stamps and end at another's: only a declared stamp holds for both
+        _require_same_end(name, source, stamps)
+        _require_stamp_of_all(name, source, stamps)
+    elif _widths(stamps) is not None:
         _require_same_end(name, source, stamps)
         return Meaning(kind, None)
     return Meaning(kind, source.stamp or _usual_stamp(name, source, stamps, kind))
@@ -115,7 +133,9 @@ def _kind(name: str, source: Source, stamps: Stamps) -> Kind:
                 f"{stamps.where}: {source.variable} is {in_file} by its own attributes ({_evidence(stamps)}), but "
                 f'forcing.{name} declares kind = "{source.kind}"; write kind = "{in_file}"'
             )
-        return "mean" if daily_value and stamps.bounds is not None else source.kind
+        has_intervals = source.frequency == "daily" and _widths(stamps) is not None
+        is_value_of_day = daily_value or (has_intervals and source.kind == "instantaneous")
+        return "mean" if is_value_of_day and stamps.bounds is not None else source.kind
     if in_file is not None:
         return in_file
     return "mean" if source.stamp is not None or _widths(stamps) is not None else "instantaneous"
@@ -133,18 +153,40 @@ def _widths(stamps: Stamps) -> NDArray[np.int64] | None:
     return widths if (widths > 0).all() else None
 
 
+def _some_lack_bounds(stamps: Stamps) -> bool:
+    """Whether some files give the intervals of their values and others do not, which are kept as of no length."""
+    if stamps.bounds is None:
+        return False
+    has_length = stamps.bounds[:, 1] > stamps.bounds[:, 0]
+    return bool(has_length.any() and not has_length.all())
+
+
+def _require_stamp_of_all(name: str, source: Source, stamps: Stamps) -> None:
+    """Where only some files have time bounds, the declaration must say what the stamps of all of them are."""
+    assert stamps.bounds is not None
+    if source.stamp is None:
+        has_length = stamps.bounds[:, 1] > stamps.bounds[:, 0]
+        without, bounded = stamps.file(int(np.argmin(has_length))), stamps.file(int(np.argmax(has_length)))
+        raise ForcingError(
+            f"{without}: has no time bounds, but {bounded} has: say what the stamps of all files are by "
+            f'forcing.{name}.stamp = "start", "middle" or "end"'
+        )
+
+
 def _require_same_end(name: str, source: Source, stamps: Stamps) -> None:
     """A declared `stamp` must be the one that the bounds show."""
     if source.stamp is None or stamps.bounds is None:
         return
-    start, end = stamps.bounds.T
+    bounded = stamps.bounds[:, 1] > stamps.bounds[:, 0]
+    times, (start, end) = stamps.times[bounded], stamps.bounds[bounded].T
     declared = {"start": start, "middle": (start + end) // 2, "end": end}
     # a minute: bounds are often rounded, and end at 23:59:59
-    if (np.abs(stamps.times - declared[source.stamp]) > 60).any():
-        shown = next((word for word, at in declared.items() if (np.abs(stamps.times - at) <= 60).all()), None)
+    if (np.abs(times - declared[source.stamp]) > 60).any():
+        shown = next((word for word, at in declared.items() if (np.abs(times - at) <= 60).all()), None)
         remedy = f'write stamp = "{shown}"' if shown else "leave stamp out, the bounds decide"
         raise ForcingError(
-            f"{stamps.where}: the time {_text(stamps.times[0])} stands for {_text(start[0])} to {_text(end[0])} by the "
+            f"{stamps.file(int(np.argmax(bounded)))}: the time {as_text(times[0])} stands for {as_text(start[0])} to "
+            f"{as_text(end[0])} by the "
             f'bounds of its time, but forcing.{name} declares stamp = "{source.stamp}"; {remedy}'
         )
 
@@ -163,10 +205,11 @@ def _usual_stamp(name: str, source: Source, stamps: Stamps, kind: Kind) -> Stamp
         return "end"
     raise ForcingError(
         f"{stamps.where}: {source.variable} is a mean over intervals of {stamps.step} s stamped "
-        f"{_text(stamps.times[0])[11:]}, {_text(stamps.times[min(1, len(stamps.times) - 1)])[11:]} ..., and has no "
+        f"{as_text(stamps.times[0])[11:]}, {as_text(stamps.times[min(1, len(stamps.times) - 1)])[11:]} ..., and has no "
         f'time bounds: write forcing.{name}.stamp = "start" or "end", as its producer says'
     )
 
 
-def _text(seconds: int) -> str:
+def as_text(seconds: int) -> str:
+    """Seconds since 1970-01-01 as a date and time, for messages."""
     return str(np.datetime64(int(seconds), "s"))

@@ -23,6 +23,7 @@ from somo.forcing.formats.stored import (
     UnreadableError,
     Variable,
     Window,
+    joined,
     rows_of_plain_bytes,
     text,
     zarr_metadata,
@@ -291,6 +292,8 @@ def _is_loadable(item: h5py.Dataset) -> bool:
 
 def _loaded(item: h5py.Dataset) -> xr.Variable:
     values = item[()]
+    if item.dtype == "S1" and item.ndim:
+        return xr.Variable(*joined(_dims(item), values), _attrs(item))
     if item.dtype.kind in "SO":
         flat = [text(value) for value in np.asarray(values, object).reshape(-1).tolist()]
         values = np.array(flat, dtype=str).reshape(np.shape(values))

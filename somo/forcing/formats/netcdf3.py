@@ -14,7 +14,15 @@ import numpy as np
 import xarray as xr
 
 from somo.forcing.formats.opening import Handle, file_handle
-from somo.forcing.formats.stored import Chunks, Stored, UnreadableError, Variable, rows_of_plain_bytes, zarr_metadata
+from somo.forcing.formats.stored import (
+    Chunks,
+    Stored,
+    UnreadableError,
+    Variable,
+    joined,
+    rows_of_plain_bytes,
+    zarr_metadata,
+)
 from somo.forcing.listing import SourceFile
 
 DIMENSIONS, VARIABLES, ATTRIBUTES = 0x0A, 0x0B, 0x0C
@@ -117,7 +125,9 @@ class _Header:
 
     def beside(self, placed: _Placed) -> list[_Placed]:
         """The variables that place another one: all with one or two dimensions that it shares, and their bounds."""
-        places = [v for v in self.placed.values() if v.name != placed.name and set(v.dims) <= set(placed.dims)]
+        others = [v for v in self.placed.values() if v.name != placed.name]
+        # the last dimension of letters is the length of a text
+        places = [v for v in others if set(v.dims[:-1] if v.dtype == "S1" else v.dims) <= set(placed.dims)]
         small = [v for v in places if len(v.dims) <= 2]
         bounds = {str(v.attrs.get(key, "")) for v in small for key in ("bounds", "climatology")}
         return small + [v for v in self.placed.values() if v.name in bounds and v not in small]
@@ -133,9 +143,9 @@ class _Header:
             self.handle.seek(offset)
             parts.append(self.handle.read(size))
         values = np.frombuffer(b"".join(parts), dtype).reshape(shape)
-        return xr.Variable(
-            placed.dims, values if dtype.kind == "S" else values.astype(dtype.newbyteorder("=")), placed.attrs
-        )
+        if dtype.kind != "S":
+            values = values.astype(dtype.newbyteorder("="))
+        return xr.Variable(*joined(placed.dims, values), placed.attrs)
 
     def _record_bytes(self) -> int:
         """Distance between records; a single record variable is not padded to four bytes."""

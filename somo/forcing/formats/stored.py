@@ -102,6 +102,18 @@ def rows_of_plain_bytes(shape: tuple[int, ...], row_bytes: int, most: int = 2**2
     return next((n for n in range(min(length, max(1, most // max(row_bytes, 1))), 0, -1) if length % n == 0), 1)
 
 
+def joined(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[Any]]:
+    """Dimensions and values of an array of single letters with its last dimension joined to texts; others unchanged.
+
+    So NetCDF-3, which has no texts, writes dates and names.
+    """
+    if values.dtype != np.dtype("S1") or not values.ndim:
+        return dims, values
+    length = values.shape[-1]
+    rows = np.ascontiguousarray(values).view(f"S{length}").reshape(values.shape[:-1]) if length else values[..., 0]
+    return dims[:-1], np.char.decode(rows, "utf-8", "replace")
+
+
 def text(value: Any) -> Any:
     """An attribute with bytes and arrays of one text as `str`; other values unchanged."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "SUO":

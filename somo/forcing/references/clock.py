@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -20,13 +21,28 @@ REFERENCE = re.compile(
     r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{1,2}(?::?\d{2})?)?",
     re.IGNORECASE,
 )
+DIGITS_OF_DATE = re.compile(r"\b(?:yyyymmdd(?:hh)?|YYYYMMDD(?:HH)?)\b")
+"""Absolute dates as some producers name them instead of `%Y%m%d`."""
 COMPACT_REFERENCE = re.compile(r"(\d{4})(\d{2})(\d{2})(?=$|[T ])")
 
 
 def is_clock(attrs: dict[str, Any]) -> bool:
     """Whether units are those of time stamps."""
     units = str(attrs.get("units", ""))
-    return bool(re.search(r"\bsince\b", units)) or "%Y" in units
+    return bool(re.search(r"\bsince\b", units)) or "%Y" in units or bool(DIGITS_OF_DATE.search(units))
+
+
+def shift_of(attrs: dict[str, Any]) -> int:
+    """Seconds that a clock was set ahead of UTC before days were made of hours: `time_shift`, as "0 days 01:00:00".
+
+    The Climate Data Store's daily statistics keep it (earthkit-transforms), and stamp a day with its local midnight.
+    """
+    if "time_shift" not in attrs:
+        return 0
+    try:
+        return round(pd.Timedelta(str(attrs["time_shift"])).total_seconds())
+    except ValueError as error:
+        raise UnreadableError(f"has time_shift = {attrs['time_shift']!r}, which is no span of time; mend it") from error
 
 
 def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -44,7 +60,7 @@ def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray
         return _from_texts(values)
     if not np.isfinite(values.astype("float64")).all() or (np.abs(values.astype("float64")) > 9e18).any():
         raise UnreadableError("has time stamps without a value; get it again")
-    if "%Y" in units:
+    if "%Y" in units or DIGITS_OF_DATE.search(units):
         return _from_digits(values.astype("float64"), units), np.ones(values.shape, bool)
     match = re.fullmatch(r"\s*([A-Za-z]+)\s+since\s+(.+?)\s*", units)
     if match is None:
@@ -121,17 +137,20 @@ def _ahead(zone: str) -> int:
 
 def _from_texts(values: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     try:
-        stamps = np.array([str(value).strip().rstrip("Z") for value in values.reshape(-1)], "datetime64[ns]")
+        # NumPy drops a zone with a warning, pandas applies it
+        stamps = pd.to_datetime([str(value).strip() for value in values.reshape(-1)], utc=True, format="ISO8601")
     except ValueError as error:
         raise UnreadableError(f"has times as texts that are no ISO dates ({error}); rewrite them") from error
-    return _rounded(stamps).reshape(values.shape), np.ones(values.shape, bool)
+    return _rounded(stamps.tz_localize(None).to_numpy()).reshape(values.shape), np.ones(values.shape, bool)
 
 
 def _from_digits(values: NDArray[np.float64], units: str) -> NDArray[np.int64]:
     """Absolute times such as 20200131.75 in units `day as %Y%m%d.%f`."""
     form = units.rpartition(" as ")[2].strip()
-    digits = {"%Y%m%d.%f": 8, "%Y%m%d": 8, "%Y%m.%f": 6, "%Y%m": 6, "%Y": 4, "%Y.%f": 4}.get(form)
-    if digits is None or (digits < 8 and (values % 1 != 0).any()):
+    if named := DIGITS_OF_DATE.search(units):
+        form = "%Y%m%d%H" if len(named[0]) > 8 else "%Y%m%d.%f"
+    digits = {"%Y%m%d%H": 10, "%Y%m%d.%f": 8, "%Y%m%d": 8, "%Y%m.%f": 6, "%Y%m": 6, "%Y": 4, "%Y.%f": 4}.get(form)
+    if digits is None or (digits != 8 and (values % 1 != 0).any()):
         raise UnreadableError(
             f"has times in units of {units!r}, which cannot be read; rewrite them as days since a date"
         )
@@ -145,7 +164,8 @@ def _from_digits(values: NDArray[np.float64], units: str) -> NDArray[np.int64]:
         except ValueError as error:
             raise UnreadableError(f"has the time {value:f} in units of {units!r}, which is no date") from error
         # A fraction of a day in float64 beside eight digits is exact to 0.2 ms.
-        seconds.append(day * 86_400 + round((value - number) * 86_400))
+        hour = int(text[8:10] or 0)
+        seconds.append(day * 86_400 + hour * 3600 + round((value - number) * 86_400))
     return np.array(seconds, "int64").reshape(values.shape)
 
 

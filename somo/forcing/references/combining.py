@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from somo.forcing.days.stamps import time_method
 from somo.forcing.references.scan import Scan, compact, expand
 from somo.forcing.references.scan_reader import ScanReader
 from somo.forcing.references.turning import Turned, turn, turned
@@ -63,10 +64,14 @@ class Combined:
         ]
 
 
-def combine(scans: Sequence[Scan], source: Source) -> Combined:
+def combine(name: str, scans: Sequence[Scan], source: Source) -> Combined:
     """Order the steps of all scans in time and group the scans whose chunks form one array.
 
     A step that two files have is taken from the one that begins first; both must have the same values.
+
+    Parameters
+    ----------
+    name : of the declared variable, for messages
 
     Raises
     ------
@@ -76,8 +81,9 @@ def combine(scans: Sequence[Scan], source: Source) -> Combined:
     scans = sorted((scan for scan in scans if len(scan.times)), key=lambda scan: int(scan.times[0]))
     for scan in scans:
         _require_same_place(scans[0], scan)
+        _require_same_method(scans, scan)
         if scan.units:
-            require_declared_units(scan.url, source.variable, source, scan.units)
+            require_declared_units(scan.url, name, source, scan.units)
     turns = [turned(scans[0], scan) for scan in scans]
     groups: list[list[Scan]] = []
     turned_groups: list[Turned] = []
@@ -133,6 +139,17 @@ def _require_same_place(first: Scan, other: Scan) -> None:
                 f"{other.url}: has a {b} {word}, but {first.url} has a {a} one; all files of a variable must share one "
                 f"{word}"
             )
+
+
+def _require_same_method(scans: Sequence[Scan], other: Scan) -> None:
+    """Means, sums and extremes of a variable lie in files of their own."""
+    method = time_method(other.cell_methods)
+    first = next((scan for scan in scans if time_method(scan.cell_methods) is not None), None)
+    if method is not None and first is not None and time_method(first.cell_methods) != method:
+        raise ForcingError(
+            f"{other.url}: {other.variable} is a {method} over time by its own attributes ({other.cell_methods}), but "
+            f"in {first.url} it is a {time_method(first.cell_methods)}; declare files of one kind"
+        )
 
 
 def _calendar(scan: Scan) -> str:

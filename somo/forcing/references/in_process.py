@@ -24,12 +24,13 @@ def reference_in_process(
         naming the file that is missing or cannot be used
     """
     urls = {}
+    product = product.in_domain(domain)
     for name, files in product_files(product, domain, first, last, today).items():
         source = product.sources[name]
         urls[name] = reference_url(root, name, domain, source, files)
         if not is_complete(urls[name]):
             write_references(
-                urls[name], combine([scan for file in files for scan in scan_file(file, name, source)], source)
+                urls[name], combine(name, [scan for file in files for scan in scan_file(file, name, source)], source)
             )
     grid = domain_grid(product, domain, open_references(urls[next(iter(urls))]).grid)
     for name, url in urls.items():

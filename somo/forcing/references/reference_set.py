@@ -93,8 +93,9 @@ def _index(combined: Combined) -> dict[str, Any]:
     scans, first = combined.scans, combined.scans[0]
     flags = combined.of_steps([_flags(scan) for scan in scans])
     times, bounds = combined.times, None
-    intervals = [scan.time_bounds for scan in scans if scan.time_bounds is not None]
-    if len(intervals) == len(scans):
+    if any(scan.bounds is not None for scan in scans):
+        # intervals of no length stand for files without bounds, so that the difference between files is not lost
+        intervals = [_interval(scan) for scan in scans]
         bounds = compact_bounds(times, combined.of_steps(intervals))
     return {
         "format": FORMAT,
@@ -121,6 +122,11 @@ def _reader(group: Sequence[Scan], scans: Sequence[Scan]) -> dict[str, Any] | No
     numbers = {id(scan): number for number, scan in enumerate(scans)}
     lengths = [scan.array["shape"][0] for scan in group]
     return {**group[0].reader, "files": [numbers[id(scan)] for scan in group], "lengths": lengths}
+
+
+def _interval(scan: Scan) -> NDArray[np.int64]:
+    """[step, 2] intervals of a file, of no length where it has none."""
+    return np.stack([scan.times] * 2, axis=1) if scan.time_bounds is None else scan.time_bounds
 
 
 def _flags(scan: Scan) -> NDArray[np.bool_]:

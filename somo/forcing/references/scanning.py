@@ -13,7 +13,7 @@ from somo.forcing.formats.register import format_of, open_format
 from somo.forcing.formats.stored import Stored, UnreadableError
 from somo.forcing.listing import content_of_source, version_now
 from somo.forcing.references.axes import Axes, resolve_axes
-from somo.forcing.references.clock import is_clock, seconds_of
+from somo.forcing.references.clock import is_clock, seconds_of, shift_of
 from somo.forcing.references.decoding import decoding_attributes, missing_values
 from somo.forcing.references.scan import Scan, compact, compact_bounds, flag_runs
 from somo.forcing.references.scan_reader import ScanReader
@@ -21,6 +21,7 @@ from somo.forcing.sources import ForcingError, SourceFile
 from somo.product.inputs import Files
 from somo.storage.patience import NETWORK_ERRORS, StorageError
 
+DAY_SECONDS = 86_400
 FINAL_EXPVER = 1
 YEARS_ALIKE = tuple(int(np.datetime64(year, "s").astype("int64")) for year in ("1901-01-01", "2100-01-01"))
 """Between these the Julian calendar, which IMERG's files name, has the leap years of the standard one."""
@@ -155,7 +156,20 @@ def _times(
         edges = stored.coordinates[name]
         bounds, _ = seconds_of(edges.values, str(edges.attrs.get("units", "") or units), calendar)
         bounds = bounds.reshape(-1, 2)
+    if shift := shift_of(clock.attrs):
+        times, bounds = _in_utc(times, bounds, shift)
     return times, exists, bounds, calendar
+
+
+def _in_utc(
+    times: NDArray[np.int64], bounds: NDArray[np.int64] | None, shift: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Stamps and intervals of a clock that is `shift` seconds ahead; a day's stamp there is the day's beginning."""
+    is_daily = len(times) < 2 or int(np.diff(np.sort(times)).min()) >= DAY_SECONDS
+    times, bounds = times - shift, None if bounds is None else bounds - shift
+    if bounds is None and is_daily:
+        bounds = np.stack([times, times + DAY_SECONDS], axis=1)
+    return times, bounds
 
 
 def _clock(stored: Stored, axes: Axes) -> xr.DataArray | None:

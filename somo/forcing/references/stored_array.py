@@ -1,7 +1,6 @@
 """How the values of one array lie in chunks: cutting a selection into chunks, and decoding them within bounds."""
 
 import math
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,8 +11,8 @@ import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.forcing.formats.hdf5_chunk import zstd_size
 from somo.forcing.formats.view import View
+from somo.forcing.references.unpacking import decode_within
 
 Places = slice | NDArray[np.int64]
 Parts = tuple[Places, ...]
@@ -77,7 +76,7 @@ class StoredArray:
         """
         most = self._most_bytes()
         for codec in self.codecs:
-            data = codec.decode(data, mask=mask) if mask else _bounded(codec, data, most)
+            data = codec.decode(data, mask=mask) if mask else decode_within(codec, data, most)
             mask = 0
         return np.frombuffer(data, self.dtype).reshape(self.chunks)
 
@@ -115,18 +114,3 @@ def steady(places: NDArray[np.int64]) -> Places:
         return places
     step = int(steps[0]) if len(steps) else 1
     return slice(int(places[0]), int(places[-1]) + 1, step)
-
-
-def _bounded(codec: Any, data: Any, most: int) -> Any:
-    """One step of decoding that makes room for no more than `most` bytes."""
-    if codec.codec_id == "zlib":
-        unpacking = zlib.decompressobj()
-        unpacked = unpacking.decompress(data, most)
-        if unpacking.unconsumed_tail:
-            raise ValueError(f"unpacks to more than the {most} bytes that its array holds")
-        if not unpacking.eof:
-            raise ValueError("ends before its compressed data do")
-        return unpacked
-    if codec.codec_id == "zstd" and (claimed := zstd_size(data)) > most:
-        raise ValueError(f"unpacks to {claimed} bytes, but its array holds {most}")
-    return codec.decode(data)

@@ -82,10 +82,13 @@ def _nearest(what: str, where: str, degrees: Points, width: int, grid: Grid) -> 
     lon, lat = np.meshgrid(grid.lon, grid.lat)
     nodes = _on_sphere(*degrees)
     distance, index = cKDTree(nodes).query(_on_sphere(lat.ravel(), lon.ravel()))
-    # neighbours in one row of the file are a step apart, and a cell may lie at the corner of four nodes
-    step = float(np.median(np.linalg.norm(np.diff(nodes.reshape(-1, width, 3), axis=1), axis=2)))
-    if (distance > np.sqrt(2) * EDGE * step).any():
-        at = int(np.argmax(distance > np.sqrt(2) * EDGE * step))
+    # a cell may lie at the corner of four nodes: half the diagonal of a step along the file's rows and one along its
+    # columns, which differ (0.1 degrees east are 6 km at 57 N, and north 11 km)
+    plane = nodes.reshape(-1, width, 3)
+    steps = [float(np.median(np.linalg.norm(np.diff(plane, axis=axis), axis=2))) for axis in (0, 1)]
+    farthest = EDGE * float(np.hypot(steps[0], steps[1]))
+    if (distance > farthest).any():
+        at = int(np.argmax(distance > farthest))
         raise ForcingError(_outside(what, where, lat.ravel()[at], lon.ravel()[at]))
     index = index.reshape(*grid.shape, 1)
     return Scattered(index, np.ones(index.shape), width)

@@ -140,6 +140,7 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
 
 def static_key_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
     """Where the name of a domain's static file is kept, by what the file is computed from."""
+    product = product.in_domain(domain)
     files = {
         name: [
             (file.url.rsplit("/", 1)[-1], recorded_content(root, file.url, file.fingerprint))
@@ -171,6 +172,7 @@ def static_url(root: str, product: Product, domain: str, references: Mapping[str
 
     The file is named by its content, so that a source file that only grew by new days changes no name.
     """
+    product = product.in_domain(domain)
     if not all(is_complete(url) and is_checked(product.sources[name], url) for name, url in references.items()):
         return join(root, "static", "not-computed.nc")
     key_url = static_key_url(root, product, domain, references)

@@ -234,6 +234,9 @@ def _chosen_time(stored: Stored, dim: str, dims: Mapping[str, int], select: Mapp
     wanted = select[dim]
     if isinstance(wanted, str):
         matching = [n for n, date in enumerate(dates) if date.startswith(wanted)]
+    elif dims[dim] == MONTHS and wanted in range(1, MONTHS + 1) and len({date[5:7] for date in dates}) == MONTHS:
+        # a year of months: the number of one is shorter than its date
+        matching = [n for n, date in enumerate(dates) if int(date[5:7]) == wanted]
     else:
         matching = np.flatnonzero(np.isclose(clock.values.astype("float64"), wanted)).tolist()
     if len(matching) != 1:

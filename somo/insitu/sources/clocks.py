@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,10 @@ DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 """Times of digits alone, as FLUXNET, ICOS and USCRN write them, by their number."""
 _ZONE = re.compile(r".*\d{2}:\d{2}.*(Z|[+-]\d{2}:?\d{2})$")
 _YEAR_LAST = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(.*)", re.DOTALL)
+_SHORT_YEAR = re.compile(r"(\d{1,2})([./-])(\d{1,2})[./-](\d{2})(?!\d).*", re.DOTALL)
+_EPOCH_DIGITS: dict[int, Literal["s", "ms"]] = {9: "s", 10: "s", 13: "ms"}
+_FIRST_DATE_OF_TEN_DIGITS = 1_900_000_000
+"""Ten digits below it are seconds since 1970 (until 2030), above it year, month, day and hour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +69,10 @@ def _read(written: pd.Series) -> _Clock:
         return _Clock(written.to_numpy("M8[ns]"), False, False)
     text = written.astype(str).str.strip().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
     first = next((t for t in text if re.search(r"\d", t)), "")
+    if len(first) in _EPOCH_DIGITS and first.isdigit() and not _is_date_of_ten_digits(first):
+        counted = pd.to_numeric(text, errors="coerce").to_numpy("float64")
+        since = pd.Series(pd.to_datetime(counted, unit=_EPOCH_DIGITS[len(first)], errors="coerce"))
+        return _Clock(since.to_numpy("M8[ns]"), True, False)
     if first.isdigit():
         time = pd.Series(np.full(len(text), np.datetime64("NaT"), "M8[ns]"))
         digits = text.where(text.str.isdigit(), "").str.len().to_numpy()
@@ -71,7 +80,9 @@ def _read(written: pd.Series) -> _Clock:
             chosen = digits == length
             time[chosen] = pd.to_datetime(text[chosen], format=form, errors="coerce").to_numpy("M8[ns]")
         return _Clock(time.to_numpy("M8[ns]"), False, len(first) == 8)
-    if _YEAR_LAST.fullmatch(first):
+    if _SHORT_YEAR.fullmatch(first):
+        text = _with_century(text)
+    if _YEAR_LAST.fullmatch(first) or _SHORT_YEAR.fullmatch(first):
         text = _year_first(text)
     text = text.str.replace(r"^(\d{4})/(\d{1,2})/(\d{1,2})", r"\1-\2-\3", regex=True)
     time = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
@@ -79,6 +90,20 @@ def _read(written: pd.Series) -> _Clock:
         time = pd.to_datetime(text, format="mixed", utc=True, errors="coerce")
     dates = ":" not in first and len(first) <= 10
     return _Clock(time.dt.tz_localize(None).to_numpy("M8[ns]"), _ZONE.fullmatch(first) is not None, dates)
+
+
+def _is_date_of_ten_digits(text: str) -> bool:
+    return len(text) == 10 and int(text) >= _FIRST_DATE_OF_TEN_DIGITS
+
+
+def _with_century(text: pd.Series) -> pd.Series:
+    """`31.12.18 10:00` as `31.12.2018 10:00`. Without dots, nobody knows which of the three numbers is the year."""
+    if not (text.str.count(r"\.") >= 2).all():
+        raise SensorError(f"times such as {text.iloc[0]!r} have years of two digits; write them as 2018-12-31 23:00")
+    # the years of soil sensors: 70 to 99 are of the last century
+    century = text.str.extract(r"^\d{1,2}\.\d{1,2}\.(\d{2})")[0].ge("70").map({True: "19", False: "20"})
+    cut = text.str.extract(r"^(\d{1,2}\.\d{1,2}\.)(.*)$", flags=re.DOTALL)
+    return cut[0] + century + cut[1]
 
 
 def _year_first(text: pd.Series) -> pd.Series:

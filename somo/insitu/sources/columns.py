@@ -82,13 +82,32 @@ def read_columns(data: bytes, wanted: Sequence[str], optional: Sequence[str] = (
     return pd.DataFrame({name: table[position].fillna("").str.strip() for name, position in chosen.items()})
 
 
+def column_names(data: bytes) -> tuple[str, ...]:
+    """Names of all columns of a file: of CSV the first of its lines that has the most words, and no numbers.
+
+    Raises
+    ------
+    SensorError
+        where no line could be one of names
+    """
+    if data.startswith(b"PAR1"):
+        return tuple(pq.ParquetFile(io.BytesIO(data)).schema_arrow.names)
+    cuts = [_cut(line, separator) for line in _decoded(data).splitlines()[:MOST_HEAD_LINES] for separator in SEPARATORS]
+    names = [tuple(_bare(name) for name in cut) for cut in cuts]
+    worded = [cut for cut in names if len(cut) > 1 and not any(re.match(r"[-+.\d]", name) for name in cut)]
+    if not worded:
+        raise SensorError("no line has names of columns; write one above the values")
+    return max(worded, key=len)
+
+
 def _of_parquet(data: bytes, wanted: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
+    # pandas' own metadata would make an index of the column of times, in which it is no column
     try:
         file = pq.ParquetFile(io.BytesIO(data))
         names = file.schema_arrow.names
         if absent := [name for name in wanted if name not in names]:
             raise SensorError(f"no column {absent[0]!r}; there are {', '.join(names)}")
-        return file.read([*wanted, *(name for name in optional if name in names)]).to_pandas()
+        return file.read([*wanted, *(name for name in optional if name in names)]).to_pandas(ignore_metadata=True)
     except pa.ArrowException as error:
         raise SensorError(f"not a readable Parquet file ({error})") from error
 

@@ -126,8 +126,9 @@ def _plain_unit(unit: str) -> str:
 
 
 def _number(row: dict[str, str], name: str, most: float) -> float:
+    # tables of programs set to German or French have decimal commas, and semicolons between columns
     try:
-        number = float(row[name])
+        number = float(row[name].replace(",", "."))
     except ValueError as error:
         raise SensorError(f"{name} {row[name]!r} is no number") from error
     if not math.isfinite(number) or abs(number) > most:
@@ -173,6 +174,11 @@ def read_series(
     value = _numbers(file[columns.value])
     good = _is_good(file[columns.quality], columns.good) if columns.quality else np.ones(len(file), bool)
     broken = np.isnat(time)
+    if len(broken) > _MOST_HEAD_ROWS and broken.all():
+        raise SensorError(
+            f"column {columns.time!r} holds no time that can be read, such as {written.iloc[-1]!r}; write them as "
+            "2018-12-31 23:00"
+        )
     note = ""
     if broken[_MOST_HEAD_ROWS:].any():
         example = written[broken].iloc[-1]

@@ -59,8 +59,8 @@ def update_tile(
         np.concatenate([zarr.read_packed(maps, name, slice(int(r[0]), int(r[-1]) + 1), cells) for r in runs], axis=1)
         for name in store.sources(windows)
     ]
-    some = replace(windows, ends=windows.ends[needed], last=last, status=windows.status[needed])
-    by_layer = store.layers_fields(some, *daily)
+    needed_windows = replace(windows, ends=windows.ends[needed], last=last, status=windows.status[needed])
+    by_layer = store.layers_fields(needed_windows, *daily)
     for block in changed_blocks(fields, changed):
         span = fields.block_days(block, len(changed))
         inside = changed[span]

@@ -40,6 +40,7 @@ from somo.publish.store.packing import fill_of as fill_of
 from somo.publish.store.packing import pack as pack
 from somo.publish.store.packing import packed_encoding as packed_encoding
 from somo.storage.client import zarr_store
+from somo.storage.lease import put_visible
 from somo.storage.listing import listing
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -209,7 +210,7 @@ def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, 
     sizes = {key: found.size for key, found in listing(url).items()}
     for key in sorted(objects, key=lambda key: (key == ROOT, key.endswith(ROOT), key)):
         if sizes.get(key) != len(objects[key]) or read_bytes(join(url, key)) != objects[key]:
-            put(join(url, key), objects[key])
+            put_visible(join(url, key), objects[key])
 
 
 def _encoding(ds: xr.Dataset, layout: Layout, side: int) -> dict[str, dict[str, object]]:

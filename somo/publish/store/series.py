@@ -139,10 +139,10 @@ def visible(source: str) -> zarr.Visible:
     StorageError
         if that is nothing yet
     """
-    seen = zarr.read_visible(source)
-    if seen is None:
+    shown = zarr.read_visible(source)
+    if shown is None:
         raise StorageError(f"{source}: nothing is published there; run the stage produce first")
-    return seen
+    return shown
 
 
 def _cut(tile: int, cells: int) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from somo.product.declaration import Product
 from somo.validate.gate.continuity import SHARED, nan_mean, tile_steps
 from somo.validate.gate.evidence import Evidence, gather
-from somo.validate.intervals import JUDGED, half_width
+from somo.validate.intervals import JUDGED, coverage
 from somo.validate.matching import layer_skill
 from somo.validate.published import Published, ValidationError, open_published
 
@@ -212,11 +212,9 @@ class Coverage:
         if "uncertainty" not in pairs or pairs["uncertainty"].isna().all():
             text = "an uncertainty is published, but no held-back cell was judged by one; train again with other folds"
             return Result("coverage", False, text)
-        pairs = pairs.dropna(subset=["y", "y_hat", "uncertainty"])
-        inside = (pairs["y"] - pairs["y_hat"]).abs() <= half_width(JUDGED) * pairs["uncertainty"]
-        shares = inside.groupby(pairs["layer"], observed=True).mean()
+        shares = coverage(pairs)
         told = ", ".join(f"{layer} {share:.3f}" for layer, share in shares.items())
-        passed = bool(shares.between(self.least, self.most).all())
+        passed = all(self.least <= share <= self.most for share in shares.values())
         text = f"the {JUDGED:.0%} interval holds {told} of held-back measurements, allowed {self.least}..{self.most}"
         remedy = "look at the report's section on uncertainty; more folds or members mend most of it"
         return Result("coverage", passed, text if passed else f"{text}; {remedy}")

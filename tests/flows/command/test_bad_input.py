@@ -77,7 +77,7 @@ def test_truncated_file(somo: Somo, sources: Path, declare: Callable[..., Path],
 def test_wrong_unit(somo: Somo, sources: Path, declare: Callable[..., Path], tmp_path: Path) -> None:
     product = declare(('variable = "t2m", units = "K"', 'variable = "t2m", units = "m"'))
     said = somo("run", product, "--root", tmp_path / "root")
-    require_refused(said, tmp_path / "root", "t2m_2003.nc: t2m", "'K'", "'m'")
+    require_refused(said, tmp_path / "root", "t2m_2003.nc: t2m", "air_temperature", "'K'", "'m'")
 
 
 def test_unknown_key(somo: Somo, sources: Path, declare: Callable[..., Path], tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def stack(tiny_sources: Path, told: tuple[str, list[dict]]) -> Iterator[Stack]:
         "SOMO_SOURCES": "s3://somo/sources",
         "SOMO_UPDATE_CRON": "* * * * *",
         "SOMO_WEBHOOK": told[0],
+        "SOMO_SILENT_SECONDS": "90",
         "SOMO_CLUSTER_WORKERS": "1",
     }
     with pytest.MonkeyPatch.context() as patch:

@@ -23,7 +23,7 @@ from flows.stages.production.region import produce_region
 from somo.forcing.dataset import Inputs
 from somo.product.declaration import Product
 from somo.product.layout import shard_key
-from somo.publish import manifest
+from somo.publish import manifest, verifying
 from somo.publish.store import maps as store
 from tests.flows.stages.production.test_continuing import provisional, published
 from tests.flows.stages.test_produce import Prepared
@@ -170,7 +170,7 @@ def histories(folder, client):
             for version in self.shown:
                 assert manifest.rewritten_objects(f"{self.root}/v{version}") == []
             if self.released:
-                *_, (_, _, damage) = manifest.verify(self.root)
+                *_, (_, _, damage) = verifying.verify(self.root)
                 assert damage == []
             assert self.made.wanted().complete
             once = self.folder / "once"

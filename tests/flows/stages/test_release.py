@@ -19,8 +19,10 @@ from flows.command.cli import app
 from flows.stages import publish, release
 from flows.stages.validate import require_judged
 from somo.forcing.dataset import Inputs
-from somo.publish import manifest, viewer
+from somo.publish import manifest, verifying, viewer
+from somo.publish.reader import latest
 from somo.storage.objects import join, put
+from somo.storage.patience import StorageError
 from somo.validate.gate.checks import ValidationError
 from tests.publish import made
 
@@ -90,7 +92,7 @@ def current(root):
 
 
 def damage(root):
-    *_, (_, _, found) = manifest.verify(root)
+    *_, (_, _, found) = verifying.verify(root)
     return [d.key for d in found]
 
 
@@ -107,7 +109,14 @@ def watch_puts(monkeypatch, before):
         put(url, data)
 
     for module in (publish, manifest):
-        monkeypatch.setattr(module, "put", watched)
+        monkeypatch.setattr(module, "put_visible", watched)
+    put_if_unchanged = release.put_version
+
+    def pointed(url, data, former):
+        before(url)
+        put_if_unchanged(url, data, former)
+
+    monkeypatch.setattr(release, "put_version", pointed)
     moved = viewer.put_file
 
     def moved_too(local, url):
@@ -191,8 +200,15 @@ def test_withdrawing_flips_the_pointer_back(root, client):
 def test_what_cannot_be_withdrawn_is_said(root):
     with pytest.raises(release.ReleaseError, match=r"1\.1\.0 was never released; released are 1\.0\.0"):
         release.withdraw(declared("1.1.0"), root, "1.1.0")
-    with pytest.raises(release.ReleaseError, match="the only one"):
-        release.withdraw(declared("1.0.0"), root, "1.0.0")
+
+
+def test_a_bad_first_release_is_taken_back(root):
+    (remaining,) = current(root)["released"]
+    assert release.withdraw(declared("1.0.0"), root, remaining) == ""
+    assert not any(Path(root, name).exists() for name in ("latest.json", "catalog.json", "index.html"))
+    with pytest.raises(StorageError, match=r"make one the latest with `somo release`"):
+        latest(root)
+    assert Path(root, "v1.0.0/collection.json").exists()
 
 
 class Stopped(BaseException):
@@ -224,17 +240,15 @@ def test_a_release_stopped_again_after_each_of_its_writes_goes_on(root, client, 
 KILLED = """
 import os, signal, sys
 from distributed import Client
-from flows.stages import publish, release
+from flows.stages import release
 from somo.product.declaration import Product
-from somo.storage.objects import put
 
-def killed(url, data):
-    if url.endswith("latest.json"):
-        print("at the pointer", flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
-    put(url, data)
+def killed(url, data, former):
+    assert url.endswith("latest.json")
+    print("at the pointer", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
 
-publish.put = killed
+release.put_version = killed
 with Client(n_workers=1, processes=False, dashboard_address=None) as client:
     release.release(Product.model_validate_json(sys.argv[2]), sys.argv[1], client)
 """

@@ -230,3 +230,45 @@ def test_a_step_may_make_two_days():
     values = np.array([1.0, 2.0], "float32").reshape(2, 1, 1)
     got = to_daily(np.array([[0], [0], [1]]), False, lambda numbers: values[numbers])
     assert got[:, 0, 0].tolist() == [1, 1, 2]
+
+
+def test_days_of_a_clock_ahead_of_utc_are_accepted_by_the_nearer_offset():
+    times = seconds("2020-01-31T23:00", 5, 24)
+    shifted = Stamps(("f.nc",), times, np.stack([times, times + DAY], axis=1))
+    with pytest.raises(ForcingError, match="day_offset_hours = -1"):
+        plan_days("p", source(), shifted)
+    assert dates(plan_days("p", source(day_offset_hours=-1), shifted))[0] == "2020-02-01"
+
+
+@pytest.mark.parametrize(("first", "stamp"), [("2020-02-01T23:59:59", "end"), ("2020-02-01T11:30", "middle")])
+def test_stamps_of_a_days_last_second_and_of_the_middle_of_its_hours_are_of_that_day(first, stamp):
+    plan = plan_days("p", source(kind="mean", stamp=stamp), stamps(first, 3, 24))
+    assert dates(plan) == ["2020-02-01", "2020-02-02", "2020-02-03"]
+
+
+def test_files_of_which_some_have_bounds_need_a_declared_stamp():
+    """The second file says that its days end at their stamps; what the first one's do, nobody knows."""
+    times = seconds("2020-02-02T00:00", 6, 24)
+    bounds = np.stack([times, times], axis=1)
+    bounds[3:, 0] -= DAY
+    axis = Stamps(("a.nc", "b.nc"), times, bounds, "time: mean", file_of_step=np.repeat([0, 1], 3))
+    with pytest.raises(ForcingError, match=r"a\.nc: has no time bounds, but b\.nc has: .*p\.stamp"):
+        plan_days("p", source(), axis)
+    with pytest.raises(ForcingError, match=r'b\.nc: .*write stamp = "end"'):
+        plan_days("p", source(stamp="start"), axis)
+    assert dates(plan_days("p", source(stamp="end"), axis)) == [f"2020-02-0{day}" for day in range(1, 7)]
+
+
+def test_a_value_of_the_day_with_bounds_is_of_their_day():
+    times = seconds("2020-02-02T00:00", 3, 24)
+    ended = Stamps(("f.nc",), times, np.stack([times - DAY, times], axis=1))
+    assert dates(plan_days("p", source(kind="instantaneous"), ended))[0] == "2020-02-01"
+
+
+@pytest.mark.parametrize("accumulation", ["day", "step"])
+def test_sums_since_the_start_of_a_forecast_are_refused_by_their_intervals(accumulation):
+    times = seconds("2020-02-01T01:00", 48, 1)
+    starts = times - (np.arange(48) % 12 + 1) * 3600
+    axis = Stamps(("f.grib",), times, np.stack([starts, times], axis=1), "time: sum")
+    with pytest.raises(ForcingError, match=r"f\.grib: .*(has run since|contains part of the one before)"):
+        plan_days("p", source(**RAIN, accumulation=accumulation), axis)

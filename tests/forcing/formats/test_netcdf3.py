@@ -88,3 +88,14 @@ def test_a_truncated_file_and_a_damaged_header_are_named(tmp_path):
     path.write_bytes(data[:12] + b"\xff" * 60 + data[72:])
     with pytest.raises(ForcingError, match=r"damaged or truncated NetCDF-3 header"):
         scan(path, "t2m")
+
+
+def test_dates_written_letter_by_letter(tmp_path):
+    path = write(tmp_path / "t.nc")
+    with netCDF4.Dataset(path, "a") as nc:
+        nc.renameVariable("time", "number")
+        nc.createDimension("letters", 10)
+        dates = nc.createVariable("time", "S1", ("time", "letters"))
+        dates[:] = netCDF4.stringtochar(np.array([f"2020-03-0{day}" for day in range(1, 7)], "S10"))
+        del nc["number"].units
+    assert scan(path, "t2m").times.astype("datetime64[s]").astype("datetime64[D]").astype(str)[5] == "2020-03-06"

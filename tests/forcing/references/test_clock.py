@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from somo.forcing.formats.stored import UnreadableError
-from somo.forcing.references.clock import seconds_of
+from somo.forcing.references.clock import seconds_of, shift_of
 
 STAMPS = {
     "hours since 1900-01-01": ([1_051_896.0], "standard", "2020-01-01T00:00:00"),
@@ -18,6 +18,8 @@ STAMPS = {
     "months since 2019-11-15": ([2], "standard", "2020-01-15T00:00:00"),
     "day as %Y%m%d.%f": ([20200229.75], "standard", "2020-02-29T18:00:00"),
     "day as %Y%m%d": ([20200229], "standard", "2020-02-29T00:00:00"),
+    "YYYYMMDD": ([20200229], "standard", "2020-02-29T00:00:00"),
+    "yyyymmddhh": ([2020022918], "standard", "2020-02-29T18:00:00"),
     "days since 2020-02-27": ([2], "noleap", "2020-03-01T00:00:00"),
     "days since 2020-01-30": ([0], "360_day", "2020-01-30T00:00:00"),
     "minutes since 2020-01-01": ([90], "gregorian", "2020-01-01T01:30:00"),
@@ -51,3 +53,16 @@ def test_dates_that_the_standard_calendar_lacks_are_marked():
 def test_what_cannot_be_understood_is_refused(values, units, words):
     with pytest.raises(UnreadableError, match=words):
         seconds_of(np.array(values), units, "standard")
+
+
+def test_texts_with_zones_are_utc():
+    texts = np.array(["2020-01-01T01:00:00+01:00", "2020-01-01", "2020-01-01T00:00:00Z"])
+    assert (seconds_of(texts, "", "standard")[0] == 1_577_836_800).all()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0 days 01:00:00", 3600), ("-1 days +18:00:00", -21_600)])
+def test_shifts_as_pandas_writes_them(text, seconds):
+    assert shift_of({"time_shift": text}) == seconds
+    assert shift_of({}) == 0
+    with pytest.raises(UnreadableError, match="time_shift = 'an hour'"):
+        shift_of({"time_shift": "an hour"})

@@ -41,7 +41,7 @@ def together(folder, url=None, last=8, **declared):
     """The reference set of all files in a folder."""
     source = Source(url=url or f"{folder}/*.nc", variable="t2m", units="K", **declared)
     files = find_files("t2m", source, "home", dt.date(2020, 1, 1), dt.date(2020, 1, last), dt.date(2021, 1, 1))
-    combined = combine([scan for file in files for scan in scan_file(file, "t2m", source)], source)
+    combined = combine("t2m", [scan for file in files for scan in scan_file(file, "t2m", source)], source)
     write_references(f"{folder}/set.parquet", combined)
     open_references.cache_clear()
     return open_references(f"{folder}/set.parquet")
@@ -162,3 +162,23 @@ def test_one_scan_and_one_group_a_file_cost_what_they_must(tmp_path):
     for number, (first, stop) in enumerate([(0, 3), (3, 5), (5, 8)]):
         part(first, stop).to_netcdf(tmp_path / f"{number}.nc", encoding={"t2m": {"chunksizes": (1, 4, 5)}})
     assert len(together(tmp_path).index["decoding"]) == 1
+
+
+def test_means_and_extremes_in_one_variable_are_refused(tmp_path):
+    for name, (first, stop), method in (("a", (0, 4), "time: mean"), ("b", (4, 8), "time: maximum")):
+        days_of_file = part(first, stop)
+        days_of_file["t2m"].attrs["cell_methods"] = method
+        days_of_file.to_netcdf(tmp_path / f"{name}.nc")
+    with pytest.raises(ForcingError, match=r"b\.nc: t2m is a maximum over time .*, but in .*a\.nc it is a mean"):
+        together(tmp_path)
+
+
+def test_files_without_bounds_beside_others_are_kept_apart(tmp_path):
+    part(0, 4).to_netcdf(tmp_path / "a.nc")
+    ended = part(4, 8)
+    ended["time"].attrs["bounds"] = "time_bnds"
+    ended["time_bnds"] = (("time", "nv"), ended["time"].values[:, None] + np.array([-1, 0]) * np.timedelta64(1, "D"))
+    units = {"units": "days since 1970-01-01"}
+    ended.to_netcdf(tmp_path / "b.nc", encoding={"time": units, "time_bnds": units})
+    widths = np.diff(together(tmp_path).time_bounds, axis=1)[:, 0]
+    assert widths.tolist() == [0] * 4 + [86_400] * 4

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from somo.forcing.dataset import open_forcing
 from somo.forcing.references.scan import flag_runs
 from somo.forcing.sources import ForcingError
+from tests.forcing.formats.reading import scan
 
 CHUNK_1, CHUNK_61 = (1, 4, 5), (61, 4, 5)
 PACKED = {"dtype": "int16", "scale_factor": 0.002, "add_offset": 273.15, "_FillValue": -32767}
@@ -269,3 +270,20 @@ def test_a_frequency_that_the_file_has_not_is_refused(sources, references, root)
 def test_runs_cover_exactly_the_flags(flags):
     covered = {first + i for first, count in flag_runs(flags) for i in range(count)}
     assert covered == {i for i, flag in enumerate(flags) if flag}
+
+
+def test_a_clock_set_ahead_before_days_were_made_is_set_back(tmp_path):
+    """As the Climate Data Store's daily statistics for UTC+01:00: the day stamped 2020-02-01 begins at 23 UTC."""
+    days = np.arange("2020-02-01", "2020-02-04", dtype="datetime64[D]").astype("datetime64[ns]")
+    path = tmp_path / "t.nc"
+    xr.Dataset(
+        {"t2m": (("valid_time", "lat", "lon"), np.full((3, 2, 2), 280.0, "f4"), {"units": "K"})},
+        {
+            "valid_time": ("valid_time", days, {"time_shift": "0 days 01:00:00"}),
+            "lat": ("lat", [50.0, 49.9], {"units": "degrees_north"}),
+            "lon": ("lon", [7.0, 7.1], {"units": "degrees_east"}),
+        },
+    ).to_netcdf(path)
+    assert scan(path, "t2m").time_bounds[0].astype("datetime64[s]").astype(str).tolist() == [
+        "2020-01-31T23:00:00", "2020-02-01T23:00:00"
+    ]  # fmt: skip

@@ -109,3 +109,14 @@ def test_what_is_not_declared_or_not_covered_is_refused():
     for how in ("nearest", "bilinear", "mean"):
         with pytest.raises(ForcingError, match=r"no node (near|within the cell) 48\.25 N, 20\.05 E"):
             scattered("forcing.t", "f.nc", coordinates, how, far)
+
+
+def test_nearest_reaches_across_steps_that_differ_by_direction():
+    """Rows 0.09 degrees apart and columns 0.02: a cell between two rows is further away than a column's step."""
+    lat, lon = np.meshgrid(np.arange(47.9, 48.5, 0.09), np.arange(9.6, 10.2, 0.02), indexing="ij")
+    plane = {
+        "kind": "projected", "y": list(range(lat.shape[0])), "x": list(range(lat.shape[1])), "grid_mapping": {},
+        "lat2d": lat.tolist(), "lon2d": lon.tolist(),
+    }  # fmt: skip
+    values = everything(scattered("forcing.t", "f.nc", plane, "nearest", GRID), lat.astype("float32"))
+    np.testing.assert_allclose(values, np.broadcast_to(GRID.lat[:, None], (3, 4)), atol=0.045 + 1e-6)

@@ -12,7 +12,7 @@ from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.sensor import Sensor
 from somo.insitu.sources.clocks import to_utc
 from somo.insitu.sources.columns import HEADERLESS, read_columns
-from somo.insitu.sources.table import list_recordings
+from somo.insitu.sources.table import Columns, list_recordings, read_series
 from tests.insitu.made import read_sensors, write_folder
 
 HEAD = "station,latitude,longitude,file,time,value,depth_from_m,depth_to_m,units,utc_offset_hours,quality,good\n"
@@ -175,6 +175,8 @@ def test_a_changed_file_or_column_changes_the_key(tmp_path: Path) -> None:
         (["20180101003000", "20180101013000"], "2017-12-31T23:30"),
         (["31.12.2018 12:00", "31.12.2018 13:00"], "2018-12-31T11:00"),
         (["12/31/2018 12:00", "12/31/2018 13:00"], "2018-12-31T11:00"),
+        (["01.02.18 12:00", "01.02.18 13:00"], "2018-02-01T11:00"),
+        (["01.02.98 12:00", "01.02.98 13:00"], "1998-02-01T11:00"),
         (["2018-01-01", "2018-01-02"], "2018-01-01T00:00"),
         (["2018-01-01 12:00", "2018-01-02 12:00"], "2018-01-01T00:00"),
         (["20180101", "20180102"], "2018-01-01T00:00"),
@@ -207,3 +209,33 @@ def test_the_tables_of_the_guide_are_read(tmp_path: Path) -> None:
     first, second = read_sensors(str(tmp_path / "0" / "stations.csv"), "table")
     np.testing.assert_allclose(first.value, [0.312, 0.311])
     assert second.depth_from_m == 0.2 and first.time[0] == np.datetime64("2017-12-31T23:00")
+
+
+@pytest.mark.parametrize("written", ["1514764800", "1514764800000"])
+def test_seconds_and_milliseconds_since_1970_are_utc(written: str) -> None:
+    assert to_utc(pd.Series([written, str(int(written) + 3_600_000)]), None)[0] == np.datetime64("2018-01-01T00:00")
+
+
+def test_years_of_two_digits_without_dots_are_refused() -> None:
+    with pytest.raises(SensorError, match="years of two digits"):
+        to_utc(pd.Series(["01/02/18 12:00"]), None)
+
+
+def test_days_counted_by_a_spreadsheet_are_no_times() -> None:
+    data = b"time,v\n" + b"".join(b"%.4f,0.2\n" % (43101 + hour / 24) for hour in range(9))
+    with pytest.raises(SensorError, match=r"'time' holds no time that can be read, such as '43101\.3333'"):
+        read_series(data, Columns("time", "v"))
+
+
+def test_times_that_are_an_index_of_pandas_are_a_column(tmp_path: Path) -> None:
+    index = pd.date_range("2018-01-01", periods=3, freq="h", name="t")
+    pd.DataFrame({"v": [0.1, 0.2, 0.3]}, index=index).to_parquet(tmp_path / "s.parquet")
+    time, value, _, _ = read_series((tmp_path / "s.parquet").read_bytes(), Columns("t", "v"))
+    assert time[0] == np.datetime64("2018-01-01") and value.tolist() == [0.1, 0.2, 0.3]
+
+
+def test_a_table_with_semicolons_and_decimal_commas(tmp_path: Path) -> None:
+    head = HEAD.replace(",", ";")
+    files = {"stations.csv": head + "A;51,05;10,5;s.csv;t;v;0,05;0,05;%;;;\n", "s.csv": "t;v\n2018-01-01 00:00;31,5\n"}
+    (recording,) = list_recordings(write_folder(tmp_path, files) + "/stations.csv", "own")
+    assert (recording.place, recording.depth_m, recording.problem) == ((51.05, 10.5), (0.05, 0.05), "")

@@ -59,7 +59,7 @@ def test_known_noise_is_covered_and_the_published_one_knows_all_folds() -> None:
     held = (table["y"] - table["y_hat"]).abs() <= 1.645 * table["uncertainty"]
     assert held.mean() == pytest.approx(0.9, abs=0.02)
     rows = table[table["layer"] == "layer2"]
-    direct = fit_uncertainty("layer2", rows["y"], rows["y_hat"], rows["dissimilarity"])
+    direct = fit_uncertainty("layer2", rows["y"], rows["y_hat"], rows["dissimilarity"], rows["cell"].to_numpy())
     assert [uncertainty.layer for uncertainty in by_layer] == ["layer1", "layer2"]
     np.testing.assert_allclose(by_layer[1].standard(rows["y_hat"], 0.3), direct.standard(rows["y_hat"], 0.3), rtol=1e-3)
 

@@ -36,7 +36,8 @@ def test_workers_killed_in_updates_leave_the_bytes_of_one_run(tmp_path, client, 
                 patch.setattr(stage, "produce_region", partial(slow_region, marks=str(marks)))
                 killer = kill_inside_regions(marks, 1)
                 grown.produce()
-                killer.join()
+                killer.join(30)
+                assert not killer.is_alive()
             assert grown.cost.rejected == 0
             grown.client = client
     with processes(1) as cluster, Client(cluster, set_as_default=False) as one:

@@ -1,0 +1,56 @@
+"""What a killed run has started does not outlive it: a small process waits for the run's end and ends what is left.
+
+`somo run` starts Prefect's server and Dask's processes, which end with it. After SIGKILL nobody tells them to. The
+watcher knows them by a variable that they inherit, and the run by a pipe that the kernel closes, however it ends.
+"""
+
+import subprocess
+import sys
+from contextlib import suppress
+from uuid import uuid4
+
+import psutil
+
+from flows.environment import export, inherited
+
+MARK = "SOMO_RUN_MARK"
+END_SECONDS = 5
+_watchers: list[subprocess.Popen[bytes]] = []
+"""Keeps the pipe to the watcher open for as long as this process lives, and no longer."""
+
+
+def end_with_this_process() -> None:
+    """Let everything that this process starts from now on end with it."""
+    if inherited(MARK):
+        return
+    mark = uuid4().hex
+    # Not a child of the run's own group: Ctrl+C is for the run, which then ends what it has started by itself.
+    watcher = subprocess.Popen(
+        [sys.executable, "-m", "flows.leftovers", mark], stdin=subprocess.PIPE, start_new_session=True
+    )
+    export({MARK: mark})
+    _watchers.append(watcher)
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Processes that have inherited a run's mark."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(MARK) == mark:
+                found.append(process)
+    return found
+
+
+def main(mark: str) -> None:
+    sys.stdin.buffer.read()  # ends when the run does
+    for process in marked(mark):
+        with suppress(psutil.Error):
+            process.terminate()
+    for process in psutil.wait_procs(marked(mark), END_SECONDS)[1]:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,88 @@
+"""One run at a time writes to a root, which belongs to one product; what an upgrade makes again is told before it does.
+
+Two files in the root say so: `.lease.json` while a run writes, and `product.json` from the first run on.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from flows import results
+from flows.cluster.connecting import packages
+from flows.console import console
+from somo.product.declaration import Product, ProductError
+from somo.storage.conditional import put_version, read_version
+from somo.storage.lease import leased
+from somo.storage.objects import join
+
+LEASE, OWNER = ".lease.json", "product.json"
+MADE_AGAIN = {
+    "samples": "the training samples, and with them every network and day of a version that is not complete",
+    "models": "every network, and with them the days of a version that is not complete",
+}
+"""What is made again when the format of a kind of results has changed."""
+
+
+@contextmanager
+def one_writer(product: Product, root: str, purpose: str) -> Iterator[None]:
+    """Be the only run that writes to a root.
+
+    Parameters
+    ----------
+    purpose : what is done, such as "run", for whoever comes second
+
+    Raises
+    ------
+    LeaseError
+        if another run is at work there
+    ProductError
+        if the root holds another product
+    """
+    with leased(join(root, LEASE), f"{purpose} of {product.name} {product.version}"):
+        sign(product, root)
+        yield
+
+
+def sign(product: Product, root: str) -> None:
+    """Require that a root is this product's, tell what has changed since its last run, and write down what runs now."""
+    url = join(root, OWNER)
+    former_bytes, version = read_version(url)
+    former = json.loads(former_bytes) if former_bytes is not None else {}
+    if former and former["name"] != product.name:
+        raise ProductError(
+            f"{root} holds the product {former['name']}, and this one is {product.name}: their versions would "
+            "overwrite each other; give another --root"
+        )
+    running = made_with()
+    for sentence in changed_since(former, running):
+        console.print(sentence)
+    signed = json.dumps({"name": product.name, **running}, indent=1).encode()
+    if signed != former_bytes:
+        put_version(url, signed, version)
+
+
+def made_with() -> dict[str, Any]:
+    """What decides how results come out besides the declaration: packages, and the formats of results."""
+    return {
+        "packages": packages(),
+        "formats": {"samples": results.SAMPLES_FORMAT, "models": results.MODELS_FORMAT},
+    }
+
+
+def changed_since(former: Mapping[str, Any], running: Mapping[str, Any]) -> list[str]:
+    """Sentences about an upgrade between two runs: what is another version now, and what is made again for it."""
+    if not former:
+        return []
+    changed = [
+        f"{name} {former['packages'].get(name, 'absent')} is {now} now"
+        for name, now in running["packages"].items()
+        if former["packages"].get(name, "absent") != now
+    ]
+    sentences = [f"since the last run in this root: {', '.join(changed)}; finished results are kept"] if changed else []
+    for kind, number in running["formats"].items():
+        if former["formats"].get(kind) != number:
+            sentences.append(
+                f"this SoMo writes {kind} otherwise than the last run's: it makes again {MADE_AGAIN[kind]}"
+            )
+    return sentences

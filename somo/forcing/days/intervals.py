@@ -1,0 +1,70 @@
+"""What the intervals of a source's values must be, so that days can be made of them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from somo.forcing.days.stamps import DAY_SECONDS, Stamps, as_text
+from somo.forcing.sources import ForcingError
+from somo.product.inputs import Source
+
+SHORTEST_DAY_SECONDS = 82_800
+"""Bounds of a daily value that end with the day's last hour, as some producers write them, still mean the day."""
+
+
+def require_sums_of_days(name: str, stamps: Stamps, complete: NDArray[np.int64]) -> None:
+    """Where files give intervals, sums that are complete at 00 UTC have run for a day."""
+    if stamps.bounds is None:
+        return
+    widths = np.diff(stamps.bounds[complete], axis=1)[:, 0]
+    short = (widths > 0) & (widths != DAY_SECONDS)
+    if short.any():
+        at = int(complete[np.argmax(short)])
+        raise ForcingError(
+            f"{stamps.file(at)}: the sum at {as_text(stamps.times[at])} has run since "
+            f"{as_text(stamps.bounds[at, 0])} by its own interval and not since 00 UTC of the day before; correct "
+            f"forcing.{name}.accumulation"
+        )
+
+
+def require_apart(
+    name: str, source: Source, stamps: Stamps, starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> None:
+    """Intervals of steps follow one another: sums since a forecast's start contain those before them."""
+    # a minute: bounds are often rounded
+    within = starts[1:] < ends[:-1] - 60
+    if source.frequency == "sub-daily" and within.any():
+        at = int(np.argmax(within)) + 1
+        begin = "since 00 UTC write" if starts[at] % DAY_SECONDS == 0 else "since 00 UTC, which these are not, write"
+        raise ForcingError(
+            f"{stamps.file(at)}: the value stamped {as_text(stamps.times[at])} stands for {as_text(starts[at])} to "
+            f"{as_text(ends[at])} and so contains part of the one before it, as sums since the start of a forecast do; "
+            f'for sums {begin} forcing.{name}.accumulation = "day", for others take the difference of '
+            'neighbouring steps and write accumulation = "step"'
+        )
+
+
+def require_whole_days(
+    name: str,
+    source: Source,
+    stamps: Stamps,
+    starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    first: int,
+) -> None:
+    """Daily values are one a day, each of the whole day."""
+    if (counts > 1).any():
+        day = first + int(np.argmax(counts > 1))
+        step = int(np.cumsum(counts)[day - first]) - 1
+        raise ForcingError(
+            f"{stamps.file(step)}: {int(counts.max())} values on {np.datetime64(day, 'D')}, a time every {stamps.step} "
+            f's, but forcing.{name} is declared "daily"; write frequency = "sub-daily", or provide one value a day'
+        )
+    widths = ends - starts
+    short = (widths > 0) & ((widths < SHORTEST_DAY_SECONDS) | (widths > DAY_SECONDS))
+    if short.any():
+        at = int(np.argmax(short))
+        raise ForcingError(
+            f"{stamps.where}: the value stamped {as_text(stamps.times[at])} stands for {as_text(starts[at])} to "
+            f"{as_text(ends[at])} by the bounds of its time, which is not a day; correct forcing.{name}.frequency"
+        )

@@ -1,0 +1,97 @@
+"""One step of decoding a chunk that makes room for no more bytes than its array holds: the bytes come from strangers.
+
+A thousandth of a declared chunk can unpack to gigabytes. Streams are unpacked as far as the bound; formats that say in
+their header how much they hold are asked first, since their library makes room for what the header says.
+"""
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pyarrow as pa
+
+from somo.forcing.formats.hdf5_chunk import zstd_size
+
+GZIP_HEADER = 31  # zlib's own number for data in a gzip wrapping
+# Position of the unpacked size in the header of numcodecs' formats, little-endian.
+SIZES = {"blosc": slice(4, 8), "lz4": slice(0, 4)}
+
+
+def decode_within(codec: Any, data: Any, most: int) -> Any:
+    """What a codec makes of some bytes, or an error before it makes too much of them.
+
+    Parameters
+    ----------
+    codec : of numcodecs, or one of ours that bounds itself
+    most : bytes that may come out
+
+    Raises
+    ------
+    ValueError
+        where more comes out, or the compressed data end early
+    """
+    name = codec.codec_id
+    if name == "lzma" and codec.format == lzma.FORMAT_RAW:  # has no header that would name its filters
+        return _stepwise(partial(lzma.LZMADecompressor, lzma.FORMAT_RAW, filters=codec.filters))(bytes(data), most)
+    if name in STREAMS:
+        return STREAMS[name](bytes(data), most)
+    if name in SIZES and (claimed := int.from_bytes(bytes(data[SIZES[name]]), "little")) > most:
+        raise ValueError(f"unpacks to {claimed} bytes, but its array holds {most}")
+    return codec.decode(data)
+
+
+def _too_much(most: int) -> ValueError:
+    return ValueError(f"unpacks to more than the {most} bytes that its array holds")
+
+
+def _deflated(window_bits: int) -> Callable[[bytes, int], bytes]:
+    def unpack(data: bytes, most: int) -> bytes:
+        unpacking = zlib.decompressobj(window_bits)
+        unpacked = unpacking.decompress(data, most)
+        if unpacking.unconsumed_tail:
+            raise _too_much(most)
+        if not unpacking.eof:
+            raise ValueError("ends before its compressed data do")
+        return unpacked
+
+    return unpack
+
+
+def _stepwise(unpacker: Callable[[], Any]) -> Callable[[bytes, int], bytes]:
+    def unpack(data: bytes, most: int) -> bytes:
+        unpacking = unpacker()
+        unpacked: bytes = unpacking.decompress(data, most + 1)
+        if len(unpacked) > most:
+            raise _too_much(most)
+        if not unpacking.eof:
+            raise ValueError("ends before its compressed data do")
+        return unpacked
+
+    return unpack
+
+
+def _zstandard(data: bytes, most: int) -> bytes:
+    claimed = zstd_size(data)
+    if claimed > most:
+        raise ValueError(f"unpacks to {claimed} bytes, but its array holds {most}")
+    # A frame may leave its size out, so that the header is not to be trusted with less either.
+    with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as unpacking:
+        try:
+            unpacked: bytes = unpacking.read(most + 1)
+        except OSError as error:
+            raise ValueError(f"is no Zstandard frame ({error})") from error
+    if len(unpacked) > most:
+        raise _too_much(most)
+    return unpacked
+
+
+STREAMS: dict[str, Callable[[bytes, int], bytes]] = {
+    "zlib": _deflated(zlib.MAX_WBITS),
+    "gzip": _deflated(GZIP_HEADER),
+    "bz2": _stepwise(bz2.BZ2Decompressor),
+    "lzma": _stepwise(lzma.LZMADecompressor),
+    "zstd": _zstandard,
+}

@@ -1,0 +1,111 @@
+"""Writes that happen only if an object is still the one that was read: of two writers, one is told that it is late."""
+
+import errno
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import botocore.exceptions
+from fsspec.implementations.local import LocalFileSystem
+
+from somo.storage.client import filesystem
+from somo.storage.objects import checksum, put, read_bytes
+from somo.storage.patience import StorageError, patiently
+
+# Precondition failed, and the answer of S3 to two conditional writes of one key at the same moment.
+LATE_CODES = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+
+
+class ChangedError(StorageError):
+    """An object that another writer has written meanwhile."""
+
+
+def read_version(url: str) -> tuple[bytes | None, str]:
+    """Bytes of an object and what tells them from other bytes under the same URL; None and "" where there is none."""
+    fs, path = filesystem(url)
+    fs.invalidate_cache()
+    if "s3" not in fs.protocol:
+        data = read_bytes(url) if fs.exists(path) else None
+        return data, checksum(data) if data is not None else ""
+    bucket, key, _ = fs.split_path(path)
+
+    def ask() -> tuple[bytes | None, str]:
+        try:
+            answer = fs.call_s3("get_object", Bucket=bucket, Key=key)
+        except FileNotFoundError:
+            return None, ""
+        return _body(fs, answer), str(answer["ETag"])
+
+    return patiently(url, ask)
+
+
+def put_version(url: str, data: bytes, former: str) -> None:
+    """Write an object if it is still the version that was read, in one step that no other writer comes between.
+
+    Parameters
+    ----------
+    former : version as `read_version` returned it; "" if there was no object
+
+    Raises
+    ------
+    ChangedError
+        if another writer was faster; the object is then as that one left it
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        with _alone(Path(path)):
+            _require_version(url, former)
+            put(url, data)
+        return
+    if "s3" not in fs.protocol:
+        # obstore's file systems know no conditions: between the two lines another writer may come.
+        _require_version(url, former)
+        put(url, data)
+        return
+    bucket, key, _ = fs.split_path(path)
+    condition = {"IfMatch": former} if former else {"IfNoneMatch": "*"}
+
+    def ask() -> None:
+        fs.call_s3("put_object", Bucket=bucket, Key=key, Body=data, ContentType="application/json", **condition)
+
+    try:
+        patiently(url, ask)
+    except (OSError, botocore.exceptions.ClientError) as error:
+        if not _is_late(error):
+            raise
+        # An answer that got lost was asked for again: then the object is the one written here.
+        if read_version(url)[0] != data:
+            raise ChangedError(f"{url}: was written by another one meanwhile; run again") from error
+
+
+def _require_version(url: str, former: str) -> None:
+    if read_version(url)[1] != former:
+        raise ChangedError(f"{url}: was written by another one meanwhile; run again")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes of this machine, and of an NFS mount, from writing conditionally beside `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_late(error: Exception) -> bool:
+    if isinstance(error, FileExistsError):
+        return True
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", {})
+    if response.get("Error", {}).get("Code") in LATE_CODES:
+        return True
+    # s3fs makes "Invalid argument" of a precondition that failed, with the server's sentence.
+    return getattr(error, "errno", None) == errno.EINVAL and "condition" in str(error).lower()
+
+
+def _body(fs: Any, answer: dict[str, Any]) -> bytes:
+    """The whole body of an answer; s3fs hands out the stream of its own event loop."""
+    from fsspec.asyn import sync
+
+    return bytes(sync(fs.loop, answer["Body"].read))

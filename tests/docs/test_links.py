@@ -1,0 +1,46 @@
+"""Every relative link of the repository's pages leads to a file, and its anchor to a heading of that file."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+ROOM = Path(__file__).parents[2]
+PAGES = sorted(
+    page
+    for pattern in ("*.md", "docs/*.md", "infra/*.md", "examples/*.md", ".github/**/*.md", "somo/publish/viewer/*.md")
+    for page in ROOM.glob(pattern)
+)
+LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)")
+
+
+def links(page):
+    """Targets of a page's links, without what stands in code."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    text = re.sub(r"`[^`\n]*`(?!\])", "", text)
+    return [match[1] or match[2] for match in LINK.finditer(text)]
+
+
+@lru_cache
+def anchors(page):
+    """Anchors of a page's headings as GitHub and MyST make them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#{1,6}\s+(.+?)\s*$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOM)))
+def test_links_lead_somewhere(page):
+    for link in links(page):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (page.parent / target).resolve() if target else page
+        assert file.exists(), f"{page.name}: {link}: no such file"
+        if anchor:
+            assert anchor in anchors(file), f"{page.name}: {link}: {file.name} has no such heading"
+
+
+def test_links_are_found():
+    assert sum(len(links(page)) for page in PAGES) > 40
