@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from distributed import Client
 
@@ -130,7 +131,9 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
     blocks = {block for key in broken if (block := block_of_shard(key)) is not None}
     if derived is not None and not series.is_laid_out(url, layout):
         blocks = set(range(layout.blocks(daily.days)))
-    same_days = derived is not None and derived.days == daily.days and (derived.status == daily.status).all()
+    # A provisional day may have got other values under the same status: it is always derived again.
+    all_final = bool((daily.status == FINAL).all())
+    same_days = derived is not None and all_final and np.array_equal(derived.status, daily.status)
     if same_days and not broken and not blocks:
         return
     plan = series.plan(layout, daily, derived, blocks)

@@ -108,8 +108,9 @@ def test_a_series_says_what_it_is(published, tmp_path) -> None:
     table = pd.read_csv(tmp_path / "series.csv", comment="#", index_col="time", parse_dates=True)
     assert list(table) == [
         "soil_moisture_0-10cm", "soil_moisture_10-30cm", "soil_moisture_std_0-10cm", "soil_moisture_std_10-30cm",
-        "status",
+        "frozen", "status",
     ]  # fmt: skip
+    assert set(table["frozen"]) == {"no"}
     assert list(table["status"]) == ["final"] * 7 + ["provisional"] * 3
     np.testing.assert_allclose(table["soil_moisture_10-30cm"], cell["soil_moisture"].isel(depth=1), atol=5.1e-5)
     head = (tmp_path / "series.csv").read_text().split("time,")[0]
@@ -120,6 +121,7 @@ def test_a_series_says_what_it_is(published, tmp_path) -> None:
         "UTC day",
         "cite SoMo developers",
         "licence CC-BY-4.0",
+        "below 0 degrees C on each of the last 3 days",
     ):
         assert words in head
 

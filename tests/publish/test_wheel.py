@@ -46,6 +46,7 @@ def test_the_page_and_what_the_code_reads_are_in_the_wheel(wheel: Path) -> None:
         *(f"{PAGE}/dist/{name}" for name in ("index.html", "assets/a.js", "assets/a.css", "assets/a.json")),
         "somo/publish/front_door.html",
         "somo/validate/sections/coast.npz",
+        "somo/publish/store/countries.npz",
         "somo/validate/report/report.html",
         "flows/products/demo.toml",
         "flows/products/europe.toml",

@@ -3,6 +3,7 @@ import pytest
 import xarray as xr
 
 import somo
+from flows.stages.publish import write_series
 from somo.product.layout import Layout, block_of_shard
 from somo.publish.attributes import FINAL, PROVISIONAL
 from somo.publish.store import maps as zarr
@@ -91,3 +92,14 @@ def test_without_the_first_store_the_remedy_is_named(tmp_path):
     layout = Layout(2, (6, 8), 4, (4, 3, 4), (6, 8))
     with pytest.raises(StorageError, match="run the stage produce first"):
         series.write_block(str(tmp_path), layout, 0, (0, 0), 0)
+
+
+def test_a_provisional_day_with_other_values_is_derived_again(client, tmp_path):
+    """Its status tells nothing of it: forcing was revised, and the day is provisional as before."""
+    cut = {"time": 30, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8}
+    declared = made.product(end=None, chunks=cut, sequence={"lookback": 30, "predict_last_n": 30})
+    for seed in (0, 1):
+        version_url = made.write_store(declared, str(tmp_path), seed=seed, days=40, provisional=4)
+        write_series(declared, version_url, client)
+    maps, points = (somo.open(str(tmp_path), "1.0.0", layout=layout)["soil_moisture"] for layout in ("maps", "series"))
+    np.testing.assert_array_equal(points.isel(time=slice(-4, None)), maps.isel(time=slice(-4, None)))
