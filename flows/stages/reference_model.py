@@ -97,6 +97,8 @@ def _as_forcing(product: Product, source: Source) -> Product:
             "period": reference_days(product),
             "training": product.training.model_copy(update={"period": None}),
             "sequence": Days(lookback=1, predict_last_n=1),
+            # Frozen ground is told by a temperature, which is not here.
+            "frozen": None,
         }
     )
 
