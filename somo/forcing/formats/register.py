@@ -1,6 +1,7 @@
 """Which format a file has, by its content; what it is instead, where it is none of them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 
 from somo.forcing.formats.opening import Handle, file_handle
@@ -8,26 +9,61 @@ from somo.forcing.formats.others import what_else
 from somo.forcing.formats.stored import Format, UnreadableError
 from somo.forcing.listing import SourceFile
 
-FORMATS = {
-    "hdf5": ("somo.forcing.formats.hdf5", "Hdf5"),
-    "netcdf3": ("somo.forcing.formats.netcdf3", "NetCdf3"),
-    "grib": ("somo.forcing.formats.grib", "Grib"),
-    "zarr": ("somo.forcing.formats.zarr_store", "ZarrStore"),
-    "geotiff": ("somo.forcing.formats.geotiff", "GeoTiff"),
-}
-"""Where each format's class is; it is imported when a file of that format is met."""
+# GRIB messages of the meteorological network begin after a bulletin's header.
+GRIB_WITHIN = 512
 HEAD_BYTES = 4096
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-GRIB_WITHIN = 512
-"""GRIB messages of the meteorological network begin after a bulletin's header."""
-SIGNS: dict[str, Callable[[bytes], bool]] = {
-    "hdf5": lambda head: (
-        head.startswith(HDF5_SIGNATURE) or any(head[n : n + 8] == HDF5_SIGNATURE for n in (512, 1024, 2048))
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """One format of files.
+
+    Attributes
+    ----------
+    begins : whether a file that begins with these bytes is of this format
+    reader : makes what follows `Format`; a callable, or "module:class" which is imported when such a file is met
+    """
+
+    begins: Callable[[bytes], bool]
+    reader: Callable[[], Format] | str
+
+
+def _begins_hdf5(head: bytes) -> bool:
+    # HDF5 may stand behind a block of the user's own, whose length is a power of two from 512 on.
+    return head.startswith(HDF5_SIGNATURE) or any(head[n : n + 8] == HDF5_SIGNATURE for n in (512, 1024, 2048))
+
+
+FORMATS: dict[str, FileFormat] = {
+    "hdf5": FileFormat(_begins_hdf5, "somo.forcing.formats.hdf5:Hdf5"),
+    "netcdf3": FileFormat(
+        lambda head: head[:3] == b"CDF" and head[3:4] in (b"\x01", b"\x02", b"\x05"),
+        "somo.forcing.formats.netcdf3:NetCdf3",
     ),
-    "netcdf3": lambda head: head[:3] == b"CDF" and head[3:4] in (b"\x01", b"\x02", b"\x05"),
-    "geotiff": lambda head: head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-    "grib": lambda head: b"GRIB" in head[:GRIB_WITHIN] and not head.lstrip().startswith((b"<", b"{")),
+    "geotiff": FileFormat(
+        lambda head: head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "somo.forcing.formats.geotiff:GeoTiff"
+    ),
+    # A page or a JSON document may hold the word as well.
+    "grib": FileFormat(
+        lambda head: b"GRIB" in head[:GRIB_WITHIN] and not head.lstrip().startswith((b"<", b"{")),
+        "somo.forcing.formats.grib:Grib",
+    ),
+    # A folder, which has no first bytes: `format_of` knows it by its listing.
+    "zarr": FileFormat(lambda head: False, "somo.forcing.formats.zarr_store:ZarrStore"),
 }
+
+
+def register_format(name: str, file_format: FileFormat) -> None:
+    """Let files of a further format be read; they are recognised by their first bytes.
+
+    Raises
+    ------
+    ValueError
+        if another format has the name
+    """
+    if name in FORMATS:
+        raise ValueError(f"{name}: there is such a format of files")
+    FORMATS[name] = file_format
 
 
 def format_of(file: SourceFile, declared: str | None = None) -> str:
@@ -44,8 +80,8 @@ def format_of(file: SourceFile, declared: str | None = None) -> str:
         head = _head(handle)
     if declared is not None:
         return declared
-    for name, sign in SIGNS.items():
-        if sign(head):
+    for name, file_format in FORMATS.items():
+        if file_format.begins(head):
             return name
     if what := what_else(head, file.url):
         raise UnreadableError(what)
@@ -62,6 +98,9 @@ def _head(handle: Handle) -> bytes:
 
 def open_format(name: str) -> Format:
     """The format of a name."""
-    module, cls = FORMATS[name]
+    reader = FORMATS[name].reader
+    if not isinstance(reader, str):
+        return reader()
+    module, cls = reader.split(":")
     instance: Format = getattr(import_module(module), cls)()
     return instance

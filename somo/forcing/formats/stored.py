@@ -1,6 +1,6 @@
 """What every format says of one variable in one file, and the protocol that a format follows.
 
-A new format is a file beside this one with a class that follows `Format`, and its line in `register.FORMATS`.
+A new format is a file beside this one with a class that follows `Format`, and its value in `register.FORMATS`.
 """
 
 from collections.abc import Mapping

@@ -1,15 +1,18 @@
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from distributed import Client
+from distributed import Client, LocalCluster
 
 from flows.cluster import connecting
 from flows.cluster.connecting import cluster, gpu_resources, packages, require_same_packages
 from flows.cluster.errors import ClusterError
 from flows.cluster.watching import Progressed, completed, watching
 from flows.environment import load_product
-from somo.product.cluster import SchedulerAddress
+from somo.product.cluster import CLUSTER_KINDS, ClusterKind, SchedulerAddress, register_cluster_kind
 from somo.product.declaration import ProductError
 from tests.flows.stranger import listening_ports, require_closed
 
@@ -69,6 +72,34 @@ def test_environment_replaces_cluster_keys(toml: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("SOMO_CLUSTER_ADDRESS")
     monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
     with pytest.raises(ProductError, match="SOMO_CLUSTER_WORKERS = 'many'"):
+        load_product(toml)
+
+
+def test_a_kind_from_outside_is_declared_and_started(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its settings are registered, its starter is added; the declaration's table then names it like any other."""
+
+    class Threads(ClusterKind):
+        """Threads of this process."""
+
+        kind: Literal["threads"] = "threads"
+        threads: int = 1
+
+    @contextmanager
+    def start(declared: Threads) -> Iterator[LocalCluster]:
+        with LocalCluster(
+            n_workers=1, threads_per_worker=declared.threads, processes=False, dashboard_address=None
+        ) as started:
+            yield started
+
+    monkeypatch.setitem(CLUSTER_KINDS, "threads", Threads)
+    monkeypatch.setitem(connecting.STARTERS, "threads", start)
+    assert register_cluster_kind(Threads) is Threads
+    toml.write_text(TOML.replace("cluster = {workers = 1,", 'cluster = {kind = "threads", threads = 3,'))
+    with cluster(load_product(toml)) as client:
+        assert list(client.nthreads().values()) == [3]
+        assert client.submit(double, 4).result(30) == 8
+    toml.write_text(TOML.replace("cluster = {workers = 1,", 'cluster = {kind = "threads", workers = 3,'))
+    with pytest.raises(ProductError, match="workers"):
         load_product(toml)
 
 

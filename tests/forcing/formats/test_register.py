@@ -1,10 +1,16 @@
 """A file is what its content says; what is no gridded file is named as what it is."""
 
 import gzip
+import json
 import zipfile
 
+import numpy as np
 import pytest
+import xarray as xr
 
+from somo.forcing.formats.opening import file_handle
+from somo.forcing.formats.register import FORMATS, FileFormat, register_format
+from somo.forcing.formats.stored import Stored, UnreadableError, Variable, zarr_metadata
 from somo.forcing.sources import ForcingError
 from tests.forcing.formats.reading import field, scan, values
 from tests.forcing.formats.test_hdf5 import write
@@ -59,3 +65,48 @@ def test_a_declared_format_overrides_the_content(tmp_path):
     (tmp_path / "odd.nc").write_bytes(HTML)
     with pytest.raises(ForcingError, match=r"odd\.nc: is a damaged HDF5 file"):
         scan(tmp_path / "odd.nc", "t2m", format="hdf5")
+
+
+class PlainTable:
+    """A toy: one line that names what is in the file, then the numbers as they lie in memory, a day after the other."""
+
+    def variables(self, file):
+        return {self._header(file)[0]: Variable(("time", "lat", "lon"), tuple(self._header(file)[1]), "float32")}
+
+    def describe(self, file, variable, select):
+        name, shape, begin = self._header(file)
+        if variable != name:
+            raise UnreadableError(f"no variable {variable!r}; it has {name}")
+        day_bytes = 4 * shape[1] * shape[2]
+        axes = {
+            "time": ("time", np.arange(shape[0]), {"units": "days since 2020-01-01"}),
+            "lat": ("lat", 48.05 - 0.1 * np.arange(shape[1]), {"units": "degrees_north"}),
+            "lon": ("lon", 7.05 + 0.1 * np.arange(shape[2]), {"units": "degrees_east"}),
+        }
+        return Stored(
+            dims=("time", "lat", "lon"),
+            shape=tuple(shape),
+            attrs={"units": "K"},
+            array=zarr_metadata(tuple(shape), (1, *shape[1:]), np.dtype("<f4"), float("nan"), []),
+            chunks={(day, 0, 0): (begin + day * day_bytes, day_bytes) for day in range(shape[0])},
+            coordinates=xr.Dataset(coords=axes),
+        )
+
+    def _header(self, file):
+        with file_handle(file) as handle:
+            line = handle.read(200).split(b"\n")[0]
+        described = json.loads(line.removeprefix(b"PLAIN TABLE "))
+        return described["name"], described["shape"], len(line) + 1
+
+
+def test_a_format_from_outside_is_read_by_what_its_files_begin_with(tmp_path, monkeypatch):
+    monkeypatch.setitem(FORMATS, "plain-table", None)
+    del FORMATS["plain-table"]
+    register_format("plain-table", FileFormat(lambda head: head.startswith(b"PLAIN TABLE "), PlainTable))
+    with pytest.raises(ValueError, match="plain-table: there is such a format"):
+        register_format("plain-table", FileFormat(lambda head: True, PlainTable))
+    header = b"PLAIN TABLE " + json.dumps({"name": "t2m", "shape": [6, 4, 5]}).encode() + b"\n"
+    (tmp_path / "t2m.nc").write_bytes(header + field().tobytes())
+    np.testing.assert_array_equal(values(scan(tmp_path / "t2m.nc", "t2m")), field())
+    with pytest.raises(ForcingError, match=r"t2m\.nc: no variable 'rain'; it has t2m"):
+        scan(tmp_path / "t2m.nc", "rain")
