@@ -97,7 +97,7 @@ def _health_test(service: Service) -> list[str] | None:
     if service.name == "postgres":
         return ["CMD", "pg_isready", "-U", "prefect", "-h", "127.0.0.1"]
     if service.name in ("s3", "dask-worker"):
-        return ["CMD", "python", "-m", "flows.service.ready", service.name]
+        return ["CMD", "python", "-m", "flows.service.checkup.ready", service.name]
     if service.health is None or service.image != IMAGE:
         return None
     return ["CMD", *service.health.command(service.name)]

@@ -8,7 +8,7 @@ import bcrypt
 
 from flows.cluster.certificates import write_certificates
 from flows.cluster.dashboard import new_login
-from flows.service.alerts import rules
+from flows.service.checkup.alerts import rules
 from flows.service.s3server import SIGNING_KEYS, S3Server
 from flows.service.services import DASHBOARD_LOGIN, PREFECT_SECRETS, Place, prometheus_settings
 

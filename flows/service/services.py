@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from flows.cluster.dashboard import USER
 from flows.cluster.workers import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
-from flows.service import alerts
-from flows.service.health import Health
+from flows.service.checkup import alerts
+from flows.service.checkup.health import Health
 from flows.service.s3server import NO_ORIGIN, SIGNING_KEYS, weed, weed_environment
 
 PORTS = {

@@ -13,7 +13,8 @@ from flows.console import console
 from flows.stages.learning.applicability import calibrated_dissimilarity, inside_area
 from flows.stages.production.plan import Production, ProductionError, prepare
 from flows.stages.production.price import price_of, write_rate
-from flows.stages.production.region import Produced, produce_region
+from flows.stages.production.region import produce_region
+from flows.stages.production.work import Produced
 from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.forcing.by_tile.tiling import NOTHING, Touched, touched

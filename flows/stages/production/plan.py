@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from flows.stages.production.region import Job, Work
+from flows.stages.production.work import Job, Work
 from somo.core.status import FINAL, PROVISIONAL
 from somo.forcing.dataset import Inputs, open_forcing, provisional_days, source_files
 from somo.forcing.statics.static_file import open_static

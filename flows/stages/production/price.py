@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.stages.production.plan import Production
-from flows.stages.production.region import Work
+from flows.stages.production.work import Work
 from somo.predict.regions import Entry, read_manifest
 from somo.storage.objects import StorageError, exists, join, put, read_bytes
 
