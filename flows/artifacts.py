@@ -63,14 +63,14 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
             # Prefect takes every TimeoutError that leaves a flow for its own limit of time, and says so.
             raise RunError(sentence) from error
         raise
-    after = read_status(product, root)
-    write_status_page(root, product, after, "ended")
+    stages_after = read_status(product, root)
+    write_status_page(root, product, stages_after, "ended")
     tell_end(client, product.name, newest_day_s(product, root))
-    if all(stage.done for stage in after):
+    if all(stage.done for stage in stages_after):
         with shown("the summary"):
-            text = _summary(product, root, before, after)
+            text = _summary(product, root, before, stages_after)
             create_markdown_artifact(text, key="summary", description=f"Result of {title}")
-    log.info("%s %s: %s", product.name, product.version, "; ".join(f"{s.name} {s.detail}" for s in after))
+    log.info("%s %s: %s", product.name, product.version, "; ".join(f"{s.name} {s.detail}" for s in stages_after))
 
 
 def newest_day_s(product: Product, root: str) -> float | None:
@@ -98,24 +98,26 @@ class ProgressArtifacts:
         self._ids: dict[str, UUID] = {}
         self._next = 0.0
 
-    def __call__(self, now: Progressed) -> None:
-        name = now.description
-        if name in self._ids and time.monotonic() < self._next and now.done < now.total:
+    def __call__(self, progressed: Progressed) -> None:
+        name = progressed.description
+        if name in self._ids and time.monotonic() < self._next and progressed.done < progressed.total:
             return
         self._next = time.monotonic() + EVERY_SECONDS
         with shown(f"progress of {name}"):
-            self._show(name, now)
+            self._show(name, progressed)
 
-    def _show(self, name: str, now: Progressed) -> None:
-        text = f"{name}: {now.done} of {now.total}, {now.rate}, {now.seconds_left:.0f} s left"
-        percent = 100 * now.done / max(now.total, 1)
+    def _show(self, name: str, progressed: Progressed) -> None:
+        text = (
+            f"{name}: {progressed.done} of {progressed.total}, {progressed.rate}, {progressed.seconds_left:.0f} s left"
+        )
+        percent = 100 * progressed.done / max(progressed.total, 1)
         if name in self._ids:
             update_progress_artifact(self._ids[name], percent, text)
             return
         key = "".join(c if c.isalnum() else "-" for c in name.lower())
-        made = create_progress_artifact(percent, key=key, description=text)
-        assert isinstance(made, UUID)
-        self._ids[name] = made
+        artifact_id = create_progress_artifact(percent, key=key, description=text)
+        assert isinstance(artifact_id, UUID)
+        self._ids[name] = artifact_id
 
 
 def _summary(product: Product, root: str, before: Sequence[Stage], after: Sequence[Stage]) -> str:

@@ -132,18 +132,20 @@ def deployment_settings(home: Path) -> dict[str, str]:
     if not (path := os.environ.get("SOMO_PRODUCT")):
         raise ProductError("SOMO_PRODUCT is not set; export the path of the product's TOML file")
     product = load_product(path)
-    own = {
+    of_product = {
         "SOMO_NAME": product.name,
         "SOMO_HOME": str(home),
         "SOMO_ROOT": root_of(product, os.environ.get("SOMO_ROOT", "")),
     }
-    return {"SOMO_UPDATE_CRON": DAILY, **os.environ, **own}
+    return {"SOMO_UPDATE_CRON": DAILY, **os.environ, **of_product}
 
 
 def service_settings() -> dict[str, str]:
     """What an operator has set for a service in `SOMO_*`, but for what the service sets itself."""
-    own = ("SOMO_PRODUCT", "SOMO_ROOT", "SOMO_HOME", "SOMO_NAME", "SOMO_CLUSTER_ADDRESS", "SOMO_DASHBOARD")
-    return {name: value for name, value in os.environ.items() if name.startswith("SOMO_") and name not in own}
+    set_by_service = ("SOMO_PRODUCT", "SOMO_ROOT", "SOMO_HOME", "SOMO_NAME", "SOMO_CLUSTER_ADDRESS", "SOMO_DASHBOARD")
+    return {
+        name: value for name, value in os.environ.items() if name.startswith("SOMO_") and name not in set_by_service
+    }
 
 
 def inherited(*names: str) -> dict[str, str]:

@@ -34,12 +34,12 @@ def end_with_this_process() -> None:
 
 def marked(mark: str) -> list[psutil.Process]:
     """Processes that have inherited a run's mark."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get(MARK) == mark:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def main(mark: str) -> None:

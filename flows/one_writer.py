@@ -75,9 +75,9 @@ def changed_since(former: Mapping[str, Any], running: Mapping[str, Any]) -> list
     if not former:
         return []
     changed = [
-        f"{name} {former['packages'].get(name, 'absent')} is {now} now"
-        for name, now in running["packages"].items()
-        if former["packages"].get(name, "absent") != now
+        f"{name} {former['packages'].get(name, 'absent')} is {version} now"
+        for name, version in running["packages"].items()
+        if former["packages"].get(name, "absent") != version
     ]
     sentences = [f"since the last run in this root: {', '.join(changed)}; finished results are kept"] if changed else []
     for kind, number in running["formats"].items():

@@ -44,7 +44,7 @@ def _sign(
     issuer_key: ec.EllipticCurvePrivateKey,
     is_authority: bool,
 ) -> x509.Certificate:
-    now = dt.datetime.now(dt.UTC)
+    issued = dt.datetime.now(dt.UTC)
     loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     names = x509.SubjectAlternativeName([*(x509.DNSName(host) for host in HOSTS), loopback])
     usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH])
@@ -54,8 +54,8 @@ def _sign(
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=VALID_DAYS))
+        .not_valid_before(issued - dt.timedelta(hours=1))
+        .not_valid_after(issued + dt.timedelta(days=VALID_DAYS))
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=0 if is_authority else None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)

@@ -85,10 +85,10 @@ def require_same_packages(client: Client) -> None:
     """
     ours = packages()
     differing = [
-        f"{package} {found} on {worker}, {ours[package]} here"
+        f"{package} {version_on_worker} on {worker}, {ours[package]} here"
         for worker, theirs in client.run(packages).items()
-        for package, found in theirs.items()
-        if found != ours[package]
+        for package, version_on_worker in theirs.items()
+        if version_on_worker != ours[package]
     ]
     if differing:
         raise ClusterError(
@@ -101,19 +101,19 @@ def dashboard_link(client: Client) -> str:
 
     `SOMO_DASHBOARD` is that of a scheduler which other processes have started.
     """
-    known = dashboard_of_running_scheduler() if client.cluster is None else None
-    return known or str(client.dashboard_link or "")
+    link_in_settings = dashboard_of_running_scheduler() if client.cluster is None else None
+    return link_in_settings or str(client.dashboard_link or "")
 
 
 def packages() -> dict[str, str]:
     """Versions of the packages that must agree between client and workers."""
-    found = {}
+    versions = {}
     for package in COMPARED_PACKAGES:
         try:
-            found[package] = version(package).split("+")[0]  # the same torch for CPU and for CUDA
+            versions[package] = version(package).split("+")[0]  # the same torch for CPU and for CUDA
         except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            versions[package] = "absent"
+    return versions
 
 
 def gpu_resources(client: Client) -> dict[str, int]:

@@ -234,12 +234,12 @@ class JobKeeper:
 
     def _tell(self, queue: dict[str, Queued]) -> None:
         waiting = [job for job in queue.values() if job.state == "PENDING"]
-        now = Counter(job.sentence for job in waiting)
-        for sentence, number in now.items():
+        number_by_sentence = Counter(job.sentence for job in waiting)
+        for sentence, number in number_by_sentence.items():
             if sentence not in self._told:
                 more = f" (and {number - 1} more jobs like it)" if number > 1 else ""
                 console.print(f"{sentence}{more}")
-        self._told = now
+        self._told = number_by_sentence
 
 
 def ready_tasks(scheduler: Scheduler) -> Counter[str]:

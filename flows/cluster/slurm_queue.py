@@ -119,8 +119,8 @@ def _placed(job: Queued, order: list[str]) -> Queued:
 
 async def read_end(number: str) -> Ended:
     """How a job ended; SLURM's controller forgets it a few minutes after (`MinJobAge`)."""
-    told = await _ask("scontrol", "--oneliner", "show", "job", number) or ""
-    fields = dict(re.findall(r"(\w+)=(\S+)", told))
+    description = await _ask("scontrol", "--oneliner", "show", "job", number) or ""
+    fields = dict(re.findall(r"(\w+)=(\S+)", description))
     return Ended(
         fields.get("JobState", "no longer known to SLURM"), fields.get("Reason", ""), fields.get("ExitCode", ""),
         fields.get("StdErr", ""),
@@ -129,9 +129,9 @@ async def read_end(number: str) -> Ended:
 
 async def read_restarts(number: str) -> int:
     """How many times SLURM has put a job back into the queue and begun it again."""
-    told = await _ask("scontrol", "--oneliner", "show", "job", number) or ""
-    found = re.search(r"\bRestarts=(\d+)", told)
-    return int(found[1]) if found else 0
+    description = await _ask("scontrol", "--oneliner", "show", "job", number) or ""
+    restarts = re.search(r"\bRestarts=(\d+)", description)
+    return int(restarts[1]) if restarts else 0
 
 
 def require_possible(queue: dict[str, Queued]) -> None:
@@ -155,7 +155,7 @@ def refusal(error: Exception, group: str) -> ClusterError:
     """Why `sbatch` took no job, in its own words and with the keys of `[cluster]` that they are about."""
     if isinstance(error, FileNotFoundError):
         return ClusterError(ABSENT.format("sbatch"))
-    told = str(error).partition("stderr:")[2] or str(error)
-    words = "; ".join(line.strip().removeprefix("sbatch: ") for line in told.splitlines() if line.strip())
-    keys = next((keys for phrase, keys in REFUSALS.items() if phrase in words.lower()), "queue, account, directives")
-    return ClusterError(f"SLURM took no job for {group} workers: {words}; change [cluster] {keys}")
+    error_output = str(error).partition("stderr:")[2] or str(error)
+    reasons = "; ".join(line.strip().removeprefix("sbatch: ") for line in error_output.splitlines() if line.strip())
+    keys = next((keys for phrase, keys in REFUSALS.items() if phrase in reasons.lower()), "queue, account, directives")
+    return ClusterError(f"SLURM took no job for {group} workers: {reasons}; change [cluster] {keys}")

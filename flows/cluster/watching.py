@@ -85,10 +85,10 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
                 if isinstance(result, BaseException):
                     raise result
                 done += amounts[future.key] if amounts else 1
-                now = Progressed(description, done, total, time.monotonic() - started)
-                bar.update(task, completed=done, rate=now.rate)
+                progressed = Progressed(description, done, total, time.monotonic() - started)
+                bar.update(task, completed=done, rate=progressed.rate)
                 for watcher in _watchers.get():
-                    watcher(now)
+                    watcher(progressed)
                 yield result
         except (distributed.KilledWorker, distributed.client.CancelledError) as error:
             if reasons:
@@ -120,10 +120,10 @@ def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
         working = await client.scheduler.processing(workers=None)
         if worker in working and not ours.keys() & set(working[worker]):
             return
-        now = sum(future.done() for future in ours.values())
-        if now > done:
+        done_now = sum(future.done() for future in ours.values())
+        if done_now > done:
             ended.clear()
-        done = now
+        done = done_now
         ended.append(f"{worker} at {size / 1e9:.1f} GB")
         if len(ended) > allowed:
             await client.cancel(list(ours.values()), asynchronous=True)

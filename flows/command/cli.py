@@ -157,9 +157,9 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
     if STAGES.index(until) < STAGES.index(start):
         raise ProductError(f"--from {start} --until {until}: {until} comes before {start}; swap them")
     stages = read_status(product, root)
-    before = [stage.name for stage in stages[: STAGES.index(start)] if not stage.done]
-    if before:
-        raise ProductError(f"--from {start}: not yet done in {root}: {', '.join(before)}; run without --from")
+    unfinished = [stage.name for stage in stages[: STAGES.index(start)] if not stage.done]
+    if unfinished:
+        raise ProductError(f"--from {start}: not yet done in {root}: {', '.join(unfinished)}; run without --from")
     missing = [stage.name for stage in stages[: STAGES.index(until) + 1] if not stage.done]
     console.print(
         f"{product.name} {product.version} in {root}: {'to do: ' + ', '.join(missing) if missing else 'all done'}"

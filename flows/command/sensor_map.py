@@ -33,9 +33,9 @@ def write_map(product: Product, table: pd.DataFrame, path: Path) -> None:
     dropped = placed[~placed["kept"]]
     axes.scatter(dropped["longitude"], dropped["latitude"], s=8, color="0.7", label=f"dropped ({len(dropped)})")
     for number, layer in enumerate(product.layers):
-        kept = placed[placed["kept"] & (placed["layer"] == layer.name)]
-        label = f"{layer.name}, {layer.top_m:g}-{layer.bottom_m:g} m ({len(kept)})"
-        axes.scatter(kept["longitude"], kept["latitude"], s=60 / (number + 1), alpha=0.6, label=label)
+        in_layer = placed[placed["kept"] & (placed["layer"] == layer.name)]
+        label = f"{layer.name}, {layer.top_m:g}-{layer.bottom_m:g} m ({len(in_layer)})"
+        axes.scatter(in_layer["longitude"], in_layer["latitude"], s=60 / (number + 1), alpha=0.6, label=label)
     for declared in product.grids().values():
         if isinstance(declared, RegularGrid):
             corner = declared.west, declared.south

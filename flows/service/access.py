@@ -44,10 +44,10 @@ def split(root: str) -> tuple[str, str]:
 def policy(bucket: str, prefix: str) -> dict[str, Any]:
     """The bucket policy for one product."""
     text = (POLICIES / "bucket-policy.json").read_text().replace("BUCKET", bucket).replace("PREFIX", prefix)
-    found: dict[str, Any] = json.loads(text)
-    for statement in found["Statement"]:
+    document: dict[str, Any] = json.loads(text)
+    for statement in document["Statement"]:
         statement["Sid"] += "".join(c for c in prefix.title() if c.isalnum())
-    return found
+    return document
 
 
 def is_public(key: str) -> bool:
@@ -59,11 +59,11 @@ def is_public(key: str) -> bool:
 def merged(client: Any, bucket: str, ours: dict[str, Any]) -> dict[str, Any]:
     """The bucket's policy with our statements added or renewed; those of others stay."""
     try:
-        there = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
+        current_policy = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
     except botocore.exceptions.ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchBucketPolicy":
             raise
         return ours
     sids = {statement["Sid"] for statement in ours["Statement"]}
-    kept = [s for s in there["Statement"] if s.get("Sid") not in sids]
-    return {**there, "Statement": [*kept, *ours["Statement"]]}
+    statements_of_others = [s for s in current_policy["Statement"] if s.get("Sid") not in sids]
+    return {**current_policy, "Statement": [*statements_of_others, *ours["Statement"]]}

@@ -186,8 +186,8 @@ def _pod(service: Service) -> dict[str, Any]:
 
 def _ports(service: Service) -> list[dict[str, Any]]:
     names = {"dask-scheduler": ("dask-scheduler", "dashboard"), "dask-worker": ()}
-    known: tuple[str, ...] = names.get(service.name, (service.name,) if service.name in PLACE.ports else ())
-    return [{"name": name, "port": PLACE.ports[name]} for name in known]
+    port_names: tuple[str, ...] = names.get(service.name, (service.name,) if service.name in PLACE.ports else ())
+    return [{"name": name, "port": PLACE.ports[name]} for name in port_names]
 
 
 def _network_policy() -> dict[str, Any]:
@@ -203,9 +203,9 @@ def _network_policy() -> dict[str, Any]:
 
 def operator() -> list[dict[str, Any]]:
     """The right of a service account to ask the Dask operator for clusters."""
-    own = ["daskclusters", "daskworkergroups", "daskworkergroups/scale", "daskautoscalers"]
+    dask_resources = ["daskclusters", "daskworkergroups", "daskworkergroups/scale", "daskautoscalers"]
     rules = [
-        {"apiGroups": ["kubernetes.dask.org"], "resources": own, "verbs": ["*"]},
+        {"apiGroups": ["kubernetes.dask.org"], "resources": dask_resources, "verbs": ["*"]},
         {"apiGroups": [""], "resources": ["pods", "pods/log", "services"], "verbs": ["get", "list", "watch"]},
     ]
     account = {"kind": "ServiceAccount", "name": "somo-dask"}
@@ -225,15 +225,15 @@ def asked_cluster() -> list[dict[str, Any]]:
 
 def documents() -> Mapping[Path, str]:
     """Every file of infra/ that is made here, with its text."""
-    made = {
+    resources_by_file = {
         "compose.yaml": [compose()],
         "k8s/services.yaml": kubernetes(),
         "k8s/operator.yaml": operator(),
         "k8s/daskcluster.yaml": asked_cluster(),
     }
     return {
-        HOME / "infra" / name: HEADER + yaml.safe_dump_all(parts, sort_keys=False, width=120)
-        for name, parts in made.items()
+        HOME / "infra" / name: HEADER + yaml.safe_dump_all(resources, sort_keys=False, width=120)
+        for name, resources in resources_by_file.items()
     }
 
 

@@ -47,18 +47,18 @@ def initialise(data: Path, password: str) -> None:
     if (data / "PG_VERSION").exists():
         return
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    given = data.with_name(f"{data.name}.password")
-    given.unlink(missing_ok=True)
-    given.touch(mode=0o600, exist_ok=False)
-    given.write_text(password)
+    password_file = data.with_name(f"{data.name}.password")
+    password_file.unlink(missing_ok=True)
+    password_file.touch(mode=0o600, exist_ok=False)
+    password_file.write_text(password)
     command = [
-        f"{programs()}/initdb", "-D", str(data), "-U", "prefect", "-A", "scram-sha-256", f"--pwfile={given}",
+        f"{programs()}/initdb", "-D", str(data), "-U", "prefect", "-A", "scram-sha-256", f"--pwfile={password_file}",
         "-E", "UTF8", "--no-locale",
     ]  # fmt: skip
     if os.geteuid() == 0:
-        for path in (data, given):
+        for path in (data, password_file):
             shutil.chown(path, USER)
     done = subprocess.run(as_its_user(command), capture_output=True, text=True, check=False, cwd="/")
-    given.unlink()
+    password_file.unlink()
     if done.returncode:
         raise StackError(f"PostgreSQL in {data}: {done.stderr.strip()}")

@@ -68,10 +68,10 @@ def silence(settings: Mapping[str, str]) -> int:
     StackError
         if `SOMO_SILENT_SECONDS` is no number, or so short that signs of life every 30 s could be missed
     """
-    told = settings.get("SOMO_SILENT_SECONDS", str(SILENT_SECONDS))
-    if not told.isdigit() or int(told) < SHORTEST_SILENCE_S:
-        raise StackError(f"SOMO_SILENT_SECONDS = {told!r}: give whole seconds, {SHORTEST_SILENCE_S} at the least")
-    return int(told)
+    seconds = settings.get("SOMO_SILENT_SECONDS", str(SILENT_SECONDS))
+    if not seconds.isdigit() or int(seconds) < SHORTEST_SILENCE_S:
+        raise StackError(f"SOMO_SILENT_SECONDS = {seconds!r}: give whole seconds, {SHORTEST_SILENCE_S} at the least")
+    return int(seconds)
 
 
 def crash_silent_runs(seconds: int) -> Automation:
@@ -129,8 +129,8 @@ def tell_failures(url: str) -> Automation:
         posture=Posture.Reactive,
         threshold=1,
     )
-    told = "flow.name ~ ' ' ~ flow_run.name ~ ' ' ~ flow_run.state.name ~ ': ' ~ flow_run.state.message"
-    text = f'{{"text": {{{{ ({told}) | tojson }}}}}}'
+    sentence = "flow.name ~ ' ' ~ flow_run.name ~ ' ' ~ flow_run.state.name ~ ': ' ~ flow_run.state.message"
+    text = f'{{"text": {{{{ ({sentence}) | tojson }}}}}}'
     return _automation("tell failures", trigger, CallWebhook(block_document_id=identity, payload=text))
 
 

@@ -44,12 +44,12 @@ ALL = ("Admin", "Read", "List", "Tagging", "Write")
 
 def free_ports(count: int, beside: int = 0) -> list[int]:
     """Loopback ports that are free now, and whose neighbour `beside` numbers higher is free too."""
-    found: list[int] = []
-    while len(found) < count:
+    ports: list[int] = []
+    while len(ports) < count:
         port = random.randint(20_000, 32_000)
-        if port not in found and _is_free(port) and _is_free(port + beside):
-            found.append(port)
-    return found
+        if port not in ports and _is_free(port) and _is_free(port + beside):
+            ports.append(port)
+    return ports
 
 
 def _is_free(port: int) -> bool:
@@ -79,7 +79,7 @@ def weed(
     return [
         program, "-logtostderr", "mini", f"-dir={data}", f"-ip={host}", f"-ip.bind={bind}",
         "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
-        *(f"-{part}.port={ports[part]}" for part in PARTS), f"-s3.config={identities}",
+        *(f"-{server}.port={ports[server]}" for server in PARTS), f"-s3.config={identities}",
         "-s3.port.iceberg=0", "-s3.port.lance=0",
         f"-s3.allowedOrigins={NO_ORIGIN}", f"-filer.allowedOrigins={NO_ORIGIN}",
         # By default these two lie in /tmp, where others can take their names first.
@@ -97,10 +97,10 @@ def weed_environment(folder: str) -> dict[str, str]:
     folder : where `ca.pem`, `node.pem` and `node.key` are, made for SeaweedFS and given to nothing else
     """
     authority, pair = f"{folder}/ca.pem", {"CERT": f"{folder}/node.pem", "KEY": f"{folder}/node.key"}
-    grpc = {f"WEED_GRPC_{part.upper()}_{name}": path for part in GRPC_SERVERS for name, path in pair.items()}
+    grpc = {f"WEED_GRPC_{server.upper()}_{name}": path for server in GRPC_SERVERS for name, path in pair.items()}
     https = {
-        f"WEED_HTTPS_{part.upper()}_{name}": path
-        for part in (*TLS_SERVERS, "client")
+        f"WEED_HTTPS_{server.upper()}_{name}": path
+        for server in (*TLS_SERVERS, "client")
         for name, path in {**pair, "CA": authority}.items()
     }
     return {"WEED_GRPC_CA": authority, "WEED_HTTPS_CLIENT_ENABLED": "true", **grpc, **https}
@@ -175,9 +175,9 @@ class S3Server:
         if not path.exists():
             ports = dict(zip(PARTS, free_ports(len(PARTS), beside=GRPC_OFFSET), strict=True))
             path.write_text(json.dumps({**ports, "s3": self.port or ports["s3"]}))
-        known: dict[str, int] = json.loads(path.read_text())
-        self.port = known["s3"]
-        return known
+        kept_ports: dict[str, int] = json.loads(path.read_text())
+        self.port = kept_ports["s3"]
+        return kept_ports
 
     def start(self, timeout_s: float = 60) -> Self:
         """Start and wait until a signed write succeeds."""

@@ -120,8 +120,8 @@ def shared_environment(place: Place) -> dict[str, str]:
 def dask_environment(place: Place) -> dict[str, str]:
     """Environment of what talks to Dask: its address, and the certificate that opens it."""
     node, key = f"{place.secrets}/dask/node.pem", f"{place.secrets}/dask/node.key"
-    roles = {f"{TLS}{role}__{what}": value for role in ("SCHEDULER", "WORKER", "CLIENT")
-             for what, value in (("CERT", node), ("KEY", key))}  # fmt: skip
+    roles = {f"{TLS}{role}__{file_kind}": value for role in ("SCHEDULER", "WORKER", "CLIENT")
+             for file_kind, value in (("CERT", node), ("KEY", key))}  # fmt: skip
     return {
         "SOMO_CLUSTER_ADDRESS": place.url("dask-scheduler", "tls"),
         "SOMO_DASHBOARD": place.url("dask-scheduler", port="dashboard"),

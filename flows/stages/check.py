@@ -138,12 +138,12 @@ class _Looked:
         cells = cells_of(grid)
         check_numbers(self.name, self.quantity, self.source, url, cells)
         plan = plan_of(self.name, self.source, url, accumulation_of(self.source, url))
-        what = meaning(self.name, self.source, stamps_of(store))
-        stamp = f", stamped at the {what.stamp}" if what.stamp else ""
+        stamp_meaning = meaning(self.name, self.source, stamps_of(store))
+        stamp = f", stamped at the {stamp_meaning.stamp}" if stamp_meaning.stamp else ""
         units = ", ".join(sorted({str(unit or "no units") for unit in store.units}))
         facts.append(
             f"{_day(plan.first_day)} to {_day(plan.stop_day - 1)}, {plan.steps.shape[1]} steps a day, "
-            f"{what.kind}{stamp}"
+            f"{stamp_meaning.kind}{stamp}"
         )
         facts.append(f"{units} become {self.quantity.units}")
         self._require_days(plan.first_day, plan.stop_day - 1)

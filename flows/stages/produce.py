@@ -187,6 +187,6 @@ def show(wanted: Production) -> None:
 
 def daily_fields(wanted: Production) -> tuple[str, ...]:
     """Names of the packed fields that every region has: imported models do not know their uncertainty."""
-    known = calibrated_dissimilarity(wanted.product, wanted.job.models) is not None
-    fields = store.UNCERTAIN_FIELDS if known else store.FIELDS
+    is_calibrated = calibrated_dissimilarity(wanted.product, wanted.job.models) is not None
+    fields = store.UNCERTAIN_FIELDS if is_calibrated else store.FIELDS
     return (*fields, FROZEN) if wanted.product.frozen else fields

@@ -255,10 +255,10 @@ def released_before(product: Product, root: str) -> str | None:
 
 
 def _former_lineage(product: Product, root: str) -> dict[str, Any] | None:
-    if (before := released_before(product, root)) is None:
+    if (former_version := released_before(product, root)) is None:
         return None
-    found: dict[str, Any] = json.loads(read_bytes(join(root, f"v{before}", "lineage.json")))
-    return found
+    former_lineage: dict[str, Any] = json.loads(read_bytes(join(root, f"v{former_version}", "lineage.json")))
+    return former_lineage
 
 
 def _years(product: Product, version_url: str) -> list[int]:

@@ -170,9 +170,9 @@ def as_made(product: Product, root: str, version: str) -> Product:
     require_complete(version_url)
     if version == product.version:
         return product
-    made = json.loads(read_bytes(join(version_url, "lineage.json")))["configuration"]["declaration"]
+    declared_then = json.loads(read_bytes(join(version_url, "lineage.json")))["configuration"]["declaration"]
     try:
-        tables = {name: type(getattr(product, name)).model_validate(made[name]) for name in RETRAINED}
+        tables = {name: type(getattr(product, name)).model_validate(declared_then[name]) for name in RETRAINED}
     except (KeyError, pydantic.ValidationError) as error:
         raise ReleaseError(
             f"{version_url}/lineage.json: its training and network are not those of this SoMo ({error}); declare the "
@@ -194,7 +194,7 @@ def require_checksums(version_url: str, client: Client) -> None:
     entries = sorted(read_manifest(version_url).items())
     batches = [dict(entries[i : i + BATCH]) for i in range(0, len(entries), BATCH)]
     futures = [client.submit(changed_objects, version_url, batch, pure=False) for batch in batches]
-    damaged = sorted(key for found in completed(futures, "verify") for key in found)
+    damaged = sorted(key for changed_keys in completed(futures, "verify") for key in changed_keys)
     if damaged:
         raise ReleaseError(
             f"{version_url}: {len(damaged)} of {len(entries)} objects are not what was published: "

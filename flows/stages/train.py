@@ -86,15 +86,15 @@ def submit_group(
     """One task a network; a deeper layer's tasks wait for the layers above, whose prediction they take as input."""
     above: list[Future] = []
     for depth, layer in enumerate(product.layers):
-        here = [
+        tasks_of_layer = [
             client.submit(
                 train_network, product, samples, folds, group, layer.name, member, list(above),
                 pure=False, priority=-depth, resources=gpu_resources(client),
             )
             for member in range(group.members)
         ]  # fmt: skip
-        yield from here
-        above += here
+        yield from tasks_of_layer
+        above += tasks_of_layer
 
 
 def train_network(

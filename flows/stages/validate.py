@@ -130,8 +130,8 @@ class Case:
         """Predictions for the last days by networks that learnt from the days before, and in words which."""
         from flows.stages.validation.experiments import LATER_SHARE, later
 
-        which = f"the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before"
-        return later(self.product, self.learnt, self.client), which
+        description = f"the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before"
+        return later(self.product, self.learnt, self.client), description
 
     def _in_common(self, ds: xr.Dataset) -> xr.Dataset:
         until = SectionInputs(self.product, self.published.url).compared_until
@@ -212,5 +212,5 @@ def inputs_keys(product: Product, version_url: str) -> dict[str, str]:
 
 def _about(product: Product, published: Published) -> dict[str, str]:
     title = product.publication.title or product.name
-    said = {"version": product.version, "period": published.period, "note": product.publication.summary}
-    return {"title": title, **said}
+    facts = {"version": product.version, "period": published.period, "note": product.publication.summary}
+    return {"title": title, **facts}

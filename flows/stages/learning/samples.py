@@ -48,7 +48,7 @@ def _collect(product: Product, inputs: Mapping[str, Inputs], targets: pd.DataFra
         static.append(np.stack([features[name].values.ravel()[ids] for name in names], axis=-1))
         lat.append(grid.centres(ids)[0])
         lon.append(grid.centres(ids)[1])
-    days = min(len(part) for part in forcing) if forcing else 0
+    days = min(len(values) for values in forcing) if forcing else 0
     empty = np.zeros(0)
     return TrainingSet(
         first_day=np.datetime64(first),
@@ -59,7 +59,7 @@ def _collect(product: Product, inputs: Mapping[str, Inputs], targets: pd.DataFra
         cell=cells["cell"].to_numpy(np.int64, copy=True),
         lat=np.concatenate([*lat, empty]),
         lon=np.concatenate([*lon, empty]),
-        x_d=torch.from_numpy(np.concatenate([part[:days] for part in forcing], axis=1))
+        x_d=torch.from_numpy(np.concatenate([values[:days] for values in forcing], axis=1))
         if forcing
         else torch.zeros(0, 0, 0),
         x_s=torch.from_numpy(np.concatenate(static).astype(np.float32)) if static else torch.zeros(0, 0),

@@ -135,8 +135,8 @@ def restore(product: Product, url: str) -> tuple[optuna.Study, list[Trial]]:
     fs.invalidate_cache()
     for number in range(len(fs.ls(path, detail=False)) if fs.exists(path) else 0):
         ended = join(url, "ended", f"{number}.json")
-        known = json.loads(read_bytes(ended if exists(ended) else join(url, "asked", f"{number}.json")))
-        trial = Trial(**{**known, "scores": tuple(known["scores"])})
+        remembered = json.loads(read_bytes(ended if exists(ended) else join(url, "asked", f"{number}.json")))
+        trial = Trial(**{**remembered, "scores": tuple(remembered["scores"])})
         if exists(ended):
             study.add_trial(ended_trial(product, trial))
         else:
@@ -209,13 +209,13 @@ def _ask(product: Product, study: optuna.Study, url: str, number: int) -> Trial:
 def should_prune(product: Product, study: optuna.Study, trial: Trial) -> bool:
     """Whether the pruner gives up a trial after the folds it has."""
     steps = dict(enumerate(np.cumsum(trial.scores) / np.arange(1, len(trial.scores) + 1)))
-    known = create_trial(
+    running_trial = create_trial(
         state=TrialState.RUNNING,
         params=dict(trial.values),
         distributions=distributions(product),
         intermediate_values=steps,
     )
-    return study.pruner.prune(study, known)
+    return study.pruner.prune(study, running_trial)
 
 
 def score_trial(product: Product, samples: str, folds: NDArray[np.int64], url: str, trial: Trial) -> float:
@@ -268,8 +268,9 @@ def plot(study: optuna.Study) -> bytes:
     figure = Figure(figsize=(3.2 * (1 + len(keys)), 3), layout="constrained")
     for axis, key in zip(figure.subplots(1, 1 + len(keys), squeeze=False)[0], ["trial", *keys], strict=True):
         for state, colour in (("complete", "tab:blue"), ("pruned", "lightgrey")):
-            part = table[table["state"] == state]
-            axis.scatter(part[key].astype(str) if part[key].dtype == object else part[key], part["r"], c=colour, s=16)
+            trials = table[table["state"] == state]
+            values = trials[key].astype(str) if trials[key].dtype == object else trials[key]
+            axis.scatter(values, trials["r"], c=colour, s=16)
         axis.set_xlabel(key)
         if key.endswith("learning_rate"):
             axis.set_xscale("log")

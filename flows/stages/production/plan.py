@@ -92,10 +92,10 @@ def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, m
         "static features": (ensemble.static, tuple(static.attrs["features"].split(","))),
         "sequence": (ensemble.sequence, product.sequence),
     }
-    for what, (trained, declared) in pairs.items():
+    for kind, (trained, declared) in pairs.items():
         if trained != declared:
             raise ProductionError(
-                f"{models}: trained with {what} {trained}, the product declares {declared}; run the train stage again"
+                f"{models}: trained with {kind} {trained}, the product declares {declared}; run the train stage again"
             )
 
 
@@ -174,14 +174,14 @@ def missing_work(
     work = []
     for region in plan.predict:
         shown = visible.status[region.days]
-        kept = np.zeros(region.days.stop - region.days.start, bool)
-        kept[: len(shown)] = shown == FINAL
+        kept_days = np.zeros(region.days.stop - region.days.start, bool)
+        kept_days[: len(shown)] = shown == FINAL
         states_of_region = tuple(state for state in states if state.region == region.name)
         entry = manifest.get(region.name)
         is_shown = entry is not None and np.array_equal(entry.status, shown)
         keys = [shard_key(field, visible.side, region.block, region.tile) for field in entry.objects] if entry else []
         readable = not is_shown or held.issuperset(keys)
-        work.append(Work(region, inputs[region.block], status[region.days], kept, states_of_region, readable))
+        work.append(Work(region, inputs[region.block], status[region.days], kept_days, states_of_region, readable))
     return plan, tuple(work)
 
 

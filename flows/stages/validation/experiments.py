@@ -73,12 +73,12 @@ def memory(learnt: Learnt, client: Client) -> pd.DataFrame:
 def importance(learnt: Learnt, client: Client) -> pd.DataFrame:
     """Skill lost with each input; one task an input and seed."""
     samples = samples_of(learnt)
-    whole = learnt.url("memory", f"{len(samples.x_d)}.npy")
+    intact_url = learnt.url("memory", f"{len(samples.x_d)}.npy")
     urls = {(name, seed): learnt.url("importance", f"{name}.{seed}.npy") for name in inputs(samples) for seed in SEEDS}
     tasks: dict[str, tuple] = {url: (_exchanged, learnt, *key) for key, url in urls.items()}
-    tasks[whole] = (_shuffled, learnt, len(samples.x_d))
+    tasks[intact_url] = (_shuffled, learnt, len(samples.x_d))
     _run_missing(tasks, "importance of inputs", client)
-    return importance_table(samples, _read_array(whole), {key: _read_array(url) for key, url in urls.items()})
+    return importance_table(samples, _read_array(intact_url), {key: _read_array(url) for key, url in urls.items()})
 
 
 def transfer(product: Product, learnt: Learnt, client: Client) -> tuple[pd.DataFrame, str]:
@@ -88,17 +88,17 @@ def transfer(product: Product, learnt: Learnt, client: Client) -> tuple[pd.DataF
     its cells is learnt from and the eastern half is judged.
     """
     data = read_training_set(learnt.samples)
-    judged, told = judged_region(product, data)
+    judged, description = judged_region(product, data)
     folds = np.where(judged, 0, 1)
     url = learnt.url("transfer.parquet")
     if not exists(url):
-        require_sides(product, data, ~judged[None, :], judged[None, :], told)
+        require_sides(product, data, ~judged[None, :], judged[None, :], description)
         group = Group(learnt.url("transfer"), 0, 1000, product.training.fold_members)
         _train(product, learnt, folds, group, client)
         resources = gpu_resources(client)
         table = client.submit(score_fold, product, learnt.samples, folds, group, pure=False, resources=resources)
         put(url, parquet(table.result()))
-    return pd.read_parquet(io.BytesIO(read_bytes(url))), told
+    return pd.read_parquet(io.BytesIO(read_bytes(url))), description
 
 
 def judged_region(product: Product, data: TrainingSet) -> tuple[NDArray[np.bool_], str]:
@@ -111,7 +111,7 @@ def judged_region(product: Product, data: TrainingSet) -> tuple[NDArray[np.bool_
 
 
 def require_sides(
-    product: Product, data: TrainingSet, learnt: NDArray[np.bool_], judged: NDArray[np.bool_], told: str
+    product: Product, data: TrainingSet, learnt: NDArray[np.bool_], judged: NDArray[np.bool_], description: str
 ) -> None:
     """Require targets of every layer on the side that is learnt from, and of some layer on the other.
 
@@ -126,13 +126,13 @@ def require_sides(
     Impossible
         naming the layer and the side
     """
-    known = np.isfinite(data.y.numpy())
-    known[:, : Window.of(product.sequence, data.n_days).first] = False
+    has_target = np.isfinite(data.y.numpy())
+    has_target[:, : Window.of(product.sequence, data.n_days).first] = False
     for k, layer in enumerate(data.layers):
-        if not (known[k] & learnt).any():
-            raise Impossible(f"{told}: the side to learn from has no target of {layer}")
-    if not (known & judged).any():
-        raise Impossible(f"{told}: the side to judge has no target")
+        if not (has_target[k] & learnt).any():
+            raise Impossible(f"{description}: the side to learn from has no target of {layer}")
+    if not (has_target & judged).any():
+        raise Impossible(f"{description}: the side to judge has no target")
 
 
 def _train(product: Product, learnt: Learnt, folds: NDArray[np.int64], group: Group, client: Client) -> None:
@@ -180,12 +180,12 @@ def predictor(models: str) -> Predict:
     layers = [[load(member, device) for member in members] for members in read_ensemble(models).layers.values()]
 
     def predict(x_d: Array, x_s: Array) -> Array:
-        parts = []
+        predictions = []
         for start in range(0, x_d.shape[1], BATCH):
-            part = slice(start, start + BATCH)
-            y = cascade(layers, torch.from_numpy(np.ascontiguousarray(x_d[:, part])), torch.from_numpy(x_s[part]))
-            parts.append(np.stack([members[:, -1].cpu().numpy() for members in y]))
-        return np.concatenate(parts, axis=-1)
+            cells = slice(start, start + BATCH)
+            y = cascade(layers, torch.from_numpy(np.ascontiguousarray(x_d[:, cells])), torch.from_numpy(x_s[cells]))
+            predictions.append(np.stack([members[:, -1].cpu().numpy() for members in y]))
+        return np.concatenate(predictions, axis=-1)
 
     return predict
 
@@ -214,13 +214,13 @@ def _data_of(learnt: Learnt) -> tuple[TrainingSet, Sequence]:
 
 def _chosen(data: TrainingSet, sequence: Sequence) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Day and cell [sample] of the samples."""
-    known = np.isfinite(data.y.numpy()).any(0)
-    known[: sequence.spinup_days] = False
-    if not known.any():
+    usable = np.isfinite(data.y.numpy()).any(0)
+    usable[: sequence.spinup_days] = False
+    if not usable.any():
         raise Impossible(
             f"no measured day has the {sequence.lookback} days of forcing before it that the networks need"
         )
-    day, cell = choose(known, MOST_CELLS, MOST_SAMPLES, seed=0).T
+    day, cell = choose(usable, MOST_CELLS, MOST_SAMPLES, seed=0).T
     return day, cell
 
 
