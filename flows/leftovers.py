@@ -15,8 +15,8 @@ from flows.environment import export, inherited
 
 MARK = "SOMO_RUN_MARK"
 END_SECONDS = 5
+# Keeps the pipe to the watcher open for as long as this process lives, and no longer.
 _watchers: list[subprocess.Popen[bytes]] = []
-"""Keeps the pipe to the watcher open for as long as this process lives, and no longer."""
 
 
 def end_with_this_process() -> None:

@@ -17,11 +17,11 @@ from somo.storage.lease import leased
 from somo.storage.objects import join
 
 LEASE, OWNER = ".lease.json", "product.json"
+# What is made again when the format of a kind of results has changed.
 MADE_AGAIN = {
     "samples": "the training samples, and with them every network and day of a version that is not complete",
     "models": "every network, and with them the days of a version that is not complete",
 }
-"""What is made again when the format of a kind of results has changed."""
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 
 VALID_DAYS = 825
 FILES = ("ca.pem", "node.pem", "node.key")
+# Dask does not compare a server's name with its certificate; SeaweedFS does, and finds its own parts on loopback.
 HOSTS = ("localhost", "dask-scheduler")
-"""Dask does not compare a server's name with its certificate; SeaweedFS does, and finds its own parts on loopback."""
 
 
 def write_certificates(folder: Path) -> None:

@@ -26,17 +26,17 @@ COMPARED_PACKAGES = (
     "torch",
 )
 CONNECT_SECONDS = 30
+# How long the first worker may take to get its turn on a shared machine.
 QUEUE_SECONDS = {"kubernetes": 3600}
-"""How long the first worker may take to get its turn on a shared machine."""
 
 Starter = Callable[[Any], AbstractContextManager[DaskCluster | str]]
+# How Dask is started, by `[cluster] kind`: a context that gives a cluster, or the address of a scheduler.
 STARTERS: dict[str, Starter] = {
     "local": local.start,
     "address": address.start,
     "kubernetes": kubernetes.start,
     "slurm": slurm.start,
 }
-"""How Dask is started, by `[cluster] kind`: a context that gives a cluster, or the address of a scheduler."""
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from somo.product.cluster import KubernetesPods
 
 WORKER = "dask worker --nthreads 1"
 SCHEDULER = ("dask", "scheduler", "--host", "0.0.0.0")
+# Pods of a run that died are taken down after this time.
 IDLE_S = 3600
-"""Pods of a run that died are taken down after this time."""
 
 
 def dask_cluster(name: str, declared: KubernetesPods, storage: Mapping[str, str]) -> dict[str, Any]:

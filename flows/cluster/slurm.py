@@ -20,8 +20,8 @@ PRIVATE_SCRATCH = (
     "export DASK_TEMPORARY_DIRECTORY=$(mktemp -d -t somo-dask-XXXXXXXX)",
     "trap 'rm -rf \"$DASK_TEMPORARY_DIRECTORY\"' EXIT",
 )
+# How long the first job may wait for its turn; meanwhile its place in the queue is shown.
 QUEUE_SECONDS = 7 * 86_400
-"""How long the first job may wait for its turn; meanwhile its place in the queue is shown."""
 # A worker ends by itself before SLURM ends its job, so that its task moves on as one that was handed over and not as
 # one that killed its worker. Workers that began together end apart from each other, or all tasks would move at once.
 SHORTEST_MARGIN_S, LONGEST_MARGIN_S, MARGIN_SHARE = 20.0, 300.0, 0.1

@@ -24,13 +24,13 @@ from flows.cluster.slurm_queue import Queued, read_end, read_queue, read_restart
 from flows.cluster.watching import LOST_TOPIC, MEMORY_TOPIC
 from flows.console import console
 
+# How often the scheduler, in this process, is asked for its work.
 LOOK_SECONDS = 1.0
-"""How often the scheduler, in this process, is asked for its work."""
+# How often SLURM is asked, and only while a job's workers are not all there: `squeue` burdens a busy controller.
 QUEUE_EVERY_SECONDS = 10.0
-"""How often SLURM is asked, and only while a job's workers are not all there: `squeue` burdens a busy controller."""
 SUBMIT_AGAIN_SECONDS = 60.0
+# Jobs one after the other that end before a worker has joined, until their script is taken to be at fault.
 JOBS_IN_VAIN = 3
-"""Jobs one after the other that end before a worker has joined, until their script is taken to be at fault."""
 # A job that is cancelled, preempted or at its wall time takes its tasks with it and says nothing about them. What they
 # are charged with is taken back once SLURM has told how the job ended, and until then must not fail them.
 ALLOWED_FAILURES = 20

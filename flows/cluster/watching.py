@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from flows.cluster.errors import ClusterError
 from flows.console import console
 
+# What a Dask nanny tells when it ends its worker for its memory.
 MEMORY_TOPIC = "worker-restart-memory"
-"""What a Dask nanny tells when it ends its worker for its memory."""
+# Why no worker will come any more, told by what starts workers.
 LOST_TOPIC = "somo-no-more-workers"
-"""Why no worker will come any more, told by what starts workers."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ COLUMNS = (
     *("archive", "network", "station", "sensor", "latitude", "longitude", "depth_from_m", "depth_to_m"),
     *("layer", "valid_days", "kept", "reason"),
 )
+# Inflated bytes that one process reads sooner than a cluster starts.
 ALONE_BYTES = 2**26
-"""Inflated bytes that one process reads sooner than a cluster starts."""
 
 
 def sensors(

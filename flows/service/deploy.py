@@ -30,12 +30,12 @@ from flows.service.errors import StackError
 from flows.service.services import POOL
 
 HOME = Path(__file__).parents[2]
+# A run that is silent for so long is taken for dead: longer than a database or a server needs to come back. Until the
+# lease in the bucket runs out as well, nothing else writes there.
 SILENT_SECONDS = 300
-"""A run that is silent for so long is taken for dead: longer than a database or a server needs to come back. Until the
-lease in the bucket runs out as well, nothing else writes there."""
 SHORTEST_SILENCE_S = 90
+# Where a cloud gives a machine's credentials to programs on it; its other address, 169.254.169.254, is link-local.
 METADATA = ipaddress.ip_network("fd00:ec2::/32")
-"""Where a cloud gives a machine's credentials to programs on it; its other address, 169.254.169.254, is link-local."""
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "Paused", "Suspended")
 
 

@@ -27,18 +27,18 @@ from flows.cluster.certificates import write_certificates
 REGION = "us-east-1"
 GRPC_OFFSET = 10_000
 STOP_SECONDS = 15
+# Of parts of objects, 4 MB each; without it, a read of a few kB from inside a shard reads a whole part from disk.
 CACHE_MB = 256
-"""Of parts of objects, 4 MB each; without it, a read of a few kB from inside a shard reads a whole part from disk."""
 PARTS = ("s3", "master", "volume", "filer", "admin")
 TLS_SERVERS = ("master", "volume", "filer", "admin")
 GRPC_SERVERS = (*TLS_SERVERS, "s3", "worker", "mq", "msg_broker", "msg_agent", "client")
+# Keys with which the parts sign requests to each other: writes and reads of volumes, writes and reads of the filer.
 SIGNING_KEYS = tuple(
     f"WEED_JWT_{name}_KEY" for name in ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
 )
-"""Keys with which the parts sign requests to each other: writes and reads of volumes, writes and reads of the filer."""
+# Without a list of origins SeaweedFS reflects every one of them and allows PUT and DELETE; an empty list means none
+# given. What pages elsewhere may read is said by the bucket's own CORS rules.
 NO_ORIGIN = "https://no-origin.invalid"
-"""Without a list of origins SeaweedFS reflects every one of them and allows PUT and DELETE; an empty list means none
-given. What pages elsewhere may read is said by the bucket's own CORS rules."""
 ALL = ("Admin", "Read", "List", "Tagging", "Write")
 
 

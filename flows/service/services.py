@@ -14,10 +14,10 @@ PORTS = {
     "prefect-server": 4200, "dask-scheduler": 8786, "dashboard": 8787, "prometheus": 9090,
 }  # fmt: skip
 POOL = "somo"
+# Services that get the operator's `SOMO_*` settings.
 SETTINGS_READERS = ("deploy", "prefect-worker")
-"""Services that get the operator's `SOMO_*` settings."""
+# Settings that are laid down in Prefect once and that no run needs; the address of a webhook is often its password.
 DEPLOYED_ONLY = ("SOMO_WEBHOOK", "SOMO_UPDATE_CRON", "SOMO_SILENT_SECONDS")
-"""Settings that are laid down in Prefect once and that no run needs; the address of a webhook is often its password."""
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 POSTGRES_IMAGE = "postgres:15"
 PROMETHEUS_IMAGE = "prom/prometheus:v2.42.0"
@@ -91,8 +91,8 @@ class Service:
 
 
 PREFECT_SECRETS = ("PREFECT_API_AUTH_STRING",)
+# Login of Dask's dashboard and of Prometheus, as `user:password`; Dask reads it as its own setting `somo.login`.
 DASHBOARD_LOGIN = "DASK_SOMO__LOGIN"
-"""Login of Dask's dashboard and of Prometheus, as `user:password`; Dask reads it as its own setting `somo.login`."""
 
 
 def services(place: Place) -> tuple[Service, ...]:

@@ -21,8 +21,8 @@ from somo.product.inputs import Forcing, Source
 from somo.product.method import Sequence as Days
 from somo.product.static import Static
 
+# Values of the reference model that one task reads.
 BLOCK_VALUES = 20_000_000
-"""Values of the reference model that one task reads."""
 
 
 @dataclass(frozen=True)

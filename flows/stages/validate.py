@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from flows.stages.validation.experiments import Learnt
 
 SEEN = ("soil_moisture.zarr/zarr.json", *(f"validation/{name}.parquet" for name in ("crossval", "targets", "sensors")))
+# Size up to which a compared product is held in memory; a larger one is read by the workers when it is looked at.
 HELD_BYTES = 200_000_000
-"""Size up to which a compared product is held in memory; a larger one is read by the workers when it is looked at."""
 
 
 @dataclass(frozen=True)

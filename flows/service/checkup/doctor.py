@@ -28,10 +28,10 @@ PYTHONS = ((3, 11), (3, 13))
 # Versions that install together with the rest and do not work with it: Prefect's server fails at its start, or is
 # healthy and never schedules anything.
 TOO_NEW = {"fastapi": (0, 158), "sqlalchemy": (2, 1), "prefect": (3, 9)}
+# S3 refuses requests that are signed fifteen minutes off; a third of it leaves time to mend a clock that drifts.
 CLOCK_SECONDS = 300
-"""S3 refuses requests that are signed fifteen minutes off; a third of it leaves time to mend a clock that drifts."""
+# Spilled data of workers and one year of NetCDF at a time.
 SCRATCH_GB = 5.0
-"""Spilled data of workers and one year of NetCDF at a time."""
 CONNECT_SECONDS = 5
 
 

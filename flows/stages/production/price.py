@@ -10,8 +10,8 @@ from flows.stages.production.work import Work
 from somo.predict.regions import Entry, read_manifest
 from somo.storage.objects import StorageError, exists, join, put, read_bytes
 
+# Bytes of a shard for each of its raw bytes, where none of its region was written before: measured on a year.
 SHARD_SHARE = 0.3
-"""Bytes of a shard for each of its raw bytes, where none of its region was written before: measured on a year."""
 
 
 @dataclass(frozen=True)

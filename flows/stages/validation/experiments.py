@@ -37,8 +37,8 @@ from somo.validate.sections.section import Impossible, parquet
 
 MOST_CELLS, MOST_SAMPLES = 60, 1200
 SEEDS = (0, 1)
+# Share of the learnt days, at their end, on which the temporal split is scored.
 LATER_SHARE = 0.3
-"""Share of the learnt days, at their end, on which the temporal split is scored."""
 BATCH = 256
 
 
