@@ -31,6 +31,7 @@ from somo.product.declaration import Product
 from somo.publish.store.maps import read_visible, store_url
 from somo.storage.objects import join, put
 
+# An update is a request to Prefect's server, and regions can be done many times a second.
 EVERY_SECONDS = 5.0
 
 
@@ -55,9 +56,10 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
         with shown("the failure"):
             text = f"## {title} failed\n\n{sentence}\n\nWhat was finished is kept: the next run goes on from it."
             create_markdown_artifact(text, key="failure", description=f"Why {title} failed")
-        with suppress(Exception):  # the cluster may be what failed
+        # Cluster and store may be what failed: telling of the failure must not replace it by another one.
+        with suppress(Exception):
             tell_end(client, product.name, None, type(error).__name__)
-        with suppress(Exception):  # the store may be what failed
+        with suppress(Exception):
             write_status_page(root, product, read_status(product, root), "failed", sentence)
         if isinstance(error, TimeoutError):
             # Prefect takes every TimeoutError that leaves a flow for its own limit of time, and says so.
@@ -114,8 +116,10 @@ class ProgressArtifacts:
         if name in self._ids:
             update_progress_artifact(self._ids[name], percent, text)
             return
+        # Prefect takes lower-case letters, digits and dashes alone.
         key = "".join(c if c.isalnum() else "-" for c in name.lower())
         artifact_id = create_progress_artifact(percent, key=key, description=text)
+        # Inside an event loop Prefect would return a coroutine instead; stages run outside of one.
         assert isinstance(artifact_id, UUID)
         self._ids[name] = artifact_id
 
@@ -137,6 +141,7 @@ def write_status_page(
         # The page is public: what follows a question mark in a URL may be a signature that opens it.
         "failure": re.sub(r"\?[^\s\"'),;]+", "?...", failure),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        # The page is for anyone: where results lie inside the bucket is not.
         "stages": [{k: v for k, v in stage.as_dict().items() if k != "url"} for stage in stages],
     }
     put(join(root, "viewer", "status.json"), json.dumps(status, indent=1).encode())

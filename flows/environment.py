@@ -23,6 +23,7 @@ from somo.storage.objects import join, put
 
 DAILY = "0 6 * * *"
 PREFECT_SETTINGS = {
+    # Prefect waits 20 s by default, and its server took 22 s to start on a machine that had not read its files yet.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -118,6 +119,7 @@ def prepare_prefect() -> None:
         os.environ.setdefault("PREFECT_SERVER_API_AUTH_STRING", login)
         os.environ.setdefault("PREFECT_API_AUTH_STRING", login)
     if not verbosity.traceback:
+        # Prefect would log a failure with its traceback, which people ask for by --debug.
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
 
@@ -137,6 +139,7 @@ def deployment_settings(home: Path) -> dict[str, str]:
         "SOMO_HOME": str(home),
         "SOMO_ROOT": root_of(product, os.environ.get("SOMO_ROOT", "")),
     }
+    # An operator's schedule goes before the daily one; name, home and root are what the declaration says.
     return {"SOMO_UPDATE_CRON": DAILY, **os.environ, **of_product}
 
 

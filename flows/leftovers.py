@@ -21,6 +21,7 @@ _watchers: list[subprocess.Popen[bytes]] = []
 
 def end_with_this_process() -> None:
     """Let everything that this process starts from now on end with it."""
+    # A run that another run has started ends with that one, whose watcher knows it by the same mark.
     if inherited(MARK):
         return
     mark = uuid4().hex
@@ -43,10 +44,12 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def main(mark: str) -> None:
-    sys.stdin.buffer.read()  # ends when the run does
+    # The pipe ends when the run does.
+    sys.stdin.buffer.read()
     for process in marked(mark):
         with suppress(psutil.Error):
             process.terminate()
+    # Looked for again: a process may have started another one before it ended.
     for process in psutil.wait_procs(marked(mark), END_SECONDS)[1]:
         with suppress(psutil.Error):
             process.kill()

@@ -66,7 +66,8 @@ def journey(product: Product, root: str, client: Client) -> Iterator[str]:
     publish(product, root, version, inputs, sensors, models, client)
     yield "publish"
     validate(product, root, version, client)
-    follow(product, root)  # a version that is released already stays so, with what was added to it
+    # A version that is released already stays so, with what was added to it.
+    follow(product, root)
     yield "validate"
 
 

@@ -120,6 +120,7 @@ def _train(product: Product, root: str, results: dict[str, Any]) -> tuple[list[s
 
 
 def _produce(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:
+    # Imported late, as production brings PyTorch with it: a status that ends at an earlier stage is there at once.
     from flows.stages.produce import pending
 
     missing, days = pending(product, root, results["ingest"], results["train"])

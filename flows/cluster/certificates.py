@@ -33,6 +33,7 @@ def write_certificates(folder: Path) -> None:
     secret = node_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     contents = {"ca.pem": authority.public_bytes(pem), "node.pem": node.public_bytes(pem), "node.key": secret}
     for name, data in contents.items():
+        # Closed to others before it holds anything: a mode that is set afterwards comes too late for a key.
         (folder / name).touch(mode=0o600)
         (folder / name).write_bytes(data)
 
@@ -54,6 +55,7 @@ def _sign(
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
+        # The clock of another node may be behind this one's.
         .not_valid_before(issued - dt.timedelta(hours=1))
         .not_valid_after(issued + dt.timedelta(days=VALID_DAYS))
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=0 if is_authority else None), critical=True)

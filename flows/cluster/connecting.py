@@ -53,6 +53,7 @@ def cluster(product: Product) -> Iterator[Client]:
         address_of_scheduler = source if isinstance(source, str) else source.scheduler_address
         try:
             client = Client(source, timeout=CONNECT_SECONDS)
+        # distributed raises a TypeError where a scheduler asks for a certificate and the client has none.
         except (OSError, TimeoutError, TypeError, ValueError) as error:
             raise ClusterError(
                 f"Dask scheduler {address_of_scheduler}: cannot be reached ({error}); start it, correct [cluster] "
@@ -110,7 +111,8 @@ def packages() -> dict[str, str]:
     versions = {}
     for package in COMPARED_PACKAGES:
         try:
-            versions[package] = version(package).split("+")[0]  # the same torch for CPU and for CUDA
+            # Builds of one torch for CPUs and for CUDA differ in what follows the plus sign, and work together.
+            versions[package] = version(package).split("+")[0]
         except PackageNotFoundError:
             versions[package] = "absent"
     return versions

@@ -43,6 +43,7 @@ class _Guarded(Router):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> HTTPMessageDelegate | None:
         sent = request.headers.get("Authorization", "")
+        # Compared in constant time: how long a wrong password takes must not tell how much of it was right.
         chosen = self._application if hmac.compare_digest(sent.encode(), self._header.encode()) else self._refusing
         return chosen.find_handler(request, **kwargs)
 

@@ -30,8 +30,10 @@ def start(declared: KubernetesPods) -> DaskCluster:
     """
     if not declared.accept_plain_tcp:
         raise ClusterError(PLAIN_TCP)
+    # An optional dependency, which no other kind of cluster needs.
     from dask_kubernetes.operator import KubeCluster
 
+    # Where this process runs in the service, its own settings ask for TLS and would refuse the operator's addresses.
     dask.config.set({"distributed.comm.require-encryption": False})
     storage = inherited(*STORAGE_VARIABLES)
     wanted = dask_cluster(f"somo-{uuid4().hex[:8]}", declared, storage)

@@ -71,6 +71,7 @@ class Measures(SchedulerPlugin):
 
     def _note_end(self, msg: Mapping[str, Any]) -> None:
         product = msg["product"]
+        # A gauge goes on to show every label it was ever given: an error that was mended would be told for ever.
         self._failed.clear()
         if msg["failure"]:
             self._failed.labels(product, msg["failure"]).set(1)

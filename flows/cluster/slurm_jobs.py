@@ -123,7 +123,8 @@ class JobKeeper:
             await self._task
         numbers = [job.number for group in self._groups for job in group.jobs]
         if numbers:
-            with suppress(RuntimeError):  # those that have ended meanwhile
+            # `scancel` fails for jobs that have ended meanwhile.
+            with suppress(RuntimeError):
                 await SLURMJob._call(["scancel", *numbers])
 
     async def _keep(self) -> None:
@@ -150,12 +151,14 @@ class JobKeeper:
     async def _submit(self, group: Group) -> None:
         self._count += 1
         name = f"{self._prefix}-{group.name}-{self._count}"
+        # `dask worker` numbers its processes itself where there are several.
         names = tuple(f"{name}-{k}" for k in range(group.processes)) if group.processes > 1 else (name,)
         job = SLURMJob(self._scheduler.contact_address or self._scheduler.address, name=name, **group.options)
         try:
             await job
         except (RuntimeError, ValueError, OSError) as error:
             why = refusal(error, group.name)
+            # Without any job the run would wait for one that SLURM does not take.
             if not any(g.jobs for g in self._groups):
                 raise why from error
             # Others still work; a queue that is full for now takes the job later.
@@ -167,6 +170,7 @@ class JobKeeper:
     async def _give_back(self, group: Group, job: Job) -> None:
         group.jobs.remove(job)
         if any(str(worker.name) in job.names for worker in self._scheduler.workers.values()):
+            # Retired, a worker hands the results that it alone holds to others before it is gone.
             await self._scheduler.retire_workers(names=list(job.names), close_workers=True, remove=True)
         await job.submitted.close()
 
@@ -182,7 +186,8 @@ class JobKeeper:
             return
         self._next_look = time.monotonic() + QUEUE_EVERY_SECONDS
         queue = await read_queue([job.number for job in {*missing, *charged}])
-        if queue is None:  # the controller does not answer now; it keeps its jobs meanwhile
+        # A controller that does not answer keeps its jobs meanwhile.
+        if queue is None:
             return
         self._tell(queue)
         require_possible(queue)
@@ -202,6 +207,7 @@ class JobKeeper:
             limit = job.submitted.worker_memory or 0
             self._scheduler.log_event(MEMORY_TOPIC, {"worker": f"SLURM job {job.number}", "rss": limit})
         console.print(f"SLURM job {job.number} has ended: {end}")
+        # A job whose worker had joined, or that somebody cancelled, says nothing against the script.
         if job.has_joined or end.state == "CANCELLED":
             return
         self._in_vain += 1

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flows.cluster.errors import ClusterError
 
+# squeue's letters for number, state, reason, expected start and partition.
 FORMAT = "%i|%T|%r|%S|%P"
 # Words of sbatch -> the keys of [cluster] that they are about.
 REFUSALS = {

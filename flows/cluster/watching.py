@@ -90,6 +90,7 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
                 for watcher in _watchers.get():
                     watcher(progressed)
                 yield result
+        # Futures of a scheduler that was killed are cancelled at once, without a reason.
         except (distributed.KilledWorker, distributed.client.CancelledError) as error:
             if reasons:
                 raise ClusterError(f"{description}, after {done} of {total}: {reasons[0]}") from error

@@ -46,6 +46,7 @@ def policy(bucket: str, prefix: str) -> dict[str, Any]:
     text = (POLICIES / "bucket-policy.json").read_text().replace("BUCKET", bucket).replace("PREFIX", prefix)
     document: dict[str, Any] = json.loads(text)
     for statement in document["Statement"]:
+        # Several products may share a bucket: their statements are told apart by the prefix.
         statement["Sid"] += "".join(c for c in prefix.title() if c.isalnum())
     return document
 
@@ -61,6 +62,7 @@ def merged(client: Any, bucket: str, ours: dict[str, Any]) -> dict[str, Any]:
     try:
         current_policy = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
     except botocore.exceptions.ClientError as error:
+        # S3 has an error, and no empty policy, for a bucket that has none.
         if error.response["Error"]["Code"] != "NoSuchBucketPolicy":
             raise
         return ours

@@ -29,6 +29,7 @@ MEMORY_GB = {"dask-worker": 5, "prefect-worker": 4, "s3": 2, "postgres": 1, "pre
 
 def environment(service: Service) -> dict[str, str]:
     """Environment of a service, secrets left out; images that are not ours get nothing of ours."""
+    # SeaweedFS takes the AWS_* variables of its environment for an administrator of its own.
     if service.image != IMAGE or service.name == "s3":
         return dict(service.environment)
     deployed = DEPLOYED if service.name in SETTINGS_READERS else {}
@@ -47,6 +48,7 @@ def compose() -> dict[str, Any]:
 def _compose_service(service: Service) -> dict[str, Any]:
     described: dict[str, Any] = {
         "image": service.image,
+        # The entry point of Prometheus' image is the program itself, and compose sets what follows it.
         "command": list(service.command[1:] if service.name == "prometheus" else service.command),
         "environment": environment(service),
         "volumes": [f"./secrets/{service.files}:{PLACE.secrets}/{service.files}:ro"] if service.files else [],
@@ -68,10 +70,12 @@ def _compose_service(service: Service) -> dict[str, Any]:
         described["volumes"].append(f"./product.toml:{DEPLOYED['SOMO_PRODUCT']}:ro")
     if service.name in KEPT:
         described["volumes"].append(f"{service.name}:/data")
-    if service.name == "prometheus":  # its image owns no /data; root without rights may write what root owns
+    # The image of Prometheus owns no /data; root without rights may write what root owns.
+    if service.name == "prometheus":
         described |= {"user": "0:0", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
     if service.name in OPEN:
         port = PLACE.ports[OPEN[service.name]]
+        # On loopback alone: what goes over these ports is plain HTTP (SECURITY.md).
         described["ports"] = [f"127.0.0.1:{port}:{port}"]
     if service.needs:
         ended = {s.name for s in services(PLACE) if s.once}
@@ -134,12 +138,14 @@ def _deployment(service: Service) -> dict[str, Any]:
         "template": template,
     }
     if service.name in KEPT:
+        # One pod at a time may hold the volume: a new one cannot start beside the old one.
         spec["strategy"] = {"type": "Recreate"}
     return _resource("apps/v1", "Deployment", service.name, spec=spec)
 
 
 def _job(service: Service) -> dict[str, Any]:
     template = {"spec": {**_pod(service), "restartPolicy": "OnFailure"}}
+    # Kubernetes starts everything at once: the job fails until Prefect's server answers.
     return _resource("batch/v1", "Job", service.name, spec={"backoffLimit": 20, "template": template})
 
 
@@ -155,6 +161,8 @@ def _pod(service: Service) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": service.name,
         "image": service.image,
+        # The entry point of PostgreSQL's image makes the database; a pod's command would replace it, its arguments do
+        # not.
         ("args" if service.name == "postgres" else "command"): list(service.command),
         "env": variables,
         "resources": {"requests": {"memory": memory, "cpu": "1" if service.name == "dask-worker" else "250m"},
@@ -179,6 +187,7 @@ def _pod(service: Service) -> dict[str, Any]:
     if ports := _ports(service):
         container["ports"] = [{"containerPort": port["port"], "name": port["name"]} for port in ports]
         container["readinessProbe"] = {"tcpSocket": {"port": ports[0]["port"]}, "periodSeconds": 5}
+    # The users of these two images, and of ours (docker/Dockerfile).
     user = {"postgres": 999, "prometheus": 65534}.get(service.name, 10001)
     context = {"runAsNonRoot": True, "runAsUser": user, "fsGroup": user, "seccompProfile": {"type": "RuntimeDefault"}}
     return {"securityContext": context, "containers": [container], "volumes": volumes}

@@ -48,6 +48,7 @@ def initialise(data: Path, password: str) -> None:
         return
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     password_file = data.with_name(f"{data.name}.password")
+    # A file that lies there already may be open to others, or a link to one.
     password_file.unlink(missing_ok=True)
     password_file.touch(mode=0o600, exist_ok=False)
     password_file.write_text(password)
@@ -58,6 +59,7 @@ def initialise(data: Path, password: str) -> None:
     if os.geteuid() == 0:
         for path in (data, password_file):
             shutil.chown(path, USER)
+    # PostgreSQL's user may not enter the folder that this command was called in.
     done = subprocess.run(as_its_user(command), capture_output=True, text=True, check=False, cwd="/")
     password_file.unlink()
     if done.returncode:

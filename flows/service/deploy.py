@@ -33,6 +33,7 @@ HOME = Path(__file__).parents[2]
 # A run that is silent for so long is taken for dead: longer than a database or a server needs to come back. Until the
 # lease in the bucket runs out as well, nothing else writes there.
 SILENT_SECONDS = 300
+# Three signs of life, which a run gives every 30 s (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY`).
 SHORTEST_SILENCE_S = 90
 # Where a cloud gives a machine's credentials to programs on it; its other address, 169.254.169.254, is link-local.
 METADATA = ipaddress.ip_network("fd00:ec2::/32")
@@ -130,6 +131,7 @@ def tell_failures(url: str) -> Automation:
         threshold=1,
     )
     sentence = "flow.name ~ ' ' ~ flow_run.name ~ ' ' ~ flow_run.state.name ~ ': ' ~ flow_run.state.message"
+    # A message may hold quotes and line breaks, which would end the JSON: Prefect's template escapes it.
     text = f'{{"text": {{{{ ({sentence}) | tojson }}}}}}'
     return _automation("tell failures", trigger, CallWebhook(block_document_id=identity, payload=text))
 

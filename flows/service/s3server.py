@@ -151,6 +151,8 @@ class S3Server:
     def client(self, identity: str = "admin") -> Any:
         """Plain botocore client, for tests that look at the bucket by another road."""
         key, secret = self._keys()[identity]
+        # `healthy` asks many times while a server starts, and tries again by itself; 127.0.0.1 has no host for each
+        # bucket.
         quick = botocore.config.Config(
             retries={"max_attempts": 1}, connect_timeout=1, read_timeout=10, s3={"addressing_style": "path"}
         )
@@ -190,8 +192,10 @@ class S3Server:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
+                # Ctrl+C is for the command in the terminal, which then stops the server itself.
                 start_new_session=True,
                 cwd=self.folder,
+                # Nothing of this process's environment: SeaweedFS takes AWS_* for an administrator of its own.
                 env={"HOME": str(self.folder), **weed_environment(str(self.folder)), **signing},
                 umask=0o077,
             )

@@ -19,6 +19,7 @@ SETTINGS_READERS = ("deploy", "prefect-worker")
 # Settings that are laid down in Prefect once and that no run needs; the address of a webhook is often its password.
 DEPLOYED_ONLY = ("SOMO_WEBHOOK", "SOMO_UPDATE_CRON", "SOMO_SILENT_SECONDS")
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
+# The versions of Debian 12, which the stack on one machine starts: both ways run the same programs.
 POSTGRES_IMAGE = "postgres:15"
 PROMETHEUS_IMAGE = "prom/prometheus:v2.42.0"
 
@@ -110,6 +111,7 @@ def shared_environment(place: Place) -> dict[str, str]:
         "AWS_ALLOW_HTTP": "true",
         "PREFECT_API_URL": f"{place.url('prefect-server')}/api",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # Prefect's server answers 500 while its database is away, which a run outlives.
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -165,7 +167,8 @@ def _prefect(place: Place) -> tuple[Service, Service, Service]:
         {"PREFECT_UI_API_URL": "/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": NO_ORIGIN,
          "PREFECT_SERVER_METRICS_ENABLED": "true"},
         ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
-        needs=("postgres",), health=Health(f"{api}/ready"),  # `/health` does not look at the database
+        # `/health` does not look at the database.
+        needs=("postgres",), health=Health(f"{api}/ready"),
     )  # fmt: skip
     deploy = Service(
         "deploy", (place.program("python"), "-m", "flows.service.deploy"), {}, PREFECT_SECRETS,

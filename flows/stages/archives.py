@@ -130,6 +130,7 @@ def keep_daily(recordings: Sequence[Recording], kind: str, folder: str) -> str:
 
 def _stored_urls(folder: str) -> list[str]:
     fs, path = filesystem(folder)
+    # fsspec would answer with a listing from before the workers wrote.
     fs.invalidate_cache()
     try:
         names = fs.ls(path, detail=False)

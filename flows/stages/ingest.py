@@ -55,6 +55,7 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
     domain -> URLs of its reference sets and its static file
     """
     references = reference(product, root, client)
+    # Only the predicted domain is read tile by tile; of the others the training cells are read once.
     lay_out_by_tile(product, references[product.home], client)
     return {domain: Inputs(urls, _static(product, root, domain, urls, client)) for domain, urls in references.items()}
 

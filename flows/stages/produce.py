@@ -56,6 +56,7 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
             f"produce: {total.steps} steps of a cell and network; {total.continued} sequences went on from a state, "
             f"{total.begun} began anew, {total.rejected} states were damaged or had seen other forcing"
         )
+        # Compared once more with what the store now holds: a worker that reported success may have lost its object.
         wanted = prepare(product, root, inputs, models)
         require_written(wanted)
     copy_objects(wanted.job.store, wanted.copies)

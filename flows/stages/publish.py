@@ -162,6 +162,7 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     broken = damaged(version_url, drought_store.STORE)
     if not drought_store.stale(windows, shown) and not broken:
         return
+    # Readers see one side of the store; what is written goes to the other.
     side = 0 if shown is None else 1 - shown.side
     tiles = drought_store.layouts(product, shape)[0].tiles()
     common = version_url, product, shape, windows
@@ -215,6 +216,7 @@ def write_papers(
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
     what_changed = changes(_former_lineage(product, root), origin)
+    # The citation keeps the year of the release when days are added later.
     released = read_pointer(root).get("released", {}).get(product.version) or today().isoformat()
     for name, paper in documents(product, grid, times, origin, what_changed, int(released[:4])).items():
         put_changed(join(version_url, name), paper)
@@ -227,6 +229,7 @@ def write_catalog(product: Product, version_url: str, client: Client) -> str:
         collection_and_items = version_documents(product, store, entries)
     for name, document in collection_and_items.items():
         put_changed(join(version_url, name), encode(document))
+    # Collection and items were written just now, and the manifest has to have their checksums as well.
     return write_manifest(version_url, describe_changed(version_url, client, entries))
 
 

@@ -35,6 +35,7 @@ from somo.storage.lease import require_lease
 from somo.storage.objects import checksum, exists, join, read_bytes
 from somo.validate.gate.checks import require_passed, run_checks
 
+# The tables of a declaration that `retrain` may change.
 RETRAINED = ("network", "training")
 
 
@@ -60,6 +61,7 @@ def release(product: Product, root: str, client: Client) -> str:
     digest = write_catalog(product, version_url, client)
     page = publish_viewer(root, product.publication.address)
     former = read_pointer(root)
+    # A version that was released before keeps its first day.
     released = {product.version: today().isoformat(), **former.get("released", {})}
     manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **page}
     current = max(released, key=version_order)

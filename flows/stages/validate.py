@@ -24,6 +24,7 @@ from somo.validate.sections.register import SECTIONS, sections_of
 from somo.validate.sections.section import Impossible, Section, is_made, read_section, text_section, write_section
 from somo.validate.sections.units_note import units_note
 
+# What needs the models is imported late: it brings PyTorch, which the status and most sections can do without.
 if TYPE_CHECKING:
     from flows.stages.validation.experiments import Learnt
 

@@ -48,6 +48,7 @@ def _collect(product: Product, inputs: Mapping[str, Inputs], targets: pd.DataFra
         static.append(np.stack([features[name].values.ravel()[ids] for name in names], axis=-1))
         lat.append(grid.centres(ids)[0])
         lon.append(grid.centres(ids)[1])
+    # The forcing of one domain may end before that of another.
     days = min(len(values) for values in forcing) if forcing else 0
     empty = np.zeros(0)
     return TrainingSet(
@@ -110,5 +111,6 @@ def read_block(
     """[day, cell, variable] of some cells over some days."""
     ds = open_forcing(product, domain, inputs.references).sel(time=slice(np.datetime64(first), np.datetime64(last)))
     row, column = (xr.DataArray(i, dims="cell") for i in np.divmod(cells, ds.sizes["lon"]))
+    # A task has one core of its worker; threads of xarray's would compete with the tasks beside it.
     chosen = ds[list(product.inputs)].isel(lat=row, lon=column).compute(scheduler="synchronous")
     return np.stack([chosen[name].transpose("time", "cell").values for name in product.inputs], axis=-1)

@@ -124,6 +124,7 @@ def new_study(product: Product, number: int = 0) -> optuna.Study:
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
     sampler = samplers[product.search.sampler](seed=product.search.seed * 10_007 + number)
     median = product.search.pruner == "median"
+    # No trial is given up for the score of its first fold alone.
     pruner = optuna.pruners.MedianPruner(n_warmup_steps=1) if median else optuna.pruners.NopPruner()
     return optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
 
@@ -191,6 +192,7 @@ def _run(product: Product, samples: str, url: str, study: optuna.Study, left: li
             start(trial)
             continue
         trial = Trial(trial.number, trial.values, trial.scores, len(trial.scores) < n_folds)
+        # Remembered before the study learns of it: a run that ends here finds it ended.
         put(join(url, "ended", f"{trial.number}.json"), _json(trial))
         study.add_trial(ended_trial(product, trial))
         console.print(f"trial {trial.number}: r {np.mean(trial.scores):.3f}{' (pruned)' if trial.pruned else ''}")
@@ -232,6 +234,7 @@ def score_trial(product: Product, samples: str, folds: NDArray[np.int64], url: s
             train_network(changed, samples, folds, group, layer.name, member, list(above))
             for member in range(group.members)
         ]
+    # A shorter lookback could be judged on earlier days: every trial is judged on the days of the longest.
     table = score_fold(changed, samples, folds, group, product.sequence.spinup_days)
     return float(np.mean(layer_skill(table)["pearson_r"].to_numpy()))
 

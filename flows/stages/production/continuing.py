@@ -73,6 +73,7 @@ class Sequence:
     rejected: tuple[Listed, ...]
 
 
+# All regions of a block of days ask for the same hashes.
 @lru_cache(maxsize=64)
 def segment_files(
     product_json: str, references: tuple[tuple[str, str], ...], first: dt.date, rows: int

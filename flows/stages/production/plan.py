@@ -106,6 +106,7 @@ def method_hash(product: Product, static: xr.Dataset, models: str, layout: Layou
     return content_hash(
         models.rstrip("/").rsplit("/", 1)[-1], checksum(content), product.period.start, layout,
         product.sequence, product.prediction, product.layers, product.inputs,
+        # Left out where no ground is masked, so that versions from before there was a mask keep their method.
         *([product.frozen] if product.frozen else []),
     )  # fmt: skip
 

@@ -54,6 +54,7 @@ def price_of(wanted: Production) -> Price:
         missing = np.flatnonzero(work.missing)
         days |= {region.days.start + int(day) for day in missing}
         steps += cells * networks * steps_of(work, wanted)
+        # Two float32 a hidden unit, h and c. A region whose days are all final keeps no state.
         state = 8 * cells * networks * hidden if work.final_days < wanted.layout.days else 0
         size += shard_bytes(entries.get(region.name), wanted, work) + state
         objects += 3 + bool(state)

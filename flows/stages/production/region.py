@@ -55,6 +55,7 @@ class Opened:
         return store.FIELDS if self.uncertainty is None else store.UNCERTAIN_FIELDS
 
 
+# A worker outlives a run: what it had opened for the former one is let go.
 @lru_cache(maxsize=1)
 def open_job(job: Job) -> Opened:
     """Open forcing, static features and members."""
@@ -229,6 +230,7 @@ def read_published(url: str, work: Work, name: str, values: store.Packed, land: 
     except (ValueError, RuntimeError) as error:
         console.print(f"{url}: {name} of region {region.name} is damaged ({error}) and is predicted anew")
         return np.zeros_like(work.kept)
+    # Zarr fills a shard that is missing without an error, and on land no value is the fill value.
     if (published[..., land] == store.fill_of(name)).any():
         return np.zeros_like(work.kept)
     values[..., days, :, :] = published

@@ -93,6 +93,7 @@ def transfer(product: Product, learnt: Learnt, client: Client) -> tuple[pd.DataF
     url = learnt.url("transfer.parquet")
     if not exists(url):
         require_sides(product, data, ~judged[None, :], judged[None, :], description)
+        # 1000 and 2000 (in `later`) lie far from the numbers of folds and ensemble, so that no seed is used twice.
         group = Group(learnt.url("transfer"), 0, 1000, product.training.fold_members)
         _train(product, learnt, folds, group, client)
         resources = gpu_resources(client)
@@ -175,6 +176,7 @@ def score_later(product: Product, samples: str, group: Group) -> pd.DataFrame:
 
 def predictor(models: str) -> Predict:
     """The ensemble as a function of forcing and static features."""
+    # Workers are one process a core: more threads would compete with the tasks beside this one.
     torch.set_num_threads(1)
     device = pick_device()
     layers = [[load(member, device) for member in members] for members in read_ensemble(models).layers.values()]

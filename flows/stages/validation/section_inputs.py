@@ -131,6 +131,7 @@ class SectionInputs:
         return (report, *self._days(season_days(self.times, report.season)))
 
     def _days(self, used: NDArray[np.bool_]) -> tuple[object, ...]:
+        # Days after the last used one are cut off: a new day must not rename what does not show it.
         status = np.trim_zeros(np.where(used, self.visible.status, -1) + 1, "b") - 1
         open_blocks = np.unique(np.flatnonzero(used & (self.visible.status != FINAL)) // self.product.region_days)
         shards = sorted(
