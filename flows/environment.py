@@ -109,7 +109,7 @@ def cache_folder() -> Path:
 
 
 def prepare_prefect() -> None:
-    """Settings of Prefect for a run from the command line; what the environment says already stays."""
+    """Set Prefect's settings for a run from the command line; variables that are set already keep their values."""
     for name, value in PREFECT_SETTINGS.items():
         os.environ.setdefault(name, value)
     profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
@@ -144,7 +144,7 @@ def deployment_settings(home: Path) -> dict[str, str]:
 
 
 def service_settings() -> dict[str, str]:
-    """What an operator has set for a service in `SOMO_*`, but for what the service sets itself."""
+    """The operator's `SOMO_*` settings for a service, without the variables that the service sets itself."""
     set_by_service = ("SOMO_PRODUCT", "SOMO_ROOT", "SOMO_HOME", "SOMO_NAME", "SOMO_CLUSTER_ADDRESS", "SOMO_DASHBOARD")
     return {
         name: value for name, value in os.environ.items() if name.startswith("SOMO_") and name not in set_by_service
@@ -152,7 +152,7 @@ def service_settings() -> dict[str, str]:
 
 
 def inherited(*names: str) -> dict[str, str]:
-    """Environment variables of this process that another one may have too, where they are set."""
+    """Those of the named environment variables that are set, to be handed on to another process."""
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
@@ -162,5 +162,5 @@ def export(values: Mapping[str, str]) -> None:
 
 
 def dashboard_of_running_scheduler() -> str | None:
-    """URL of the dashboard of a scheduler that other processes have started, where `SOMO_DASHBOARD` says it."""
+    """URL of the dashboard of a scheduler that others have started, from `SOMO_DASHBOARD`; None if it is not set."""
     return os.environ.get("SOMO_DASHBOARD")

@@ -44,6 +44,7 @@ def marked(mark: str) -> list[psutil.Process]:
 
 
 def main(mark: str) -> None:
+    """Wait for the end of the run that holds the other end of standard input, then end what has its mark."""
     # The pipe ends when the run does.
     sys.stdin.buffer.read()
     for process in marked(mark):

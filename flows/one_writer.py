@@ -1,4 +1,4 @@
-"""One run at a time writes to a root, which belongs to one product; what an upgrade makes again is told before it does.
+"""One run at a time writes to a root, which belongs to one product; what an upgrade will make again is told first.
 
 Two files in the root say so: `.lease.json` while a run writes, and `product.json` from the first run on.
 """

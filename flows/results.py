@@ -110,14 +110,14 @@ def recorded_archive(root: str, archive: Insitu) -> str:
 
 
 def record_archives(product: Product, root: str, role: str) -> None:
-    """Name the bytes of archives before targets are named by them: one that moved is then the same archive."""
+    """Record the content of archives, by which targets are named: an archive that moved is then still the same."""
     for archive in product.insitu:
         if archive.role == role:
             record_content(root, archive.url, archive_version(archive), partial(archive_content, archive))
 
 
 def reference_contents(product: Product, root: str) -> list[object]:
-    """Name and content of the reference model's files; their places where they are not referenced yet."""
+    """Names and contents of the reference model's files; before they are referenced, the files with their places."""
     files = iter(reference_files(product))
     contents: list[object] = []
     for layer in product.targets.reference:

@@ -49,6 +49,7 @@ class Stage:
 
     @property
     def done(self) -> bool:
+        """Whether nothing of the stage is missing."""
         return self.state == "done"
 
     @property
@@ -58,6 +59,7 @@ class Stage:
         return f"{self.bytes / 1000**power:.3g} {UNITS[power]}"
 
     def as_dict(self) -> dict[str, Any]:
+        """The stage as plain values, for JSON."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""TLS certificates: one authority, and one certificate that all processes show which talk to each other.
+"""TLS certificates: one authority, and one certificate, shown by all processes that talk to each other.
 
 `python -m flows.cluster.certificates FOLDER` writes `ca.pem`, `node.pem` and `node.key` there. Who holds a certificate
 of this authority may talk to its Dask scheduler and workers, or to the parts of its SeaweedFS, and nobody else. Each of

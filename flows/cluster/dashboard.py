@@ -21,12 +21,12 @@ USER = "somo"
 
 
 def new_login() -> str:
-    """A user and a password nobody has, as `user:password`."""
+    """A user with a new random password, as `user:password`."""
     return f"{USER}:{secrets.token_urlsafe(18)}"
 
 
 def require_login(scheduler: Scheduler, login: str) -> None:
-    """Answer no page, measurement or health check of a scheduler's web server but to one who logs in.
+    """Let a scheduler's web server show pages, measurements and health only to those who log in.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ SHORTEST_MARGIN_S, LONGEST_MARGIN_S, MARGIN_SHARE = 20.0, 300.0, 0.1
 
 @contextmanager
 def start(declared: SlurmJobs) -> Iterator[SpecCluster]:
-    """A scheduler in this process, and SLURM jobs as the work needs them; one worker has joined when it is given.
+    """A scheduler in this process, and SLURM jobs as the work needs them; given once the first worker has joined.
 
     Jobs and scheduler, which other users of the nodes can reach, show each other certificates of this run.
 

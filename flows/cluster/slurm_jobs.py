@@ -49,6 +49,7 @@ class Job:
 
     @property
     def number(self) -> str:
+        """SLURM's number of the job."""
         return str(self.submitted.job_id)
 
 
@@ -72,7 +73,7 @@ class Group:
     jobs: list[Job] = field(default_factory=list)
 
     def wanted(self, ready_tasks: int) -> int:
-        """Jobs that so many tasks need; never more processes than `most`, but for those that fill up a job."""
+        """Number of jobs for so many tasks: at most `most` processes in all, rounded up to whole jobs."""
         return math.ceil(min(self.most, max(self.least, ready_tasks)) / self.processes)
 
 

@@ -43,8 +43,10 @@ class Queued:
 
     Attributes
     ----------
-    place : how many pending jobs of its partition SLURM would start before it, and itself; 0 if it runs
+    reason : SLURM's word for why it waits
     start : when SLURM expects to start it; "" if it does not say
+    place : 1 for the pending job of its partition that SLURM would start first, and so on; 0 if it runs
+    of : number of pending jobs of its partition
     """
 
     number: str
@@ -57,6 +59,7 @@ class Queued:
 
     @property
     def sentence(self) -> str:
+        """Where the job stands in the queue and why it waits, for people."""
         expected = f", expected to start {self.start}" if self.start else ""
         place = f"place {self.place} of {self.of} in {self.partition}"
         return f"SLURM job {self.number} waits: {place}, reason {self.reason}{expected}"
@@ -89,7 +92,7 @@ async def _ask(*command: str) -> str | None:
 
 
 async def read_queue(numbers: list[str]) -> dict[str, Queued] | None:
-    """Those of some jobs that SLURM still has to run or runs, by number; None if it does not answer."""
+    """Which of these jobs wait or run, by number; None if SLURM does not answer."""
     ours = await _ask("squeue", "--noheader", "--me", f"--format={FORMAT}")
     if ours is None:
         return None

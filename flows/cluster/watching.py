@@ -38,6 +38,7 @@ class Progressed:
 
     @property
     def seconds_left(self) -> float:
+        """Projected time until all is done, at the rate so far."""
         return self.seconds / max(self.done, 1) * (self.total - self.done)
 
 
@@ -107,7 +108,7 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
 
 @contextmanager
 def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
-    """Workers that Dask ended for their memory while they had our work and none was completed; too many cancel it.
+    """Workers that Dask ended for their memory while they held our tasks; too many without a result cancel the tasks.
 
     Dask fails a task that has ended so many workers, but tries all others in between: with thousands of them, for ever.
     A client watches one list of futures at a time.
@@ -140,7 +141,7 @@ def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
 
 @contextmanager
 def _given_up(futures: list[Future]) -> Iterator[list[str]]:
-    """Why no worker will come any more, if that is so; our work is then cancelled, which would wait for ever."""
+    """Why no worker will come any more, once that is told; our tasks, which would wait for ever, are then cancelled."""
     client, reasons, ours = futures[0].client, list[str](), list(futures)
 
     async def note(event: tuple[float, str]) -> None:

@@ -18,7 +18,7 @@ from somo.publish import viewer
 from somo.publish.manifest import read_pointer
 from somo.storage.objects import exists, join, put
 
-# By it editors check the declaration beside it.
+# Editors check the declaration by this file beside it.
 SCHEMA = "somo.schema.json"
 
 

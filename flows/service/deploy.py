@@ -41,6 +41,7 @@ ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "Paused", 
 
 
 def main() -> None:
+    """Make pool, queue, deployments and automations for the product that the environment names."""
     settings = deployment_settings(HOME)
     if webhook := settings.get("SOMO_WEBHOOK"):
         require_outside(webhook)

@@ -134,6 +134,7 @@ class S3Server:
 
     @property
     def endpoint(self) -> str:
+        """URL of the S3 interface."""
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self, identity: str = "admin") -> dict[str, str]:
@@ -268,6 +269,7 @@ class S3Server:
 
 
 def main() -> None:
+    """Serve from the folder in the command line until interrupted."""
     with S3Server(sys.argv[1]) as server:
         for name, value in server.environment().items():
             print(f"export {name}={shlex.quote(value)}", flush=True)

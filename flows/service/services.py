@@ -54,12 +54,15 @@ class Place:
     database: str = ""
 
     def host(self, service: str) -> str:
+        """Host name of a service."""
         return self.hosts if isinstance(self.hosts, str) else self.hosts[service]
 
     def url(self, service: str, scheme: str = "http", port: str = "") -> str:
+        """URL of a service; `port` is the name of the port where it has several."""
         return f"{scheme}://{self.host(service)}:{self.ports[port or service]}"
 
     def program(self, name: str) -> str:
+        """Path of a program, or its name alone where it is on the PATH."""
         folder = self.programs.get(name, self.programs.get("", ""))
         return f"{folder}/{name}" if folder else name
 

@@ -124,7 +124,7 @@ def write_netcdf(product: Product, version_url: str, client: Client) -> None:
 
 
 def write_series(product: Product, version_url: str, client: Client) -> None:
-    """Bring the store for series up to the first one, one task a block and tile."""
+    """Bring the store for series up to date with the store for maps; one task for each block and tile."""
     source, url = join(version_url, zarr.STORE), join(version_url, series.STORE)
     daily, derived, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
     _, layout = series.template(product, source)
@@ -149,7 +149,7 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
 
 
 def write_drought(product: Product, version_url: str, client: Client) -> None:
-    """Compute drought where there are years enough and windows that readers do not see yet, one task a tile."""
+    """Compute drought where there are enough years, and windows that readers do not see yet; one task a tile."""
     base = drought_store.base_period(product, _years(product, version_url), drought_store.former_attrs(version_url))
     if base is None:
         return
@@ -234,7 +234,7 @@ def write_catalog(product: Product, version_url: str, client: Client) -> str:
 
 
 def describe_changed(version_url: str, client: Client, recorded: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
-    """Entries of every object of a version; what stands as the manifest (or `recorded`) says is not read again."""
+    """Entries of every object of a version; objects that the manifest (or `recorded`) still describes are not read."""
     former = read_manifest(version_url) if recorded is None else recorded
     entries, keys = unknown_objects(version_url, former)
     batches = [keys[i : i + BATCH] for i in range(0, len(keys), BATCH)]

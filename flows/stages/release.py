@@ -1,4 +1,4 @@
-"""Release a version that holds, follow it as it grows, or take it back: `latest.json` changes in one put."""
+"""Release a version that passes its checks, follow it as it grows, or take it back: `latest.json` changes at once."""
 
 import json
 from typing import Any
@@ -70,7 +70,7 @@ def release(product: Product, root: str, client: Client) -> str:
 
 
 def follow(product: Product, root: str) -> None:
-    """Let `latest.json` name what a released version has become, as after an update, if its checks hold.
+    """Bring `latest.json` up to date with a released version that has grown, as after an update, if its checks hold.
 
     The version that is current, and the days of release, stay; a run that ends before the one put leaves the former
     pointer, and the next one puts it.
@@ -152,7 +152,7 @@ def open_front_door(product: Product, root: str, version: str, released: dict[st
 
 
 def close_front_door(root: str) -> None:
-    """Let nothing be released: the pointer goes first, so that readers never follow it to what is gone."""
+    """Remove pointer, catalog and front page; the pointer first, so that readers never follow it to what is missing."""
     require_lease()
     for name in (POINTER, CATALOG, INDEX, PREVIEW):
         if exists(url := join(root, name)):

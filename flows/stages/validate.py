@@ -58,6 +58,7 @@ class Case:
 
     @cached_property
     def climate(self) -> pd.DataFrame:
+        """Climate of every land cell at home and every training cell elsewhere."""
         from flows.stages.validation.climate import climate_table
 
         return climate_table(self.product, self.inputs, self.published)
@@ -122,13 +123,13 @@ class Case:
         return importance(self.learnt, self.client)
 
     def transfer(self) -> tuple[pd.DataFrame, str]:
-        """Predictions in a region that was not learnt from, and in words which."""
+        """Predictions in a region that was not learnt from, and a sentence that names the region."""
         from flows.stages.validation.experiments import transfer
 
         return transfer(self.product, self.learnt, self.client)
 
     def later_days(self) -> tuple[pd.DataFrame, str]:
-        """Predictions for the last days by networks that learnt from the days before, and in words which."""
+        """Predictions for the last days by networks that learnt from the days before, and a sentence that says so."""
         from flows.stages.validation.experiments import LATER_SHARE, later
 
         description = f"the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before"
@@ -178,7 +179,7 @@ def record_compared(product: Product, root: str, published: Published) -> None:
 
 
 def make_section(name: str, case: Case) -> Section:
-    """One section, its caption with the units; in words where the data hold too little for it."""
+    """One section, with the units in its caption; a text that says why, where the data hold too little for it."""
     try:
         with naming_depths(case.product.depths):
             section = SECTIONS[name].make(case)

@@ -41,6 +41,8 @@ class Finding:
 
     Attributes
     ----------
+    what : what was tried, as "free disk"
+    good : whether a run can use it
     told : what was found, or what is wrong and what to do
     """
 

@@ -146,6 +146,7 @@ def restore(product: Product, url: str) -> tuple[optuna.Study, list[Trial]]:
 
 
 def ended_trial(product: Product, trial: Trial) -> optuna.trial.FrozenTrial:
+    """A trial that has ended, in Optuna's terms; its value is the mean over the folds that were tried."""
     return create_trial(
         state=TrialState.PRUNED if trial.pruned else TrialState.COMPLETE,
         value=float(np.mean(trial.scores)),

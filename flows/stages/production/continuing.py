@@ -117,7 +117,7 @@ def run_sequence(
 
 
 def _unseen_rows(state: State, days: Days, forcing: Forcing) -> NDArray[np.float32] | None:
-    """Forcing of the rows that a state has not seen; None if it has seen another than the present one."""
+    """Forcing of the rows that a state has not seen; None if forcing that it has seen was changed since."""
     seen_rows = len(state.digests)
     changed = first_changed_row(state, forcing.files(seen_rows))
     x_d = forcing.read(changed, days.rows(days.stop))

@@ -100,7 +100,7 @@ def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, m
 
 
 def method_hash(product: Product, static: xr.Dataset, models: str, layout: Layout) -> str:
-    """What all days of a version share: models, cells, features, sequence and arithmetic."""
+    """Hash of what all days of a version share: models, cells, features, sequence and arithmetic."""
     arrays = ("lat", "lon", "land", *static.attrs["features"].split(","))
     content = b"".join(static[name].values.tobytes() for name in arrays)
     return content_hash(
@@ -162,7 +162,7 @@ def missing_work(
     status: NDArray[np.int8],
     visible: store.Visible,
 ) -> tuple[rg.Plan, tuple[Work, ...]]:
-    """What is not there yet, or not as it should be."""
+    """The plan of a version's regions, and the work for those that are missing or not as they should be."""
     wanted = rg.regions(layout, len(status), static["land"].values.astype(bool))
     manifest = rg.read_manifest(job.manifest)
     held = rg.held_objects(job.store, wanted, manifest, recorded_in(job.store))

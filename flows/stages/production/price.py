@@ -16,7 +16,7 @@ SHARD_SHARE = 0.3
 
 @dataclass(frozen=True)
 class Price:
-    """What it takes to bring a version's store up to its forcing.
+    """What it costs to bring a version's store up to date with its forcing.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Price:
 
 
 def price_of(wanted: Production) -> Price:
-    """The price of what a production lacks, if its states hold."""
+    """The price of the missing regions, if the states that were kept can be used."""
     networks = sum(len(members) for members in wanted.ensemble.layers.values())
     hidden = next(iter(wanted.ensemble.layers.values()))[0].network.hidden
     entries = read_manifest(wanted.job.manifest) if wanted.work else {}
@@ -74,7 +74,7 @@ def steps_of(work: Work, wanted: Production) -> int:
 
 
 def shard_bytes(entry: Entry | None, wanted: Production, work: Work) -> int:
-    """Bytes of a region's shards: those of the last time for each day, else a share of the raw ones."""
+    """Bytes of a region's shards: for each day as many as when last written, else a share of the raw bytes."""
     days = len(work.status)
     if entry is not None and len(entry.status):
         return int(sum(written.size for written in entry.objects.values()) * days / len(entry.status))

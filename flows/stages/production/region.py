@@ -220,7 +220,12 @@ def add_uncertainty(
 
 
 def read_published(url: str, work: Work, name: str, values: store.Packed, land: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Put the published values of the kept days into a field; [day] which days it then holds, none of a damaged one."""
+    """Put the published values of the kept days into a field.
+
+    Returns
+    -------
+    [day] whether the field holds the day now; no day where the published shard is damaged
+    """
     region, days = work.region, np.flatnonzero(work.kept)
     if not len(days):
         return work.kept

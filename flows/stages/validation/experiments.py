@@ -82,7 +82,7 @@ def importance(learnt: Learnt, client: Client) -> pd.DataFrame:
 
 
 def transfer(product: Product, learnt: Learnt, client: Client) -> tuple[pd.DataFrame, str]:
-    """Predictions in a region that was not learnt from, and in words which.
+    """Predictions in a region that was not learnt from, and a sentence that names the region.
 
     A product that learns from further domains is learnt from those alone and judged at home; else the western half of
     its cells is learnt from and the eastern half is judged.
@@ -103,7 +103,7 @@ def transfer(product: Product, learnt: Learnt, client: Client) -> tuple[pd.DataF
 
 
 def judged_region(product: Product, data: TrainingSet) -> tuple[NDArray[np.bool_], str]:
-    """[cell] True where the transfer is judged, and in words what it is learnt from."""
+    """[cell] True where the transfer is judged, and a sentence that names both sides."""
     at_home = np.array([d == product.home for d in data.domain])
     if at_home.any() and not at_home.all():
         return at_home, f"learnt from {', '.join(product.domains)} alone, judged at home"
