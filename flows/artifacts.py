@@ -37,7 +37,13 @@ EVERY_SECONDS = 5.0
 
 @contextmanager
 def watched(product: Product, root: str, before: Sequence[Stage], client: Client) -> Iterator[None]:
-    """Show a run of a product to its operator."""
+    """Show a run of a product to its operator.
+
+    Raises
+    ------
+    RunError
+        in place of a TimeoutError, which Prefect would take for its own limit
+    """
     log = get_run_logger()
     plan = [f"- **{stage.name}**: {stage.detail or stage.state}" for stage in before]
     title = f"{product.name} {product.version} → `{root}`"

@@ -41,6 +41,11 @@ def load_product(path: str | Path) -> Product:
     `SOMO_CLUSTER_<KEY>` replaces a key of its `[cluster]` table (`SOMO_CLUSTER_WORKERS=8`); an address implies
     `kind = "address"`, and means nothing to another kind. `SOMO_REAL`, where unset, is the folder `shared/real` beside
     the project that holds the file.
+
+    Raises
+    ------
+    ProductError
+        naming the key, or the variable, whose value is not allowed
     """
     product = read_product(path, _environment(Path(path)), read_providers())
     overrides: dict[str, Any] = {
@@ -82,7 +87,13 @@ def _environment(path: Path) -> dict[str, str]:
 
 
 def root_of(product: Product, root: str) -> str:
-    """Root of a product's results: the one given, else the declared one; a folder becomes absolute."""
+    """Root of a product's results: the one given, else the declared one; a folder becomes absolute.
+
+    Raises
+    ------
+    ProductError
+        if neither is given
+    """
     chosen = root or product.root
     if not chosen:
         raise ProductError(f"{product.name}: no place for the results; give --root or root = in the declaration")

@@ -45,7 +45,13 @@ def one_writer(product: Product, root: str, purpose: str) -> Iterator[None]:
 
 
 def sign(product: Product, root: str) -> None:
-    """Require that a root is this product's, tell what has changed since its last run, and write down what runs now."""
+    """Require that a root is this product's, tell what has changed since its last run, and write down what runs now.
+
+    Raises
+    ------
+    ProductError
+        if the root holds another product
+    """
     url = join(root, OWNER)
     former_bytes, version = read_version(url)
     former = json.loads(former_bytes) if former_bytes is not None else {}

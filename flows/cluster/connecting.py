@@ -66,7 +66,13 @@ def cluster(product: Product) -> Iterator[Client]:
 
 
 def require_workers(client: Client, seconds: float) -> None:
-    """Wait for the first worker; a cluster without any would keep the work pending for ever."""
+    """Wait for the first worker; a cluster without any would keep the work pending for ever.
+
+    Raises
+    ------
+    ClusterError
+        naming the scheduler and how long it was waited for
+    """
     try:
         client.wait_for_workers(1, timeout=seconds)
     except TimeoutError as error:

@@ -57,7 +57,13 @@ def start(declared: SlurmJobs) -> Iterator[SpecCluster]:
 
 
 def wait_for_worker(keeper: JobKeeper) -> None:
-    """Wait until a job has left the queue and its worker has joined."""
+    """Wait until a job has left the queue and its worker has joined.
+
+    Raises
+    ------
+    ClusterError
+        if SLURM takes no job, can never start one, or lets it wait for a week
+    """
     deadline = time.monotonic() + QUEUE_SECONDS
     while not keeper.joined.wait(0.2):
         if keeper.failure:
@@ -81,7 +87,13 @@ def groups(declared: SlurmJobs, security: Security, shared: Path) -> list[Group]
 
 
 def job_options(declared: SlurmJobs, security: Security, shared: Path, processes: int) -> dict[str, Any]:
-    """What dask-jobqueue makes the script of one job from."""
+    """What dask-jobqueue makes the script of one job from.
+
+    Raises
+    ------
+    ClusterError
+        if jobs cannot write their output where it is to go
+    """
     logs = Path(declared.log_folder).expanduser() if declared.log_folder else shared / "logs"
     try:
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -34,7 +34,13 @@ def open_bucket(root: str) -> None:
 
 
 def split(root: str) -> tuple[str, str]:
-    """Bucket and prefix (empty, or ending in a slash) of an S3 URL."""
+    """Bucket and prefix (empty, or ending in a slash) of an S3 URL.
+
+    Raises
+    ------
+    StorageError
+        if the URL is not one of S3
+    """
     if not root.startswith("s3://"):
         raise StorageError(f"{root}: access is set on S3 buckets only; folders have their file permissions")
     bucket, _, prefix = root.removeprefix("s3://").partition("/")

@@ -13,7 +13,13 @@ HOME_OF_USER = Path("/var/lib/postgresql")
 
 
 def programs() -> str:
-    """Folder of the newest PostgreSQL programs; Debian keeps them off the PATH."""
+    """Folder of the newest PostgreSQL programs; Debian keeps them off the PATH.
+
+    Raises
+    ------
+    StackError
+        if PostgreSQL is not installed
+    """
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
     if not versions:
         raise StackError("PostgreSQL is not installed; apt-get install postgresql")

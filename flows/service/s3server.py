@@ -162,7 +162,13 @@ class S3Server:
         )
 
     def command(self) -> list[str]:
-        """The server's command line."""
+        """The server's command line.
+
+        Raises
+        ------
+        OSError
+            if SeaweedFS is not installed
+        """
         ports = self._ports()
         beside_python = Path(sys.executable).parent
         program = shutil.which("weed", path=str(beside_python)) or shutil.which("weed")
@@ -183,7 +189,13 @@ class S3Server:
         return kept_ports
 
     def start(self, timeout_s: float = 60) -> Self:
-        """Start and wait until a signed write succeeds."""
+        """Start and wait until a signed write succeeds.
+
+        Raises
+        ------
+        OSError
+            if the server has ended or is not ready in time; the text names its log
+        """
         (self.folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
         write_certificates(self.folder)
         signing = {name: secrets.token_hex(32) for name in SIGNING_KEYS}

@@ -83,7 +83,13 @@ def forget_states(wanted: Production) -> None:
 
 
 def require_written(wanted: Production) -> None:
-    """Show nothing to readers unless every region is where it should be, with the bytes that its entry names."""
+    """Show nothing to readers unless every region is where it should be, with the bytes that its entry names.
+
+    Raises
+    ------
+    ProductionError
+        naming the first of the regions that are not
+    """
     if wanted.work:
         names = ", ".join(work.region.name for work in wanted.work[:3])
         raise ProductionError(

@@ -95,6 +95,11 @@ def withdraw(product: Product, root: str, version: str) -> str:
 
     Its objects stay for those who cite them; nothing points to them any more. Where it was the only one, nothing is
     released any more: pointer, catalog and front page are removed, and "" is returned.
+
+    Raises
+    ------
+    ReleaseError
+        if the version was never released
     """
     former = read_pointer(root)
     released = {v: day for v, day in former.get("released", {}).items() if v != version}
@@ -184,7 +189,13 @@ def as_made(product: Product, root: str, version: str) -> Product:
 
 
 def require_complete(version_url: str) -> None:
-    """Refuse a version that lacks what the stages write."""
+    """Refuse a version that lacks what the stages write.
+
+    Raises
+    ------
+    ReleaseError
+        naming the object that is missing and the stage that writes it
+    """
     stages = {"collection.json": "publish", "manifest.json": "publish", "report/index.html": "validate"}
     for name, stage in stages.items():
         if not exists(join(version_url, name)):
@@ -192,7 +203,13 @@ def require_complete(version_url: str) -> None:
 
 
 def require_checksums(version_url: str, client: Client) -> None:
-    """Read every object again and refuse the version if one is not what its manifest says."""
+    """Read every object again and refuse the version if one is not what its manifest says.
+
+    Raises
+    ------
+    ReleaseError
+        naming the objects
+    """
     entries = sorted(read_manifest(version_url).items())
     batches = [dict(entries[i : i + BATCH]) for i in range(0, len(entries), BATCH)]
     futures = [client.submit(changed_objects, version_url, batch, pure=False) for batch in batches]

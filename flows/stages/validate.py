@@ -199,7 +199,13 @@ def pending_sections(product: Product, version_url: str) -> list[str]:
 
 
 def require_judged(product: Product, version_url: str) -> None:
-    """Refuse a version whose report is not about what is published now."""
+    """Refuse a version whose report is not about what is published now.
+
+    Raises
+    ------
+    ValidationError
+        naming the sections that are missing
+    """
     if pending := pending_sections(product, version_url):
         raise ValidationError(
             f"{version_url}: the report lacks {', '.join(pending)} of what is published now; run `somo run` to its end"

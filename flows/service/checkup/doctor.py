@@ -213,7 +213,13 @@ def scheduler(product: Product) -> str:
 
 
 def gpu() -> str:
-    """GPUs that PyTorch can use here; none is no problem."""
+    """GPUs that PyTorch can use here; none is no problem.
+
+    Raises
+    ------
+    ValueError
+        if this machine has GPUs that PyTorch cannot use
+    """
     import torch
 
     names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]

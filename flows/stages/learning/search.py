@@ -78,7 +78,13 @@ def search_samples(product: Product, root: str, samples: str, client: Client) ->
 
 
 def require_searchable(product: Product) -> None:
-    """Refuse an empty space, and sequences longer than the samples' spin-up."""
+    """Refuse an empty space, and sequences longer than the samples' spin-up.
+
+    Raises
+    ------
+    ProductError
+        naming the key to change
+    """
     if not product.search.space:
         raise ProductError('[search.space] is empty; add for example "network.hidden" = [32, 64, 128]')
     longest = product.search.space.get("sequence.lookback", ())
@@ -91,7 +97,13 @@ def require_searchable(product: Product) -> None:
 
 
 def variant(product: Product, values: Mapping[str, Any]) -> Product:
-    """The product with some hyperparameters replaced."""
+    """The product with some hyperparameters replaced.
+
+    Raises
+    ------
+    ProductError
+        naming the values that do not go together
+    """
     tables: dict[str, dict[str, Any]] = {"network": {}, "sequence": {}, "training": {}}
     for key, value in values.items():
         table, name = key.split(".")

@@ -85,7 +85,13 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
 
 
 def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, models: str) -> None:
-    """Refuse models that were trained on other inputs, layers or sequences than the product declares."""
+    """Refuse models that were trained on other inputs, layers or sequences than the product declares.
+
+    Raises
+    ------
+    ProductionError
+        naming what differs, as trained and as declared
+    """
     pairs = {
         "layers": (tuple(ensemble.layers), tuple(layer.name for layer in product.layers)),
         "dynamic inputs": (ensemble.dynamic, product.inputs),
@@ -112,7 +118,13 @@ def method_hash(product: Product, static: xr.Dataset, models: str, layout: Layou
 
 
 def require_same_method(product: Product, url: str, visible: store.Visible, method: str) -> None:
-    """Refuse to mix days made with other models or settings into a published version."""
+    """Refuse to mix days made with other models or settings into a published version.
+
+    Raises
+    ------
+    ProductionError
+        naming both methods
+    """
     if visible.method != method:
         raise ProductionError(
             f"{url}: version {product.version} was made with other models, features or sequences (method "

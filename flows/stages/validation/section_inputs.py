@@ -48,7 +48,13 @@ class SectionInputs:
 
     @cached_property
     def visible(self) -> store.Visible:
-        """The days that readers see."""
+        """The days that readers see.
+
+        Raises
+        ------
+        ValidationError
+            if nothing is published
+        """
         visible = store.read_visible(join(self.version_url, store.STORE))
         if visible is None:
             raise ValidationError(f"{self.version_url}: nothing is published there; run the stage produce first")
