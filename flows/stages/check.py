@@ -94,20 +94,20 @@ def _check_domain(product: Product, domain: str, root: str) -> Iterator[Finding]
         grid = Grid.regular(declared.west, declared.east, declared.south, declared.north, declared.step_deg)
     days = needed_days(product)
     for name, source in product.sources.items():
-        looked = _Looked(product, domain, root, name, source, product.quantity(name), days)
-        yield _tried(f"{domain}: forcing.{name}", partial(looked.facts, grid))
-        grid = grid or looked.own_grid
+        source_check = _SourceCheck(product, domain, root, name, source, product.quantity(name), days)
+        yield _tried(f"{domain}: forcing.{name}", partial(source_check.facts, grid))
+        grid = grid or source_check.own_grid
     for name, static in product.static.items():
         if static.url is not None:
             yield _tried(f"{domain}: static.{name}", partial(_static, name, static, domain, grid))
     for layer in product.targets.reference:
         label = f"targets.reference {layer.top_m:g}-{layer.bottom_m:g} m"
-        looked = _Looked(product, domain, root, SOIL_MOISTURE.name, layer.source, SOIL_MOISTURE, days)
-        yield _tried(f"{domain}: {label}", partial(looked.facts, grid))
+        source_check = _SourceCheck(product, domain, root, SOIL_MOISTURE.name, layer.source, SOIL_MOISTURE, days)
+        yield _tried(f"{domain}: {label}", partial(source_check.facts, grid))
 
 
 @dataclass
-class _Looked:
+class _SourceCheck:
     """One source of a domain, looked at step by step."""
 
     product: Product
