@@ -27,7 +27,7 @@ from flows.cluster.certificates import write_certificates
 REGION = "us-east-1"
 GRPC_OFFSET = 10_000
 STOP_SECONDS = 15
-# A cache of parts of objects, 4 MB each: without it, a read of a few kB from inside a shard reads a whole part from disk.
+# Caches parts of objects, 4 MB each: without it, a read of a few kB inside a shard reads a whole part from disk.
 CACHE_MB = 256
 PARTS = ("s3", "master", "volume", "filer", "admin")
 TLS_SERVERS = ("master", "volume", "filer", "admin")
