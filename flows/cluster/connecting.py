@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import dask
 from distributed import Client
 from distributed.deploy.cluster import Cluster as DaskCluster
 
@@ -49,7 +50,9 @@ def cluster(product: Product) -> Iterator[Client]:
         if there is none, or its packages differ from this process's
     """
     declared = product.cluster
-    with STARTERS[declared.kind](declared) as source:
+    # A client that is closed while its cluster is already gone stays Dask's scheduler for whatever comes after it.
+    former = dask.config.set(scheduler=dask.config.get("scheduler", None))
+    with former, STARTERS[declared.kind](declared) as source:
         address_of_scheduler = source if isinstance(source, str) else source.scheduler_address
         try:
             client = Client(source, timeout=CONNECT_SECONDS)

@@ -4,10 +4,14 @@ import json
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
+import pytest
+from distributed import Client, Security
 
 ATTACK = Path(__file__).with_name("attack.py")
 
@@ -38,3 +42,20 @@ def tried(ports: Sequence[int], sockets: Sequence[str]) -> dict[str, list[str]]:
     answer = json.loads(done.stdout)
     assert os.geteuid() != 0 or answer["uid"] != 0
     return answer["given"]
+
+
+def listening_ports(processes: Iterable[int]) -> set[int]:
+    addresses, _ = doors(processes)
+    return {port for _, port in addresses}
+
+
+def require_closed(client: Client, ports_of_other_tests: set[int]) -> None:
+    """No port of a run's scheduler and workers gives another user anything; without certificates nobody runs code."""
+    ports = listening_ports([os.getpid(), *client.run(os.getpid).values()]) - ports_of_other_tests
+    workers = [urlsplit(address).port for address in client.scheduler_info(n_workers=-1)["workers"]]
+    scheduler = client.scheduler_info()["address"]
+    assert {urlsplit(scheduler).port, *workers} <= ports
+    assert tried(sorted(ports), []) == {}
+    with pytest.raises((OSError, TypeError, RuntimeError)):
+        Client(scheduler, timeout=3, security=Security(require_encryption=False)).close()
+    assert urllib.request.Request(client.dashboard_link).host.startswith("somo:")

@@ -1,12 +1,8 @@
 import os
-import urllib.request
-from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from distributed import Client
-from distributed.security import Security
 
 from flows.cluster import connecting
 from flows.cluster.connecting import cluster, gpu_resources, packages, require_same_packages
@@ -15,7 +11,7 @@ from flows.cluster.watching import Progressed, completed, watching
 from flows.environment import load_product
 from somo.product.cluster import SchedulerAddress
 from somo.product.declaration import ProductError
-from tests.flows.stranger import doors, tried
+from tests.flows.stranger import listening_ports, require_closed
 
 TOML = """
 name = "T"
@@ -41,23 +37,6 @@ def double(value: int) -> int:
     if value < 0:
         raise ValueError(f"{value} is negative")
     return 2 * value
-
-
-def listening_ports(processes: Iterable[int]) -> set[int]:
-    addresses, _ = doors(processes)
-    return {port for _, port in addresses}
-
-
-def require_closed(client: Client, ports_of_other_tests: set[int]) -> None:
-    """No port of a run's scheduler and workers gives another user anything; without certificates nobody runs code."""
-    ports = listening_ports([os.getpid(), *client.run(os.getpid).values()]) - ports_of_other_tests
-    workers = [urlsplit(address).port for address in client.scheduler_info(n_workers=-1)["workers"]]
-    scheduler = client.scheduler_info()["address"]
-    assert {urlsplit(scheduler).port, *workers} <= ports
-    assert tried(sorted(ports), []) == {}
-    with pytest.raises((OSError, TypeError, RuntimeError)):
-        Client(scheduler, timeout=3, security=Security(require_encryption=False)).close()
-    assert urllib.request.Request(client.dashboard_link).host.startswith("somo:")
 
 
 def test_the_operators_plain_pods_must_be_accepted_by_name(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,34 +80,6 @@ def test_local_cluster_computes_in_other_processes(toml: Path) -> None:
         results = completed(client.map(double, [1, 2, 3]), "doubling")
         assert sorted(results) == [2, 4, 6]
         assert client.submit(len, [1], resources=gpu_resources(client)).result() == 1
-
-
-def test_slurm_jobs_become_workers(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The job script is run by a shell in SLURM's place: it must start a worker that finds its way back."""
-    for name, script in (
-        (
-            "sbatch",
-            f'cp "$1" {toml.parent}/job\nbash {toml.parent}/job >/dev/null 2>&1 &\necho "Submitted batch job $!"',
-        ),
-        ("scancel", 'pkill -P "$1"; kill "$1"'),
-    ):
-        program = toml.with_name(name)
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{toml.parent}:{os.environ['PATH']}")
-    monkeypatch.setenv("SOMO_CLUSTER_KIND", "slurm")
-    monkeypatch.setenv("SOMO_CLUSTER_QUEUE", "compute")
-    monkeypatch.setenv("SOMO_CLUSTER_SHARED_FOLDER", str(toml.parent / "shared"))
-    ports_of_other_tests = listening_ports([os.getpid()])
-    with cluster(load_product(toml)) as client:
-        assert client.submit(double, 4).result(60) == 8
-        require_closed(client, ports_of_other_tests)
-        (certificates,) = (toml.parent / "shared").iterdir()
-        assert {path.stat().st_mode & 0o077 for path in (certificates, *certificates.iterdir())} == {0}
-    assert list((toml.parent / "shared").iterdir()) == []
-    job = (toml.parent / "job").read_text()
-    assert "#SBATCH -p compute" in job
-    assert "#SBATCH --mem=954M" in job
 
 
 def test_first_failure_is_raised_as_the_task_raised_it(client: Client) -> None:

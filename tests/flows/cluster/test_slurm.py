@@ -1,5 +1,6 @@
 """Dask on a real SLURM, which is started on loopback where its packages are and the test may start daemons."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from tests.flows.cluster.jobs_work import double, trained_slowly
 from tests.flows.cluster.slurm_server import is_possible
 from tests.flows.cluster.slurm_server import slurm as slurm_on_loopback
 from tests.flows.conftest import TINY
+from tests.flows.stranger import listening_ports, require_closed
 
 TOML = """
 name = "T"
@@ -78,8 +80,11 @@ def until(true: Callable[[], object], seconds: float = 30) -> None:
 @real_slurm
 def test_jobs_become_workers(queue: None, declare: Declare, tmp_path: Path) -> None:
     product = declare(workers=2, processes=2, job_name="tiny", directives=["--comment=seen"], constraint="fast")
+    # Servers that other tests share run in this process and below it.
+    ports_of_other_tests = listening_ports([os.getpid()])
     with cluster(product) as client:
         assert sorted(completed(client.map(double, range(3)), "doubling")) == [0, 2, 4]
+        require_closed(client, ports_of_other_tests)
         assert len(client.scheduler_info(n_workers=-1)["workers"]) == 2
         assert jobs("%j|%P|%C|%k|%f") == ["tiny|compute|2|seen|fast"]
         (certificates,) = (tmp_path / "shared").glob("tls-*")
@@ -136,9 +141,10 @@ def test_jobs_that_slurm_takes_away_cost_only_time(
             (job,) = jobs()
             subprocess.run([*command, job], check=True)
             until(lambda: not any(client.processing().values()))
-        # SLURM holds a job that was requeued for two minutes, once it is back in the queue.
+        # SLURM holds a job that was requeued for two minutes, once it is back in the queue. A few seconds it must be:
+        # slurmd refuses the credential of a job that starts again in the second in which it was stopped.
         until(lambda: jobs("%T|%r") == ["PENDING|BeginTime"])
-        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+5"], check=True)
         assert work.result(90) == 42
         until(lambda: client.run_on_scheduler(charges) == [0])
 
