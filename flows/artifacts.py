@@ -31,12 +31,19 @@ from somo.product.declaration import Product
 from somo.publish.store.maps import read_visible, store_url
 from somo.storage.objects import join, put
 
+# An update is a request to Prefect's server, and regions can be done many times a second.
 EVERY_SECONDS = 5.0
 
 
 @contextmanager
 def watched(product: Product, root: str, before: Sequence[Stage], client: Client) -> Iterator[None]:
-    """Show a run of a product to its operator."""
+    """Show a run of a product to its operator.
+
+    Raises
+    ------
+    RunError
+        in place of a TimeoutError, which Prefect would take for its own limit
+    """
     log = get_run_logger()
     plan = [f"- **{stage.name}**: {stage.detail or stage.state}" for stage in before]
     title = f"{product.name} {product.version} → `{root}`"
@@ -55,22 +62,23 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
         with shown("the failure"):
             text = f"## {title} failed\n\n{sentence}\n\nWhat was finished is kept: the next run goes on from it."
             create_markdown_artifact(text, key="failure", description=f"Why {title} failed")
-        with suppress(Exception):  # the cluster may be what failed
+        # Cluster and store may be what failed: telling of the failure must not replace it by another one.
+        with suppress(Exception):
             tell_end(client, product.name, None, type(error).__name__)
-        with suppress(Exception):  # the store may be what failed
+        with suppress(Exception):
             write_status_page(root, product, read_status(product, root), "failed", sentence)
         if isinstance(error, TimeoutError):
             # Prefect takes every TimeoutError that leaves a flow for its own limit of time, and says so.
             raise RunError(sentence) from error
         raise
-    after = read_status(product, root)
-    write_status_page(root, product, after, "ended")
+    stages_after = read_status(product, root)
+    write_status_page(root, product, stages_after, "ended")
     tell_end(client, product.name, newest_day_s(product, root))
-    if all(stage.done for stage in after):
+    if all(stage.done for stage in stages_after):
         with shown("the summary"):
-            text = _summary(product, root, before, after)
+            text = _summary(product, root, before, stages_after)
             create_markdown_artifact(text, key="summary", description=f"Result of {title}")
-    log.info("%s %s: %s", product.name, product.version, "; ".join(f"{s.name} {s.detail}" for s in after))
+    log.info("%s %s: %s", product.name, product.version, "; ".join(f"{s.name} {s.detail}" for s in stages_after))
 
 
 def newest_day_s(product: Product, root: str) -> float | None:
@@ -98,24 +106,28 @@ class ProgressArtifacts:
         self._ids: dict[str, UUID] = {}
         self._next = 0.0
 
-    def __call__(self, now: Progressed) -> None:
-        name = now.description
-        if name in self._ids and time.monotonic() < self._next and now.done < now.total:
+    def __call__(self, progressed: Progressed) -> None:
+        name = progressed.description
+        if name in self._ids and time.monotonic() < self._next and progressed.done < progressed.total:
             return
         self._next = time.monotonic() + EVERY_SECONDS
         with shown(f"progress of {name}"):
-            self._show(name, now)
+            self._show(name, progressed)
 
-    def _show(self, name: str, now: Progressed) -> None:
-        text = f"{name}: {now.done} of {now.total}, {now.rate}, {now.seconds_left:.0f} s left"
-        percent = 100 * now.done / max(now.total, 1)
+    def _show(self, name: str, progressed: Progressed) -> None:
+        text = (
+            f"{name}: {progressed.done} of {progressed.total}, {progressed.rate}, {progressed.seconds_left:.0f} s left"
+        )
+        percent = 100 * progressed.done / max(progressed.total, 1)
         if name in self._ids:
             update_progress_artifact(self._ids[name], percent, text)
             return
+        # Prefect takes lower-case letters, digits and dashes alone.
         key = "".join(c if c.isalnum() else "-" for c in name.lower())
-        made = create_progress_artifact(percent, key=key, description=text)
-        assert isinstance(made, UUID)
-        self._ids[name] = made
+        artifact_id = create_progress_artifact(percent, key=key, description=text)
+        # Inside an event loop Prefect would return a coroutine instead; stages run outside of one.
+        assert isinstance(artifact_id, UUID)
+        self._ids[name] = artifact_id
 
 
 def _summary(product: Product, root: str, before: Sequence[Stage], after: Sequence[Stage]) -> str:
@@ -135,6 +147,7 @@ def write_status_page(
         # The page is public: what follows a question mark in a URL may be a signature that opens it.
         "failure": re.sub(r"\?[^\s\"'),;]+", "?...", failure),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        # The page is for anyone: where results lie inside the bucket is not.
         "stages": [{k: v for k, v in stage.as_dict().items() if k != "url"} for stage in stages],
     }
     put(join(root, "viewer", "status.json"), json.dumps(status, indent=1).encode())

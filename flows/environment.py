@@ -23,6 +23,7 @@ from somo.storage.objects import join, put
 
 DAILY = "0 6 * * *"
 PREFECT_SETTINGS = {
+    # Prefect waits 20 s by default, and its server took 22 s to start on a machine that had not read its files yet.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
@@ -40,6 +41,11 @@ def load_product(path: str | Path) -> Product:
     `SOMO_CLUSTER_<KEY>` replaces a key of its `[cluster]` table (`SOMO_CLUSTER_WORKERS=8`); an address implies
     `kind = "address"`, and means nothing to another kind. `SOMO_REAL`, where unset, is the folder `shared/real` beside
     the project that holds the file.
+
+    Raises
+    ------
+    ProductError
+        naming the key, or the variable, whose value is not allowed
     """
     product = read_product(path, _environment(Path(path)), read_providers())
     overrides: dict[str, Any] = {
@@ -81,7 +87,13 @@ def _environment(path: Path) -> dict[str, str]:
 
 
 def root_of(product: Product, root: str) -> str:
-    """Root of a product's results: the one given, else the declared one; a folder becomes absolute."""
+    """Root of a product's results: the one given, else the declared one; a folder becomes absolute.
+
+    Raises
+    ------
+    ProductError
+        if neither is given
+    """
     chosen = root or product.root
     if not chosen:
         raise ProductError(f"{product.name}: no place for the results; give --root or root = in the declaration")
@@ -108,7 +120,7 @@ def cache_folder() -> Path:
 
 
 def prepare_prefect() -> None:
-    """Settings of Prefect for a run from the command line; what the environment says already stays."""
+    """Set Prefect's settings for a run from the command line; variables that are set already keep their values."""
     for name, value in PREFECT_SETTINGS.items():
         os.environ.setdefault(name, value)
     profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
@@ -118,6 +130,7 @@ def prepare_prefect() -> None:
         os.environ.setdefault("PREFECT_SERVER_API_AUTH_STRING", login)
         os.environ.setdefault("PREFECT_API_AUTH_STRING", login)
     if not verbosity.traceback:
+        # Prefect would log a failure with its traceback, which people ask for by --debug.
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
 
 
@@ -132,22 +145,25 @@ def deployment_settings(home: Path) -> dict[str, str]:
     if not (path := os.environ.get("SOMO_PRODUCT")):
         raise ProductError("SOMO_PRODUCT is not set; export the path of the product's TOML file")
     product = load_product(path)
-    own = {
+    of_product = {
         "SOMO_NAME": product.name,
         "SOMO_HOME": str(home),
         "SOMO_ROOT": root_of(product, os.environ.get("SOMO_ROOT", "")),
     }
-    return {"SOMO_UPDATE_CRON": DAILY, **os.environ, **own}
+    # An operator's schedule goes before the daily one; name, home and root are what the declaration says.
+    return {"SOMO_UPDATE_CRON": DAILY, **os.environ, **of_product}
 
 
 def service_settings() -> dict[str, str]:
-    """What an operator has set for a service in `SOMO_*`, but for what the service sets itself."""
-    own = ("SOMO_PRODUCT", "SOMO_ROOT", "SOMO_HOME", "SOMO_NAME", "SOMO_CLUSTER_ADDRESS", "SOMO_DASHBOARD")
-    return {name: value for name, value in os.environ.items() if name.startswith("SOMO_") and name not in own}
+    """The operator's `SOMO_*` settings for a service, without the variables that the service sets itself."""
+    set_by_service = ("SOMO_PRODUCT", "SOMO_ROOT", "SOMO_HOME", "SOMO_NAME", "SOMO_CLUSTER_ADDRESS", "SOMO_DASHBOARD")
+    return {
+        name: value for name, value in os.environ.items() if name.startswith("SOMO_") and name not in set_by_service
+    }
 
 
 def inherited(*names: str) -> dict[str, str]:
-    """Environment variables of this process that another one may have too, where they are set."""
+    """Those of the named environment variables that are set, to be handed on to another process."""
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
@@ -157,5 +173,5 @@ def export(values: Mapping[str, str]) -> None:
 
 
 def dashboard_of_running_scheduler() -> str | None:
-    """URL of the dashboard of a scheduler that other processes have started, where `SOMO_DASHBOARD` says it."""
+    """URL of the dashboard of a scheduler that others have started, from `SOMO_DASHBOARD`; None if it is not set."""
     return os.environ.get("SOMO_DASHBOARD")

@@ -24,6 +24,8 @@ def in_one_sentence(error: BaseException) -> str:
         # A library that fills the disk of temporary files names no file at all.
         place = Path(error.filename).parent if isinstance(error.filename, str) else Path(tempfile.gettempdir())
         return f"{no_space(place)}, or name another folder in TMPDIR if it is the one for temporary files"
+    # Python's own TimeoutErrors have no text, or one that names nothing; those of other modules say what they waited
+    # for.
     if isinstance(error, TimeoutError) and type(error).__module__ in ("builtins", "asyncio", "asyncio.exceptions"):
         return f"something was waited for in vain: {error or 'a library gave up without a word'}; --debug shows where"
     if isinstance(error, ValueError | OSError):

@@ -15,12 +15,13 @@ from flows.environment import export, inherited
 
 MARK = "SOMO_RUN_MARK"
 END_SECONDS = 5
+# Keeps the pipe to the watcher open for as long as this process lives, and no longer.
 _watchers: list[subprocess.Popen[bytes]] = []
-"""Keeps the pipe to the watcher open for as long as this process lives, and no longer."""
 
 
 def end_with_this_process() -> None:
     """Let everything that this process starts from now on end with it."""
+    # A run that another run has started ends with that one, whose watcher knows it by the same mark.
     if inherited(MARK):
         return
     mark = uuid4().hex
@@ -34,19 +35,22 @@ def end_with_this_process() -> None:
 
 def marked(mark: str) -> list[psutil.Process]:
     """Processes that have inherited a run's mark."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.environ().get(MARK) == mark:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def main(mark: str) -> None:
-    sys.stdin.buffer.read()  # ends when the run does
+    """Wait for the end of the run that holds the other end of standard input, then end what has its mark."""
+    # The pipe ends when the run does.
+    sys.stdin.buffer.read()
     for process in marked(mark):
         with suppress(psutil.Error):
             process.terminate()
+    # Looked for again: a process may have started another one before it ended.
     for process in psutil.wait_procs(marked(mark), END_SECONDS)[1]:
         with suppress(psutil.Error):
             process.kill()

@@ -1,4 +1,4 @@
-"""One run at a time writes to a root, which belongs to one product; what an upgrade makes again is told before it does.
+"""One run at a time writes to a root, which belongs to one product; what an upgrade will make again is told first.
 
 Two files in the root say so: `.lease.json` while a run writes, and `product.json` from the first run on.
 """
@@ -17,11 +17,11 @@ from somo.storage.lease import leased
 from somo.storage.objects import join
 
 LEASE, OWNER = ".lease.json", "product.json"
+# What is made again when the format of a kind of results has changed.
 MADE_AGAIN = {
     "samples": "the training samples, and with them every network and day of a version that is not complete",
     "models": "every network, and with them the days of a version that is not complete",
 }
-"""What is made again when the format of a kind of results has changed."""
 
 
 @contextmanager
@@ -45,7 +45,13 @@ def one_writer(product: Product, root: str, purpose: str) -> Iterator[None]:
 
 
 def sign(product: Product, root: str) -> None:
-    """Require that a root is this product's, tell what has changed since its last run, and write down what runs now."""
+    """Require that a root is this product's, tell what has changed since its last run, and write down what runs now.
+
+    Raises
+    ------
+    ProductError
+        if the root holds another product
+    """
     url = join(root, OWNER)
     former_bytes, version = read_version(url)
     former = json.loads(former_bytes) if former_bytes is not None else {}
@@ -75,9 +81,9 @@ def changed_since(former: Mapping[str, Any], running: Mapping[str, Any]) -> list
     if not former:
         return []
     changed = [
-        f"{name} {former['packages'].get(name, 'absent')} is {now} now"
-        for name, now in running["packages"].items()
-        if former["packages"].get(name, "absent") != now
+        f"{name} {former['packages'].get(name, 'absent')} is {version} now"
+        for name, version in running["packages"].items()
+        if former["packages"].get(name, "absent") != version
     ]
     sentences = [f"since the last run in this root: {', '.join(changed)}; finished results are kept"] if changed else []
     for kind, number in running["formats"].items():

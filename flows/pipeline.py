@@ -66,7 +66,8 @@ def journey(product: Product, root: str, client: Client) -> Iterator[str]:
     publish(product, root, version, inputs, sensors, models, client)
     yield "publish"
     validate(product, root, version, client)
-    follow(product, root)  # a version that is released already stays so, with what was added to it
+    # A version that is released already stays so, with what was added to it.
+    follow(product, root)
     yield "validate"
 
 
@@ -79,13 +80,13 @@ def run(path: str, root: str, until: str = STAGES[-1]) -> None:
 def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | None = None) -> bool:
     """Do what is missing of a product as of a day, today if none is given; False if nothing is."""
     with on_day(day):
-        before = read_status(product, root)
-        if all(stage.done for stage in before[: STAGES.index(until) + 1]):
+        stages_before = read_status(product, root)
+        if all(stage.done for stage in stages_before[: STAGES.index(until) + 1]):
             return False
         with (
             one_writer(product, root, "run"),
             cluster(product) as client,
-            watched(product, root, before, client),
+            watched(product, root, stages_before, client),
         ):
             for stage in journey(product, root, client):
                 if stage == until:

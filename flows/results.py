@@ -99,6 +99,7 @@ def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role:
     training: tuple[object, ...] = ()
     if role == "training":
         training = scaling_days(product), without_places(product.targets), reference_contents(product, root)
+    # Series of independent archives are cut to the period of the product; those to learn from have days of their own.
     days = product.period if role == "independent" else None
     return join(root, "targets", f"{content_hash(archives, product.layers, cells, training, days)}.parquet")
 
@@ -109,14 +110,14 @@ def recorded_archive(root: str, archive: Insitu) -> str:
 
 
 def record_archives(product: Product, root: str, role: str) -> None:
-    """Name the bytes of archives before targets are named by them: one that moved is then the same archive."""
+    """Record the content of archives, by which targets are named: an archive that moved is then still the same."""
     for archive in product.insitu:
         if archive.role == role:
             record_content(root, archive.url, archive_version(archive), partial(archive_content, archive))
 
 
 def reference_contents(product: Product, root: str) -> list[object]:
-    """Name and content of the reference model's files; their places where they are not referenced yet."""
+    """Names and contents of the reference model's files; before they are referenced, the files with their places."""
     files = iter(reference_files(product))
     contents: list[object] = []
     for layer in product.targets.reference:
@@ -146,6 +147,7 @@ def learnt_days(product: Product) -> tuple[dt.date, dt.date]:
     """First day of forcing and last day of target that are learnt from."""
     first, last = climate_period(product)
     if product.training.period is not None:
+        # A declared period is the one of the targets, whose first day needs its spin-up before it.
         first = first - dt.timedelta(product.sequence.spinup_days)
     return first, last
 
@@ -153,6 +155,7 @@ def learnt_days(product: Product) -> tuple[dt.date, dt.date]:
 def models_url(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
     """Where the networks learnt from these inputs and targets with these settings are kept."""
     samples = samples_url(product, root, inputs, targets)
+    # The first day decides where the blocks begin that the cross-validation judges (`flows.stages.train.first_block`).
     settings = (product.network, product.sequence, product.training, product.period.start)
     return join(root, "models", content_hash(MODELS_FORMAT, samples.rsplit("/", 1)[-1], *settings))
 

@@ -49,6 +49,7 @@ class Stage:
 
     @property
     def done(self) -> bool:
+        """Whether nothing of the stage is missing."""
         return self.state == "done"
 
     @property
@@ -58,6 +59,7 @@ class Stage:
         return f"{self.bytes / 1000**power:.3g} {UNITS[power]}"
 
     def as_dict(self) -> dict[str, Any]:
+        """The stage as plain values, for JSON."""
         return asdict(self)
 
 
@@ -79,53 +81,56 @@ def _stages(product: Product, root: str) -> Iterator[Stage]:
         ((f"v{product.version}/netcdf", f"v{product.version}/validation"), _publish),
         ((f"v{product.version}/report",), _validate),
     )
-    known: dict[str, Any] = {"version": version}
+    results: dict[str, Any] = {"version": version}
     waiting = ""
     for name, (folders, check) in zip(STAGES, steps, strict=True):
         size = sum(_bytes(join(root, folder)) for folder in folders)
         if waiting:
             yield Stage(name, "waiting", f"for {waiting}", bytes=size)
             continue
-        missing, detail, found = check(product, root, known)
-        known[name] = found
-        url = found if isinstance(found, str) else join(root, folders[0])
+        missing, detail, result = check(product, root, results)
+        results[name] = result
+        url = result if isinstance(result, str) else join(root, folders[0])
         waiting = name if missing else ""
         yield Stage(name, "missing" if missing else "done", _short(missing) if missing else detail, url, size)
 
 
-def _ingest(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, dict[str, Inputs]]:
+def _ingest(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, dict[str, Inputs]]:
     files = forcing_files(product)
     inputs, missing = forcing_inputs(product, root, files), []
-    for domain, made in inputs.items():
-        missing += [f"references of {name} ({domain})" for name, url in made.references.items() if not is_complete(url)]
-        if not exists(made.static):
+    for domain, domain_inputs in inputs.items():
+        missing += [
+            f"references of {name} ({domain})" for name, url in domain_inputs.references.items() if not is_complete(url)
+        ]
+        if not exists(domain_inputs.static):
             missing.append(f"static features of {domain}")
     return missing, f"{sum(map(len, files.values()))} forcing files referenced", inputs
 
 
-def _targets(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    url = targets_url(product, root, known["ingest"])
+def _targets(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:
+    url = targets_url(product, root, results["ingest"])
     if not exists(url):
         return ["targets of this forcing and these archives"], "", url
     sensors = pd.read_parquet(io.BytesIO(read_bytes(sensors_url(url))), columns=["kept"])
     return [], f"{int(sensors['kept'].sum())} of {len(sensors)} sensors kept", url
 
 
-def _train(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    url = models_url(product, root, known["ingest"], known["targets"])
+def _train(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:
+    url = models_url(product, root, results["ingest"], results["targets"])
     missing = [] if exists(join(url, "ensemble.json")) else ["the ensemble of these targets"]
     return missing, f"{product.training.members} members of {len(product.layers)} layers", url
 
 
-def _produce(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
+def _produce(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:
+    # Imported late, as production brings PyTorch with it: a status that ends at an earlier stage is there at once.
     from flows.stages.produce import pending
 
-    missing, days = pending(product, root, known["ingest"], known["train"])
-    return missing, f"{days} days", known["version"]
+    missing, days = pending(product, root, results["ingest"], results["train"])
+    return missing, f"{days} days", results["version"]
 
 
-def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
-    version, folder = known["version"], join(known["version"], "netcdf")
+def _publish(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:
+    version, folder = results["version"], join(results["version"], "netcdf")
     if changed := [key for key in manifest.rewritten_objects(version) if not _judged(key)]:
         return [f"{key} as it was published" for key in changed], "", folder
     with xr.open_zarr(zarr_store(join(version, zarr.STORE)), consolidated=True, chunks=None) as store:
@@ -142,16 +147,16 @@ def _publish(product: Product, root: str, known: dict[str, Any]) -> tuple[list[s
     return missing, f"{len(wanted)} yearly files", folder
 
 
-def _validate(product: Product, root: str, known: dict[str, Any]) -> tuple[list[str], str, str]:
+def _validate(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:
     from flows.stages.validate import pending_sections
     from somo.validate.sections.register import sections_of
 
-    missing = [f"section {name}" for name in pending_sections(product, known["version"])]
+    missing = [f"section {name}" for name in pending_sections(product, results["version"])]
     if not missing:
-        missing += [f"{key} as it was" for key in manifest.rewritten_objects(known["version"]) if _judged(key)]
+        missing += [f"{key} as it was" for key in manifest.rewritten_objects(results["version"]) if _judged(key)]
     if not missing and not manifest.is_followed(root, f"v{product.version}"):
         missing.append("latest.json with the checksums of what was added")
-    page = join(known["version"], "report", "index.html")
+    page = join(results["version"], "report", "index.html")
     return missing, f"{len(sections_of(product))} sections", page
 
 

@@ -14,6 +14,7 @@ def today() -> dt.date:
 
 
 def by_the_clock() -> dt.date:
+    """The day (UTC) that the clock shows."""
     return dt.datetime.now(dt.UTC).date()
 
 

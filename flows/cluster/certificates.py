@@ -1,4 +1,4 @@
-"""TLS certificates: one authority, and one certificate that all processes show which talk to each other.
+"""TLS certificates: one authority, and one certificate, shown by all processes that talk to each other.
 
 `python -m flows.cluster.certificates FOLDER` writes `ca.pem`, `node.pem` and `node.key` there. Who holds a certificate
 of this authority may talk to its Dask scheduler and workers, or to the parts of its SeaweedFS, and nobody else. Each of
@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 
 VALID_DAYS = 825
 FILES = ("ca.pem", "node.pem", "node.key")
+# Dask does not compare a server's name with its certificate; SeaweedFS does, and finds its own parts on loopback.
 HOSTS = ("localhost", "dask-scheduler")
-"""Dask does not compare a server's name with its certificate; SeaweedFS does, and finds its own parts on loopback."""
 
 
 def write_certificates(folder: Path) -> None:
@@ -33,6 +33,7 @@ def write_certificates(folder: Path) -> None:
     secret = node_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     contents = {"ca.pem": authority.public_bytes(pem), "node.pem": node.public_bytes(pem), "node.key": secret}
     for name, data in contents.items():
+        # Closed to others before it holds anything: a mode that is set afterwards comes too late for a key.
         (folder / name).touch(mode=0o600)
         (folder / name).write_bytes(data)
 
@@ -44,7 +45,7 @@ def _sign(
     issuer_key: ec.EllipticCurvePrivateKey,
     is_authority: bool,
 ) -> x509.Certificate:
-    now = dt.datetime.now(dt.UTC)
+    issued = dt.datetime.now(dt.UTC)
     loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     names = x509.SubjectAlternativeName([*(x509.DNSName(host) for host in HOSTS), loopback])
     usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH, x509.ExtendedKeyUsageOID.CLIENT_AUTH])
@@ -54,8 +55,9 @@ def _sign(
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=VALID_DAYS))
+        # The clock of another node may be behind this one's.
+        .not_valid_before(issued - dt.timedelta(hours=1))
+        .not_valid_after(issued + dt.timedelta(days=VALID_DAYS))
         .add_extension(x509.BasicConstraints(ca=is_authority, path_length=0 if is_authority else None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)

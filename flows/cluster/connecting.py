@@ -27,17 +27,17 @@ COMPARED_PACKAGES = (
     "torch",
 )
 CONNECT_SECONDS = 30
+# How long the first worker may take to get its turn on a shared machine.
 QUEUE_SECONDS = {"kubernetes": 3600}
-"""How long the first worker may take to get its turn on a shared machine."""
 
 Starter = Callable[[Any], AbstractContextManager[DaskCluster | str]]
+# How Dask is started, by `[cluster] kind`: a context that gives a cluster, or the address of a scheduler.
 STARTERS: dict[str, Starter] = {
     "local": local.start,
     "address": address.start,
     "kubernetes": kubernetes.start,
     "slurm": slurm.start,
 }
-"""How Dask is started, by `[cluster] kind`: a context that gives a cluster, or the address of a scheduler."""
 
 
 @contextmanager
@@ -56,6 +56,7 @@ def cluster(product: Product) -> Iterator[Client]:
         address_of_scheduler = source if isinstance(source, str) else source.scheduler_address
         try:
             client = Client(source, timeout=CONNECT_SECONDS)
+        # distributed raises a TypeError where a scheduler asks for a certificate and the client has none.
         except (OSError, TimeoutError, TypeError, ValueError) as error:
             raise ClusterError(
                 f"Dask scheduler {address_of_scheduler}: cannot be reached ({error}); start it, correct [cluster] "
@@ -68,7 +69,13 @@ def cluster(product: Product) -> Iterator[Client]:
 
 
 def require_workers(client: Client, seconds: float) -> None:
-    """Wait for the first worker; a cluster without any would keep the work pending for ever."""
+    """Wait for the first worker; a cluster without any would keep the work pending for ever.
+
+    Raises
+    ------
+    ClusterError
+        naming the scheduler and how long it was waited for
+    """
     try:
         client.wait_for_workers(1, timeout=seconds)
     except TimeoutError as error:
@@ -88,10 +95,10 @@ def require_same_packages(client: Client) -> None:
     """
     ours = packages()
     differing = [
-        f"{package} {found} on {worker}, {ours[package]} here"
+        f"{package} {version_on_worker} on {worker}, {ours[package]} here"
         for worker, theirs in client.run(packages).items()
-        for package, found in theirs.items()
-        if found != ours[package]
+        for package, version_on_worker in theirs.items()
+        if version_on_worker != ours[package]
     ]
     if differing:
         raise ClusterError(
@@ -104,19 +111,20 @@ def dashboard_link(client: Client) -> str:
 
     `SOMO_DASHBOARD` is that of a scheduler which other processes have started.
     """
-    known = dashboard_of_running_scheduler() if client.cluster is None else None
-    return known or str(client.dashboard_link or "")
+    link_in_settings = dashboard_of_running_scheduler() if client.cluster is None else None
+    return link_in_settings or str(client.dashboard_link or "")
 
 
 def packages() -> dict[str, str]:
     """Versions of the packages that must agree between client and workers."""
-    found = {}
+    versions = {}
     for package in COMPARED_PACKAGES:
         try:
-            found[package] = version(package).split("+")[0]  # the same torch for CPU and for CUDA
+            # Builds of one torch for CPUs and for CUDA differ in what follows the plus sign, and work together.
+            versions[package] = version(package).split("+")[0]
         except PackageNotFoundError:
-            found[package] = "absent"
-    return found
+            versions[package] = "absent"
+    return versions
 
 
 def gpu_resources(client: Client) -> dict[str, int]:

@@ -21,12 +21,12 @@ USER = "somo"
 
 
 def new_login() -> str:
-    """A user and a password nobody has, as `user:password`."""
+    """A user with a new random password, as `user:password`."""
     return f"{USER}:{secrets.token_urlsafe(18)}"
 
 
 def require_login(scheduler: Scheduler, login: str) -> None:
-    """Answer no page, measurement or health check of a scheduler's web server but to one who logs in.
+    """Let a scheduler's web server show pages, measurements and health only to those who log in.
 
     Parameters
     ----------
@@ -43,6 +43,7 @@ class _Guarded(Router):
 
     def find_handler(self, request: HTTPServerRequest, **kwargs: object) -> HTTPMessageDelegate | None:
         sent = request.headers.get("Authorization", "")
+        # Compared in constant time: how long a wrong password takes must not tell how much of it was right.
         chosen = self._application if hmac.compare_digest(sent.encode(), self._header.encode()) else self._refusing
         return chosen.find_handler(request, **kwargs)
 

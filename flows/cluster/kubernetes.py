@@ -30,13 +30,15 @@ def start(declared: KubernetesPods) -> DaskCluster:
     """
     if not declared.accept_plain_tcp:
         raise ClusterError(PLAIN_TCP)
+    # An optional dependency, which no other kind of cluster needs.
     from dask_kubernetes.operator import KubeCluster
 
+    # Where this process runs in the service, its own settings ask for TLS and would refuse the operator's addresses.
     dask.config.set({"distributed.comm.require-encryption": False})
     storage = inherited(*STORAGE_VARIABLES)
     wanted = dask_cluster(f"somo-{uuid4().hex[:8]}", declared, storage)
-    made = KubeCluster(custom_cluster_spec=wanted, namespace=declared.namespace)
+    kube_cluster = KubeCluster(custom_cluster_spec=wanted, namespace=declared.namespace)
     if declared.gpu_workers:
-        made.add_worker_group("gpu", custom_spec=gpu_workers(declared, storage))
-    made.adapt(minimum=1, maximum=declared.workers)
-    return made
+        kube_cluster.add_worker_group("gpu", custom_spec=gpu_workers(declared, storage))
+    kube_cluster.adapt(minimum=1, maximum=declared.workers)
+    return kube_cluster

@@ -38,6 +38,7 @@ def start(declared: LocalWorkers) -> Iterator[LocalCluster]:
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
         TemporaryDirectory(prefix="somo-dask-", ignore_cleanup_errors=True) as scratch,
         LocalCluster(
+            # Workers are started by `_scale`: those with a GPU have other options than the rest.
             n_workers=0,
             threads_per_worker=1,
             processes=True,

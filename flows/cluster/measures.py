@@ -19,10 +19,15 @@ from flows.cluster.watching import Progressed
 TOPIC = "somo-measures"
 
 
-def tell_progress(client: Client, now: Progressed) -> None:
+def tell_progress(client: Client, progressed: Progressed) -> None:
     """Tell the scheduler how far a piece of work is."""
-    told = {"done": now.done, "total": now.total, "seconds_left": now.seconds_left, "rate": now.done / now.seconds}
-    client.log_event(TOPIC, {"work": now.description, **told})
+    measures = {
+        "done": progressed.done,
+        "total": progressed.total,
+        "seconds_left": progressed.seconds_left,
+        "rate": progressed.done / progressed.seconds,
+    }
+    client.log_event(TOPIC, {"work": progressed.description, **measures})
 
 
 def tell_end(client: Client, product: str, newest_day_s: float | None, failure: str = "") -> None:
@@ -66,6 +71,7 @@ class Measures(SchedulerPlugin):
 
     def _note_end(self, msg: Mapping[str, Any]) -> None:
         product = msg["product"]
+        # A gauge goes on to show every label it was ever given: an error that was mended would be told for ever.
         self._failed.clear()
         if msg["failure"]:
             self._failed.labels(product, msg["failure"]).set(1)

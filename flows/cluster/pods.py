@@ -8,8 +8,8 @@ from somo.product.cluster import KubernetesPods
 
 WORKER = "dask worker --nthreads 1"
 SCHEDULER = ("dask", "scheduler", "--host", "0.0.0.0")
+# Pods of a run that died are taken down after this time.
 IDLE_S = 3600
-"""Pods of a run that died are taken down after this time."""
 
 
 def dask_cluster(name: str, declared: KubernetesPods, storage: Mapping[str, str]) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def dask_cluster(name: str, declared: KubernetesPods, storage: Mapping[str, str]
     from dask_kubernetes.operator import make_cluster_spec
 
     size = {"cpu": "1", "memory": f"{declared.memory_gb:g}G"}
-    made: dict[str, Any] = make_cluster_spec(
+    resource: dict[str, Any] = make_cluster_spec(
         name,
         declared.image or IMAGE,
         n_workers=1,
@@ -31,10 +31,10 @@ def dask_cluster(name: str, declared: KubernetesPods, storage: Mapping[str, str]
         worker_command=WORKER,
         idle_timeout=IDLE_S,
     )
-    made["spec"]["scheduler"]["spec"]["containers"][0]["args"] = list(SCHEDULER)
-    for part in ("scheduler", "worker"):
-        _take_rights(made["spec"][part]["spec"])
-    return made
+    resource["spec"]["scheduler"]["spec"]["containers"][0]["args"] = list(SCHEDULER)
+    for role in ("scheduler", "worker"):
+        _take_rights(resource["spec"][role]["spec"])
+    return resource
 
 
 def gpu_workers(declared: KubernetesPods, storage: Mapping[str, str]) -> dict[str, Any]:
@@ -42,15 +42,15 @@ def gpu_workers(declared: KubernetesPods, storage: Mapping[str, str]) -> dict[st
     from dask_kubernetes.operator import make_worker_spec
 
     size = {"cpu": "1", "memory": f"{declared.memory_gb:g}G"}
-    made: dict[str, Any] = make_worker_spec(
+    group: dict[str, Any] = make_worker_spec(
         declared.image or IMAGE,
         declared.gpu_workers,
         {"requests": size, "limits": {**size, "nvidia.com/gpu": "1"}},
         environment(storage),
         f"{WORKER} --resources GPU=1",
     )
-    _take_rights(made["spec"])
-    return made
+    _take_rights(group["spec"])
+    return group
 
 
 def environment(storage: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -63,6 +63,7 @@ def environment(storage: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def _take_rights(pod: dict[str, Any]) -> None:
+    # 10001 is the user of our image (docker/Dockerfile).
     pod["securityContext"] = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
     for container in pod["containers"]:
         container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}

@@ -49,8 +49,8 @@ def shared_certificates(folder: Path) -> Iterator[Security]:
     with private as name:
         write_certificates(Path(name))
         authority, certificate, key = (str(Path(name, file)) for file in FILES)
-        pairs = {f"tls_{role}_{part}": path for role in ("scheduler", "worker", "client")
-                 for part, path in (("cert", certificate), ("key", key))}  # fmt: skip
+        pairs = {f"tls_{role}_{file_kind}": path for role in ("scheduler", "worker", "client")
+                 for file_kind, path in (("cert", certificate), ("key", key))}  # fmt: skip
         yield Security(require_encryption=True, tls_ca_file=authority, **pairs)
 
 

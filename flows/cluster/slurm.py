@@ -20,8 +20,8 @@ PRIVATE_SCRATCH = (
     "export DASK_TEMPORARY_DIRECTORY=$(mktemp -d -t somo-dask-XXXXXXXX)",
     "trap 'rm -rf \"$DASK_TEMPORARY_DIRECTORY\"' EXIT",
 )
+# How long the first job may wait for its turn; meanwhile its place in the queue is shown.
 QUEUE_SECONDS = 7 * 86_400
-"""How long the first job may wait for its turn; meanwhile its place in the queue is shown."""
 # A worker ends by itself before SLURM ends its job, so that its task moves on as one that was handed over and not as
 # one that killed its worker. Workers that began together end apart from each other, or all tasks would move at once.
 SHORTEST_MARGIN_S, LONGEST_MARGIN_S, MARGIN_SHARE = 20.0, 300.0, 0.1
@@ -29,7 +29,7 @@ SHORTEST_MARGIN_S, LONGEST_MARGIN_S, MARGIN_SHARE = 20.0, 300.0, 0.1
 
 @contextmanager
 def start(declared: SlurmJobs) -> Iterator[SpecCluster]:
-    """A scheduler in this process, and SLURM jobs as the work needs them; one worker has joined when it is given.
+    """A scheduler in this process, and SLURM jobs as the work needs them; given once the first worker has joined.
 
     Jobs and scheduler, which other users of the nodes can reach, show each other certificates of this run.
 
@@ -57,7 +57,13 @@ def start(declared: SlurmJobs) -> Iterator[SpecCluster]:
 
 
 def wait_for_worker(keeper: JobKeeper) -> None:
-    """Wait until a job has left the queue and its worker has joined."""
+    """Wait until a job has left the queue and its worker has joined.
+
+    Raises
+    ------
+    ClusterError
+        if SLURM takes no job, can never start one, or lets it wait for a week
+    """
     deadline = time.monotonic() + QUEUE_SECONDS
     while not keeper.joined.wait(0.2):
         if keeper.failure:
@@ -81,7 +87,13 @@ def groups(declared: SlurmJobs, security: Security, shared: Path) -> list[Group]
 
 
 def job_options(declared: SlurmJobs, security: Security, shared: Path, processes: int) -> dict[str, Any]:
-    """What dask-jobqueue makes the script of one job from."""
+    """What dask-jobqueue makes the script of one job from.
+
+    Raises
+    ------
+    ClusterError
+        if jobs cannot write their output where it is to go
+    """
     logs = Path(declared.log_folder).expanduser() if declared.log_folder else shared / "logs"
     try:
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -24,13 +24,13 @@ from flows.cluster.slurm_queue import Queued, read_end, read_queue, read_restart
 from flows.cluster.watching import LOST_TOPIC, MEMORY_TOPIC
 from flows.console import console
 
+# How often the scheduler, in this process, is asked for its work.
 LOOK_SECONDS = 1.0
-"""How often the scheduler, in this process, is asked for its work."""
+# How often SLURM is asked, and only while a job's workers are not all there: `squeue` burdens a busy controller.
 QUEUE_EVERY_SECONDS = 10.0
-"""How often SLURM is asked, and only while a job's workers are not all there: `squeue` burdens a busy controller."""
 SUBMIT_AGAIN_SECONDS = 60.0
+# Jobs one after the other that end before a worker has joined, until their script is taken to be at fault.
 JOBS_IN_VAIN = 3
-"""Jobs one after the other that end before a worker has joined, until their script is taken to be at fault."""
 # A job that is cancelled, preempted or at its wall time takes its tasks with it and says nothing about them. What they
 # are charged with is taken back once SLURM has told how the job ended, and until then must not fail them.
 ALLOWED_FAILURES = 20
@@ -49,6 +49,7 @@ class Job:
 
     @property
     def number(self) -> str:
+        """SLURM's number of the job."""
         return str(self.submitted.job_id)
 
 
@@ -72,7 +73,7 @@ class Group:
     jobs: list[Job] = field(default_factory=list)
 
     def wanted(self, ready_tasks: int) -> int:
-        """Jobs that so many tasks need; never more processes than `most`, but for those that fill up a job."""
+        """Number of jobs for so many tasks: at most `most` processes in all, rounded up to whole jobs."""
         return math.ceil(min(self.most, max(self.least, ready_tasks)) / self.processes)
 
 
@@ -123,7 +124,8 @@ class JobKeeper:
             await self._task
         numbers = [job.number for group in self._groups for job in group.jobs]
         if numbers:
-            with suppress(RuntimeError):  # those that have ended meanwhile
+            # `scancel` fails for jobs that have ended meanwhile.
+            with suppress(RuntimeError):
                 await SLURMJob._call(["scancel", *numbers])
 
     async def _keep(self) -> None:
@@ -150,12 +152,14 @@ class JobKeeper:
     async def _submit(self, group: Group) -> None:
         self._count += 1
         name = f"{self._prefix}-{group.name}-{self._count}"
+        # `dask worker` numbers its processes itself where there are several.
         names = tuple(f"{name}-{k}" for k in range(group.processes)) if group.processes > 1 else (name,)
         job = SLURMJob(self._scheduler.contact_address or self._scheduler.address, name=name, **group.options)
         try:
             await job
         except (RuntimeError, ValueError, OSError) as error:
             why = refusal(error, group.name)
+            # Without any job the run would wait for one that SLURM does not take.
             if not any(g.jobs for g in self._groups):
                 raise why from error
             # Others still work; a queue that is full for now takes the job later.
@@ -167,6 +171,7 @@ class JobKeeper:
     async def _give_back(self, group: Group, job: Job) -> None:
         group.jobs.remove(job)
         if any(str(worker.name) in job.names for worker in self._scheduler.workers.values()):
+            # Retired, a worker hands the results that it alone holds to others before it is gone.
             await self._scheduler.retire_workers(names=list(job.names), close_workers=True, remove=True)
         await job.submitted.close()
 
@@ -182,7 +187,8 @@ class JobKeeper:
             return
         self._next_look = time.monotonic() + QUEUE_EVERY_SECONDS
         queue = await read_queue([job.number for job in {*missing, *charged}])
-        if queue is None:  # the controller does not answer now; it keeps its jobs meanwhile
+        # A controller that does not answer keeps its jobs meanwhile.
+        if queue is None:
             return
         self._tell(queue)
         require_possible(queue)
@@ -202,6 +208,7 @@ class JobKeeper:
             limit = job.submitted.worker_memory or 0
             self._scheduler.log_event(MEMORY_TOPIC, {"worker": f"SLURM job {job.number}", "rss": limit})
         console.print(f"SLURM job {job.number} has ended: {end}")
+        # A job whose worker had joined, or that somebody cancelled, says nothing against the script.
         if job.has_joined or end.state == "CANCELLED":
             return
         self._in_vain += 1
@@ -234,12 +241,12 @@ class JobKeeper:
 
     def _tell(self, queue: dict[str, Queued]) -> None:
         waiting = [job for job in queue.values() if job.state == "PENDING"]
-        now = Counter(job.sentence for job in waiting)
-        for sentence, number in now.items():
+        number_by_sentence = Counter(job.sentence for job in waiting)
+        for sentence, number in number_by_sentence.items():
             if sentence not in self._told:
                 more = f" (and {number - 1} more jobs like it)" if number > 1 else ""
                 console.print(f"{sentence}{more}")
-        self._told = now
+        self._told = number_by_sentence
 
 
 def ready_tasks(scheduler: Scheduler) -> Counter[str]:

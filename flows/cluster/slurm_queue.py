@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flows.cluster.errors import ClusterError
 
+# squeue's letters for number, state, reason, expected start and partition.
 FORMAT = "%i|%T|%r|%S|%P"
 # Words of sbatch -> the keys of [cluster] that they are about.
 REFUSALS = {
@@ -42,8 +43,10 @@ class Queued:
 
     Attributes
     ----------
-    place : how many pending jobs of its partition SLURM would start before it, and itself; 0 if it runs
+    reason : SLURM's word for why it waits
     start : when SLURM expects to start it; "" if it does not say
+    place : 1 for the pending job of its partition that SLURM would start first, and so on; 0 if it runs
+    of : number of pending jobs of its partition
     """
 
     number: str
@@ -56,6 +59,7 @@ class Queued:
 
     @property
     def sentence(self) -> str:
+        """Where the job stands in the queue and why it waits, for people."""
         expected = f", expected to start {self.start}" if self.start else ""
         place = f"place {self.place} of {self.of} in {self.partition}"
         return f"SLURM job {self.number} waits: {place}, reason {self.reason}{expected}"
@@ -88,7 +92,7 @@ async def _ask(*command: str) -> str | None:
 
 
 async def read_queue(numbers: list[str]) -> dict[str, Queued] | None:
-    """Those of some jobs that SLURM still has to run or runs, by number; None if it does not answer."""
+    """Which of these jobs wait or run, by number; None if SLURM does not answer."""
     ours = await _ask("squeue", "--noheader", "--me", f"--format={FORMAT}")
     if ours is None:
         return None
@@ -119,8 +123,8 @@ def _placed(job: Queued, order: list[str]) -> Queued:
 
 async def read_end(number: str) -> Ended:
     """How a job ended; SLURM's controller forgets it a few minutes after (`MinJobAge`)."""
-    told = await _ask("scontrol", "--oneliner", "show", "job", number) or ""
-    fields = dict(re.findall(r"(\w+)=(\S+)", told))
+    description = await _ask("scontrol", "--oneliner", "show", "job", number) or ""
+    fields = dict(re.findall(r"(\w+)=(\S+)", description))
     return Ended(
         fields.get("JobState", "no longer known to SLURM"), fields.get("Reason", ""), fields.get("ExitCode", ""),
         fields.get("StdErr", ""),
@@ -129,9 +133,9 @@ async def read_end(number: str) -> Ended:
 
 async def read_restarts(number: str) -> int:
     """How many times SLURM has put a job back into the queue and begun it again."""
-    told = await _ask("scontrol", "--oneliner", "show", "job", number) or ""
-    found = re.search(r"\bRestarts=(\d+)", told)
-    return int(found[1]) if found else 0
+    description = await _ask("scontrol", "--oneliner", "show", "job", number) or ""
+    restarts = re.search(r"\bRestarts=(\d+)", description)
+    return int(restarts[1]) if restarts else 0
 
 
 def require_possible(queue: dict[str, Queued]) -> None:
@@ -155,7 +159,7 @@ def refusal(error: Exception, group: str) -> ClusterError:
     """Why `sbatch` took no job, in its own words and with the keys of `[cluster]` that they are about."""
     if isinstance(error, FileNotFoundError):
         return ClusterError(ABSENT.format("sbatch"))
-    told = str(error).partition("stderr:")[2] or str(error)
-    words = "; ".join(line.strip().removeprefix("sbatch: ") for line in told.splitlines() if line.strip())
-    keys = next((keys for phrase, keys in REFUSALS.items() if phrase in words.lower()), "queue, account, directives")
-    return ClusterError(f"SLURM took no job for {group} workers: {words}; change [cluster] {keys}")
+    error_output = str(error).partition("stderr:")[2] or str(error)
+    reasons = "; ".join(line.strip().removeprefix("sbatch: ") for line in error_output.splitlines() if line.strip())
+    keys = next((keys for phrase, keys in REFUSALS.items() if phrase in reasons.lower()), "queue, account, directives")
+    return ClusterError(f"SLURM took no job for {group} workers: {reasons}; change [cluster] {keys}")

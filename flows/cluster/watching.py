@@ -15,10 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from flows.cluster.errors import ClusterError
 from flows.console import console
 
+# What a Dask nanny tells when it ends its worker for its memory.
 MEMORY_TOPIC = "worker-restart-memory"
-"""What a Dask nanny tells when it ends its worker for its memory."""
+# Why no worker will come any more, told by what starts workers.
 LOST_TOPIC = "somo-no-more-workers"
-"""Why no worker will come any more, told by what starts workers."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Progressed:
 
     @property
     def seconds_left(self) -> float:
+        """Projected time until all is done, at the rate so far."""
         return self.seconds / max(self.done, 1) * (self.total - self.done)
 
 
@@ -85,11 +86,12 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
                 if isinstance(result, BaseException):
                     raise result
                 done += amounts[future.key] if amounts else 1
-                now = Progressed(description, done, total, time.monotonic() - started)
-                bar.update(task, completed=done, rate=now.rate)
+                progressed = Progressed(description, done, total, time.monotonic() - started)
+                bar.update(task, completed=done, rate=progressed.rate)
                 for watcher in _watchers.get():
-                    watcher(now)
+                    watcher(progressed)
                 yield result
+        # Futures of a scheduler that was killed are cancelled at once, without a reason.
         except (distributed.KilledWorker, distributed.client.CancelledError) as error:
             if reasons:
                 raise ClusterError(f"{description}, after {done} of {total}: {reasons[0]}") from error
@@ -106,7 +108,7 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
 
 @contextmanager
 def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
-    """Workers that Dask ended for their memory while they had our work and none was completed; too many cancel it.
+    """Workers that Dask ended for their memory while they held our tasks; too many without a result cancel the tasks.
 
     Dask fails a task that has ended so many workers, but tries all others in between: with thousands of them, for ever.
     A client watches one list of futures at a time.
@@ -120,10 +122,10 @@ def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
         working = await client.scheduler.processing(workers=None)
         if worker in working and not ours.keys() & set(working[worker]):
             return
-        now = sum(future.done() for future in ours.values())
-        if now > done:
+        done_now = sum(future.done() for future in ours.values())
+        if done_now > done:
             ended.clear()
-        done = now
+        done = done_now
         ended.append(f"{worker} at {size / 1e9:.1f} GB")
         if len(ended) > allowed:
             await client.cancel(list(ours.values()), asynchronous=True)
@@ -139,7 +141,7 @@ def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
 
 @contextmanager
 def _given_up(futures: list[Future]) -> Iterator[list[str]]:
-    """Why no worker will come any more, if that is so; our work is then cancelled, which would wait for ever."""
+    """Why no worker will come any more, once that is told; our tasks, which would wait for ever, are then cancelled."""
     client, reasons, ours = futures[0].client, list[str](), list(futures)
 
     async def note(event: tuple[float, str]) -> None:

@@ -146,7 +146,8 @@ for command in (
     looking.inspect,
 ):
     app.command()(command)
-app.command(context_settings={"ignore_unknown_options": True})(commands.point)  # -8.4 is a longitude
+# A longitude such as -8.4 begins like an option.
+app.command(context_settings={"ignore_unknown_options": True})(commands.point)
 app.command(context_settings={"ignore_unknown_options": True})(inputs)
 app.command()(init)
 app.add_typer(models.app, name="model")
@@ -157,9 +158,9 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
     if STAGES.index(until) < STAGES.index(start):
         raise ProductError(f"--from {start} --until {until}: {until} comes before {start}; swap them")
     stages = read_status(product, root)
-    before = [stage.name for stage in stages[: STAGES.index(start)] if not stage.done]
-    if before:
-        raise ProductError(f"--from {start}: not yet done in {root}: {', '.join(before)}; run without --from")
+    unfinished = [stage.name for stage in stages[: STAGES.index(start)] if not stage.done]
+    if unfinished:
+        raise ProductError(f"--from {start}: not yet done in {root}: {', '.join(unfinished)}; run without --from")
     missing = [stage.name for stage in stages[: STAGES.index(until) + 1] if not stage.done]
     console.print(
         f"{product.name} {product.version} in {root}: {'to do: ' + ', '.join(missing) if missing else 'all done'}"
@@ -168,6 +169,7 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
         require_writable(root)
         end_with_this_process()
         prepare_prefect()
+        # Prefect reads its settings when it is imported, and `prepare_prefect` has just made them.
         from flows.pipeline import run as flow
 
         flow(str(path), root, until)
@@ -180,6 +182,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except KeyboardInterrupt:
+        # What shells give for Ctrl+C: 128 and the number of SIGINT.
         sys.exit(130)
     except Exception as error:
         if verbosity.traceback:

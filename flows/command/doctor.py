@@ -21,7 +21,7 @@ def doctor(
 
     Example: `somo doctor europe.toml --root s3://bucket/prefix`
     """
-    from flows.service.doctor import examine
+    from flows.service.checkup.doctor import examine
 
     declared = load_product(product)
     failed = 0

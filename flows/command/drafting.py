@@ -21,11 +21,11 @@ from somo.product.declaration import ProductError
 from somo.product.method import Sequence as SequenceSettings
 
 ONE_DAY = dt.timedelta(days=1)
+# Days of forcing from which on a year of spin-up, as in the paper, leaves two years to learn from.
 LONG_DAYS = 3 * 365
-"""Days of forcing from which on a year of spin-up, as in the paper, leaves two years to learn from."""
 SHORT_SEQUENCE_DAYS = 90
+# Around a place: some hundred kilometres, within which stations usually lie that tell of it.
 PLACE_MARGIN_DEG = 1.0
-"""Around a place: some hundred kilometres, within which stations usually lie that tell of it."""
 
 
 @dataclass(frozen=True)

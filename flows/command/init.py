@@ -96,6 +96,7 @@ def _asked_box() -> Box | None:
         try:
             numbers = [float(number) for number in answer.replace(",", " ").split()]
         except ValueError:
+            # One number is neither a place nor a box: the question is asked again.
             numbers = [0.0]
         if not numbers:
             return None

@@ -43,7 +43,7 @@ def inspect(
     """
     from somo.forcing.inspection import inspect_url
 
-    known = read_providers()
+    providers = read_providers()
     for url in urls:
-        for line in inspect_url(url, variable, known):
+        for line in inspect_url(url, variable, providers):
             output.print(line)

@@ -78,6 +78,7 @@ def export(
     if style not in ("kratzert", "neuralhydrology"):
         raise typer.BadParameter(f"{style!r}; allowed: kratzert, neuralhydrology", param_hint="--style")
     member = read_checkpoint(checkpoint)
+    # Named again as literals, which the type of the style asks for.
     state = to_state_dict(member.weights, "kratzert" if style == "kratzert" else "neuralhydrology")
     if to.suffix == ".safetensors":
         safetensors.torch.save_file(state, to)

@@ -88,7 +88,7 @@ def verify(
     if damage and not total:
         raise StorageError(f"{url}: {damage[0].key}: {damage[0].reason}")
     if damage:
-        listed = "; ".join(f"{found.key}: {found.reason}" for found in damage[:5])
+        listed = "; ".join(f"{damaged.key}: {damaged.reason}" for damaged in damage[:5])
         raise StorageError(
             f"{url}: {len(damage)} of {total} objects are damaged: {listed}; `somo run` makes them again"
         )

@@ -26,6 +26,7 @@ def write_map(product: Product, table: pd.DataFrame, path: Path) -> None:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
+    # Without pyplot, which holds every figure of a process and may look for a screen.
     figure = Figure(figsize=INCHES, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -33,9 +34,10 @@ def write_map(product: Product, table: pd.DataFrame, path: Path) -> None:
     dropped = placed[~placed["kept"]]
     axes.scatter(dropped["longitude"], dropped["latitude"], s=8, color="0.7", label=f"dropped ({len(dropped)})")
     for number, layer in enumerate(product.layers):
-        kept = placed[placed["kept"] & (placed["layer"] == layer.name)]
-        label = f"{layer.name}, {layer.top_m:g}-{layer.bottom_m:g} m ({len(kept)})"
-        axes.scatter(kept["longitude"], kept["latitude"], s=60 / (number + 1), alpha=0.6, label=label)
+        in_layer = placed[placed["kept"] & (placed["layer"] == layer.name)]
+        label = f"{layer.name}, {layer.top_m:g}-{layer.bottom_m:g} m ({len(in_layer)})"
+        # Marks of deeper layers are smaller: most stations measure several layers at one place.
+        axes.scatter(in_layer["longitude"], in_layer["latitude"], s=60 / (number + 1), alpha=0.6, label=label)
     for declared in product.grids().values():
         if isinstance(declared, RegularGrid):
             corner = declared.west, declared.south
@@ -45,6 +47,7 @@ def write_map(product: Product, table: pd.DataFrame, path: Path) -> None:
     axes.margins(MARGIN_DEG / 100)
     axes.set_xlabel("longitude, degrees east")
     axes.set_ylabel("latitude, degrees north")
+    # A dollar sign in a name would begin a formula.
     axes.set_title(f"{product.name}: {int(table['kept'].sum())} of {len(table)} sensors", parse_math=False)
     axes.legend()
     figure.savefig(path, dpi=150)

@@ -23,8 +23,8 @@ COLUMNS = (
     *("archive", "network", "station", "sensor", "latitude", "longitude", "depth_from_m", "depth_to_m"),
     *("layer", "valid_days", "kept", "reason"),
 )
+# Inflated bytes that one process reads sooner than a cluster starts.
 ALONE_BYTES = 2**26
-"""Inflated bytes that one process reads sooner than a cluster starts."""
 
 
 def sensors(
@@ -147,12 +147,12 @@ def summary(table: pd.DataFrame) -> Table:
     """Sensors by archive, network and reason."""
     shown = Table("archive", "network", "sensors", "kept", "dropped", title=f"{len(table)} sensors")
     heading = headings(table)
-    for (archive, network), own in table.assign(heading=heading).groupby(["archive", "network"], sort=True):
-        reasons = own.loc[~own["kept"], "heading"].value_counts()
+    for (archive, network), in_network in table.assign(heading=heading).groupby(["archive", "network"], sort=True):
+        reasons = in_network.loc[~in_network["kept"], "heading"].value_counts()
         dropped = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
         # Names come from files of strangers: they are text and no markup of the terminal.
         names = (escape(printable(str(name))) for name in (archive, network))
-        shown.add_row(*names, str(len(own)), str(int(own["kept"].sum())), escape(printable(dropped)))
+        shown.add_row(*names, str(len(in_network)), str(int(in_network["kept"].sum())), escape(printable(dropped)))
     return shown
 
 

@@ -34,7 +34,13 @@ def open_bucket(root: str) -> None:
 
 
 def split(root: str) -> tuple[str, str]:
-    """Bucket and prefix (empty, or ending in a slash) of an S3 URL."""
+    """Bucket and prefix (empty, or ending in a slash) of an S3 URL.
+
+    Raises
+    ------
+    StorageError
+        if the URL is not one of S3
+    """
     if not root.startswith("s3://"):
         raise StorageError(f"{root}: access is set on S3 buckets only; folders have their file permissions")
     bucket, _, prefix = root.removeprefix("s3://").partition("/")
@@ -44,10 +50,11 @@ def split(root: str) -> tuple[str, str]:
 def policy(bucket: str, prefix: str) -> dict[str, Any]:
     """The bucket policy for one product."""
     text = (POLICIES / "bucket-policy.json").read_text().replace("BUCKET", bucket).replace("PREFIX", prefix)
-    found: dict[str, Any] = json.loads(text)
-    for statement in found["Statement"]:
+    document: dict[str, Any] = json.loads(text)
+    for statement in document["Statement"]:
+        # Several products may share a bucket: their statements are told apart by the prefix.
         statement["Sid"] += "".join(c for c in prefix.title() if c.isalnum())
-    return found
+    return document
 
 
 def is_public(key: str) -> bool:
@@ -59,11 +66,12 @@ def is_public(key: str) -> bool:
 def merged(client: Any, bucket: str, ours: dict[str, Any]) -> dict[str, Any]:
     """The bucket's policy with our statements added or renewed; those of others stay."""
     try:
-        there = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
+        current_policy = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
     except botocore.exceptions.ClientError as error:
+        # S3 has an error, and no empty policy, for a bucket that has none.
         if error.response["Error"]["Code"] != "NoSuchBucketPolicy":
             raise
         return ours
     sids = {statement["Sid"] for statement in ours["Statement"]}
-    kept = [s for s in there["Statement"] if s.get("Sid") not in sids]
-    return {**there, "Statement": [*kept, *ours["Statement"]]}
+    statements_of_others = [s for s in current_policy["Statement"] if s.get("Sid") not in sids]
+    return {**current_policy, "Statement": [*statements_of_others, *ours["Statement"]]}

@@ -29,6 +29,7 @@ MEMORY_GB = {"dask-worker": 5, "prefect-worker": 4, "s3": 2, "postgres": 1, "pre
 
 def environment(service: Service) -> dict[str, str]:
     """Environment of a service, secrets left out; images that are not ours get nothing of ours."""
+    # SeaweedFS takes the AWS_* variables of its environment for an administrator of its own.
     if service.image != IMAGE or service.name == "s3":
         return dict(service.environment)
     deployed = DEPLOYED if service.name in SETTINGS_READERS else {}
@@ -47,6 +48,7 @@ def compose() -> dict[str, Any]:
 def _compose_service(service: Service) -> dict[str, Any]:
     described: dict[str, Any] = {
         "image": service.image,
+        # The entry point of Prometheus' image is the program itself, and compose sets what follows it.
         "command": list(service.command[1:] if service.name == "prometheus" else service.command),
         "environment": environment(service),
         "volumes": [f"./secrets/{service.files}:{PLACE.secrets}/{service.files}:ro"] if service.files else [],
@@ -68,10 +70,12 @@ def _compose_service(service: Service) -> dict[str, Any]:
         described["volumes"].append(f"./product.toml:{DEPLOYED['SOMO_PRODUCT']}:ro")
     if service.name in KEPT:
         described["volumes"].append(f"{service.name}:/data")
-    if service.name == "prometheus":  # its image owns no /data; root without rights may write what root owns
+    # The image of Prometheus owns no /data; root without rights may write what root owns.
+    if service.name == "prometheus":
         described |= {"user": "0:0", "cap_drop": ["ALL"], "security_opt": ["no-new-privileges:true"]}
     if service.name in OPEN:
         port = PLACE.ports[OPEN[service.name]]
+        # On loopback alone: what goes over these ports is plain HTTP (SECURITY.md).
         described["ports"] = [f"127.0.0.1:{port}:{port}"]
     if service.needs:
         ended = {s.name for s in services(PLACE) if s.once}
@@ -97,7 +101,7 @@ def _health_test(service: Service) -> list[str] | None:
     if service.name == "postgres":
         return ["CMD", "pg_isready", "-U", "prefect", "-h", "127.0.0.1"]
     if service.name in ("s3", "dask-worker"):
-        return ["CMD", "python", "-m", "flows.service.ready", service.name]
+        return ["CMD", "python", "-m", "flows.service.checkup.ready", service.name]
     if service.health is None or service.image != IMAGE:
         return None
     return ["CMD", *service.health.command(service.name)]
@@ -134,12 +138,14 @@ def _deployment(service: Service) -> dict[str, Any]:
         "template": template,
     }
     if service.name in KEPT:
+        # One pod at a time may hold the volume: a new one cannot start beside the old one.
         spec["strategy"] = {"type": "Recreate"}
     return _resource("apps/v1", "Deployment", service.name, spec=spec)
 
 
 def _job(service: Service) -> dict[str, Any]:
     template = {"spec": {**_pod(service), "restartPolicy": "OnFailure"}}
+    # Kubernetes starts everything at once: the job fails until Prefect's server answers.
     return _resource("batch/v1", "Job", service.name, spec={"backoffLimit": 20, "template": template})
 
 
@@ -155,6 +161,8 @@ def _pod(service: Service) -> dict[str, Any]:
     container: dict[str, Any] = {
         "name": service.name,
         "image": service.image,
+        # The entry point of PostgreSQL's image makes the database; a pod's command would replace it, its arguments do
+        # not.
         ("args" if service.name == "postgres" else "command"): list(service.command),
         "env": variables,
         "resources": {"requests": {"memory": memory, "cpu": "1" if service.name == "dask-worker" else "250m"},
@@ -179,6 +187,7 @@ def _pod(service: Service) -> dict[str, Any]:
     if ports := _ports(service):
         container["ports"] = [{"containerPort": port["port"], "name": port["name"]} for port in ports]
         container["readinessProbe"] = {"tcpSocket": {"port": ports[0]["port"]}, "periodSeconds": 5}
+    # The users of these two images, and of ours (docker/Dockerfile).
     user = {"postgres": 999, "prometheus": 65534}.get(service.name, 10001)
     context = {"runAsNonRoot": True, "runAsUser": user, "fsGroup": user, "seccompProfile": {"type": "RuntimeDefault"}}
     return {"securityContext": context, "containers": [container], "volumes": volumes}
@@ -186,8 +195,8 @@ def _pod(service: Service) -> dict[str, Any]:
 
 def _ports(service: Service) -> list[dict[str, Any]]:
     names = {"dask-scheduler": ("dask-scheduler", "dashboard"), "dask-worker": ()}
-    known: tuple[str, ...] = names.get(service.name, (service.name,) if service.name in PLACE.ports else ())
-    return [{"name": name, "port": PLACE.ports[name]} for name in known]
+    port_names: tuple[str, ...] = names.get(service.name, (service.name,) if service.name in PLACE.ports else ())
+    return [{"name": name, "port": PLACE.ports[name]} for name in port_names]
 
 
 def _network_policy() -> dict[str, Any]:
@@ -203,9 +212,9 @@ def _network_policy() -> dict[str, Any]:
 
 def operator() -> list[dict[str, Any]]:
     """The right of a service account to ask the Dask operator for clusters."""
-    own = ["daskclusters", "daskworkergroups", "daskworkergroups/scale", "daskautoscalers"]
+    dask_resources = ["daskclusters", "daskworkergroups", "daskworkergroups/scale", "daskautoscalers"]
     rules = [
-        {"apiGroups": ["kubernetes.dask.org"], "resources": own, "verbs": ["*"]},
+        {"apiGroups": ["kubernetes.dask.org"], "resources": dask_resources, "verbs": ["*"]},
         {"apiGroups": [""], "resources": ["pods", "pods/log", "services"], "verbs": ["get", "list", "watch"]},
     ]
     account = {"kind": "ServiceAccount", "name": "somo-dask"}
@@ -225,15 +234,15 @@ def asked_cluster() -> list[dict[str, Any]]:
 
 def documents() -> Mapping[Path, str]:
     """Every file of infra/ that is made here, with its text."""
-    made = {
+    resources_by_file = {
         "compose.yaml": [compose()],
         "k8s/services.yaml": kubernetes(),
         "k8s/operator.yaml": operator(),
         "k8s/daskcluster.yaml": asked_cluster(),
     }
     return {
-        HOME / "infra" / name: HEADER + yaml.safe_dump_all(parts, sort_keys=False, width=120)
-        for name, parts in made.items()
+        HOME / "infra" / name: HEADER + yaml.safe_dump_all(resources, sort_keys=False, width=120)
+        for name, resources in resources_by_file.items()
     }
 
 

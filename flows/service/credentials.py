@@ -8,12 +8,12 @@ import bcrypt
 
 from flows.cluster.certificates import write_certificates
 from flows.cluster.dashboard import new_login
-from flows.service.alerts import rules
+from flows.service.checkup.alerts import rules
 from flows.service.s3server import SIGNING_KEYS, S3Server
 from flows.service.services import DASHBOARD_LOGIN, PREFECT_SECRETS, Place, prometheus_settings
 
+# Each with a star: SeaweedFS matches the beginning of a key, and lets nobody read one named without a star.
 PUBLIC = ("v*", "catalog.json*", "latest.json*", "viewer/*")
-"""Each with a star: SeaweedFS matches the beginning of a key, and lets nobody read one named without a star."""
 
 
 def write_credentials(folder: Path, place: Place, root: str) -> dict[str, str]:

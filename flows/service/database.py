@@ -13,7 +13,13 @@ HOME_OF_USER = Path("/var/lib/postgresql")
 
 
 def programs() -> str:
-    """Folder of the newest PostgreSQL programs; Debian keeps them off the PATH."""
+    """Folder of the newest PostgreSQL programs; Debian keeps them off the PATH.
+
+    Raises
+    ------
+    StackError
+        if PostgreSQL is not installed
+    """
     versions = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name))
     if not versions:
         raise StackError("PostgreSQL is not installed; apt-get install postgresql")
@@ -47,18 +53,20 @@ def initialise(data: Path, password: str) -> None:
     if (data / "PG_VERSION").exists():
         return
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    given = data.with_name(f"{data.name}.password")
-    given.unlink(missing_ok=True)
-    given.touch(mode=0o600, exist_ok=False)
-    given.write_text(password)
+    password_file = data.with_name(f"{data.name}.password")
+    # A file that lies there already may be open to others, or a link to one.
+    password_file.unlink(missing_ok=True)
+    password_file.touch(mode=0o600, exist_ok=False)
+    password_file.write_text(password)
     command = [
-        f"{programs()}/initdb", "-D", str(data), "-U", "prefect", "-A", "scram-sha-256", f"--pwfile={given}",
+        f"{programs()}/initdb", "-D", str(data), "-U", "prefect", "-A", "scram-sha-256", f"--pwfile={password_file}",
         "-E", "UTF8", "--no-locale",
     ]  # fmt: skip
     if os.geteuid() == 0:
-        for path in (data, given):
+        for path in (data, password_file):
             shutil.chown(path, USER)
+    # PostgreSQL's user may not enter the folder that this command was called in.
     done = subprocess.run(as_its_user(command), capture_output=True, text=True, check=False, cwd="/")
-    given.unlink()
+    password_file.unlink()
     if done.returncode:
         raise StackError(f"PostgreSQL in {data}: {done.stderr.strip()}")

@@ -18,8 +18,8 @@ from somo.publish import viewer
 from somo.publish.manifest import read_pointer
 from somo.storage.objects import exists, join, put
 
+# Editors check the declaration by this file beside it.
 SCHEMA = "somo.schema.json"
-"""By it editors check the declaration beside it."""
 
 
 def prepare(folder: Path) -> Path:

@@ -30,16 +30,18 @@ from flows.service.errors import StackError
 from flows.service.services import POOL
 
 HOME = Path(__file__).parents[2]
+# A run that is silent for so long is taken for dead: longer than a database or a server needs to come back. Until the
+# lease in the bucket runs out as well, nothing else writes there.
 SILENT_SECONDS = 300
-"""A run that is silent for so long is taken for dead: longer than a database or a server needs to come back. Until the
-lease in the bucket runs out as well, nothing else writes there."""
+# Three signs of life, which a run gives every 30 s (`PREFECT_FLOWS_HEARTBEAT_FREQUENCY`).
 SHORTEST_SILENCE_S = 90
+# Where a cloud gives a machine's credentials to programs on it; its other address, 169.254.169.254, is link-local.
 METADATA = ipaddress.ip_network("fd00:ec2::/32")
-"""Where a cloud gives a machine's credentials to programs on it; its other address, 169.254.169.254, is link-local."""
 ENDED = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "Paused", "Suspended")
 
 
 def main() -> None:
+    """Make pool, queue, deployments and automations for the product that the environment names."""
     settings = deployment_settings(HOME)
     if webhook := settings.get("SOMO_WEBHOOK"):
         require_outside(webhook)
@@ -68,10 +70,10 @@ def silence(settings: Mapping[str, str]) -> int:
     StackError
         if `SOMO_SILENT_SECONDS` is no number, or so short that signs of life every 30 s could be missed
     """
-    told = settings.get("SOMO_SILENT_SECONDS", str(SILENT_SECONDS))
-    if not told.isdigit() or int(told) < SHORTEST_SILENCE_S:
-        raise StackError(f"SOMO_SILENT_SECONDS = {told!r}: give whole seconds, {SHORTEST_SILENCE_S} at the least")
-    return int(told)
+    seconds = settings.get("SOMO_SILENT_SECONDS", str(SILENT_SECONDS))
+    if not seconds.isdigit() or int(seconds) < SHORTEST_SILENCE_S:
+        raise StackError(f"SOMO_SILENT_SECONDS = {seconds!r}: give whole seconds, {SHORTEST_SILENCE_S} at the least")
+    return int(seconds)
 
 
 def crash_silent_runs(seconds: int) -> Automation:
@@ -129,8 +131,9 @@ def tell_failures(url: str) -> Automation:
         posture=Posture.Reactive,
         threshold=1,
     )
-    told = "flow.name ~ ' ' ~ flow_run.name ~ ' ' ~ flow_run.state.name ~ ': ' ~ flow_run.state.message"
-    text = f'{{"text": {{{{ ({told}) | tojson }}}}}}'
+    sentence = "flow.name ~ ' ' ~ flow_run.name ~ ' ' ~ flow_run.state.name ~ ': ' ~ flow_run.state.message"
+    # A message may hold quotes and line breaks, which would end the JSON: Prefect's template escapes it.
+    text = f'{{"text": {{{{ ({sentence}) | tojson }}}}}}'
     return _automation("tell failures", trigger, CallWebhook(block_document_id=identity, payload=text))
 
 

@@ -38,9 +38,9 @@ Version = Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$", description="Version 
 
 def _title() -> str:
     """What a run is called in Prefect's interface."""
-    given = flow_run.parameters
-    declared = load_product(given["product"])
-    return f"{declared.name} {given.get('version') or declared.version}, {today():%Y-%m-%d}"
+    parameters = flow_run.parameters
+    declared = load_product(parameters["product"])
+    return f"{declared.name} {parameters.get('version') or declared.version}, {today():%Y-%m-%d}"
 
 
 # The two flows that compute for long are begun once more, for a Dask cluster that was lost. Requests to stores are

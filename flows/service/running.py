@@ -26,6 +26,7 @@ def lock(folder: Path) -> IO[str]:
     """
     if reason := foreign(folder):
         raise StackError(f"{folder}: {reason}, who could put their own secrets there; give another --folder")
+    # Not emptied by being opened: it names the holder to whoever comes second.
     file = (folder / "lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -82,6 +83,7 @@ def require_free(ports: Mapping[str, int]) -> None:
     """
     for name, port in ports.items():
         with socket.socket() as probe:
+            # Connections that ended a moment ago hold a port for a minute; a server may listen there all the same.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))

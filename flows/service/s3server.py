@@ -27,29 +27,29 @@ from flows.cluster.certificates import write_certificates
 REGION = "us-east-1"
 GRPC_OFFSET = 10_000
 STOP_SECONDS = 15
+# Caches parts of objects, 4 MB each: without it, a read of a few kB inside a shard reads a whole part from disk.
 CACHE_MB = 256
-"""Of parts of objects, 4 MB each; without it, a read of a few kB from inside a shard reads a whole part from disk."""
 PARTS = ("s3", "master", "volume", "filer", "admin")
 TLS_SERVERS = ("master", "volume", "filer", "admin")
 GRPC_SERVERS = (*TLS_SERVERS, "s3", "worker", "mq", "msg_broker", "msg_agent", "client")
+# Keys with which the parts sign requests to each other: writes and reads of volumes, writes and reads of the filer.
 SIGNING_KEYS = tuple(
     f"WEED_JWT_{name}_KEY" for name in ("SIGNING", "SIGNING_READ", "FILER_SIGNING", "FILER_SIGNING_READ")
 )
-"""Keys with which the parts sign requests to each other: writes and reads of volumes, writes and reads of the filer."""
+# Without a list of origins SeaweedFS reflects every one of them and allows PUT and DELETE; an empty list means none
+# given. What pages elsewhere may read is said by the bucket's own CORS rules.
 NO_ORIGIN = "https://no-origin.invalid"
-"""Without a list of origins SeaweedFS reflects every one of them and allows PUT and DELETE; an empty list means none
-given. What pages elsewhere may read is said by the bucket's own CORS rules."""
 ALL = ("Admin", "Read", "List", "Tagging", "Write")
 
 
 def free_ports(count: int, beside: int = 0) -> list[int]:
     """Loopback ports that are free now, and whose neighbour `beside` numbers higher is free too."""
-    found: list[int] = []
-    while len(found) < count:
+    ports: list[int] = []
+    while len(ports) < count:
         port = random.randint(20_000, 32_000)
-        if port not in found and _is_free(port) and _is_free(port + beside):
-            found.append(port)
-    return found
+        if port not in ports and _is_free(port) and _is_free(port + beside):
+            ports.append(port)
+    return ports
 
 
 def _is_free(port: int) -> bool:
@@ -79,7 +79,7 @@ def weed(
     return [
         program, "-logtostderr", "mini", f"-dir={data}", f"-ip={host}", f"-ip.bind={bind}",
         "-master.telemetry=false", "-webdav=false", "-admin.ui=false",
-        *(f"-{part}.port={ports[part]}" for part in PARTS), f"-s3.config={identities}",
+        *(f"-{server}.port={ports[server]}" for server in PARTS), f"-s3.config={identities}",
         "-s3.port.iceberg=0", "-s3.port.lance=0",
         f"-s3.allowedOrigins={NO_ORIGIN}", f"-filer.allowedOrigins={NO_ORIGIN}",
         # By default these two lie in /tmp, where others can take their names first.
@@ -97,10 +97,10 @@ def weed_environment(folder: str) -> dict[str, str]:
     folder : where `ca.pem`, `node.pem` and `node.key` are, made for SeaweedFS and given to nothing else
     """
     authority, pair = f"{folder}/ca.pem", {"CERT": f"{folder}/node.pem", "KEY": f"{folder}/node.key"}
-    grpc = {f"WEED_GRPC_{part.upper()}_{name}": path for part in GRPC_SERVERS for name, path in pair.items()}
+    grpc = {f"WEED_GRPC_{server.upper()}_{name}": path for server in GRPC_SERVERS for name, path in pair.items()}
     https = {
-        f"WEED_HTTPS_{part.upper()}_{name}": path
-        for part in (*TLS_SERVERS, "client")
+        f"WEED_HTTPS_{server.upper()}_{name}": path
+        for server in (*TLS_SERVERS, "client")
         for name, path in {**pair, "CA": authority}.items()
     }
     return {"WEED_GRPC_CA": authority, "WEED_HTTPS_CLIENT_ENABLED": "true", **grpc, **https}
@@ -134,6 +134,7 @@ class S3Server:
 
     @property
     def endpoint(self) -> str:
+        """URL of the S3 interface."""
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self, identity: str = "admin") -> dict[str, str]:
@@ -151,6 +152,8 @@ class S3Server:
     def client(self, identity: str = "admin") -> Any:
         """Plain botocore client, for tests that look at the bucket by another road."""
         key, secret = self._keys()[identity]
+        # `healthy` asks many times while a server starts, and tries again by itself; 127.0.0.1 has no host for each
+        # bucket.
         quick = botocore.config.Config(
             retries={"max_attempts": 1}, connect_timeout=1, read_timeout=10, s3={"addressing_style": "path"}
         )
@@ -159,7 +162,13 @@ class S3Server:
         )
 
     def command(self) -> list[str]:
-        """The server's command line."""
+        """The server's command line.
+
+        Raises
+        ------
+        OSError
+            if SeaweedFS is not installed
+        """
         ports = self._ports()
         beside_python = Path(sys.executable).parent
         program = shutil.which("weed", path=str(beside_python)) or shutil.which("weed")
@@ -175,12 +184,18 @@ class S3Server:
         if not path.exists():
             ports = dict(zip(PARTS, free_ports(len(PARTS), beside=GRPC_OFFSET), strict=True))
             path.write_text(json.dumps({**ports, "s3": self.port or ports["s3"]}))
-        known: dict[str, int] = json.loads(path.read_text())
-        self.port = known["s3"]
-        return known
+        kept_ports: dict[str, int] = json.loads(path.read_text())
+        self.port = kept_ports["s3"]
+        return kept_ports
 
     def start(self, timeout_s: float = 60) -> Self:
-        """Start and wait until a signed write succeeds."""
+        """Start and wait until a signed write succeeds.
+
+        Raises
+        ------
+        OSError
+            if the server has ended or is not ready in time; the text names its log
+        """
         (self.folder / "data").mkdir(mode=0o700, parents=True, exist_ok=True)
         write_certificates(self.folder)
         signing = {name: secrets.token_hex(32) for name in SIGNING_KEYS}
@@ -190,8 +205,10 @@ class S3Server:
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
+                # Ctrl+C is for the command in the terminal, which then stops the server itself.
                 start_new_session=True,
                 cwd=self.folder,
+                # Nothing of this process's environment: SeaweedFS takes AWS_* for an administrator of its own.
                 env={"HOME": str(self.folder), **weed_environment(str(self.folder)), **signing},
                 umask=0o077,
             )
@@ -264,6 +281,7 @@ class S3Server:
 
 
 def main() -> None:
+    """Serve from the folder in the command line until interrupted."""
     with S3Server(sys.argv[1]) as server:
         for name, value in server.environment().items():
             print(f"export {name}={shlex.quote(value)}", flush=True)

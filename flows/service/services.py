@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 from flows.cluster.dashboard import USER
 from flows.cluster.workers import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
-from flows.service import alerts
-from flows.service.health import Health
+from flows.service.checkup import alerts
+from flows.service.checkup.health import Health
 from flows.service.s3server import NO_ORIGIN, SIGNING_KEYS, weed, weed_environment
 
 PORTS = {
@@ -14,11 +14,12 @@ PORTS = {
     "prefect-server": 4200, "dask-scheduler": 8786, "dashboard": 8787, "prometheus": 9090,
 }  # fmt: skip
 POOL = "somo"
+# Services that get the operator's `SOMO_*` settings.
 SETTINGS_READERS = ("deploy", "prefect-worker")
-"""Services that get the operator's `SOMO_*` settings."""
+# Settings that are laid down in Prefect once and that no run needs; the address of a webhook is often its password.
 DEPLOYED_ONLY = ("SOMO_WEBHOOK", "SOMO_UPDATE_CRON", "SOMO_SILENT_SECONDS")
-"""Settings that are laid down in Prefect once and that no run needs; the address of a webhook is often its password."""
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
+# The versions of Debian 12, which the stack on one machine starts: both ways run the same programs.
 POSTGRES_IMAGE = "postgres:15"
 PROMETHEUS_IMAGE = "prom/prometheus:v2.42.0"
 
@@ -53,12 +54,15 @@ class Place:
     database: str = ""
 
     def host(self, service: str) -> str:
+        """Host name of a service."""
         return self.hosts if isinstance(self.hosts, str) else self.hosts[service]
 
     def url(self, service: str, scheme: str = "http", port: str = "") -> str:
+        """URL of a service; `port` is the name of the port where it has several."""
         return f"{scheme}://{self.host(service)}:{self.ports[port or service]}"
 
     def program(self, name: str) -> str:
+        """Path of a program, or its name alone where it is on the PATH."""
         folder = self.programs.get(name, self.programs.get("", ""))
         return f"{folder}/{name}" if folder else name
 
@@ -91,8 +95,8 @@ class Service:
 
 
 PREFECT_SECRETS = ("PREFECT_API_AUTH_STRING",)
+# Login of Dask's dashboard and of Prometheus, as `user:password`; Dask reads it as its own setting `somo.login`.
 DASHBOARD_LOGIN = "DASK_SOMO__LOGIN"
-"""Login of Dask's dashboard and of Prometheus, as `user:password`; Dask reads it as its own setting `somo.login`."""
 
 
 def services(place: Place) -> tuple[Service, ...]:
@@ -110,6 +114,7 @@ def shared_environment(place: Place) -> dict[str, str]:
         "AWS_ALLOW_HTTP": "true",
         "PREFECT_API_URL": f"{place.url('prefect-server')}/api",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        # Prefect's server answers 500 while its database is away, which a run outlives.
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -120,8 +125,8 @@ def shared_environment(place: Place) -> dict[str, str]:
 def dask_environment(place: Place) -> dict[str, str]:
     """Environment of what talks to Dask: its address, and the certificate that opens it."""
     node, key = f"{place.secrets}/dask/node.pem", f"{place.secrets}/dask/node.key"
-    roles = {f"{TLS}{role}__{what}": value for role in ("SCHEDULER", "WORKER", "CLIENT")
-             for what, value in (("CERT", node), ("KEY", key))}  # fmt: skip
+    roles = {f"{TLS}{role}__{file_kind}": value for role in ("SCHEDULER", "WORKER", "CLIENT")
+             for file_kind, value in (("CERT", node), ("KEY", key))}  # fmt: skip
     return {
         "SOMO_CLUSTER_ADDRESS": place.url("dask-scheduler", "tls"),
         "SOMO_DASHBOARD": place.url("dask-scheduler", port="dashboard"),
@@ -165,7 +170,8 @@ def _prefect(place: Place) -> tuple[Service, Service, Service]:
         {"PREFECT_UI_API_URL": "/api", "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": NO_ORIGIN,
          "PREFECT_SERVER_METRICS_ENABLED": "true"},
         ("PREFECT_API_DATABASE_CONNECTION_URL", "PREFECT_SERVER_API_AUTH_STRING"),
-        needs=("postgres",), health=Health(f"{api}/ready"),  # `/health` does not look at the database
+        # `/health` does not look at the database.
+        needs=("postgres",), health=Health(f"{api}/ready"),
     )  # fmt: skip
     deploy = Service(
         "deploy", (place.program("python"), "-m", "flows.service.deploy"), {}, PREFECT_SECRETS,

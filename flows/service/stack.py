@@ -106,6 +106,7 @@ class Stack:
         """What a service finds in its environment: no secret that it does not need."""
         held = self.secrets()
         needed = {**service.environment, **{name: held[name] for name in service.secret}}
+        # SeaweedFS takes the AWS_* variables of its environment for an administrator of its own.
         ours = self.environment if service.image == IMAGE and service.name != "s3" else {}
         if service.name in SETTINGS_READERS:
             hidden = DEPLOYED_ONLY if service.name != "deploy" else ()
@@ -143,6 +144,7 @@ class Stack:
     def kill(self, name: str, with_signal: int = signal.SIGKILL) -> None:
         """Signal a service and wait for its end; what it started does not outlive it, as in a container."""
         process = self.processes.pop(name)
+        # Asked before the signal: once a process has ended, those it started belong to another one.
         started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         try:
             os.killpg(process.pid, with_signal)
@@ -166,6 +168,7 @@ class Stack:
     def stop(self) -> None:
         """Stop all services, the last started first."""
         for name in reversed(list(self.processes)):
+            # At SIGTERM PostgreSQL would wait for its clients to leave; SIGINT ends their connections.
             self.kill(name, signal.SIGINT if name in ("s3", "postgres") else signal.SIGTERM)
         if self._lock is not None:
             self._lock.close()

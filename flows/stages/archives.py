@@ -23,12 +23,12 @@ from somo.product.inputs import Insitu, Layer
 from somo.storage.client import filesystem
 from somo.storage.objects import join, put, read_bytes
 
+# Inflated bytes that one task reads: some seconds of work, so that any cluster has enough of them and little is lost
+# with a worker.
 LARGEST_TASK_BYTES = 2**26
-"""Inflated bytes that one task reads: some seconds of work, so that any cluster has enough of them and little is lost
-with a worker."""
 SMALLEST_TASK_BYTES = 2**20
+# A small archive is still cut into enough tasks for a cluster that is only starting.
 FEWEST_TASKS = 64
-"""A small archive is still cut into enough tasks for a cluster that is only starting."""
 READING_THREADS = 8
 
 
@@ -130,6 +130,7 @@ def keep_daily(recordings: Sequence[Recording], kind: str, folder: str) -> str:
 
 def _stored_urls(folder: str) -> list[str]:
     fs, path = filesystem(folder)
+    # fsspec would answer with a listing from before the workers wrote.
     fs.invalidate_cache()
     try:
         names = fs.ls(path, detail=False)

@@ -94,20 +94,20 @@ def _check_domain(product: Product, domain: str, root: str) -> Iterator[Finding]
         grid = Grid.regular(declared.west, declared.east, declared.south, declared.north, declared.step_deg)
     days = needed_days(product)
     for name, source in product.sources.items():
-        looked = _Looked(product, domain, root, name, source, product.quantity(name), days)
-        yield _tried(f"{domain}: forcing.{name}", partial(looked.facts, grid))
-        grid = grid or looked.own_grid
+        source_check = _SourceCheck(product, domain, root, name, source, product.quantity(name), days)
+        yield _tried(f"{domain}: forcing.{name}", partial(source_check.facts, grid))
+        grid = grid or source_check.own_grid
     for name, static in product.static.items():
         if static.url is not None:
             yield _tried(f"{domain}: static.{name}", partial(_static, name, static, domain, grid))
     for layer in product.targets.reference:
         label = f"targets.reference {layer.top_m:g}-{layer.bottom_m:g} m"
-        looked = _Looked(product, domain, root, SOIL_MOISTURE.name, layer.source, SOIL_MOISTURE, days)
-        yield _tried(f"{domain}: {label}", partial(looked.facts, grid))
+        source_check = _SourceCheck(product, domain, root, SOIL_MOISTURE.name, layer.source, SOIL_MOISTURE, days)
+        yield _tried(f"{domain}: {label}", partial(source_check.facts, grid))
 
 
 @dataclass
-class _Looked:
+class _SourceCheck:
     """One source of a domain, looked at step by step."""
 
     product: Product
@@ -138,12 +138,12 @@ class _Looked:
         cells = cells_of(grid)
         check_numbers(self.name, self.quantity, self.source, url, cells)
         plan = plan_of(self.name, self.source, url, accumulation_of(self.source, url))
-        what = meaning(self.name, self.source, stamps_of(store))
-        stamp = f", stamped at the {what.stamp}" if what.stamp else ""
+        stamp_meaning = meaning(self.name, self.source, stamps_of(store))
+        stamp = f", stamped at the {stamp_meaning.stamp}" if stamp_meaning.stamp else ""
         units = ", ".join(sorted({str(unit or "no units") for unit in store.units}))
         facts.append(
             f"{_day(plan.first_day)} to {_day(plan.stop_day - 1)}, {plan.steps.shape[1]} steps a day, "
-            f"{what.kind}{stamp}"
+            f"{stamp_meaning.kind}{stamp}"
         )
         facts.append(f"{units} become {self.quantity.units}")
         self._require_days(plan.first_day, plan.stop_day - 1)

@@ -33,9 +33,10 @@ from somo.storage.objects import exists, join
 
 
 def write_regions(product: Product, version_url: str, client: Client) -> None:
-    """Bring the countries' series up to the stores that they are made from, one task a stretch of days and tile."""
+    """Bring the series of countries up to date with the stores they are made from; one task a tile and span of days."""
     with open_maps(version_url) as maps, open_drought(version_url) as drought:
         grid = Grid(maps["lat"].values, maps["lon"].values, product.grid.step_deg)
+        # A cell that is predicted has a value on every day, so that one day tells land from sea.
         filled = maps["soil_moisture"].isel(time=0).notnull().any("depth").values
         countries = Countries.of(grid, filled)
         stored = None if damaged(version_url, regions.STORE) else regions.read_stored(version_url)

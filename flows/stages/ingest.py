@@ -55,6 +55,7 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
     domain -> URLs of its reference sets and its static file
     """
     references = reference(product, root, client)
+    # Only the predicted domain is read tile by tile; of the others the training cells are read once.
     lay_out_by_tile(product, references[product.home], client)
     return {domain: Inputs(urls, _static(product, root, domain, urls, client)) for domain, urls in references.items()}
 
@@ -109,7 +110,9 @@ def _scan_new(root: str, missing: Files, sources: Mapping[tuple[str, str], Sourc
     # One listing instead of a question a file: years of monthly files of five variables are a thousand.
     folder = join(root, "references", "scans")
     scanned = {join(folder, key) for key in listing(folder)} if wanted else set()
-    futures = [client.submit(scan_into, url, *what, pure=False) for url, what in wanted.items() if url not in scanned]
+    futures = [
+        client.submit(scan_into, url, *arguments, pure=False) for url, arguments in wanted.items() if url not in scanned
+    ]
     for _ in completed(futures, "scan forcing files"):
         pass
 
@@ -168,8 +171,8 @@ def _climatology(product: Product, domain: str, references: Mapping[str, str], c
     for number, moments in completed(futures, f"climatology of {domain}"):
         waiting[number] = moments
         while done in waiting:
-            part = waiting.pop(done)
-            total = {name: total[name] + part[name] for name in part} if total else part
+            next_block = waiting.pop(done)
+            total = {name: total[name] + next_block[name] for name in next_block} if total else next_block
             done += 1
     return total
 

@@ -55,7 +55,13 @@ def static_table(product: Product, domain: str, root: str, place: tuple[float, f
 
 
 def cell_at(grid: Grid, product: Product, domain: str, place: tuple[float, float]) -> tuple[slice, slice]:
-    """Row and column of the cell that holds a place, as slices of one cell."""
+    """Row and column of the cell that holds a place, as slices of one cell.
+
+    Raises
+    ------
+    ProductError
+        if no cell of the domain holds the place
+    """
     cell = int(grid.nearest(*place)[0])
     if cell < 0:
         raise ProductError(

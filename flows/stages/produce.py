@@ -13,7 +13,8 @@ from flows.console import console
 from flows.stages.learning.applicability import calibrated_dissimilarity, inside_area
 from flows.stages.production.plan import Production, ProductionError, prepare
 from flows.stages.production.price import price_of, write_rate
-from flows.stages.production.region import Produced, produce_region
+from flows.stages.production.region import produce_region
+from flows.stages.production.work import Produced
 from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.forcing.by_tile.tiling import NOTHING, Touched, touched
@@ -55,6 +56,7 @@ def produce(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
             f"produce: {total.steps} steps of a cell and network; {total.continued} sequences went on from a state, "
             f"{total.begun} began anew, {total.rejected} states were damaged or had seen other forcing"
         )
+        # Compared once more with what the store now holds: a worker that reported success may have lost its object.
         wanted = prepare(product, root, inputs, models)
         require_written(wanted)
     copy_objects(wanted.job.store, wanted.copies)
@@ -81,7 +83,13 @@ def forget_states(wanted: Production) -> None:
 
 
 def require_written(wanted: Production) -> None:
-    """Show nothing to readers unless every region is where it should be, with the bytes that its entry names."""
+    """Show nothing to readers unless every region is where it should be, with the bytes that its entry names.
+
+    Raises
+    ------
+    ProductionError
+        naming the first of the regions that are not
+    """
     if wanted.work:
         names = ", ".join(work.region.name for work in wanted.work[:3])
         raise ProductionError(
@@ -186,6 +194,6 @@ def show(wanted: Production) -> None:
 
 def daily_fields(wanted: Production) -> tuple[str, ...]:
     """Names of the packed fields that every region has: imported models do not know their uncertainty."""
-    known = calibrated_dissimilarity(wanted.product, wanted.job.models) is not None
-    fields = store.UNCERTAIN_FIELDS if known else store.FIELDS
+    is_calibrated = calibrated_dissimilarity(wanted.product, wanted.job.models) is not None
+    fields = store.UNCERTAIN_FIELDS if is_calibrated else store.FIELDS
     return (*fields, FROZEN) if wanted.product.frozen else fields

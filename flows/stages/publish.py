@@ -124,7 +124,7 @@ def write_netcdf(product: Product, version_url: str, client: Client) -> None:
 
 
 def write_series(product: Product, version_url: str, client: Client) -> None:
-    """Bring the store for series up to the first one, one task a block and tile."""
+    """Bring the store for series up to date with the store for maps; one task for each block and tile."""
     source, url = join(version_url, zarr.STORE), join(version_url, series.STORE)
     daily, derived, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
     _, layout = series.template(product, source)
@@ -149,7 +149,7 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
 
 
 def write_drought(product: Product, version_url: str, client: Client) -> None:
-    """Compute drought where there are years enough and windows that readers do not see yet, one task a tile."""
+    """Compute drought where there are enough years, and windows that readers do not see yet; one task a tile."""
     base = drought_store.base_period(product, _years(product, version_url), drought_store.former_attrs(version_url))
     if base is None:
         return
@@ -162,6 +162,7 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     broken = damaged(version_url, drought_store.STORE)
     if not drought_store.stale(windows, shown) and not broken:
         return
+    # Readers see one side of the store; what is written goes to the other.
     side = 0 if shown is None else 1 - shown.side
     tiles = drought_store.layouts(product, shape)[0].tiles()
     common = version_url, product, shape, windows
@@ -215,6 +216,7 @@ def write_papers(
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
     what_changed = changes(_former_lineage(product, root), origin)
+    # The citation keeps the year of the release when days are added later.
     released = read_pointer(root).get("released", {}).get(product.version) or today().isoformat()
     for name, paper in documents(product, grid, times, origin, what_changed, int(released[:4])).items():
         put_changed(join(version_url, name), paper)
@@ -227,11 +229,12 @@ def write_catalog(product: Product, version_url: str, client: Client) -> str:
         collection_and_items = version_documents(product, store, entries)
     for name, document in collection_and_items.items():
         put_changed(join(version_url, name), encode(document))
+    # Collection and items were written just now, and the manifest has to have their checksums as well.
     return write_manifest(version_url, describe_changed(version_url, client, entries))
 
 
 def describe_changed(version_url: str, client: Client, recorded: Mapping[str, Entry] | None = None) -> dict[str, Entry]:
-    """Entries of every object of a version; what stands as the manifest (or `recorded`) says is not read again."""
+    """Entries of every object of a version; objects that the manifest (or `recorded`) still describes are not read."""
     former = read_manifest(version_url) if recorded is None else recorded
     entries, keys = unknown_objects(version_url, former)
     batches = [keys[i : i + BATCH] for i in range(0, len(keys), BATCH)]
@@ -255,10 +258,10 @@ def released_before(product: Product, root: str) -> str | None:
 
 
 def _former_lineage(product: Product, root: str) -> dict[str, Any] | None:
-    if (before := released_before(product, root)) is None:
+    if (former_version := released_before(product, root)) is None:
         return None
-    found: dict[str, Any] = json.loads(read_bytes(join(root, f"v{before}", "lineage.json")))
-    return found
+    former_lineage: dict[str, Any] = json.loads(read_bytes(join(root, f"v{former_version}", "lineage.json")))
+    return former_lineage
 
 
 def _years(product: Product, version_url: str) -> list[int]:

@@ -21,8 +21,8 @@ from somo.product.inputs import Forcing, Source
 from somo.product.method import Sequence as Days
 from somo.product.static import Static
 
+# Values of the reference model that one task reads.
 BLOCK_VALUES = 20_000_000
-"""Values of the reference model that one task reads."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def read_reference(
         tables.append({})
         for domain in (d for d, inside in cells.items() if inside):
             grid = places[domain].grid
-            # brought onto the product's cells where it says how; else read where it lies
+            # Brought onto the product's cells where the declaration says how; else read at its own nodes.
             onto = grid if declared.sources[SOIL_MOISTURE.name].regrid else None
             at = grid.centres(cells[domain])
             days, values = _read_at(declared, domain, references[domain], at, onto, client)

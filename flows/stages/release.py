@@ -1,4 +1,4 @@
-"""Release a version that holds, follow it as it grows, or take it back: `latest.json` changes in one put."""
+"""Release a version that passes its checks, follow it as it grows, or take it back: `latest.json` changes at once."""
 
 import json
 from typing import Any
@@ -35,6 +35,7 @@ from somo.storage.lease import require_lease
 from somo.storage.objects import checksum, exists, join, read_bytes
 from somo.validate.gate.checks import require_passed, run_checks
 
+# The tables of a declaration that `retrain` may change.
 RETRAINED = ("network", "training")
 
 
@@ -60,6 +61,7 @@ def release(product: Product, root: str, client: Client) -> str:
     digest = write_catalog(product, version_url, client)
     page = publish_viewer(root, product.publication.address)
     former = read_pointer(root)
+    # A version that was released before keeps its first day.
     released = {product.version: today().isoformat(), **former.get("released", {})}
     manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **page}
     current = max(released, key=version_order)
@@ -68,7 +70,7 @@ def release(product: Product, root: str, client: Client) -> str:
 
 
 def follow(product: Product, root: str) -> None:
-    """Let `latest.json` name what a released version has become, as after an update, if its checks hold.
+    """Bring `latest.json` up to date with a released version that has grown, as after an update, if its checks hold.
 
     The version that is current, and the days of release, stay; a run that ends before the one put leaves the former
     pointer, and the next one puts it.
@@ -93,6 +95,11 @@ def withdraw(product: Product, root: str, version: str) -> str:
 
     Its objects stay for those who cite them; nothing points to them any more. Where it was the only one, nothing is
     released any more: pointer, catalog and front page are removed, and "" is returned.
+
+    Raises
+    ------
+    ReleaseError
+        if the version was never released
     """
     former = read_pointer(root)
     released = {v: day for v, day in former.get("released", {}).items() if v != version}
@@ -150,7 +157,7 @@ def open_front_door(product: Product, root: str, version: str, released: dict[st
 
 
 def close_front_door(root: str) -> None:
-    """Let nothing be released: the pointer goes first, so that readers never follow it to what is gone."""
+    """Remove pointer, catalog and front page; the pointer first, so that readers never follow it to what is missing."""
     require_lease()
     for name in (POINTER, CATALOG, INDEX, PREVIEW):
         if exists(url := join(root, name)):
@@ -170,9 +177,9 @@ def as_made(product: Product, root: str, version: str) -> Product:
     require_complete(version_url)
     if version == product.version:
         return product
-    made = json.loads(read_bytes(join(version_url, "lineage.json")))["configuration"]["declaration"]
+    declared_then = json.loads(read_bytes(join(version_url, "lineage.json")))["configuration"]["declaration"]
     try:
-        tables = {name: type(getattr(product, name)).model_validate(made[name]) for name in RETRAINED}
+        tables = {name: type(getattr(product, name)).model_validate(declared_then[name]) for name in RETRAINED}
     except (KeyError, pydantic.ValidationError) as error:
         raise ReleaseError(
             f"{version_url}/lineage.json: its training and network are not those of this SoMo ({error}); declare the "
@@ -182,7 +189,13 @@ def as_made(product: Product, root: str, version: str) -> Product:
 
 
 def require_complete(version_url: str) -> None:
-    """Refuse a version that lacks what the stages write."""
+    """Refuse a version that lacks what the stages write.
+
+    Raises
+    ------
+    ReleaseError
+        naming the object that is missing and the stage that writes it
+    """
     stages = {"collection.json": "publish", "manifest.json": "publish", "report/index.html": "validate"}
     for name, stage in stages.items():
         if not exists(join(version_url, name)):
@@ -190,11 +203,17 @@ def require_complete(version_url: str) -> None:
 
 
 def require_checksums(version_url: str, client: Client) -> None:
-    """Read every object again and refuse the version if one is not what its manifest says."""
+    """Read every object again and refuse the version if one is not what its manifest says.
+
+    Raises
+    ------
+    ReleaseError
+        naming the objects
+    """
     entries = sorted(read_manifest(version_url).items())
     batches = [dict(entries[i : i + BATCH]) for i in range(0, len(entries), BATCH)]
     futures = [client.submit(changed_objects, version_url, batch, pure=False) for batch in batches]
-    damaged = sorted(key for found in completed(futures, "verify") for key in found)
+    damaged = sorted(key for changed_keys in completed(futures, "verify") for key in changed_keys)
     if damaged:
         raise ReleaseError(
             f"{version_url}: {len(damaged)} of {len(entries)} objects are not what was published: "

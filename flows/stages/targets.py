@@ -91,7 +91,7 @@ def to_series(
 ) -> list[Series]:
     """Unscaled daily series of the sensors of archives of one role, each counted once."""
     series = []
-    for archive, own in sensors:
+    for archive, sensors_of_archive in sensors:
         days = scaling_days(product) if archive.role == "training" else product.period
         rules = Rules(
             layers=product.layers,
@@ -101,7 +101,7 @@ def to_series(
             first=pd.Timestamp(days.start),
             last=pd.Timestamp(days.end) if days.end else pd.Timestamp.max,
         )
-        series += [apply_rules(sensor, archive.name, rules, places) for sensor in own]
+        series += [apply_rules(sensor, archive.name, rules, places) for sensor in sensors_of_archive]
     return sorted(count_once(series, product.targets.min_days), key=in_order)
 
 

@@ -56,6 +56,7 @@ def train(product: Product, root: str, inputs: Mapping[str, Inputs], targets: st
     write_calibration(product, url, data, folds, importance)
     write_applicability(product, url, data, folds, importance.mean(0), inputs)
     layers = tuple(layer.name for layer in product.layers)
+    # Last of all: its file says that everything beside it is there.
     write_ensemble(url, layers, product.training.members, {"samples": samples, "targets": targets})
     return url
 
@@ -86,15 +87,16 @@ def submit_group(
     """One task a network; a deeper layer's tasks wait for the layers above, whose prediction they take as input."""
     above: list[Future] = []
     for depth, layer in enumerate(product.layers):
-        here = [
+        tasks_of_layer = [
             client.submit(
                 train_network, product, samples, folds, group, layer.name, member, list(above),
+                # Upper layers go first, since those below them wait for their predictions.
                 pure=False, priority=-depth, resources=gpu_resources(client),
             )
             for member in range(group.members)
         ]  # fmt: skip
-        yield from here
-        above += here
+        yield from tasks_of_layer
+        above += tasks_of_layer
 
 
 def train_network(
@@ -113,9 +115,11 @@ def train_network(
     stem = member_stem(group.url, layer, member)
     if exists(f"{stem}.json"):
         return stem
+    # Workers are one process a core: more threads would compete with the networks beside this one.
     torch.set_num_threads(1)
     device = pick_device()
     data = read_training_set(samples)
+    # No two networks of a product share a seed, as long as a group has at most 101 members.
     seed = product.training.seed * 10_007 + group.number * 101 + member
     cells, held = split_cells(product, data, folds, group.fold, layer, seed)
     upper = load_layers([name for name in data.layers if member_of(above, name)], above, device)

@@ -24,12 +24,13 @@ from somo.validate.sections.register import SECTIONS, sections_of
 from somo.validate.sections.section import Impossible, Section, is_made, read_section, text_section, write_section
 from somo.validate.sections.units_note import units_note
 
+# What needs the models is imported late: it brings PyTorch, which the status and most sections can do without.
 if TYPE_CHECKING:
     from flows.stages.validation.experiments import Learnt
 
 SEEN = ("soil_moisture.zarr/zarr.json", *(f"validation/{name}.parquet" for name in ("crossval", "targets", "sensors")))
+# Size up to which a compared product is held in memory; a larger one is read by the workers when it is looked at.
 HELD_BYTES = 200_000_000
-"""Size up to which a compared product is held in memory; a larger one is read by the workers when it is looked at."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Case:
 
     @cached_property
     def climate(self) -> pd.DataFrame:
+        """Climate of every land cell at home and every training cell elsewhere."""
         from flows.stages.validation.climate import climate_table
 
         return climate_table(self.product, self.inputs, self.published)
@@ -121,17 +123,17 @@ class Case:
         return importance(self.learnt, self.client)
 
     def transfer(self) -> tuple[pd.DataFrame, str]:
-        """Predictions in a region that was not learnt from, and in words which."""
+        """Predictions in a region that was not learnt from, and a sentence that names the region."""
         from flows.stages.validation.experiments import transfer
 
         return transfer(self.product, self.learnt, self.client)
 
     def later_days(self) -> tuple[pd.DataFrame, str]:
-        """Predictions for the last days by networks that learnt from the days before, and in words which."""
+        """Predictions for the last days by networks that learnt from the days before, and a sentence that says so."""
         from flows.stages.validation.experiments import LATER_SHARE, later
 
-        which = f"the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before"
-        return later(self.product, self.learnt, self.client), which
+        description = f"the last {LATER_SHARE:.0%} of the days by networks that learnt from the days before"
+        return later(self.product, self.learnt, self.client), description
 
     def _in_common(self, ds: xr.Dataset) -> xr.Dataset:
         until = SectionInputs(self.product, self.published.url).compared_until
@@ -177,7 +179,7 @@ def record_compared(product: Product, root: str, published: Published) -> None:
 
 
 def make_section(name: str, case: Case) -> Section:
-    """One section, its caption with the units; in words where the data hold too little for it."""
+    """One section, with the units in its caption; a text that says why, where the data hold too little for it."""
     try:
         with naming_depths(case.product.depths):
             section = SECTIONS[name].make(case)
@@ -197,7 +199,13 @@ def pending_sections(product: Product, version_url: str) -> list[str]:
 
 
 def require_judged(product: Product, version_url: str) -> None:
-    """Refuse a version whose report is not about what is published now."""
+    """Refuse a version whose report is not about what is published now.
+
+    Raises
+    ------
+    ValidationError
+        naming the sections that are missing
+    """
     if pending := pending_sections(product, version_url):
         raise ValidationError(
             f"{version_url}: the report lacks {', '.join(pending)} of what is published now; run `somo run` to its end"
@@ -212,5 +220,5 @@ def inputs_keys(product: Product, version_url: str) -> dict[str, str]:
 
 def _about(product: Product, published: Published) -> dict[str, str]:
     title = product.publication.title or product.name
-    said = {"version": product.version, "period": published.period, "note": product.publication.summary}
-    return {"title": title, **said}
+    facts = {"version": product.version, "period": published.period, "note": product.publication.summary}
+    return {"title": title, **facts}

@@ -57,6 +57,7 @@ def write_applicability(
         {"layer": list(data.layers), "feature": list(areas[0].names), "lat": static["lat"], "lon": static["lon"]},
         {"references": "Meyer & Pebesma (2021), Methods in Ecology and Evolution 12, 1620"},
     )
+    # HDF5 goes back in a file while writing it, which an object of a store does not allow.
     with tempfile.TemporaryDirectory(prefix="somo-") as folder:
         path = Path(folder) / APPLICABILITY
         ds.to_netcdf(path, engine="h5netcdf")

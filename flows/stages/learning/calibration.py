@@ -34,8 +34,8 @@ def calibrate(
     the table with `dissimilarity` of each cell to those of other folds, and `uncertainty` (m3 m-3) as learnt without
     any error or importance of its own fold; and the uncertainty of every layer, learnt from all folds
     """
-    known = pd.MultiIndex.from_arrays([list(data.domain), data.cell])
-    position = known.get_indexer(pd.MultiIndex.from_frame(table[["domain", "cell"]]))
+    training_cells = pd.MultiIndex.from_arrays([list(data.domain), data.cell])
+    position = training_cells.get_indexer(pd.MultiIndex.from_frame(table[["domain", "cell"]]))
     columns = table.assign(dissimilarity=np.float32("nan"), uncertainty=np.float32("nan"))
     by_layer = []
     for number, layer in enumerate(data.layers):

@@ -48,7 +48,8 @@ def _collect(product: Product, inputs: Mapping[str, Inputs], targets: pd.DataFra
         static.append(np.stack([features[name].values.ravel()[ids] for name in names], axis=-1))
         lat.append(grid.centres(ids)[0])
         lon.append(grid.centres(ids)[1])
-    days = min(len(part) for part in forcing) if forcing else 0
+    # The forcing of one domain may end before that of another.
+    days = min(len(values) for values in forcing) if forcing else 0
     empty = np.zeros(0)
     return TrainingSet(
         first_day=np.datetime64(first),
@@ -59,7 +60,7 @@ def _collect(product: Product, inputs: Mapping[str, Inputs], targets: pd.DataFra
         cell=cells["cell"].to_numpy(np.int64, copy=True),
         lat=np.concatenate([*lat, empty]),
         lon=np.concatenate([*lon, empty]),
-        x_d=torch.from_numpy(np.concatenate([part[:days] for part in forcing], axis=1))
+        x_d=torch.from_numpy(np.concatenate([values[:days] for values in forcing], axis=1))
         if forcing
         else torch.zeros(0, 0, 0),
         x_s=torch.from_numpy(np.concatenate(static).astype(np.float32)) if static else torch.zeros(0, 0),
@@ -110,5 +111,6 @@ def read_block(
     """[day, cell, variable] of some cells over some days."""
     ds = open_forcing(product, domain, inputs.references).sel(time=slice(np.datetime64(first), np.datetime64(last)))
     row, column = (xr.DataArray(i, dims="cell") for i in np.divmod(cells, ds.sizes["lon"]))
+    # A task has one core of its worker; threads of xarray's would compete with the tasks beside it.
     chosen = ds[list(product.inputs)].isel(lat=row, lon=column).compute(scheduler="synchronous")
     return np.stack([chosen[name].transpose("time", "cell").values for name in product.inputs], axis=-1)

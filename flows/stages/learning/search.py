@@ -78,7 +78,13 @@ def search_samples(product: Product, root: str, samples: str, client: Client) ->
 
 
 def require_searchable(product: Product) -> None:
-    """Refuse an empty space, and sequences longer than the samples' spin-up."""
+    """Refuse an empty space, and sequences longer than the samples' spin-up.
+
+    Raises
+    ------
+    ProductError
+        naming the key to change
+    """
     if not product.search.space:
         raise ProductError('[search.space] is empty; add for example "network.hidden" = [32, 64, 128]')
     longest = product.search.space.get("sequence.lookback", ())
@@ -91,7 +97,13 @@ def require_searchable(product: Product) -> None:
 
 
 def variant(product: Product, values: Mapping[str, Any]) -> Product:
-    """The product with some hyperparameters replaced."""
+    """The product with some hyperparameters replaced.
+
+    Raises
+    ------
+    ProductError
+        naming the values that do not go together
+    """
     tables: dict[str, dict[str, Any]] = {"network": {}, "sequence": {}, "training": {}}
     for key, value in values.items():
         table, name = key.split(".")
@@ -124,6 +136,7 @@ def new_study(product: Product, number: int = 0) -> optuna.Study:
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
     sampler = samplers[product.search.sampler](seed=product.search.seed * 10_007 + number)
     median = product.search.pruner == "median"
+    # No trial is given up for the score of its first fold alone.
     pruner = optuna.pruners.MedianPruner(n_warmup_steps=1) if median else optuna.pruners.NopPruner()
     return optuna.create_study(sampler=sampler, pruner=pruner, direction="maximize")
 
@@ -135,8 +148,8 @@ def restore(product: Product, url: str) -> tuple[optuna.Study, list[Trial]]:
     fs.invalidate_cache()
     for number in range(len(fs.ls(path, detail=False)) if fs.exists(path) else 0):
         ended = join(url, "ended", f"{number}.json")
-        known = json.loads(read_bytes(ended if exists(ended) else join(url, "asked", f"{number}.json")))
-        trial = Trial(**{**known, "scores": tuple(known["scores"])})
+        remembered = json.loads(read_bytes(ended if exists(ended) else join(url, "asked", f"{number}.json")))
+        trial = Trial(**{**remembered, "scores": tuple(remembered["scores"])})
         if exists(ended):
             study.add_trial(ended_trial(product, trial))
         else:
@@ -145,6 +158,7 @@ def restore(product: Product, url: str) -> tuple[optuna.Study, list[Trial]]:
 
 
 def ended_trial(product: Product, trial: Trial) -> optuna.trial.FrozenTrial:
+    """A trial that has ended, in Optuna's terms; its value is the mean over the folds that were tried."""
     return create_trial(
         state=TrialState.PRUNED if trial.pruned else TrialState.COMPLETE,
         value=float(np.mean(trial.scores)),
@@ -191,6 +205,7 @@ def _run(product: Product, samples: str, url: str, study: optuna.Study, left: li
             start(trial)
             continue
         trial = Trial(trial.number, trial.values, trial.scores, len(trial.scores) < n_folds)
+        # Remembered before the study learns of it: a run that ends here finds it ended.
         put(join(url, "ended", f"{trial.number}.json"), _json(trial))
         study.add_trial(ended_trial(product, trial))
         console.print(f"trial {trial.number}: r {np.mean(trial.scores):.3f}{' (pruned)' if trial.pruned else ''}")
@@ -209,13 +224,13 @@ def _ask(product: Product, study: optuna.Study, url: str, number: int) -> Trial:
 def should_prune(product: Product, study: optuna.Study, trial: Trial) -> bool:
     """Whether the pruner gives up a trial after the folds it has."""
     steps = dict(enumerate(np.cumsum(trial.scores) / np.arange(1, len(trial.scores) + 1)))
-    known = create_trial(
+    running_trial = create_trial(
         state=TrialState.RUNNING,
         params=dict(trial.values),
         distributions=distributions(product),
         intermediate_values=steps,
     )
-    return study.pruner.prune(study, known)
+    return study.pruner.prune(study, running_trial)
 
 
 def score_trial(product: Product, samples: str, folds: NDArray[np.int64], url: str, trial: Trial) -> float:
@@ -232,6 +247,7 @@ def score_trial(product: Product, samples: str, folds: NDArray[np.int64], url: s
             train_network(changed, samples, folds, group, layer.name, member, list(above))
             for member in range(group.members)
         ]
+    # A shorter lookback could be judged on earlier days: every trial is judged on the days of the longest.
     table = score_fold(changed, samples, folds, group, product.sequence.spinup_days)
     return float(np.mean(layer_skill(table)["pearson_r"].to_numpy()))
 
@@ -268,8 +284,9 @@ def plot(study: optuna.Study) -> bytes:
     figure = Figure(figsize=(3.2 * (1 + len(keys)), 3), layout="constrained")
     for axis, key in zip(figure.subplots(1, 1 + len(keys), squeeze=False)[0], ["trial", *keys], strict=True):
         for state, colour in (("complete", "tab:blue"), ("pruned", "lightgrey")):
-            part = table[table["state"] == state]
-            axis.scatter(part[key].astype(str) if part[key].dtype == object else part[key], part["r"], c=colour, s=16)
+            trials = table[table["state"] == state]
+            values = trials[key].astype(str) if trials[key].dtype == object else trials[key]
+            axis.scatter(values, trials["r"], c=colour, s=16)
         axis.set_xlabel(key)
         if key.endswith("learning_rate"):
             axis.set_xscale("log")

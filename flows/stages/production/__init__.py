@@ -1,1 +1,1 @@
-"""What production needs: its plan and price, one region, the days that continue one."""
+"""What production needs: its plan and price, the work of one region, and the days that continue a region."""

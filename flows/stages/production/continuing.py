@@ -73,6 +73,7 @@ class Sequence:
     rejected: tuple[Listed, ...]
 
 
+# All regions of a block of days ask for the same hashes.
 @lru_cache(maxsize=64)
 def segment_files(
     product_json: str, references: tuple[tuple[str, str], ...], first: dt.date, rows: int
@@ -116,12 +117,12 @@ def run_sequence(
 
 
 def _unseen_rows(state: State, days: Days, forcing: Forcing) -> NDArray[np.float32] | None:
-    """Forcing of the rows that a state has not seen; None if it has seen another than the present one."""
-    seen = len(state.digests)
-    changed = first_changed_row(state, forcing.files(seen))
+    """Forcing of the rows that a state has not seen; None if forcing that it has seen was changed since."""
+    seen_rows = len(state.digests)
+    changed = first_changed_row(state, forcing.files(seen_rows))
     x_d = forcing.read(changed, days.rows(days.stop))
-    same = np.array_equal(day_digests(x_d[: seen - changed]), state.digests[changed:])
-    return x_d[seen - changed :] if same else None
+    same = np.array_equal(day_digests(x_d[: seen_rows - changed]), state.digests[changed:])
+    return x_d[seen_rows - changed :] if same else None
 
 
 def _advance(
@@ -133,10 +134,10 @@ def _advance(
     forcing: Forcing,
 ) -> tuple[Stretch, State | None]:
     """Run the rows that follow a state, or the whole sequence, and the state after its last final day."""
-    seen = 0 if former is None else len(former.digests)
+    seen_rows = 0 if former is None else len(former.digests)
     keep_at = days.keep_at if runner.continues else None
     renewed = keep_at is not None and (former is None or keep_at > former.days)
-    keep_after = days.rows(keep_at) - seen if keep_at is not None and renewed else None
+    keep_after = days.rows(keep_at) - seen_rows if keep_at is not None and renewed else None
     memory = None if former is None else former.memory
     stretch = run_stretch(runner, x_d, x_s, days.stop - days.first, memory, keep_after)
     if keep_at is None or stretch.memory is None:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from flows.stages.production.region import Job, Work
+from flows.stages.production.work import Job, Work
 from somo.core.status import FINAL, PROVISIONAL
 from somo.forcing.dataset import Inputs, open_forcing, provisional_days, source_files
 from somo.forcing.statics.static_file import open_static
@@ -85,33 +85,46 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
 
 
 def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, models: str) -> None:
-    """Refuse models that were trained on other inputs, layers or sequences than the product declares."""
+    """Refuse models that were trained on other inputs, layers or sequences than the product declares.
+
+    Raises
+    ------
+    ProductionError
+        naming what differs, as trained and as declared
+    """
     pairs = {
         "layers": (tuple(ensemble.layers), tuple(layer.name for layer in product.layers)),
         "dynamic inputs": (ensemble.dynamic, product.inputs),
         "static features": (ensemble.static, tuple(static.attrs["features"].split(","))),
         "sequence": (ensemble.sequence, product.sequence),
     }
-    for what, (trained, declared) in pairs.items():
+    for kind, (trained, declared) in pairs.items():
         if trained != declared:
             raise ProductionError(
-                f"{models}: trained with {what} {trained}, the product declares {declared}; run the train stage again"
+                f"{models}: trained with {kind} {trained}, the product declares {declared}; run the train stage again"
             )
 
 
 def method_hash(product: Product, static: xr.Dataset, models: str, layout: Layout) -> str:
-    """What all days of a version share: models, cells, features, sequence and arithmetic."""
+    """Hash of what all days of a version share: models, cells, features, sequence and arithmetic."""
     arrays = ("lat", "lon", "land", *static.attrs["features"].split(","))
     content = b"".join(static[name].values.tobytes() for name in arrays)
     return content_hash(
         models.rstrip("/").rsplit("/", 1)[-1], checksum(content), product.period.start, layout,
         product.sequence, product.prediction, product.layers, product.inputs,
+        # Left out where no ground is masked, so that versions from before there was a mask keep their method.
         *([product.frozen] if product.frozen else []),
     )  # fmt: skip
 
 
 def require_same_method(product: Product, url: str, visible: store.Visible, method: str) -> None:
-    """Refuse to mix days made with other models or settings into a published version."""
+    """Refuse to mix days made with other models or settings into a published version.
+
+    Raises
+    ------
+    ProductionError
+        naming both methods
+    """
     if visible.method != method:
         raise ProductionError(
             f"{url}: version {product.version} was made with other models, features or sequences (method "
@@ -161,7 +174,7 @@ def missing_work(
     status: NDArray[np.int8],
     visible: store.Visible,
 ) -> tuple[rg.Plan, tuple[Work, ...]]:
-    """What is not there yet, or not as it should be."""
+    """The plan of a version's regions, and the work for those that are missing or not as they should be."""
     wanted = rg.regions(layout, len(status), static["land"].values.astype(bool))
     manifest = rg.read_manifest(job.manifest)
     held = rg.held_objects(job.store, wanted, manifest, recorded_in(job.store))
@@ -174,14 +187,14 @@ def missing_work(
     work = []
     for region in plan.predict:
         shown = visible.status[region.days]
-        kept = np.zeros(region.days.stop - region.days.start, bool)
-        kept[: len(shown)] = shown == FINAL
+        kept_days = np.zeros(region.days.stop - region.days.start, bool)
+        kept_days[: len(shown)] = shown == FINAL
         states_of_region = tuple(state for state in states if state.region == region.name)
         entry = manifest.get(region.name)
         is_shown = entry is not None and np.array_equal(entry.status, shown)
         keys = [shard_key(field, visible.side, region.block, region.tile) for field in entry.objects] if entry else []
         readable = not is_shown or held.issuperset(keys)
-        work.append(Work(region, inputs[region.block], status[region.days], kept, states_of_region, readable))
+        work.append(Work(region, inputs[region.block], status[region.days], kept_days, states_of_region, readable))
     return plan, tuple(work)
 
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from flows.stages.production.plan import Production
-from flows.stages.production.region import Work
+from flows.stages.production.work import Work
 from somo.predict.regions import Entry, read_manifest
 from somo.storage.objects import StorageError, exists, join, put, read_bytes
 
+# Bytes of a shard for each of its raw bytes, where none of its region was written before: measured on a year.
 SHARD_SHARE = 0.3
-"""Bytes of a shard for each of its raw bytes, where none of its region was written before: measured on a year."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """What it takes to bring a version's store up to its forcing.
+    """What it costs to bring a version's store up to date with its forcing.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class Price:
 
 
 def price_of(wanted: Production) -> Price:
-    """The price of what a production lacks, if its states hold."""
+    """The price of the missing regions, if the states that were kept can be used."""
     networks = sum(len(members) for members in wanted.ensemble.layers.values())
     hidden = next(iter(wanted.ensemble.layers.values()))[0].network.hidden
     entries = read_manifest(wanted.job.manifest) if wanted.work else {}
@@ -54,6 +54,7 @@ def price_of(wanted: Production) -> Price:
         missing = np.flatnonzero(work.missing)
         days |= {region.days.start + int(day) for day in missing}
         steps += cells * networks * steps_of(work, wanted)
+        # Two float32 a hidden unit, h and c. A region whose days are all final keeps no state.
         state = 8 * cells * networks * hidden if work.final_days < wanted.layout.days else 0
         size += shard_bytes(entries.get(region.name), wanted, work) + state
         objects += 3 + bool(state)
@@ -73,7 +74,7 @@ def steps_of(work: Work, wanted: Production) -> int:
 
 
 def shard_bytes(entry: Entry | None, wanted: Production, work: Work) -> int:
-    """Bytes of a region's shards: those of the last time for each day, else a share of the raw ones."""
+    """Bytes of a region's shards: for each day as many as when last written, else a share of the raw bytes."""
     days = len(work.status)
     if entry is not None and len(entry.status):
         return int(sum(written.size for written in entry.objects.values()) * days / len(entry.status))

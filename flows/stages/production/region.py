@@ -1,7 +1,7 @@
 """One region on a worker: read its forcing, predict all layers and members, write its shards and its entry."""
 
 import datetime as dt
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from flows.console import console
 from flows.stages.learning.applicability import calibrated_dissimilarity
-from flows.stages.production.continuing import Days, Sequence, run_sequence, segment_files
-from somo.core.status import FINAL
+from flows.stages.production.continuing import Days, run_sequence, segment_files
+from flows.stages.production.work import Job, Produced, Work
 from somo.forcing.dataset import open_forcing, read_forcing
 from somo.forcing.statics.static_file import open_static
 from somo.learn.checkpoint import read_ensemble
@@ -20,7 +20,7 @@ from somo.learn.uncertainty import read_uncertainties
 from somo.predict import regions as rg
 from somo.predict.frozen import is_frozen
 from somo.predict.infer import Runner, infer, load_runner
-from somo.predict.states import Listed, remove_states, write_state
+from somo.predict.states import remove_states, write_state
 from somo.predict.uncertainty import PackedUncertainty
 from somo.product.declaration import Product
 from somo.product.layout import FROZEN, Layout
@@ -28,92 +28,6 @@ from somo.product.method import Frozen
 from somo.publish.attributes import UNCERTAINTY
 from somo.publish.store import maps as store
 from somo.storage.objects import join
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all regions of one production have in common; small, and the key of what a worker keeps open.
-
-    Attributes
-    ----------
-    product : the declaration as JSON
-    references : (variable, URL of its reference set)
-    static, models, store, manifest : URLs
-    side : namespace that the shards are written in (`somo.product.layout`)
-    states : folder of the networks' states; empty for none
-    """
-
-    product: str
-    references: tuple[tuple[str, str], ...]
-    static: str
-    models: str
-    store: str
-    manifest: str
-    side: int = 0
-    states: str = ""
-
-
-@dataclass(frozen=True)
-class Work:
-    """One region to produce.
-
-    Attributes
-    ----------
-    inputs : hash of what it is made from
-    status : [day] as it will be published
-    kept : [day] whether readers see the day's values already and they must not change
-    states : of the networks over this region, the latest last
-    readable : whether the kept days can be read; False where the shard that readers see is known to be damaged
-    """
-
-    region: rg.Region
-    inputs: str
-    status: NDArray[np.int8]
-    kept: NDArray[np.bool_]
-    states: tuple[Listed, ...] = ()
-    readable: bool = True
-
-    @property
-    def missing(self) -> NDArray[np.bool_]:
-        """[day] whether a day is to be computed."""
-        return ~self.kept | (not self.readable)
-
-    @property
-    def final_days(self) -> int:
-        """Number of days before the first that is not final."""
-        return int(np.append(self.status == FINAL, False).argmin())
-
-
-@dataclass(frozen=True)
-class Produced:
-    """What a region cost.
-
-    Attributes
-    ----------
-    cell_days : cells times days that its shards hold
-    steps : cells times days times networks that were computed
-    continued, begun : sequences that went on from a state, and that began from zero
-    rejected : states that were missing, damaged, or had seen other forcing
-    """
-
-    cell_days: int
-    steps: int = 0
-    continued: int = 0
-    begun: int = 0
-    rejected: int = 0
-
-    def plus(self, run: Sequence) -> "Produced":
-        """With one more sequence."""
-        return Produced(
-            self.cell_days,
-            self.steps + run.stretch.steps,
-            self.continued + run.continued,
-            self.begun + (not run.continued),
-            self.rejected + len(run.rejected),
-        )
-
-    def __add__(self, other: "Produced") -> "Produced":
-        return Produced(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 @dataclass(frozen=True)
@@ -141,6 +55,7 @@ class Opened:
         return store.FIELDS if self.uncertainty is None else store.UNCERTAIN_FIELDS
 
 
+# A worker outlives a run: what it had opened for the former one is let go.
 @lru_cache(maxsize=1)
 def open_job(job: Job) -> Opened:
     """Open forcing, static features and members."""
@@ -305,7 +220,12 @@ def add_uncertainty(
 
 
 def read_published(url: str, work: Work, name: str, values: store.Packed, land: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Put the published values of the kept days into a field; [day] which days it then holds, none of a damaged one."""
+    """Put the published values of the kept days into a field.
+
+    Returns
+    -------
+    [day] whether the field holds the day now; no day where the published shard is damaged
+    """
     region, days = work.region, np.flatnonzero(work.kept)
     if not len(days):
         return work.kept
@@ -315,6 +235,7 @@ def read_published(url: str, work: Work, name: str, values: store.Packed, land: 
     except (ValueError, RuntimeError) as error:
         console.print(f"{url}: {name} of region {region.name} is damaged ({error}) and is predicted anew")
         return np.zeros_like(work.kept)
+    # Zarr fills a shard that is missing without an error, and on land no value is the fill value.
     if (published[..., land] == store.fill_of(name)).any():
         return np.zeros_like(work.kept)
     values[..., days, :, :] = published

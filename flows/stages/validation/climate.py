@@ -23,9 +23,9 @@ def climate_table(product: Product, inputs: Mapping[str, Inputs], published: Pub
     x is aridity (mean net radiation over precipitation, as water), or mean precipitation where no radiation is
     declared; y is mean air temperature in degC. `attrs` name both; `climate` is the class of `climate_class`.
     """
-    parts = []
-    for domain, given in inputs.items():
-        static = open_static(given.static)
+    tables = []
+    for domain, domain_inputs in inputs.items():
+        static = open_static(domain_inputs.static)
         cells = np.flatnonzero(static["land"].values.ravel() == 1)
         if domain != product.home:
             trained = published.targets["cell"][published.targets["domain"] == domain]
@@ -36,8 +36,8 @@ def climate_table(product: Product, inputs: Mapping[str, Inputs], published: Pub
         x = _aridity(static, means).ravel()[cells]
         t = means["air_temperature"].ravel()[cells] if "air_temperature" in means else np.full(len(cells), np.nan)
         classes = climate_class(t, x if _has_aridity(static, means) else np.full(len(cells), np.nan))
-        parts.append(pd.DataFrame({"domain": domain, "cell": cells, "x": x, "y": t, "climate": classes}))
-    table = pd.concat(parts, ignore_index=True)
+        tables.append(pd.DataFrame({"domain": domain, "cell": cells, "x": x, "y": t, "climate": classes}))
+    table = pd.concat(tables, ignore_index=True)
     table.attrs = {"x": _x_label(static, means), "y": "mean air temperature (°C)"}
     return table
 

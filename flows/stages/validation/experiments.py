@@ -37,8 +37,8 @@ from somo.validate.sections.section import Impossible, parquet
 
 MOST_CELLS, MOST_SAMPLES = 60, 1200
 SEEDS = (0, 1)
+# Share of the learnt days, at their end, on which the temporal split is scored.
 LATER_SHARE = 0.3
-"""Share of the learnt days, at their end, on which the temporal split is scored."""
 BATCH = 256
 
 
@@ -73,36 +73,37 @@ def memory(learnt: Learnt, client: Client) -> pd.DataFrame:
 def importance(learnt: Learnt, client: Client) -> pd.DataFrame:
     """Skill lost with each input; one task an input and seed."""
     samples = samples_of(learnt)
-    whole = learnt.url("memory", f"{len(samples.x_d)}.npy")
+    intact_url = learnt.url("memory", f"{len(samples.x_d)}.npy")
     urls = {(name, seed): learnt.url("importance", f"{name}.{seed}.npy") for name in inputs(samples) for seed in SEEDS}
     tasks: dict[str, tuple] = {url: (_exchanged, learnt, *key) for key, url in urls.items()}
-    tasks[whole] = (_shuffled, learnt, len(samples.x_d))
+    tasks[intact_url] = (_shuffled, learnt, len(samples.x_d))
     _run_missing(tasks, "importance of inputs", client)
-    return importance_table(samples, _read_array(whole), {key: _read_array(url) for key, url in urls.items()})
+    return importance_table(samples, _read_array(intact_url), {key: _read_array(url) for key, url in urls.items()})
 
 
 def transfer(product: Product, learnt: Learnt, client: Client) -> tuple[pd.DataFrame, str]:
-    """Predictions in a region that was not learnt from, and in words which.
+    """Predictions in a region that was not learnt from, and a sentence that names the region.
 
     A product that learns from further domains is learnt from those alone and judged at home; else the western half of
     its cells is learnt from and the eastern half is judged.
     """
     data = read_training_set(learnt.samples)
-    judged, told = judged_region(product, data)
+    judged, description = judged_region(product, data)
     folds = np.where(judged, 0, 1)
     url = learnt.url("transfer.parquet")
     if not exists(url):
-        require_sides(product, data, ~judged[None, :], judged[None, :], told)
+        require_sides(product, data, ~judged[None, :], judged[None, :], description)
+        # 1000 and 2000 (in `later`) lie far from the numbers of folds and ensemble, so that no seed is used twice.
         group = Group(learnt.url("transfer"), 0, 1000, product.training.fold_members)
         _train(product, learnt, folds, group, client)
         resources = gpu_resources(client)
         table = client.submit(score_fold, product, learnt.samples, folds, group, pure=False, resources=resources)
         put(url, parquet(table.result()))
-    return pd.read_parquet(io.BytesIO(read_bytes(url))), told
+    return pd.read_parquet(io.BytesIO(read_bytes(url))), description
 
 
 def judged_region(product: Product, data: TrainingSet) -> tuple[NDArray[np.bool_], str]:
-    """[cell] True where the transfer is judged, and in words what it is learnt from."""
+    """[cell] True where the transfer is judged, and a sentence that names both sides."""
     at_home = np.array([d == product.home for d in data.domain])
     if at_home.any() and not at_home.all():
         return at_home, f"learnt from {', '.join(product.domains)} alone, judged at home"
@@ -111,7 +112,7 @@ def judged_region(product: Product, data: TrainingSet) -> tuple[NDArray[np.bool_
 
 
 def require_sides(
-    product: Product, data: TrainingSet, learnt: NDArray[np.bool_], judged: NDArray[np.bool_], told: str
+    product: Product, data: TrainingSet, learnt: NDArray[np.bool_], judged: NDArray[np.bool_], description: str
 ) -> None:
     """Require targets of every layer on the side that is learnt from, and of some layer on the other.
 
@@ -126,13 +127,13 @@ def require_sides(
     Impossible
         naming the layer and the side
     """
-    known = np.isfinite(data.y.numpy())
-    known[:, : Window.of(product.sequence, data.n_days).first] = False
+    has_target = np.isfinite(data.y.numpy())
+    has_target[:, : Window.of(product.sequence, data.n_days).first] = False
     for k, layer in enumerate(data.layers):
-        if not (known[k] & learnt).any():
-            raise Impossible(f"{told}: the side to learn from has no target of {layer}")
-    if not (known & judged).any():
-        raise Impossible(f"{told}: the side to judge has no target")
+        if not (has_target[k] & learnt).any():
+            raise Impossible(f"{description}: the side to learn from has no target of {layer}")
+    if not (has_target & judged).any():
+        raise Impossible(f"{description}: the side to judge has no target")
 
 
 def _train(product: Product, learnt: Learnt, folds: NDArray[np.int64], group: Group, client: Client) -> None:
@@ -175,17 +176,18 @@ def score_later(product: Product, samples: str, group: Group) -> pd.DataFrame:
 
 def predictor(models: str) -> Predict:
     """The ensemble as a function of forcing and static features."""
+    # Workers are one process a core: more threads would compete with the tasks beside this one.
     torch.set_num_threads(1)
     device = pick_device()
     layers = [[load(member, device) for member in members] for members in read_ensemble(models).layers.values()]
 
     def predict(x_d: Array, x_s: Array) -> Array:
-        parts = []
+        predictions = []
         for start in range(0, x_d.shape[1], BATCH):
-            part = slice(start, start + BATCH)
-            y = cascade(layers, torch.from_numpy(np.ascontiguousarray(x_d[:, part])), torch.from_numpy(x_s[part]))
-            parts.append(np.stack([members[:, -1].cpu().numpy() for members in y]))
-        return np.concatenate(parts, axis=-1)
+            cells = slice(start, start + BATCH)
+            y = cascade(layers, torch.from_numpy(np.ascontiguousarray(x_d[:, cells])), torch.from_numpy(x_s[cells]))
+            predictions.append(np.stack([members[:, -1].cpu().numpy() for members in y]))
+        return np.concatenate(predictions, axis=-1)
 
     return predict
 
@@ -214,13 +216,13 @@ def _data_of(learnt: Learnt) -> tuple[TrainingSet, Sequence]:
 
 def _chosen(data: TrainingSet, sequence: Sequence) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Day and cell [sample] of the samples."""
-    known = np.isfinite(data.y.numpy()).any(0)
-    known[: sequence.spinup_days] = False
-    if not known.any():
+    usable = np.isfinite(data.y.numpy()).any(0)
+    usable[: sequence.spinup_days] = False
+    if not usable.any():
         raise Impossible(
             f"no measured day has the {sequence.lookback} days of forcing before it that the networks need"
         )
-    day, cell = choose(known, MOST_CELLS, MOST_SAMPLES, seed=0).T
+    day, cell = choose(usable, MOST_CELLS, MOST_SAMPLES, seed=0).T
     return day, cell
 
 

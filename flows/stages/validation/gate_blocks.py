@@ -35,8 +35,8 @@ def block_evidence(product: Product, root: str) -> dict[int, str]:
         if (block := block_of(key)) in shards:
             shards[block].append((key.split("/")[1], entry.sha256))
     urls = {}
-    for block, own in shards.items():
-        if own and (visible.status[block * days : (block + 1) * days] == FINAL).all():
-            name = content_hash(EVIDENCE_FORMAT, visible.method, block, own, shards.get(block - 1))
+    for block, block_shards in shards.items():
+        if block_shards and (visible.status[block * days : (block + 1) * days] == FINAL).all():
+            name = content_hash(EVIDENCE_FORMAT, visible.method, block, block_shards, shards.get(block - 1))
             urls[block] = join(root, "checks", version, f"{block:04d}-{name}.npz")
     return urls

@@ -48,7 +48,13 @@ class SectionInputs:
 
     @cached_property
     def visible(self) -> store.Visible:
-        """The days that readers see."""
+        """The days that readers see.
+
+        Raises
+        ------
+        ValidationError
+            if nothing is published
+        """
         visible = store.read_visible(join(self.version_url, store.STORE))
         if visible is None:
             raise ValidationError(f"{self.version_url}: nothing is published there; run the stage produce first")
@@ -131,6 +137,7 @@ class SectionInputs:
         return (report, *self._days(season_days(self.times, report.season)))
 
     def _days(self, used: NDArray[np.bool_]) -> tuple[object, ...]:
+        # Days after the last used one are cut off: a new day must not rename what does not show it.
         status = np.trim_zeros(np.where(used, self.visible.status, -1) + 1, "b") - 1
         open_blocks = np.unique(np.flatnonzero(used & (self.visible.status != FINAL)) // self.product.region_days)
         shards = sorted(

@@ -8,7 +8,7 @@ import pytest
 
 from flows.command import cli
 from flows.service import doctor
-from flows.service.doctor import examine
+from flows.service.checkup.doctor import examine
 from somo.product.cluster import SchedulerAddress, SlurmJobs
 from somo.product.declaration import Product
 from tests.publish import made

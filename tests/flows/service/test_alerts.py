@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from flows.cluster.measures import Measures, tell_end, tell_progress
 from flows.cluster.watching import Progressed
-from flows.service.alerts import RULES, rules
+from flows.service.checkup.alerts import RULES, rules
 from flows.service.credentials import write_credentials
 from flows.service.services import DASHBOARD_LOGIN, PREFECT_SECRETS, Place
 

@@ -1,4 +1,6 @@
-"""Whether this container's service does its work: `python -m flows.service.ready s3 | dask-worker`, status 0 if so.
+"""Whether this container's service does its work, as the health checks of the compose file ask.
+
+`python -m flows.service.checkup.ready s3 | dask-worker` ends with status 0 if it does.
 
 An open port says little: S3 has to sign a put, in a bucket that is made where there is none yet, and a Dask worker has
 to be known to its scheduler.

@@ -58,12 +58,12 @@ def settings(targets: dict[str, tuple[str, str, str]], folder: str) -> str:
     folder : where the files of its settings lie
     """
     scraped = [_scrape(job, *target, folder) for job, target in targets.items()]
-    made = {
+    document = {
         "global": {"scrape_interval": "15s", "evaluation_interval": "15s"},
         "rule_files": [f"{folder}/rules.yml"],
         "scrape_configs": scraped,
     }
-    return yaml.safe_dump(made, sort_keys=False, width=120)
+    return yaml.safe_dump(document, sort_keys=False, width=120)
 
 
 def _scrape(job: str, target: str, path: str, user: str, folder: str) -> dict[str, Any]:

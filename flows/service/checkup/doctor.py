@@ -28,10 +28,10 @@ PYTHONS = ((3, 11), (3, 13))
 # Versions that install together with the rest and do not work with it: Prefect's server fails at its start, or is
 # healthy and never schedules anything.
 TOO_NEW = {"fastapi": (0, 158), "sqlalchemy": (2, 1), "prefect": (3, 9)}
+# S3 refuses requests that are signed fifteen minutes off; a third of it leaves time to mend a clock that drifts.
 CLOCK_SECONDS = 300
-"""S3 refuses requests that are signed fifteen minutes off; a third of it leaves time to mend a clock that drifts."""
+# Spilled data of workers and one year of NetCDF at a time.
 SCRATCH_GB = 5.0
-"""Spilled data of workers and one year of NetCDF at a time."""
 CONNECT_SECONDS = 5
 
 
@@ -41,6 +41,8 @@ class Finding:
 
     Attributes
     ----------
+    what : what was tried, as "free disk"
+    good : whether a run can use it
     told : what was found, or what is wrong and what to do
     """
 
@@ -67,11 +69,11 @@ def examine(product: Product, root: str, stack: bool = False) -> Iterator[Findin
     ]
     if stack:
         trials += [("programs of the stack", programs), ("ports of the stack", ports)]
-    for what, trial in trials:
+    for subject, trial in trials:
         try:
-            yield Finding(what, True, trial())
+            yield Finding(subject, True, trial())
         except Exception as error:
-            yield Finding(what, False, in_one_sentence(error))
+            yield Finding(subject, False, in_one_sentence(error))
 
 
 def versions() -> str:
@@ -114,11 +116,11 @@ def credentials(root: str) -> str:
         return f"none are needed for {root}"
     import botocore.session
 
-    found = botocore.session.get_session().get_credentials()
-    if found is None:
+    keys = botocore.session.get_session().get_credentials()
+    if keys is None:
         raise ValueError(f"no keys for {root}; export AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name AWS_PROFILE")
     endpoint = inherited("AWS_ENDPOINT_URL").get("AWS_ENDPOINT_URL", "AWS")
-    return f"keys from {found.method}, endpoint {endpoint}"
+    return f"keys from {keys.method}, endpoint {endpoint}"
 
 
 def put_and_read(root: str) -> str:
@@ -152,15 +154,15 @@ def clock(root: str) -> str:
     url = join(root, f".doctor-{uuid4().hex[:8]}")
     fs, path = filesystem(url)
     put(url, b"clock")
-    here = dt.datetime.now(dt.UTC)
+    own_time = dt.datetime.now(dt.UTC)
     try:
-        there = fs.modified(path)
+        store_time = fs.modified(path)
     finally:
         fs.rm_file(path)
-    apart = abs((there - here).total_seconds())
+    apart = abs((store_time - own_time).total_seconds())
     if apart > CLOCK_SECONDS:
         raise ValueError(f"{apart:.0f} s away from the store's; set it (timedatectl set-ntp true), or puts are refused")
-    return f"{here:%Y-%m-%d %H:%M:%S} UTC, {apart:.0f} s from the store's"
+    return f"{own_time:%Y-%m-%d %H:%M:%S} UTC, {apart:.0f} s from the store's"
 
 
 def free_disk(root: str) -> str:
@@ -211,7 +213,13 @@ def scheduler(product: Product) -> str:
 
 
 def gpu() -> str:
-    """GPUs that PyTorch can use here; none is no problem."""
+    """GPUs that PyTorch can use here; none is no problem.
+
+    Raises
+    ------
+    ValueError
+        if this machine has GPUs that PyTorch cannot use
+    """
     import torch
 
     names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
