@@ -144,8 +144,8 @@ def _windows(name: str, source: Source, references: str, cells: Cells) -> list[S
     placing = placing_of(name, source.regrid, references, cells)
     shape = len(cells[0]), len(cells[1])
     windows = []
-    for part in (0.5, 0.2, 0.8):
-        starts = [max(0, min(round(part * n) - SAMPLE_CELLS // 2, n - SAMPLE_CELLS)) for n in shape]
+    for fraction in (0.5, 0.2, 0.8):
+        starts = [max(0, min(round(fraction * n) - SAMPLE_CELLS // 2, n - SAMPLE_CELLS)) for n in shape]
         rows, columns = (slice(a, min(a + SAMPLE_CELLS, n)) for a, n in zip(starts, shape, strict=True))
         windows.append((rows, columns))
     return [placing.window(*window) for number, window in enumerate(windows) if window not in windows[:number]]

@@ -144,8 +144,8 @@ class DailyArray:
         source_window = self.placing.window(*window)
         steps = self.plan.steps.shape[1]
         days = max(1, READ_BYTES // (4 * source_window.size * steps))
-        parts = [self._block(day, min(day + days, stop), window) for day in range(first, stop, days)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        blocks_of_days = [self._block(day, min(day + days, stop), window) for day in range(first, stop, days)]
+        return blocks_of_days[0] if len(blocks_of_days) == 1 else np.concatenate(blocks_of_days)
 
     def _block(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
         store, plan, placing = open_references(self.url), self.plan, self.placing

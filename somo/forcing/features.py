@@ -37,10 +37,10 @@ def static_features(
     values = np.asarray(values, "float32")
     columns = {name: values}
     if declared.categories:
-        known = np.isfinite(values)
-        if len(odd := np.setdiff1d(values[land & known], declared.categories)):
+        has_value = np.isfinite(values)
+        if len(odd := np.setdiff1d(values[land & has_value], declared.categories)):
             raise ForcingError(f"static.{name}: class {odd[0]:g} occurs in {declared.url}; add it to categories")
-        columns = {f"{name}_{c}": np.where(known, values == c, np.nan) for c in declared.categories}
+        columns = {f"{name}_{c}": np.where(has_value, values == c, np.nan) for c in declared.categories}
     if declared.gaps == "mean":
         columns = {column: fill_gaps(v, land) for column, v in columns.items()}
     return {column: v.astype("float32") for column, v in columns.items()}
@@ -48,7 +48,7 @@ def static_features(
 
 def fill_gaps(values: NDArray[np.floating], land: NDArray[np.bool_]) -> NDArray[np.floating]:
     """Missing land cells get the mean of the other land cells."""
-    known = np.isfinite(values)
-    if not (land & known).any():
+    has_value = np.isfinite(values)
+    if not (land & has_value).any():
         return values
-    return np.where(land & ~known, values[land & known].mean(dtype="float64"), values)
+    return np.where(land & ~has_value, values[land & has_value].mean(dtype="float64"), values)

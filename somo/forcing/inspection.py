@@ -161,9 +161,13 @@ def inspect_url(url: str, variable: str, known: Mapping[str, Mapping[str, Any]])
 
 def _is_place(name: str, item: Variable, held: Mapping[str, Variable]) -> bool:
     """Whether a variable only gives the places or intervals of others."""
-    words = {word for other in held.values() for key in ("coordinates", "bounds") for word in _words(other, key)}
+    named_by_others = {
+        word for other in held.values() for key in ("coordinates", "bounds") for word in _words(other, key)
+    }
     return (
-        name in words or str(item.attrs.get("units", "")).startswith("degrees_") or name.endswith(("_bnds", "_bounds"))
+        name in named_by_others
+        or str(item.attrs.get("units", "")).startswith("degrees_")
+        or name.endswith(("_bnds", "_bounds"))
     )
 
 
@@ -201,25 +205,25 @@ def _grid(scan: Scan) -> str:
     if grid["kind"] != "regular":
         mapping = grid.get("grid_mapping", {}).get("grid_mapping_name", "not described")
         return f"{grid['kind']} grid of {len(grid['y'])} x {len(grid['x'])} nodes ({mapping}): needs regrid"
-    parts = []
+    described_axes = []
     for word, key in (("latitudes", "lat"), ("longitudes", "lon")):
         axis = np.array(grid[key])
         step = f" by {abs(float(np.median(np.diff(axis)))):.6g}" if len(axis) > 1 else ""
-        parts.append(f"{len(axis)} {word} {axis[0]:g}..{axis[-1]:g}{step}")
-    return ", ".join(parts)
+        described_axes.append(f"{len(axis)} {word} {axis[0]:g}..{axis[-1]:g}{step}")
+    return ", ".join(described_axes)
 
 
 def _times(scan: Scan) -> str:
     first, last = _date(scan.times[0]), _date(scan.times[-1])
     step = int(np.median(np.diff(scan.times))) / 3600 if len(scan.times) > 1 else None
     every = f", every {step:g} hours" if step else ""
-    what = f", cell_methods {scan.cell_methods!r}" if scan.cell_methods else ""
+    methods_text = f", cell_methods {scan.cell_methods!r}" if scan.cell_methods else ""
     bounds = "; its bounds say which interval each stamp means" if scan.bounds else ""
     if not bounds and _kind(scan) != "instantaneous":
         bounds = (
             "; it has no bounds: whether a stamp is the start, middle or end of its interval is the producer's habit"
         )
-    return f"{len(scan.times)} times {first} to {last}{every} ({scan.calendar} calendar){what}{bounds}"
+    return f"{len(scan.times)} times {first} to {last}{every} ({scan.calendar} calendar){methods_text}{bounds}"
 
 
 def _date(seconds: int) -> str:

@@ -55,9 +55,9 @@ def rewritten(units: str) -> str:
     ('kg m-2 d-1', 'mm/d', 'degC')
     """
     text = re.sub(r"\s+", " ", units.strip())
-    whole = WORDS.get(text.lower())
-    if whole is not None:
-        return whole
+    usual_notation = WORDS.get(text.lower())
+    if usual_notation is not None:
+        return usual_notation
     text = text.replace("²", "2").replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("·", " ")
     # a dot between two units multiplies them; one between digits is a decimal point
     text = re.sub(r"(?<=[A-Za-z0-9])\.(?=[A-Za-z])", " ", text)

@@ -59,13 +59,13 @@ class Cube:
 
     def read(self, first_day: int, stop_day: int, window: tuple[slice, slice]) -> list[tuple[NDArray[Any], Slab]]:
         """Stored numbers of some days and the slab that they are from, one part a slab."""
-        parts = []
+        slab_values = []
         for slab in self.slabs:
             start, stop = max(first_day, slab.first_day), min(stop_day, slab.first_day + slab.n_days)
             if start < stop:
                 days = slice(start - slab.first_day, stop - slab.first_day)
-                parts.append((np.asarray(_open_slab(slab.url)[(days, *window)]), slab))
-        return parts
+                slab_values.append((np.asarray(_open_slab(slab.url)[(days, *window)]), slab))
+        return slab_values
 
 
 def cube_url(references: str, key: str) -> str:

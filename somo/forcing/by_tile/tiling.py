@@ -63,8 +63,8 @@ def read_cost(array: DailyArray, layout: Layout) -> ReadCost:
     tiles = [layout.cells(tile) for tile in layout.tiles()]
     steps = array.plan.of(array.first_day, array.first_day + array.n_days)
     placing, itemsize = array.placing, store.array(0).dtype.itemsize
-    own = sum(placing.window(*tile).size for tile in tiles) * steps.size * itemsize
-    return ReadCost(own, touched_in_references(array, slice(0, array.n_days), tiles))
+    own_bytes = sum(placing.window(*tile).size for tile in tiles) * steps.size * itemsize
+    return ReadCost(own_bytes, touched_in_references(array, slice(0, array.n_days), tiles))
 
 
 def touched(array: DailyArray, readings: Iterable[tuple[slice, Sequence[Window]]]) -> Touched:
@@ -94,7 +94,7 @@ def _with_margin(array: DailyArray, days: slice) -> tuple[int, int]:
 
 
 def _touched_in_cube(array: DailyArray, cube: Cube, first: int, stop: int, windows: Sequence[Window]) -> Touched:
-    cells = sum(math.prod(part.stop - part.start for part in window) for window in windows)
+    cells = sum(math.prod(axis_slice.stop - axis_slice.start for axis_slice in window) for window in windows)
     slabs = [slab for slab in cube.slabs if slab.first_day < stop and slab.first_day + slab.n_days > first]
     store = open_references(array.url)
     size = sum(slab.n_days * (store.array(slab.group).dtype.itemsize if slab.group >= 0 else 4) for slab in slabs)

@@ -71,8 +71,8 @@ def time_method(cell_methods: str | None) -> str | None:
     >>> time_method("area: mean time: maximum (interval: 1 hour)"), time_method("GRIB_stepType: accum")
     ('maximum', 'sum')
     """
-    words = (cell_methods or "").replace("(", " (").split()
-    for word, following in pairwise(words):
+    method_words = (cell_methods or "").replace("(", " (").split()
+    for word, following in pairwise(method_words):
         if word in ("time:", "valid_time:") and following in KIND_OF_METHOD:
             return following
     return GRIB_METHODS.get(grib_step_type(cell_methods) or "")
@@ -80,8 +80,8 @@ def time_method(cell_methods: str | None) -> str | None:
 
 def grib_step_type(cell_methods: str | None) -> str | None:
     """GRIB's word for the cell method, if the file comes from GRIB."""
-    words = (cell_methods or "").split()
-    return words[1] if len(words) == 2 and words[0] == "GRIB_stepType:" else None
+    step_type_words = (cell_methods or "").split()
+    return step_type_words[1] if len(step_type_words) == 2 and step_type_words[0] == "GRIB_stepType:" else None
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class GeoTiff:
         """Stored numbers of a window."""
         rows, columns = window
         with file_handle(file) as handle, _opened(handle) as raster:
-            rows, columns = (slice(*part.indices(n)[:2]) for part, n in zip((rows, columns), raster.shape, strict=True))  # type: ignore[union-attr]
+            rows, columns = (slice(*span.indices(n)[:2]) for span, n in zip((rows, columns), raster.shape, strict=True))  # type: ignore[union-attr]
             return raster.read(_band(raster, variable), window=RasterWindow.from_slices(rows, columns))
 
 

@@ -92,26 +92,26 @@ def _key(message: Any, key: str) -> Any:
 
 def _chosen(fields: list[Field], variable: str, select: Mapping[str, float | str]) -> list[Field]:
     """The messages of one variable that a declaration chooses; they may differ in time alone."""
-    own = [field for field in fields if variable in (field[1]["shortName"], field[1]["cfVarName"])]
-    if not own:
+    fields_of_variable = [field for field in fields if variable in (field[1]["shortName"], field[1]["cfVarName"])]
+    if not fields_of_variable:
         names = ", ".join(sorted({str(keys["shortName"]) for _, keys in fields}))
         raise UnreadableError(f"no variable {variable!r}; it has {names}: correct the variable")
     for name, wanted in select.items():
         if name not in CHOICES:
             raise UnreadableError(f"is GRIB, in which select chooses by {', '.join(CHOICES)}; not by {name!r}")
-        values = sorted({str(keys[CHOICES[name]]) for _, keys in own})
-        own = [field for field in own if _alike(field[1][CHOICES[name]], wanted)]
-        if not own:
+        values = sorted({str(keys[CHOICES[name]]) for _, keys in fields_of_variable})
+        fields_of_variable = [field for field in fields_of_variable if _alike(field[1][CHOICES[name]], wanted)]
+        if not fields_of_variable:
             raise UnreadableError(f"has no {name} {wanted} of {variable}; it has {', '.join(values)}: correct select")
     for name in MUST_AGREE:
-        values = sorted({str(keys[CHOICES[name]]) for _, keys in own})
+        values = sorted({str(keys[CHOICES[name]]) for _, keys in fields_of_variable})
         if len(values) > 1:
             shown = values[0] if values[0].lstrip("-").isdigit() else f'"{values[0]}"'
             raise UnreadableError(
                 f"has {variable} for several {name} ({', '.join(values[:12])}); choose one: "
                 f"select = {{ {name} = {shown} }}"
             )
-    return own
+    return fields_of_variable
 
 
 def _alike(value: Any, wanted: float | str) -> bool:

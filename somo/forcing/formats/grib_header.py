@@ -55,10 +55,10 @@ def _next(handle: Handle, at: int) -> int | None:
     """Where the next message begins; None if there is none."""
     handle.seek(at)
     between = handle.read(min(PADDING_BYTES, max(handle.size - at, 0)))
-    found = between.find(b"GRIB")
-    if found < 0 and between.strip(b"\0 \r\n"):
+    distance = between.find(b"GRIB")
+    if distance < 0 and between.strip(b"\0 \r\n"):
         raise UnreadableError(f"has no GRIB message at byte {at}; it is damaged: get it again")
-    return None if found < 0 else at + found
+    return None if distance < 0 else at + distance
 
 
 def _bytes(handle: Handle, at: int, size: int) -> bytes:

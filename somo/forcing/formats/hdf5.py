@@ -173,9 +173,9 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
     row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
     rows = rows_of_plain_bytes(dataset.shape, row_bytes)
     offset, size = dataset.id.get_offset(), rows * row_bytes
-    rest = (0,) * (dataset.ndim - 1)
+    numbers_across = (0,) * (dataset.ndim - 1)
     count = 0 if offset is None else dataset.shape[0] // rows
-    places: Chunks = {(n, *rest): (int(offset) + n * size, size) for n in range(count)}
+    places: Chunks = {(n, *numbers_across): (int(offset) + n * size, size) for n in range(count)}
     return (rows, *dataset.shape[1:]), _inside(dataset, places, handle)
 
 
@@ -219,10 +219,10 @@ def _pipeline(dataset: h5py.Dataset) -> list[list[Any]]:
     for number in range(plist.get_nfilters()):
         identifier, flags, values, name = plist.get_filter(number)
         if not h5py.h5z.filter_avail(identifier):
-            known = FILTER_NAMES.get(identifier) or text(name) or "unnamed"
+            filter_name = FILTER_NAMES.get(identifier) or text(name) or "unnamed"
             raise UnreadableError(
-                f"{dataset.name.lstrip('/')} is compressed with the HDF5 filter {identifier} ({known}), which has no "
-                "codec here; rewrite the file where that filter is installed, as in h5repack -f GZIP=4 IN OUT"
+                f"{dataset.name.lstrip('/')} is compressed with the HDF5 filter {identifier} ({filter_name}), which "
+                "has no codec here; rewrite the file where that filter is installed, as in h5repack -f GZIP=4 IN OUT"
             )
         pipeline.append([int(identifier), int(flags), [int(value) for value in values]])
     return pipeline
@@ -273,11 +273,11 @@ def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:
 
 def _is_place(item: h5py.Dataset, dataset: h5py.Dataset) -> bool:
     """Whether a dataset gives places or times: latitudes, longitudes, times, experiment versions."""
-    words = (
+    description = (
         f"{text(item.attrs.get('standard_name', ''))} {text(item.attrs.get('units', ''))} {_short(item.name)}".lower()
     )
-    known = ("latitude", "longitude", "degrees_north", "degrees_east", " since ", "expver", "grid_mapping_name")
-    return any(word in words for word in known) or "grid_mapping_name" in item.attrs
+    signs = ("latitude", "longitude", "degrees_north", "degrees_east", " since ", "expver", "grid_mapping_name")
+    return any(word in description for word in signs) or "grid_mapping_name" in item.attrs
 
 
 def _is_loadable(item: h5py.Dataset) -> bool:

@@ -114,14 +114,14 @@ class _Header:
         shape = self.shape(placed)
         rows = 1 if placed.record else rows_of_plain_bytes(shape, self.row_bytes(placed))
         distance = self.record_bytes if placed.record else rows * self.row_bytes(placed)
-        size, rest = rows * self.row_bytes(placed), (0,) * (len(shape) - 1)
+        size, numbers_across = rows * self.row_bytes(placed), (0,) * (len(shape) - 1)
         end = placed.begin + (shape[0] // rows - 1) * distance + size
         if shape[0] and end > self.handle.size:
             raise UnreadableError(
                 f"is truncated: {placed.name} ends at byte {end}, the file at {self.handle.size}, as after an "
                 "interrupted download; get it again"
             )
-        return rows, {(n, *rest): (placed.begin + n * distance, size) for n in range(shape[0] // rows)}
+        return rows, {(n, *numbers_across): (placed.begin + n * distance, size) for n in range(shape[0] // rows)}
 
     def beside(self, placed: _Placed) -> list[_Placed]:
         """The variables that place another one: all with one or two dimensions that it shares, and their bounds."""
@@ -138,11 +138,11 @@ class _Header:
             self.handle.seek(placed.begin)
             values = np.frombuffer(self.handle.read(dtype.itemsize), dtype)
             return xr.Variable((), values[0] if len(values) else 0, placed.attrs)
-        parts = []
+        chunk_bytes = []
         for offset, size in self.places(placed)[1].values():
             self.handle.seek(offset)
-            parts.append(self.handle.read(size))
-        values = np.frombuffer(b"".join(parts), dtype).reshape(shape)
+            chunk_bytes.append(self.handle.read(size))
+        values = np.frombuffer(b"".join(chunk_bytes), dtype).reshape(shape)
         if dtype.kind != "S":
             values = values.astype(dtype.newbyteorder("="))
         return xr.Variable(*joined(placed.dims, values), placed.attrs)

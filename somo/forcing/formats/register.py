@@ -47,8 +47,8 @@ def format_of(file: SourceFile, declared: str | None = None) -> str:
     for name, sign in SIGNS.items():
         if sign(head):
             return name
-    if what := what_else(head, file.url):
-        raise UnreadableError(what)
+    if description := what_else(head, file.url):
+        raise UnreadableError(description)
     raise UnreadableError(
         f"is of no format that can be read here ({', '.join(FORMATS)}): it begins with the bytes {head[:8].hex(' ')}"
     )

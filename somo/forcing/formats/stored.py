@@ -117,8 +117,8 @@ def joined(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[tuple[str, ...]
 def text(value: Any) -> Any:
     """An attribute with bytes and arrays of one text as `str`; other values unchanged."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "SUO":
-        parts = [text(part) for part in value.reshape(-1).tolist()]
-        return parts[0] if len(parts) == 1 else " ".join(map(str, parts))
+        texts = [text(element) for element in value.reshape(-1).tolist()]
+        return texts[0] if len(texts) == 1 else " ".join(map(str, texts))
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").rstrip("\0")
     return str(value) if isinstance(value, np.str_) else value

@@ -94,15 +94,16 @@ def _coordinates(ds: xr.Dataset, name: str) -> xr.Dataset:
 
 
 def _is_place(name: Any, item: xr.Variable, bounds: set[str]) -> bool:
-    words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
-    return str(name) in bounds or any(word in words for word in ("latitude", "longitude", "degrees_"))
+    description = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
+    return str(name) in bounds or any(word in description for word in ("latitude", "longitude", "degrees_"))
 
 
 @lru_cache(maxsize=256)
 def _array(url: str, fingerprint: str, variable: str) -> zarr.Array:
     """An array of a store that still has its fingerprint, opened once a process."""
-    if (now := zarr_version(url, variable)) != fingerprint:
+    if (current_version := zarr_version(url, variable)) != fingerprint:
         raise UnreadableError(
-            f"was changed after it was referenced (version then {fingerprint}, now {now}); run the ingest stage again"
+            f"was changed after it was referenced (version then {fingerprint}, now {current_version}); "
+            "run the ingest stage again"
         )
     return zarr.open_array(zarr_store(url), path=variable, mode="r")

@@ -73,9 +73,9 @@ def _along(ds: xr.Dataset, dim: str) -> xr.DataArray | None:
     if dim in ds.variables and ds[dim].dims == (dim,):
         return ds[dim]
     alone = [ds[name] for name in ds.variables if ds[name].dims == (dim,)]
-    told = [item for item in alone if item.attrs.get("units") or item.attrs.get("standard_name")]
-    clocks = [item for item in told if is_clock(item.attrs)]
-    chosen = clocks or told or alone
+    self_described = [item for item in alone if item.attrs.get("units") or item.attrs.get("standard_name")]
+    clocks = [item for item in self_described if is_clock(item.attrs)]
+    chosen = clocks or self_described or alone
     return chosen[0] if chosen else None
 
 
@@ -112,10 +112,10 @@ def _kind(ds: xr.Dataset, item: xr.DataArray | None) -> str | None:
         for kind, short in (("latitude", "lat"), ("longitude", "lon")):
             if name in (short, f"n{short}", kind) or long_name in (kind, short):
                 return kind
-    for kind, words in (
+    for kind, standard_names in (
         ("y", ("grid_latitude", "projection_y_coordinate")), ("x", ("grid_longitude", "projection_x_coordinate"))
     ):  # fmt: skip
-        if standard_name in words or str(item.attrs.get("axis", "")).upper() == kind.upper():
+        if standard_name in standard_names or str(item.attrs.get("axis", "")).upper() == kind.upper():
             return kind
     return {"rlat": "y", "y": "y", "yc": "y", "rlon": "x", "x": "x", "xc": "x"}.get(name)
 
@@ -151,8 +151,8 @@ def _places(
             return y[0], x[0]
     for item in stored.coordinates.variables.values():
         # A curvilinear grid: latitudes [row, column] name its dimensions, in this order.
-        words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
-        if item.ndim == 2 and ("latitude" in words or "north" in words) and set(item.dims) <= set(dims):
+        description = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
+        if item.ndim == 2 and ("latitude" in description or "north" in description) and set(item.dims) <= set(dims):
             return str(item.dims[0]), str(item.dims[1])
     raise UnreadableError(
         f"has dimensions ({', '.join(stored.dims)}), of which latitude and longitude cannot be told: its coordinates "
@@ -217,7 +217,7 @@ def _grid(
         grid[key] = list(range(shape[dim])) if item is None else _listed(item)
         grid[f"{key}_units"] = "1" if item is None else str(item.attrs.get("units", ""))
     if plane is not None:
-        grid["lat2d"], grid["lon2d"] = (part.tolist() for part in plane)
+        grid["lat2d"], grid["lon2d"] = (coordinate.tolist() for coordinate in plane)
     return grid
 
 
@@ -235,7 +235,11 @@ def _plane(ds: xr.Dataset, y: str, x: str) -> tuple[Any, Any] | None:
     planes: dict[str, Any] = {}
     for kind, word in (("latitude", "north"), ("longitude", "east")):
         for item in ds.variables.values():
-            words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower().split()
-            if set(item.dims) == {y, x} and item.ndim == 2 and (kind in words or f"degrees_{word}" in words):
+            description_words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower().split()
+            if (
+                set(item.dims) == {y, x}
+                and item.ndim == 2
+                and (kind in description_words or f"degrees_{word}" in description_words)
+            ):
                 planes.setdefault(kind, np.asarray(item.transpose(y, x).values, "float64"))
     return (planes["latitude"], planes["longitude"]) if len(planes) == 2 else None

@@ -88,8 +88,8 @@ class ReferenceSet(ChunkReader):
         if not any(turned):
             return self._read(group, selection)
         window = [
-            against(part, length) if runs_against else part
-            for part, length, runs_against in zip(selection[1:], (rows, columns), turned, strict=True)
+            against(axis_slice, length) if runs_against else axis_slice
+            for axis_slice, length, runs_against in zip(selection[1:], (rows, columns), turned, strict=True)
         ]
         return turn(self._read(group, (selection[0], window[0], window[1])), turned)
 

@@ -158,9 +158,9 @@ def _from_digits(values: NDArray[np.float64], units: str) -> NDArray[np.int64]:
     for value in values.reshape(-1):
         number = int(value)
         text = f"{number:0{digits}d}"
-        parts = [text[:4], text[4:6] or "01", text[6:8] or "01"]
+        year_month_day = [text[:4], text[4:6] or "01", text[6:8] or "01"]
         try:
-            day = int(np.datetime64("-".join(parts), "D").astype(int))
+            day = int(np.datetime64("-".join(year_month_day), "D").astype(int))
         except ValueError as error:
             raise UnreadableError(f"has the time {value:f} in units of {units!r}, which is no date") from error
         # A fraction of a day in float64 beside eight digits is exact to 0.2 ms.
@@ -175,5 +175,7 @@ def _by_calendar(values: NDArray[Any], unit: str, reference: str, units: str) ->
         raise UnreadableError(f"has fractions in times of {units!r}, which have no exact date; rewrite them in days")
     start = np.datetime64(reference.partition(" ")[0][:7], "M")
     months = values.astype("int64") * (12 if unit.startswith("y") else 1)
-    rest = _rounded(np.array([reference.replace(" ", "T")], "datetime64[us]"))[0] - _rounded(np.array([start]))[0]
-    return _rounded((start + months).astype("datetime64[s]")) + rest
+    seconds_into_month = (
+        _rounded(np.array([reference.replace(" ", "T")], "datetime64[us]"))[0] - _rounded(np.array([start]))[0]
+    )
+    return _rounded((start + months).astype("datetime64[s]")) + seconds_into_month

@@ -40,9 +40,9 @@ def decoding_attributes(attrs: Mapping[str, Any]) -> dict[str, list[Any]]:
 def _numbers(name: str, value: Any) -> NDArray[Any]:
     """Numbers of an attribute, which some producers write as text."""
     if isinstance(value, str):
-        words = value.replace(",", " ").split()
+        number_texts = value.replace(",", " ").split()
         try:
-            numbers = [float(word) for word in words]
+            numbers = [float(word) for word in number_texts]
         except ValueError as error:
             raise UnreadableError(f"has {name} = {value!r}, which is no number; correct the attribute") from error
         return np.array(numbers)
@@ -102,12 +102,12 @@ def _like(attribute: Sequence[Any], raw: NDArray[Any], signed: NDArray[Any]) -> 
     if signed.dtype.kind == "f":
         with np.errstate(over="ignore"):
             return numbers.astype(signed.dtype).tolist()
-    whole = [int(number) for number in numbers.tolist() if number == number and float(number).is_integer()]
+    integers = [int(number) for number in numbers.tolist() if number == number and float(number).is_integer()]
     if raw.dtype != signed.dtype:
         span = 2 ** (8 * raw.dtype.itemsize)
-        whole = [n % span if signed.dtype.kind == "u" else (n + span // 2) % span - span // 2 for n in whole]
+        integers = [n % span if signed.dtype.kind == "u" else (n + span // 2) % span - span // 2 for n in integers]
     info = np.iinfo(signed.dtype)
-    return [n for n in whole if info.min <= n <= info.max]
+    return [n for n in integers if info.min <= n <= info.max]
 
 
 def _valid(attrs: Attrs, raw: NDArray[Any], signed: NDArray[Any]) -> tuple[Any, Any]:

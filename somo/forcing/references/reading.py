@@ -123,21 +123,23 @@ class ChunkReader(ABC):
 def selected_shape(selection: Parts, shape: Sequence[int]) -> list[int]:
     """Shape of what a selection takes of an array."""
     return [
-        len(range(*part.indices(n))) if isinstance(part, slice) else len(part)
-        for part, n in zip(selection, shape, strict=True)
+        len(range(*places.indices(n))) if isinstance(places, slice) else len(places)
+        for places, n in zip(selection, shape, strict=True)
     ]
 
 
 def _fetched(requests: Sequence[Request]) -> Iterator[tuple[Request, Any]]:
     """Requests with their bytes, in order; some are under way while one is used."""
-    rest = iter(requests)
+    remaining_requests = iter(requests)
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        waiting = deque((request, pool.submit(request.read)) for request in islice(rest, REQUESTS_AT_ONCE))
+        waiting = deque(
+            (request, pool.submit(request.read)) for request in islice(remaining_requests, REQUESTS_AT_ONCE)
+        )
         try:
             while waiting:
                 request, data = waiting.popleft()
                 yield request, data.result()
-                waiting.extend((following, pool.submit(following.read)) for following in islice(rest, 1))
+                waiting.extend((following, pool.submit(following.read)) for following in islice(remaining_requests, 1))
         finally:
             for _, data in waiting:
                 data.cancel()

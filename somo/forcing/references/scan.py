@@ -70,8 +70,8 @@ class Scan:
 
 def expand(runs: Iterable[Sequence[int]]) -> NDArray[np.int64]:
     """Numbers of runs [first, step, count]."""
-    parts = [first + step * np.arange(count, dtype="int64") for first, step, count in runs]
-    return np.concatenate(parts) if parts else np.empty(0, "int64")
+    expanded_runs = [first + step * np.arange(count, dtype="int64") for first, step, count in runs]
+    return np.concatenate(expanded_runs) if expanded_runs else np.empty(0, "int64")
 
 
 def compact(values: NDArray[np.int64]) -> Runs:

@@ -44,8 +44,8 @@ def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
     try:
         scans = _scan(file, source)
     except UnreadableError as error:
-        words = str(error).replace("correct the variable", f"correct forcing.{name}.variable")
-        raise ForcingError(f"{file.url}: {words}") from error
+        error_text = str(error).replace("correct the variable", f"correct forcing.{name}.variable")
+        raise ForcingError(f"{file.url}: {error_text}") from error
     except (ForcingError, StorageError, MemoryError, PermissionError, *NETWORK_ERRORS) as error:
         if isinstance(error, PermissionError):
             raise ForcingError(f"{file.url}: may not be read ({error.strerror}); allow reading it") from error
@@ -56,8 +56,10 @@ def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
             "get it again"
         ) from error
     content = f"{file.day} {content_of_source(file)}".strip()
-    if (now := version_now(file, source.variable)) != file.fingerprint:
-        raise ForcingError(f"{file.url}: was replaced while it was read ({file.fingerprint}, now {now}); run again")
+    if (current_version := version_now(file, source.variable)) != file.fingerprint:
+        raise ForcingError(
+            f"{file.url}: was replaced while it was read ({file.fingerprint}, now {current_version}); run again"
+        )
     return tuple(replace(scan, content=content) for scan in scans)
 
 
@@ -210,15 +212,15 @@ def _by_version(scan: Scan, kind: str, stored: Stored, axes: Axes) -> tuple[Scan
         array, chunks, reader = as_maps(kind, stored, axes, {**axes.fixed, axes.versions: index})
         version = replace(scan, array=array, chunks=chunks, reader=reader)
         last = index == int(np.argmax(numbers.astype("float64")))
-        own = ~taken if last else _filled(version, positions) & ~taken
-        taken |= own
-        if not own.any():
+        in_version = ~taken if last else _filled(version, positions) & ~taken
+        taken |= in_version
+        if not in_version.any():
             continue
-        flags = np.full(int(own.sum()), float(numbers[index]) != FINAL_EXPVER)
-        bounds = None if scan.time_bounds is None else compact_bounds(times[own], scan.time_bounds[own])
+        flags = np.full(int(in_version.sum()), float(numbers[index]) != FINAL_EXPVER)
+        bounds = None if scan.time_bounds is None else compact_bounds(times[in_version], scan.time_bounds[in_version])
         scans.append(
             replace(
-                version, stamps=compact(times[own]), positions=compact(positions[own]), bounds=bounds,
+                version, stamps=compact(times[in_version]), positions=compact(positions[in_version]), bounds=bounds,
                 provisional=flag_runs(flags),
             )
         )  # fmt: skip
@@ -228,12 +230,12 @@ def _by_version(scan: Scan, kind: str, stored: Stored, axes: Axes) -> tuple[Scan
 def _filled(scan: Scan, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
     """[step] whether a version has any value; between two steps that have, or have none, so has every other."""
     reader = ScanReader(scan)
-    whole = slice(None), slice(None)
+    full_plane = slice(None), slice(None)
     answers: dict[int, bool] = {}
 
     def has(step: int) -> bool:
         if step not in answers:
-            raw = reader.read(0, (positions[step : step + 1], *whole))
+            raw = reader.read(0, (positions[step : step + 1], *full_plane))
             answers[step] = not missing_values(raw, scan.attrs).all()
         return answers[step]
 

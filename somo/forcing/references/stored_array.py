@@ -87,7 +87,7 @@ class StoredArray:
 
     def crossings(self, selection: Parts) -> Iterator[tuple[tuple[int, ...], Parts, Parts]]:
         """Every chunk of a selection: its numbers, which of its values are wanted, and where they go."""
-        axes = (_cut(*part) for part in zip(selection, self.shape, self.chunks, strict=True))
+        axes = (_cut(*axis) for axis in zip(selection, self.shape, self.chunks, strict=True))
         for cuts in product(*axes):
             numbers, inside, target = zip(*cuts, strict=True)
             yield numbers, inside, target

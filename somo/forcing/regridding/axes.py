@@ -157,10 +157,10 @@ def _halves(nodes: NDArray[np.floating], period: float | None) -> tuple[NDArray[
     gaps = np.diff(nodes[order].astype(np.float64))
     # a hole in the coordinates belongs to no node
     gaps = np.minimum(gaps, 1.5 * step)
-    before, after = np.empty(len(nodes)), np.empty(len(nodes))
-    before[order] = np.concatenate([[step], gaps]) / 2
-    after[order] = np.concatenate([gaps, [step]]) / 2
-    return before, after
+    lower_half, upper_half = np.empty(len(nodes)), np.empty(len(nodes))
+    lower_half[order] = np.concatenate([[step], gaps]) / 2
+    upper_half[order] = np.concatenate([gaps, [step]]) / 2
+    return lower_half, upper_half
 
 
 def _apart(nodes: NDArray[np.floating], cells: NDArray[np.floating], period: float | None) -> NDArray[np.float64]:

@@ -136,11 +136,13 @@ def transformer_of(coordinates: Mapping[str, Any]) -> pyproj.Transformer | None:
     # attributes are often arrays of one number, which pyproj does not take
     attributes = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in mapping.items()}
     try:
-        own = pyproj.CRS.from_cf(attributes)
+        projection = pyproj.CRS.from_cf(attributes)
     except (pyproj.exceptions.CRSError, KeyError):
         return None
     # `geodetic_crs` of a rotated pole is the rotated pole itself: what it is derived from has the true degrees
-    return pyproj.Transformer.from_crs(own.source_crs or own.geodetic_crs or "EPSG:4326", own, always_xy=True)
+    return pyproj.Transformer.from_crs(
+        projection.source_crs or projection.geodetic_crs or "EPSG:4326", projection, always_xy=True
+    )
 
 
 def _outside(what: str, where: str, lat: float, lon: float) -> str:

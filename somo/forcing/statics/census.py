@@ -130,20 +130,20 @@ class Census:
     def _require_range(self) -> None:
         """Shares lie between nothing and all, elevations between the deepest sea and the highest mountain."""
         tile = self.tile
-        words = name_words(tile.static, tile.attrs) | set(tile.name.lower().replace("-", "_").split("_"))
+        words_of_name = name_words(tile.static, tile.attrs) | set(tile.name.lower().replace("-", "_").split("_"))
         units = self._units()
         low, high = (value * tile.conversion[0] + tile.conversion[1] for value in (self.low, self.high))
         limits = None
-        if words & OTHER_WORDS:
+        if words_of_name & OTHER_WORDS:
             pass
-        elif words & HEIGHT_WORDS and units and (metres := conversion(units, "m")):
+        elif words_of_name & HEIGHT_WORDS and units and (metres := conversion(units, "m")):
             limits = tuple((edge - metres[1]) / metres[0] for edge in (LOWEST_M, HIGHEST_M))
-        elif words & SHARE_WORDS and units and (shares := conversion(units, "1")):
+        elif words_of_name & SHARE_WORDS and units and (shares := conversion(units, "1")):
             limits = (-ROUNDING / shares[0], (1 + ROUNDING) / shares[0])
-        elif words & SHARE_WORDS and not units:
+        elif words_of_name & SHARE_WORDS and not units:
             limits = (0.0, np.inf)
         if limits is None and units and conversion(units, "percent") == (1.0, 0.0):
-            limits = (-100 * ROUNDING, 100 * (1 + ROUNDING)) if "slope" not in words else None
+            limits = (-100 * ROUNDING, 100 * (1 + ROUNDING)) if "slope" not in words_of_name else None
         if limits is not None and not (limits[0] <= low and high <= limits[1]):
             self._refuse_range((low, high), (limits[0], limits[1]), units)
         if self._are_shares_as_percent(high, units):
@@ -155,21 +155,25 @@ class Census:
     def _are_shares_as_percent(self, high: float, units: str | None) -> bool:
         """Whether a file without units is declared to be percent, and its fractional numbers never exceed one."""
         declared = self.tile.static.units is not None and "units" not in self.tile.attrs
-        whole = self.tile.dtype.kind in "iu" and "scale_factor" not in self.tile.attrs
+        are_integers = self.tile.dtype.kind in "iu" and "scale_factor" not in self.tile.attrs
         is_percent = units is not None and conversion(units, "percent") == (1.0, 0.0)
-        return declared and is_percent and not whole and 0 < high <= 1 and self.count >= MANY_VALUES
+        return declared and is_percent and not are_integers and 0 < high <= 1 and self.count >= MANY_VALUES
 
     def _units(self) -> str | None:
-        own = self.tile.attrs.get("units")
-        return self.tile.static.units or (plain_units(str(own)) if own is not None else None)
+        units_in_file = self.tile.attrs.get("units")
+        return self.tile.static.units or (plain_units(str(units_in_file)) if units_in_file is not None else None)
 
     def _refuse_range(self, span: tuple[float, float], limits: tuple[float, float], units: str | None) -> None:
         tile = self.tile
         worst = span[0] if span[0] < limits[0] else span[1]
         stored = (worst - tile.conversion[1]) / tile.conversion[0]
-        own = tile.attrs.get("units")
-        in_file = f" ({stored:g} {own} in the file)" if own is not None and tile.conversion != (1.0, 0.0) else ""
-        of_file = f"the file says {str(own)!r}" if own is not None else "the file names no units"
+        units_in_file = tile.attrs.get("units")
+        in_file = (
+            f" ({stored:g} {units_in_file} in the file)"
+            if units_in_file is not None and tile.conversion != (1.0, 0.0)
+            else ""
+        )
+        of_file = f"the file says {str(units_in_file)!r}" if units_in_file is not None else "the file names no units"
         declared = f"you declare {tile.static.units!r}" if tile.static.units else "none are declared"
         raise ForcingError(
             f"{tile.url}: {tile.static.variable} is {worst:g} {units or ''}{in_file}, outside {limits[0]:g}.."

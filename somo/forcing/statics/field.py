@@ -39,7 +39,7 @@ def read_static_at(name: str, static: Static, domain: str, grid: Grid, cell: tup
     tiles = open_tiles(name, static, domain)
     values_per_cell = max(grid.step_deg / _step_deg(tiles[0]), 1.0) ** 2
     margin = int(np.sqrt(BLOCK_VALUES / values_per_cell)) // 2
-    near = [slice(max(0, part.start - margin), part.stop + margin) for part in cell]
+    near = [slice(max(0, axis.start - margin), axis.stop + margin) for axis in cell]
     inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(cell, near, strict=True))
     return _read(name, static, tiles, replace(grid, lat=grid.lat[near[0]], lon=grid.lon[near[1]]))[inner]
 
@@ -67,9 +67,9 @@ def _on_cells(name: str, static: Static, tiles: Sequence[Tile], grid: Grid) -> N
     for first in range(0, len(grid.lat), height):
         rows = slice(first, min(first + height, len(grid.lat)))
         window = placing.window(rows, across)
-        parts = [field.read(window.rows, columns) for columns in window.columns]
-        values[rows] = placing.apply(np.concatenate(parts, axis=1), rows, across)
-    for census in field.seen:
+        values_by_run = [field.read(window.rows, columns) for columns in window.columns]
+        values[rows] = placing.apply(np.concatenate(values_by_run, axis=1), rows, across)
+    for census in field.censuses:
         census.require_plausible()
     return values
 
@@ -79,7 +79,7 @@ class Joined:
 
     def __init__(self, tiles: Sequence[Tile]) -> None:
         self.tiles = tiles
-        self.seen = [Census(tile) for tile in tiles]
+        self.censuses = [Census(tile) for tile in tiles]
         self.rows, self._row_places = _joined([tile.rows for tile in tiles], tiles)
         self.columns, self._column_places = _joined([tile.columns for tile in tiles], tiles)
         names = ("lat", "lon") if tiles[0].is_regular else ("y", "x")
@@ -88,7 +88,9 @@ class Joined:
     def read(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Values [row, column] of a window in the declared units, NaN where no tile has one."""
         values = np.full((rows.stop - rows.start, columns.stop - columns.start), np.nan, "float32")
-        for tile, down, along, census in zip(self.tiles, self._row_places, self._column_places, self.seen, strict=True):
+        for tile, down, along, census in zip(
+            self.tiles, self._row_places, self._column_places, self.censuses, strict=True
+        ):
             mine, theirs = _crossed(down, rows)
             mine_across, theirs_across = _crossed(along, columns)
             if not len(mine) or not len(mine_across):

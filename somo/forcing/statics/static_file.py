@@ -53,11 +53,11 @@ class Moments:
     @classmethod
     def of(cls, values: NDArray[np.floating], first_day: int) -> "Moments":
         """Statistics of [day, lat, lon]."""
-        known = np.isfinite(values)
-        filled = np.where(known, values, 0.0).astype("float64")
-        day = first_day + np.argmin(known, axis=0)
-        gap = np.where(known.all(axis=0), np.iinfo("int32").max, day).astype("int32")
-        return cls(len(values), known.sum(axis=0, dtype="int32"), filled.sum(axis=0), (filled**2).sum(axis=0), gap)
+        has_value = np.isfinite(values)
+        filled = np.where(has_value, values, 0.0).astype("float64")
+        day = first_day + np.argmin(has_value, axis=0)
+        gap = np.where(has_value.all(axis=0), np.iinfo("int32").max, day).astype("int32")
+        return cls(len(values), has_value.sum(axis=0, dtype="int32"), filled.sum(axis=0), (filled**2).sum(axis=0), gap)
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(
@@ -122,9 +122,9 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
     ForcingError
         naming variable, day and cell where a value is missing on some days only
     """
-    seen = np.logical_and.reduce([m.count > 0 for m in moments.values()])
+    has_values = np.logical_and.reduce([m.count > 0 for m in moments.values()])
     for name, m in moments.items():
-        broken = seen & (m.count < m.days)
+        broken = has_values & (m.count < m.days)
         if broken.any():
             row, column = (int(i[0]) for i in np.nonzero(broken))
             raise ForcingError(
@@ -133,9 +133,9 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
                 f"({int(broken.sum())} such cells); provide complete forcing, or fill gaps with "
                 f'forcing.{name}.gaps = "interpolate" and max_gap_days'
             )
-    if not seen.any():
+    if not has_values.any():
         raise ForcingError("no cell has values of every forcing variable; check the URLs, variables and grid declared")
-    return seen
+    return has_values
 
 
 def static_key_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
@@ -214,8 +214,10 @@ def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str
 
 def _digest(moments: Mapping[str, Moments]) -> str:
     """Hash of the forcing's statistics: equal ones come from equal forcing of the climatology's days."""
-    parts = [array.tobytes() for name in sorted(moments) for array in (moments[name].total, moments[name].squares)]
-    return checksum(b"".join(parts))[:16]
+    sums_as_bytes = [
+        array.tobytes() for name in sorted(moments) for array in (moments[name].total, moments[name].squares)
+    ]
+    return checksum(b"".join(sums_as_bytes))[:16]
 
 
 def computed_feature(static: Static, moments: Mapping[str, Moments]) -> NDArray[np.float64]:

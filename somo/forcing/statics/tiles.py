@@ -132,8 +132,10 @@ def _open_tile(name: str, static: Static, file: SourceFile) -> Tile:
         stored = open_format(kind).describe(file, static.files.variable, static.select)
         return _tile(name, static, file, kind, stored)
     except UnreadableError as error:
-        words = str(error).replace("correct the variable", f"correct static.{name}.variable")
-        raise ForcingError(f"{file.url}: {words.replace('correct select', f'correct static.{name}.select')}") from error
+        error_text = str(error).replace("correct the variable", f"correct static.{name}.variable")
+        raise ForcingError(
+            f"{file.url}: {error_text.replace('correct select', f'correct static.{name}.select')}"
+        ) from error
     except PermissionError as error:
         raise ForcingError(f"{file.url}: may not be read ({error.strerror}); allow reading it") from error
     except (ForcingError, StorageError, MemoryError, *NETWORK_ERRORS):

@@ -107,22 +107,24 @@ def _strips(tile: Tile, grid: Grid) -> Iterator[tuple[NDArray[np.float32], slice
     """Values of every part of a tile that touches the grid, their place in it, and the cells that they lie in."""
     cutter = _Regular(tile, grid) if tile.is_regular else _Projected(tile, grid)
     for columns in cutter.columns:
-        for rows, part in blocks(cutter.rows, columns, tile.chunk):
-            block = tile.read(rows, part)
+        for rows, block_columns in blocks(cutter.rows, columns, tile.chunk):
+            block = tile.read(rows, block_columns)
             height = max(1, STRIP_VALUES // max(1, block.shape[1]))
             for first in range(0, len(block), height):
                 strip = slice(rows.start + first, min(rows.start + first + height, rows.stop))
-                yield block[first : first + height], strip, part, cutter.cut(strip, part)
+                yield block[first : first + height], strip, block_columns, cutter.cut(strip, block_columns)
 
 
 def blocks(rows: slice, columns: slice, chunk: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     """Parts of a window that hold whole chunks, as many as `BLOCK_VALUES` allow, so that none is decoded twice."""
     width = chunk[1] * max(1, BLOCK_VALUES // (chunk[0] * chunk[1]))
     for left in range(columns.start // width * width, columns.stop, width):
-        part = slice(max(left, columns.start), min(left + width, columns.stop))
-        height = chunk[0] * max(1, BLOCK_VALUES // (chunk[0] * min(width, max(chunk[1], part.stop - part.start))))
+        block_columns = slice(max(left, columns.start), min(left + width, columns.stop))
+        height = chunk[0] * max(
+            1, BLOCK_VALUES // (chunk[0] * min(width, max(chunk[1], block_columns.stop - block_columns.start)))
+        )
         for top in range(rows.start // height * height, rows.stop, height):
-            yield slice(max(top, rows.start), min(top + height, rows.stop)), part
+            yield slice(max(top, rows.start), min(top + height, rows.stop)), block_columns
 
 
 class _Regular:
