@@ -19,8 +19,8 @@ from somo.forcing.sources import ForcingError
 from somo.product.declaration import Product
 from somo.product.inputs import ForcingGrid, RegularGrid
 
+# How far apart, in cells, two coordinates may be that are called the same: E-OBS is 1.4e-3 off its own grid.
 GRID_TOLERANCE = 0.01
-"""How far apart, in cells, two coordinates may be that are called the same: E-OBS is 1.4e-3 off its own grid."""
 
 
 def domain_grid(product: Product, domain: str, coordinates: dict[str, Any]) -> Grid:

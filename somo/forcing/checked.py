@@ -24,9 +24,10 @@ from somo.storage.objects import exists, put, read_bytes
 
 SAMPLE_CELLS = 24
 """Rows and columns of the cells that are looked at."""
+# Windows of time from all over the source: where no rain falls, a sum neither rises nor falls and shows nothing.
 SAMPLES, SAMPLE_DAYS, SAMPLE_STEPS = 4, 12, 100
+# Fewer days say nothing of a climate.
 LEAST_DAYS = 10
-"""Fewer days say nothing of a climate."""
 
 Sums = Literal["running", "falling", "undecided"]
 
@@ -74,6 +75,7 @@ def check_numbers(name: str, quantity: Quantity, source: Source, references: str
 def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> Accumulation | None:
     """Whether sub-daily sums are since 00 UTC, which the declaration must agree with."""
     store = open_references(references)
+    # A single value a day has none before it in its day that it could be compared with.
     once_a_day = len(np.unique(store.times // DAY_SECONDS)) == len(store.times)
     if source.frequency == "daily" or once_a_day or not is_accumulated(name, source, references):
         return None
@@ -101,6 +103,7 @@ def _require_restart_as_declared(name: str, source: Source, where: str, restarts
     if not restarts or restarts == [begin]:
         return
     if len(restarts) == 1:
+        # Of the two offsets the nearer one: days that begin in the evening in UTC are those of a clock ahead of it.
         offset = restarts[0] - 24 * (restarts[0] > 12)
         raise ForcingError(
             f"{where}: {source.variable} rises through 24 hours and begins anew at {restarts[0]:02d} UTC, as a sum "
@@ -129,6 +132,7 @@ def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sum
     for start in starts:
         numbers = np.arange(start, min(start + length, len(store.times)))
         for window in _windows(name, source, references, cells):
+            # In any units: whether a sum rises is judged by the share of its largest value.
             values = read_steps(store, numbers, window, source.missing, [(1.0, 0.0)] * len(store.units))
             changes += (added := changes_of(values, store.times[numbers]))
             if added.falls_but_at(begin) and not where:
@@ -148,6 +152,7 @@ def _windows(name: str, source: Source, references: str, cells: Cells) -> list[S
         starts = [max(0, min(round(fraction * n) - SAMPLE_CELLS // 2, n - SAMPLE_CELLS)) for n in shape]
         rows, columns = (slice(a, min(a + SAMPLE_CELLS, n)) for a, n in zip(starts, shape, strict=True))
         windows.append((rows, columns))
+    # On a grid of few cells the three windows are one and the same, which is looked at once.
     return [placing.window(*window) for number, window in enumerate(windows) if window not in windows[:number]]
 
 

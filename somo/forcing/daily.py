@@ -20,6 +20,8 @@ from somo.forcing.valid import require_valid, step_limits
 from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 
+# Bytes of single-precision values that are read at once: longer periods are read in blocks of days, so that memory
+# does not grow with them.
 READ_BYTES = 2**28
 Window = tuple[slice, slice]
 
@@ -150,6 +152,8 @@ class DailyArray:
     def _block(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
         store, plan, placing = open_references(self.url), self.plan, self.placing
         source_window = placing.window(*window)
+        # A step of an amount is only a part of its day: the valid range is that of the whole day, so the total alone
+        # is judged.
         limits = step_limits(self) if plan.steps.shape[1] > 1 and not plan.total else None
 
         def read(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -176,6 +180,7 @@ class DailyArray:
         """URL of the file that holds a day since 1970-01-01."""
         store = open_references(self.url)
         steps = self.plan.of(day, day + 1)
+        # A day that was filled has no steps of its own (-1): an error then names the first file.
         step = int(steps.max()) if steps.size and steps.max() >= 0 else 0
         return str(store.index["files"][store.file_of_step[step]][0])
 

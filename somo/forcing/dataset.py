@@ -23,6 +23,7 @@ from somo.forcing.sources import ForcingError, declares
 from somo.product.declaration import Product
 from somo.product.inputs import Source
 
+# Dask gets whole blocks of days: with one task for every stored chunk it reads only about fifty of them a second.
 BLOCK_DAYS = 61
 BLOCK_BYTES = 2**24
 
@@ -137,6 +138,8 @@ def block_days(cells: int) -> int:
 def _lazy(array: DailyArray, by_tile: bool) -> da.Array:
     days = array.n_days if by_tile else block_days(array.shape[1] * array.shape[2])
     chunks = (days, *array.shape[1:])
+    # The array pickles to a URL and a few numbers, so every task carries it. `meta` says that slices are plain NumPy
+    # arrays: without it Dask takes the array itself for what a slice is.
     return da.from_array(array, chunks=chunks, name=f"forcing-{array.token}", inline_array=True, meta=_EMPTY)
 
 
@@ -221,6 +224,7 @@ def read_forcing(
         naming variable, day and cell of a missing value
     """
     time = ds.indexes["time"].slice_indexer(_stamp(start), _stamp(stop))
+    # In the caller's own thread: regions run side by side already, each as one task of a worker.
     tile = ds[list(variables)].isel(time=time, lat=rows, lon=columns).compute(scheduler="synchronous")
     values = np.stack([tile[v].values for v in variables], axis=-1)
     values = values.reshape(tile.sizes["time"], -1, len(variables))

@@ -17,8 +17,8 @@ from somo.forcing.units import conversion, per_day
 from somo.product.forcing import Kind
 from somo.product.inputs import Files
 
+# Stands for the day of files that hold no times, so that they can be looked at.
 ANY_DAY = "2000-01-01"
-"""Stands for the day of files that hold no times, so that they can be looked at."""
 DAY_SECONDS = 86_400
 
 

@@ -16,6 +16,7 @@ from somo.storage.objects import checksum, fingerprint, version_of
 from somo.storage.patience import StorageError
 
 ZARR_DOCUMENTS = (".zmetadata", "zarr.json", ".zgroup", ".zarray")
+# Web servers list nothing, so every name is a request of its own, most of whose time is waiting.
 QUESTIONS_AT_ONCE = 16
 
 
@@ -67,6 +68,7 @@ def _ask_each(urls: list[str], variable: str) -> dict[str, list[SourceFile]]:
     """Files on web servers, which are asked for one by one."""
 
     def ask(url: str) -> list[SourceFile]:
+        # A Zarr store is a folder, which has no version on a web server: the documents in it are asked for.
         version = None if url.rstrip("/").endswith(".zarr") else web.version(url)
         version = version or zarr_version(url, variable)
         return [SourceFile(url, version)] if version else []
@@ -147,12 +149,14 @@ def _source_file(fs: AbstractFileSystem, entry: dict, name: str, path: str, vari
 
 
 def _listing(fs: AbstractFileSystem, folder: str) -> dict[str, dict]:
+    # fsspec keeps listings as long as the process lives and would not see files that came since.
     fs.invalidate_cache()
     url = fs.unstrip_protocol(folder)
     try:
         entries = fs.ls(folder, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    # An outage of the store is an OSError too, but no missing right: it keeps its own text and remedy.
     except StorageError:
         raise
     except OSError as error:

@@ -9,16 +9,16 @@ from somo.core.variables import Quantity
 from somo.forcing.units import suggest_units
 
 FLOAT_LIMIT = 3.4028234663852886e38
+# What producers write where there is no value: NetCDF's default for floats is 9.97e36, GDAL's -3.4e38.
 FILL_VALUES = (
     -9999.0, -9999.9, -999.0, -999.9, -99.0, -99.9, -32768.0, -32767.0, 32767.0, 65535.0, -2147483648.0, -2147483647.0,
     9999.0, 99999.0, -99999.0,
     9.969209968386869e36, 1e15, 1e20, 1e30, 1e36, -1e15, -1e20, -1e30, -1e34, FLOAT_LIMIT, -FLOAT_LIMIT,
 )  # fmt: skip
-"""What producers write where there is no value: NetCDF's default for floats is 9.97e36, GDAL's -3.4e38."""
+# Part of the largest value by which a sum may fall from step to step: packing rounds to 1.5e-5 of the range.
 FALL = 1e-3
-"""Part of the largest value by which a sum may fall from step to step: packing rounds to 1.5e-5 of the range."""
+# Steps at which a sum rose, none at which it fell, that prove a running sum: by chance once in 1,024.
 ENOUGH_STEPS = 10
-"""Steps at which a sum rose, none at which it fell, that prove a running sum: by chance once in 1,024."""
 
 
 @dataclass(frozen=True)

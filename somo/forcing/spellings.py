@@ -3,6 +3,7 @@
 import re
 
 WORDS = {
+    # pint takes C for the coulomb and "degrees C" for coulombs times degrees of an angle.
     "celsius": "degC", "degrees c": "degC", "degree c": "degC", "deg c": "degC", "degc": "degC", "°c": "degC",
     "c": "degC", "deg_c": "degC",
     "degrees celsius": "degC", "degree celsius": "degC", "deg celsius": "degC", "degree_celsius": "degC",

@@ -64,4 +64,5 @@ def convert(values: NDArray[np.float32], conversion: tuple[float, float]) -> NDA
     factor, offset = conversion
     if (factor, offset) == (1.0, 0.0):
         return values
+    # In double precision, rounded once: in single precision the product would be rounded before 273.15 is added.
     return (values * np.float64(factor) + offset).astype("float32")

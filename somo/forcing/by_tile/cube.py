@@ -21,8 +21,12 @@ from somo.product.declaration import content_hash
 from somo.storage.client import zarr_store
 from somo.storage.objects import exists, put, read_bytes
 
+# Part of every name: raised by one where the same source gives other cubes.
 FORMAT = 2
+# Measured on three years of one variable: reading a tile from maps takes 4.7 s, from slabs of 128 days 0.06 to 0.34 s,
+# and writing the slabs took 9 s on two workers.
 SLAB_DAYS = 128
+# A slab is made and written as one array in memory.
 SLAB_BYTES = 2**27
 SHARD = "/c/0/0/0"
 """Key of a slab's only shard below its URL."""
@@ -75,6 +79,7 @@ def cube_url(references: str, key: str) -> str:
 
 def open_cube(url: str) -> Cube | None:
     """The cube listed at a URL, opened once per process; None if it has not been written."""
+    # Only a cube that exists is remembered, as one may be written while this process runs.
     if url not in _opened and exists(url):
         _opened[url] = Cube(tuple(Slab(**slab) for slab in json.loads(read_bytes(url))))
     return _opened.get(url)
@@ -106,6 +111,8 @@ def write_slab(slab: Slab, values: NDArray[Any], tile: tuple[int, int]) -> None:
         shards=(values.shape[0], *shard),
         dtype=values.dtype,
         compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        # Zarr would not write a shard that holds nothing but its fill value, and its slab would count as missing for
+        # ever.
         config={"write_empty_chunks": True},
         overwrite=True,
     )

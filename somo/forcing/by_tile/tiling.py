@@ -17,6 +17,7 @@ from somo.product.layout import Layout
 from somo.storage.listing import listing
 from somo.storage.objects import join
 
+# Part of every name: raised by one where the same files give other slabs.
 FORMAT = 2
 
 
@@ -129,6 +130,7 @@ def _chunks_across(nodes: slice, chunk: int) -> int:
 def plan_slabs(array: DailyArray) -> tuple[Slab, ...]:
     """The slabs of a variable's cube, whether they exist or not."""
     store = open_references(array.url)
+    # A day that is one stored number stays as its file has it, mostly in two bytes instead of four.
     packed = array.as_stored
     first_day, stop_day = array.days_read
     spans = _spans_of_days(array, store) if packed else [(-1, first_day, stop_day)]

@@ -36,6 +36,7 @@ def source_spans(product: Product, plans: Mapping[str, DayPlan]) -> dict[str, Sp
                         f"forcing.{key}: begins on {_day(first)}, but what it continues ends on {_day(end)}; provide "
                         "the days between"
                     )
+                # Where both have a day, the source that is continued gives it.
                 first, last = end + 1, max(last, end)
             spans[key], end = (first, last), last
     return spans

@@ -7,8 +7,8 @@ from somo.forcing.days.stamps import DAY_SECONDS, Stamps, as_text
 from somo.forcing.sources import ForcingError
 from somo.product.inputs import Source
 
+# Bounds of a daily value that end with the day's last hour, as some producers write them, still mean the day.
 SHORTEST_DAY_SECONDS = 82_800
-"""Bounds of a daily value that end with the day's last hour, as some producers write them, still mean the day."""
 
 
 def require_sums_of_days(name: str, stamps: Stamps, complete: NDArray[np.int64]) -> None:

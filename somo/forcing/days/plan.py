@@ -81,6 +81,7 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
     steps = np.full((stop - first, per_day), -1, "int64")
     inside = position < per_day
     steps[days[inside] - first, position[inside]] = np.flatnonzero(inside)
+    # A day that lacks a step is missing: the mean of the others would lean towards the hours that are there.
     steps[counts != per_day] = -1
     total = stamp_meaning.kind == "accumulated" and per_day > 1
     return _finished(name, source, stamps, first, steps, total)
@@ -125,6 +126,7 @@ def _day_of_step(
     """[step] day since 1970-01-01 of each step, and its interval."""
     starts, ends = _intervals(source, stamps, stamp_meaning)
     offset = _offset(source)
+    # The last second counts: what ends at 00 UTC lies in the day before. An instant is its own last second.
     first, last = (starts - offset) // DAY_SECONDS, np.maximum(ends - 1 - offset, starts - offset) // DAY_SECONDS
     if (first != last).any():
         at = int(np.argmax(first != last))
@@ -252,6 +254,7 @@ def to_daily(
     """
     wanted = np.unique(steps[steps >= 0])
     values = read(wanted)
+    # A missing step (-1) borrows the first one that was read; its day becomes NaN below.
     place = np.searchsorted(wanted, np.maximum(steps, wanted[0]))
     if steps.shape[1] == 1:
         picked = values if len(wanted) == len(steps) else values[place[:, 0]]

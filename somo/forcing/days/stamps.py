@@ -10,11 +10,11 @@ from somo.forcing.sources import ForcingError
 from somo.product.forcing import Kind, Source, Stamp
 
 DAY_SECONDS = 86_400
+# CF cell methods along time; an extreme of an interval is placed in time as its mean is.
 KIND_OF_METHOD: dict[str, Kind] = {
     "point": "instantaneous", "mean": "mean", "sum": "accumulated", "maximum": "mean", "minimum": "mean",
     "mid_range": "mean", "median": "mean",
 }  # fmt: skip
-"""CF cell methods along time; an extreme of an interval is placed in time as its mean is."""
 GRIB_METHODS = {"instant": "point", "avg": "mean", "accum": "sum", "max": "maximum", "min": "minimum"}
 """What GRIB's `stepType`, kept by converters of GRIB files, is among CF's cell methods."""
 
@@ -197,10 +197,12 @@ def _usual_stamp(name: str, source: Source, stamps: Stamps, kind: Kind) -> Stamp
         # a value of GRIB that is summed or averaged over time is stamped with the end of that time
         at_00 = not (stamps.times % DAY_SECONDS).any()
         return "end" if at_00 and stamps.step_type in ("accum", "avg", "max", "min") else None
+    # A sum is complete at the end of its interval, with which ERA5 and ERA5-Land stamp it.
     if kind == "accumulated":
         return "end"
     if ((stamps.times % stamps.step) * 2 == stamps.step).all():
-        return "middle"  # any other reading would put the first or last interval across 00 UTC
+        # any other reading would put the first or last interval across 00 UTC
+        return "middle"
     if stamps.step_type is not None:
         return "end"
     raise ForcingError(

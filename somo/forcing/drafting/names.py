@@ -13,11 +13,11 @@ from somo.storage.objects import join
 NO_FIELDS = (".csv", ".html", ".idx", ".json", ".md", ".pdf", ".png", ".py", ".toml", ".txt", ".xml", ".zip")
 """Endings of what lies beside forcing and holds none that can be read from a folder."""
 YEAR, MONTH, DAY = r"(?:19|20)\d\d", r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+# Dates as producers write them: a day, a day of the year, a month, a year. The finest reading comes first.
 DATES = re.compile(
     rf"(?<!\d)(?:{YEAR}(?P<sep>[-_.]?){MONTH}(?P=sep){DAY}|{YEAR}(?P<doy>[0-3]\d\d)|{YEAR}(?P<sep2>[-_.]?){MONTH}|{YEAR})"
     r"(?!\d)"
 )
-"""Dates as producers write them: a day, a day of the year, a month, a year. The finest reading comes first."""
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,8 @@ REFERENCE_LAYERS_M: dict[str, tuple[float, float]] = {
     "swvl1": (0.0, 0.07), "swvl2": (0.07, 0.28), "swvl3": (0.28, 1.0),
 }  # fmt: skip
 """Layers of ERA5 and ERA5-Land that reach into those of the product (ECMWF, IFS documentation, part IV, table 8.9)."""
+# How far, as a share of it, a grid's step may be from a provider's: coordinates are often single precision.
 ENOUGH_ALIKE = 0.01
-"""How far, as a share of it, a grid's step may be from a provider's: coordinates are often single precision."""
 
 
 def variable_of(field: Field) -> str | None:
@@ -106,7 +106,8 @@ def _is_named_so(url: str, files: str) -> bool:
     """Whether names of files are made as a provider's; dots and fields of its pattern stand for anything."""
     name = files.rsplit("/", 1)[-1]
     if not re.search(r"[A-Za-z]{3}", re.sub(r"\{\w+\}|\.nc4?$|\.grib$|\.tif$", "", name)):
-        return False  # nothing but dates and an ending is how anybody may name files
+        # anybody may name files by nothing but dates and an ending
+        return False
     loose = "".join(
         piece if index % 2 else re.escape(piece)
         for index, piece in enumerate(re.sub(r"\{\w+\}|\*|\.\.\.", "\0.*\0", name).split("\0"))

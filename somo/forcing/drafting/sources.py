@@ -44,6 +44,7 @@ class DraftSource:
         if self.field.is_daily:
             return first_day, last_day
         step = int(np.median(np.diff(self.field.scan.times)))
+        # A whole day begins with a value at 00 UTC, or one step later where stamps are the ends of intervals.
         if begin % DAY_SECONDS > step:
             first_day += ONE_DAY
         # A sum is complete with the value at 00 UTC of the day after, another day with its last step.

@@ -20,6 +20,7 @@ CHOICES = {
     "number": "number", "level": "level", "typeOfLevel": "typeOfLevel", "step": "endStep", "stepType": "stepType",
     "expver": "experimentVersionNumber",
 }  # fmt: skip
+# Messages of one variable that differ in one of these are other fields, and not other times of one field.
 MUST_AGREE = ("number", "level", "typeOfLevel", "stepType")
 METHODS = {"accum": "sum", "avg": "mean", "max": "maximum", "min": "minimum", "instant": "point"}
 KEYS = (
@@ -187,10 +188,13 @@ class _Grid:
         if self.kind == "regular_gg":
             listed = np.sort(eccodes.codes_get_array(self.message, "distinctLatitudes"))
             return listed if first < last else listed[::-1]
+        # From both ends: the step in a header is rounded, 1/12 degree to 0.083 in edition 1, and would drift. Six
+        # digits, since edition 2 counts millionths of a degree.
         return np.round(np.linspace(first, last, self.shape[0]), 6)
 
     def _longitudes(self) -> np.ndarray:
         first, last = (float(self._key(f"longitudeOf{end}GridPointInDegrees")) for end in ("First", "Last"))
+        # Longitudes that cross the meridian of Greenwich begin at 350, say, and end at 10.
         if self._flag("iScansNegatively"):
             last -= 360 * (last > first)
         else:

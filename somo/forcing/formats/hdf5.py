@@ -36,11 +36,11 @@ FILTER_NAMES = {
     32008: "bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32018: "FCIDECOMP", 32019: "JPEG",
     32022: "Granular BitRound", 32023: "Quantize", 32024: "SZ3", 32026: "Blosc 2",
 }  # fmt: skip
+# Filters whose chunks can be decoded one by one. The others change their own parameters when a dataset is made, so
+# that a chunk of them can only be read in its own file.
 BY_CHUNK = {1, 2, 3, 4, 5, 6, 307, 32000, 32001, 32004, 32008, 32015}
-"""Filters whose chunks can be decoded one by one. The others change their own parameters when a dataset is made, so
-that a chunk of them can only be read in its own file."""
+# Latitudes of 5000 x 6000 points; a thousand years of hours have 9 million. A few kB may declare any number.
 MOST_COORDINATE_VALUES = 30_000_000
-"""Latitudes of 5000 x 6000 points; a thousand years of hours have 9 million. A few kB may declare any number."""
 
 
 class Hdf5:
@@ -153,6 +153,7 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
         raise UnreadableError(f"{dataset.name.lstrip('/')} is a single number and no field")
     plist = dataset.id.get_create_plist()
     layout = plist.get_layout()
+    # The values of a compact dataset lie within its header and have no address of their own.
     if layout == h5py.h5d.COMPACT or not {step[0] for step in _pipeline(dataset)} <= BY_CHUNK:
         return dataset.chunks or dataset.shape, None
     if layout == CHUNKED:
@@ -163,6 +164,7 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
             chunks[number] = (int(info.byte_offset), int(info.size), int(info.filter_mask))
 
         if dataset.id.get_num_chunks():
+            # One walk through the index of chunks: asking for one after another would walk it anew for each.
             dataset.id.chunk_iter(keep)
         return dataset.chunks, _inside(dataset, chunks, handle)
     if layout != CONTIGUOUS or plist.get_external_count():
@@ -170,6 +172,7 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
             f"{dataset.name.lstrip('/')} is a virtual or external HDF5 dataset, whose values lie in other files; write "
             "it out with h5repack"
         )
+    # Values in one piece, without filters, are cut into chunks of rows.
     row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
     rows = rows_of_plain_bytes(dataset.shape, row_bytes)
     offset, size = dataset.id.get_offset(), rows * row_bytes
@@ -192,6 +195,7 @@ def _array(dataset: h5py.Dataset, chunk: tuple[int, ...], chunks: Chunks | None)
     if dataset.dtype.kind not in "iufb":
         raise UnreadableError(f"{dataset.name.lstrip('/')} holds {dataset.dtype} and no numbers")
     pipeline = _pipeline(dataset)
+    # numcodecs cannot leave a filter out for single chunks.
     masked = any(len(place) > 2 and place[2] for place in (chunks or {}).values())
     filters = None if masked else _numcodecs(pipeline, dataset.dtype)
     if chunks is None:
@@ -255,6 +259,7 @@ def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:
         scales = [scale for scale in dataset.dims[number].values() if scale.shape == (dataset.shape[number],)]
         if scales and not _is_plain_dimension(scales[0]):
             items[name] = scales[0]
+    # In NetCDF-4 a group sees the variables of the groups above it, the nearest first.
     groups = [dataset.parent]
     while groups[-1].name != "/":
         groups.append(groups[-1].parent)

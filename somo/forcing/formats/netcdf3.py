@@ -31,8 +31,8 @@ DEFAULT_FILL = {
     ">i1": -127, ">i2": -32767, ">i4": -2147483647, ">f4": 9.969209968386869e36, ">f8": 9.969209968386869e36,
     ">u1": 255, ">u2": 65535, ">u4": 4294967295, ">i8": -9223372036854775806, ">u8": 18446744073709551614,
 }  # fmt: skip
+# Dimensions, variables or attributes that a header may have: a damaged one claims billions.
 MOST_ENTRIES = 100_000
-"""Dimensions, variables or attributes that a header may have: a damaged one claims billions."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ class _Header:
                 raise handle.failure from error
             raise UnreadableError("has a damaged or truncated NetCDF-3 header; get it again") from error
         self.record_bytes = self._record_bytes()
+        # By the specification, the largest number says that the number of records was never written.
         if self.records == (2**32 - 1 if self.version < 5 else 2**64 - 1):
             raise UnreadableError("is a NetCDF-3 stream that was never finished; get it again")
 
@@ -160,6 +161,7 @@ class _Header:
 
     def _entries(self, expected: int) -> range:
         tag, count = self._number(">I"), self._count()
+        # A list that is absent is written as two zeros.
         if tag not in (0, expected) or count > MOST_ENTRIES or (tag == 0 and count):
             raise KeyError(tag)
         return range(count)
@@ -195,6 +197,7 @@ class _Header:
             name = self._name()
             dims = tuple(self.names[self._count()] for _ in range(self._count()))
             attrs, dtype = self._attributes(), TYPES[self._number(">I")]
+            # The size of the variable, which the specification calls redundant: in 32 bits it is wrong beyond 4 GiB.
             self._count()
             begin = self._number(">I" if self.version == 1 else ">Q")
             placed.append(_Placed(name, dims, attrs, dtype, begin, bool(dims) and self.lengths[dims[0]] == 0))

@@ -31,6 +31,7 @@ def what_else(head: bytes, url: str) -> str | None:
     for beginning, description in BEGINNINGS.items():
         if head.startswith(beginning):
             return description.format(url=url)
+    # An archive of tar has its mark behind the name of its first member.
     if head[257:262] == b"ustar":
         return f"is a tar archive; {UNPACK.format('tar -x')}"
     if not head.strip(b"\0"):
@@ -40,6 +41,7 @@ def what_else(head: bytes, url: str) -> str | None:
 
 def _which_text(head: bytes) -> str | None:
     """What a text is: texts are what servers send where they refuse data."""
+    # Texts may begin with the byte order mark of UTF-8.
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
     if start.lower().startswith(HTML_BEGINNINGS) or b"<html" in start[:1024].lower():
         title = re.search(rb"<title[^>]*>\s*(.{1,80}?)\s*</title>", head, re.IGNORECASE | re.DOTALL)

@@ -18,14 +18,16 @@ FORMATS = {
 """Where each format's class is; it is imported when a file of that format is met."""
 HEAD_BYTES = 4096
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+# GRIB messages of the meteorological network begin after a bulletin's header.
 GRIB_WITHIN = 512
-"""GRIB messages of the meteorological network begin after a bulletin's header."""
 SIGNS: dict[str, Callable[[bytes], bool]] = {
+    # HDF5 may begin after a block of the user's own, of 512 bytes or that times a power of two.
     "hdf5": lambda head: (
         head.startswith(HDF5_SIGNATURE) or any(head[n : n + 8] == HDF5_SIGNATURE for n in (512, 1024, 2048))
     ),
     "netcdf3": lambda head: head[:3] == b"CDF" and head[3:4] in (b"\x01", b"\x02", b"\x05"),
     "geotiff": lambda head: head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    # The four letters may also stand in a page or a JSON text that a server sends with an error.
     "grib": lambda head: b"GRIB" in head[:GRIB_WITHIN] and not head.lstrip().startswith((b"<", b"{")),
 }
 
@@ -41,6 +43,7 @@ def format_of(file: SourceFile, declared: str | None = None) -> str:
     if file.fingerprint.startswith("zarr-"):
         return "zarr"
     with file_handle(file) as handle:
+        # Read even where the format is declared, so that an empty file is named as such.
         head = _head(handle)
     if declared is not None:
         return declared

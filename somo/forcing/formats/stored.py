@@ -98,6 +98,7 @@ def zarr_metadata(
 
 def rows_of_plain_bytes(shape: tuple[int, ...], row_bytes: int, most: int = 2**20) -> int:
     """Rows of an uncompressed array that are one chunk: as many as divide its length and fit into `most` bytes."""
+    # Chunks are equally long: of a number that does not divide the length, the last would reach beyond the array.
     length = shape[0]
     return next((n for n in range(min(length, max(1, most // max(row_bytes, 1))), 0, -1) if length % n == 0), 1)
 

@@ -17,6 +17,7 @@ from somo.forcing.formats.stored import Stored, UnreadableError, Variable, Windo
 from somo.forcing.listing import SourceFile, zarr_version
 from somo.storage.client import zarr_store
 
+# As for HDF5 files: enough for the latitudes of 5000 x 6000 points.
 MOST_COORDINATE_VALUES = 30_000_000
 
 

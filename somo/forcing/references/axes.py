@@ -108,6 +108,7 @@ def _kind(ds: xr.Dataset, item: xr.DataArray | None) -> str | None:
     long_name = str(item.attrs.get("long_name", "")).lower()
     standard_name = str(item.attrs.get("standard_name", "")).lower()
     name = str(item.name).lower()
+    # A standard name decides alone: that of a rotated pole is grid_latitude, and its long name may well be "latitude".
     if not standard_name:
         for kind, short in (("latitude", "lat"), ("longitude", "lon")):
             if name in (short, f"n{short}", kind) or long_name in (kind, short):
@@ -122,6 +123,7 @@ def _kind(ds: xr.Dataset, item: xr.DataArray | None) -> str | None:
 
 def _grid_mapping(stored: Stored) -> dict[str, Any] | None:
     """Attributes of the variable's grid mapping; None where it is plain degrees."""
+    # CF allows "crs: x y" too: the name of the mapping stands before the colon.
     name = str(stored.attrs.get("grid_mapping", "")).split(":")[0].split()
     candidates = [name[0]] if name else []
     candidates += [str(n) for n, v in stored.coordinates.variables.items() if "grid_mapping_name" in v.attrs]
@@ -185,6 +187,7 @@ def _chosen(dim: str, length: int, coordinate: xr.DataArray | None, select: Mapp
     if isinstance(wanted, str) or values.dtype.kind in "US":
         matching = np.flatnonzero([str(v).strip() == str(wanted).strip() for v in values.tolist()])
     else:
+        # Depths and levels are often in single precision, in which 0.07 is 0.0700000003.
         matching = np.flatnonzero(np.isclose(values.astype("float64"), wanted, rtol=1e-6, atol=1e-9))
     if len(matching) != 1:
         raise UnreadableError(f"has no {dim} {wanted}; it has {listed}: correct select")
@@ -207,6 +210,7 @@ def _grid(
     rotated = mapping is not None and "rotated" in str(mapping.get("grid_mapping_name", ""))
     if degrees and not rotated:
         return {"kind": "regular", "lat": _listed(coordinates[y]), "lon": _listed(coordinates[x])}
+    # Some files write the latitude of every point although all points of a row share it: a regular grid after all.
     if plane is not None and not np.ptp(plane[0], axis=1).any() and not np.ptp(plane[1], axis=0).any():
         return {"kind": "regular", "lat": plane[0][:, 0].tolist(), "lon": plane[1][0].tolist()}
     rotated = rotated or _is_rotated(coordinates[y])

@@ -58,6 +58,7 @@ def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray
     values = np.asarray(values)
     if values.dtype.kind in "US":
         return _from_texts(values)
+    # A missing stamp may be NaN, NetCDF's 9.97e36, or the smallest 64-bit integer, about -9.2e18.
     if not np.isfinite(values.astype("float64")).all() or (np.abs(values.astype("float64")) > 9e18).any():
         raise UnreadableError("has time stamps without a value; get it again")
     if "%Y" in units or DIGITS_OF_DATE.search(units):
@@ -83,6 +84,7 @@ def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray
 def _decoded(
     values: NDArray[Any], units: str, calendar: str, shift: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    # Dates of other calendars, such as 30 February, have no place in datetime64: they become objects of cftime.
     standard = calendar in STANDARD
     try:
         decoded = xr.coding.times.decode_cf_datetime(
@@ -109,6 +111,7 @@ def _standard(year: int, month: int, day: int, hour: int, minute: int, second: f
 
 
 def _rounded(stamps: NDArray[Any]) -> NDArray[np.int64]:
+    # Hours as fractions of a day fall short of the whole second by their rounding.
     nanoseconds = stamps.astype("datetime64[ns]").astype("int64")
     return (nanoseconds + 500_000_000) // 1_000_000_000
 

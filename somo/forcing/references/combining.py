@@ -49,6 +49,7 @@ class Combined:
 
     def runs(self) -> list[list[int]]:
         """[scan, group, first, step, count]: places along the group's time axis of the steps, in order of time."""
+        # By identity: scans hold dictionaries and have no hash.
         group_of, places = {}, {}
         for number, group in enumerate(self.groups):
             length = 0
@@ -101,6 +102,7 @@ def _steps(scans: Sequence[Scan], turns: Sequence[Turned]) -> tuple[NDArray[np.i
     times = np.concatenate([scan.times for scan in scans])
     owner = np.repeat(np.arange(len(scans)), [len(scan.times) for scan in scans])
     own_step = np.concatenate([np.arange(len(scan.times)) for scan in scans])
+    # Stable, so that of equal times the one in the file that begins first stays in front.
     order = np.argsort(times, kind="stable")
     times, owner, own_step = times[order], owner[order], own_step[order]
     first = np.append(True, np.diff(times) != 0)
@@ -159,9 +161,13 @@ def _calendar(scan: Scan) -> str:
 
 def _continues(before: Scan, after: Scan) -> bool:
     """Whether the chunks of `after` may follow those of `before` in one array."""
+    # Chunks of one array are equally long. Where a file's last chunk is not full, as with chunks of 73 days in a leap
+    # year, the next file's steps would be looked for in it.
     return before.array["shape"][0] % before.array["chunks"][0] == 0 and _encoding(before) == _encoding(after)
 
 
 def _encoding(scan: Scan) -> str:
+    # Everything that decodes the numbers: files of one array share one scale and offset. Where kerchunk combined files
+    # of different ones, temperatures came out 18 K off without an error.
     array = {key: value for key, value in scan.array.items() if key != "shape"}
     return json.dumps([array, scan.attrs, scan.units, scan.dims, scan.reader], sort_keys=True)

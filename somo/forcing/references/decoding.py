@@ -55,6 +55,7 @@ def decode(raw: NDArray[Any], attrs: Attrs) -> NDArray[np.float32]:
     Every `_FillValue` and `missing_value` is missing, and what lies outside `valid_range`, `valid_min`, `valid_max`.
     Scale and offset follow xarray, which keeps to CF in the choice of the type that they are applied in.
     """
+    # Found on the stored numbers, before they are decoded: xarray does not apply valid ranges.
     missing = missing_values(raw, attrs)
     typed = {
         name: value if kind == "str" else np.dtype(kind).type(value)

@@ -16,8 +16,8 @@ from somo.forcing.references.source_ranges import read_range
 from somo.forcing.references.stored_array import Parts, Places, StoredArray
 from somo.forcing.sources import ForcingError
 
+# Chunks of a file no further apart are read by one request, up to this size.
 GAP_BYTES, REQUEST_BYTES = 2**15, 2**21
-"""Chunks of a file no further apart are read by one request, up to this size."""
 REQUESTS_AT_ONCE = 8
 
 
@@ -148,6 +148,7 @@ def _fetched(requests: Sequence[Request]) -> Iterator[tuple[Request, Any]]:
 def _decoded(stored: StoredArray, data: Any, variable: str, url: str, place: Place) -> NDArray[Any]:
     try:
         return stored.decode(data, place.mask)
+    # Too little memory is no damage of the file.
     except MemoryError:
         raise
     except Exception as error:  # every codec has its own

@@ -25,7 +25,9 @@ from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 from somo.storage.objects import exists, join, put, read_bytes
 
+# Part of every name: raised by one where the same files and declaration give other scans or other tables.
 FORMAT = 5
+# Rows of a table. Opening a set reads none, and reading a chunk reads only the table that holds its place.
 RECORDS = 50_000
 TABLE = pa.schema(
     [
@@ -175,6 +177,7 @@ def _places(group: Sequence[Scan]) -> Iterator[NDArray[np.int64]]:
 
 def _json_number(value: Any) -> Any:
     """NaN and infinities as Zarr's metadata spells them."""
+    # JSON has no NaN and no infinities.
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value

@@ -16,8 +16,8 @@ from somo.forcing.references.unpacking import decode_within
 
 Places = slice | NDArray[np.int64]
 Parts = tuple[Places, ...]
+# What compression may add to a chunk: checksums, headers, padding.
 ROOM_BYTES = 4096
-"""What compression may add to a chunk: checksums, headers, padding."""
 OWN_CODECS = {
     "somo_view": ("somo.forcing.formats.view", "View"),
     "somo_hdf5": ("somo.forcing.formats.hdf5_chunk", "Hdf5Chunk"),
@@ -77,6 +77,7 @@ class StoredArray:
         most = self._most_bytes()
         for codec in self.codecs:
             data = codec.decode(data, mask=mask) if mask else decode_within(codec, data, most)
+            # The mask is that of HDF5's filters, which are undone first; a view that comes after knows none.
             mask = 0
         return np.frombuffer(data, self.dtype).reshape(self.chunks)
 

@@ -15,7 +15,8 @@ import pyarrow as pa
 
 from somo.forcing.formats.hdf5_chunk import zstd_size
 
-GZIP_HEADER = 31  # zlib's own number for data in a gzip wrapping
+# zlib's own number for data in a gzip wrapping
+GZIP_HEADER = 31
 # Position of the unpacked size in the header of numcodecs' formats, little-endian.
 SIZES = {"blosc": slice(4, 8), "lz4": slice(0, 4)}
 
@@ -34,7 +35,8 @@ def decode_within(codec: Any, data: Any, most: int) -> Any:
         where more comes out, or the compressed data end early
     """
     name = codec.codec_id
-    if name == "lzma" and codec.format == lzma.FORMAT_RAW:  # has no header that would name its filters
+    # raw LZMA has no header that would name its filters
+    if name == "lzma" and codec.format == lzma.FORMAT_RAW:
         return _stepwise(partial(lzma.LZMADecompressor, lzma.FORMAT_RAW, filters=codec.filters))(bytes(data), most)
     if name in STREAMS:
         return STREAMS[name](bytes(data), most)
@@ -63,6 +65,7 @@ def _deflated(window_bits: int) -> Callable[[bytes, int], bytes]:
 def _stepwise(unpacker: Callable[[], Any]) -> Callable[[bytes, int], bytes]:
     def unpack(data: bytes, most: int) -> bytes:
         unpacking = unpacker()
+        # One byte more than allowed shows that there is too much.
         unpacked: bytes = unpacking.decompress(data, most + 1)
         if len(unpacked) > most:
             raise _too_much(most)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Method = Literal["nearest", "bilinear", "mean"]
+# Coordinates closer than this are the same: a 32-bit float resolves 1.5e-5 degrees at 180 degrees.
 ROUNDING_DEG = 2e-5
-"""Coordinates closer than this are the same: a 32-bit float resolves 1.5e-5 degrees at 180 degrees."""
+# How far outside the outermost nodes a cell may lie, in source steps: still inside the outermost source cell.
 EDGE = 0.5 + 1e-3
-"""How far outside the outermost nodes a cell may lie, in source steps: still inside the outermost source cell."""
 
+# Nodes that are weighted together: 256 kB of 64-bit numbers.
 BLOCK_NODES = 2**15
-"""Nodes that are weighted together: 256 kB of 64-bit numbers."""
 
 
 class OutsideSourceError(ValueError):
@@ -133,6 +133,7 @@ def mean_weights(
     high = np.minimum(position + half_after[near], borders[:, 1:])
     overlap = np.where(high - low > ROUNDING_DEG, high - low, 0.0)
     if period is None:
+        # The area between two latitudes of a sphere grows with the difference of their sines.
         band = np.sin(np.radians(np.clip(high, -90, 90))) - np.sin(np.radians(np.clip(low, -90, 90)))
         overlap = np.where(overlap > 0, np.maximum(band, 0.0), 0.0)
     counts = (overlap > 0).sum(axis=1)

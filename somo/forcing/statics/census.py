@@ -10,23 +10,23 @@ from somo.forcing.statics.meaning import class_sign, fill_candidates, flags, nam
 from somo.forcing.statics.tiles import Tile
 from somo.forcing.units import conversion
 
+# Whole numbers without units that take no more different values than this look like codes: CORINE has 44 classes.
 FEW_NUMBERS = 64
-"""Whole numbers without units that take no more different values than this look like codes: CORINE has 44 classes."""
+# Fewer values than this may all be alike by chance.
 MANY_VALUES = 256
-"""Fewer values than this may all be alike by chance."""
+# A fill value lies further from all other values than this part of their range; the deepest trench does not.
 ISOLATED = 0.03
-"""A fill value lies further from all other values than this part of their range; the deepest trench does not."""
 SHARE_WORDS = {
     "sand", "silt", "clay", "gravel", "fragments", "forest", "tree", "trees", "cover", "vegetation", "fraction",
     "percent", "percentage", "share", "grass", "crop", "crops", "cropland", "urban", "bare",
 }  # fmt: skip
 HEIGHT_WORDS = {"elevation", "altitude", "orography", "topography", "dem", "dtm", "topo", "relief", "geoid"}
+# Words that make something else of a share or an elevation: the height of trees, say.
 OTHER_WORDS = {"height", "depth", "age", "lai", "density", "count", "distance", "std", "type", "class"}
-"""Words that make something else of a share or an elevation: the height of trees, say."""
+# The Challenger Deep and Mount Everest.
 LOWEST_M, HIGHEST_M = -11_000.0, 9_000.0
-"""The Challenger Deep and Mount Everest."""
+# Part of the whole by which packed shares may exceed 0 and 1.
 ROUNDING = 0.02
-"""Part of the whole by which packed shares may exceed 0 and 1."""
 
 
 @dataclass

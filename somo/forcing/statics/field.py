@@ -15,8 +15,8 @@ from somo.forcing.statics.tiles import Tile, open_tiles
 from somo.forcing.statics.within import BLOCK_VALUES, require_apart, within_cells
 from somo.product.static import Static
 
+# Coordinates of neighbouring tiles that differ by less than this part of a step are one.
 SAME_NODE = 0.01
-"""Coordinates of neighbouring tiles that differ by less than this part of a step are one."""
 
 
 def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[np.floating]:
@@ -62,7 +62,7 @@ def _on_cells(name: str, static: Static, tiles: Sequence[Tile], grid: Grid) -> N
     field = Joined(tiles)
     placing = place(f"static.{name}", tiles[0].url, field.grid, static.regrid, grid)
     values = np.empty(grid.shape, "float32")
-    across, height = slice(0, len(grid.lon)), 1
+    across = slice(0, len(grid.lon))
     height = max(1, BLOCK_VALUES // max(1, placing.window(slice(0, 1), across).size))
     for first in range(0, len(grid.lat), height):
         rows = slice(first, min(first + height, len(grid.lat)))
@@ -101,6 +101,7 @@ class Joined:
             census.add(block.ravel())
             factor, offset = tile.conversion
             target = np.ix_(theirs, theirs_across)
+            # Where tiles share a border, the first that has a value there counts.
             empty = ~np.isfinite(values[target])
             values[target] = np.where(empty, block * np.float64(factor) + offset, values[target])
         return values

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# Part of a node's width that is nothing: 32-bit coordinates are off by this much of a second of arc.
 ROUNDING = 1e-3
-"""Part of a node's width that is nothing: 32-bit coordinates are off by this much of a second of arc."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,8 +27,8 @@ from somo.storage.patience import NETWORK_ERRORS, StorageError
 
 MONTHS = 12
 MONTH_DIMENSIONS = ("time", "month", "months", "t")
+# Static patterns hold no days, so any day gives their names.
 ANY_DAY = dt.date(2000, 1, 1)
-"""Static patterns hold no days, so any day gives their names."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,16 +14,16 @@ from somo.forcing.statics.census import Census, require_no_class_codes
 from somo.forcing.statics.overlaps import Overlap, overlaps, window
 from somo.forcing.statics.tiles import Tile
 
+# Values that are read at once, where the file's chunks are not larger: 16 MiB.
 BLOCK_VALUES = 2**22
-"""Values that are read at once, where the file's chunks are not larger: 16 MiB."""
+# Values that are sorted into cells at once: the arithmetic takes some forty bytes for each.
 STRIP_VALUES = 2**19
-"""Values that are sorted into cells at once: the arithmetic takes some forty bytes for each."""
 LEAST_COVER = 0.75
 """A cell of which the files cover less has no value."""
+# Points along each side of the grid that find its place in a projection, whose sides are curved.
 BORDER_POINTS = 200
-"""Points along each side of the grid that find its place in a projection, whose sides are curved."""
+# Tiles that share more than this part of the smaller one are no tiles of one field.
 MOST_OVERLAP = 0.5
-"""Tiles that share more than this part of the smaller one are no tiles of one field."""
 
 Cut = list[tuple[NDArray[np.int64], NDArray[np.float64]]]
 """Flat cell number (-1 for none) and share of every value of a strip: a pair for each cell that a value may lie in."""
