@@ -1,4 +1,4 @@
-"""Reference sets whose numbers were looked at, and what the numbers said."""
+"""Checks of a reference set's numbers against its declaration, and the marker that keeps their result."""
 
 import json
 from functools import lru_cache
@@ -33,12 +33,12 @@ Sums = Literal["running", "falling", "undecided"]
 
 
 def marker_url(source: Source, references: str) -> str:
-    """Where it is kept that a reference set was looked at as what it is declared."""
+    """URL of the marker that the numbers of a reference set were checked against this declaration."""
     return f"{references.removesuffix('.parquet')}.{content_hash(source)}.checked.json"
 
 
 def is_checked(source: Source, references: str) -> bool:
-    """Whether the numbers of a reference set have been looked at."""
+    """Whether the numbers of a reference set have been checked against this declaration."""
     return exists(marker_url(source, references))
 
 
@@ -48,19 +48,20 @@ def _findings(url: str) -> dict[str, Any]:
 
 
 def accumulation_of(source: Source, references: str) -> Accumulation | None:
-    """What the numbers say of sums that the declaration does not explain; None where there was nothing to find."""
+    """Whether sums run since 00 UTC ("day"), as their numbers show where the declaration does not say; else None."""
     if source.accumulation is not None or source.frequency == "daily" or not is_checked(source, references):
         return None
     return _findings(marker_url(source, references))["accumulation"]
 
 
 def check_numbers(name: str, quantity: Quantity, source: Source, references: str, cells: Cells) -> None:
-    """Look at a sample of a source's numbers and keep what they say.
+    """Check a sample of a source's numbers against its declaration, and write the marker with the result.
 
     Parameters
     ----------
     name : of the source, for messages
-    cells : that the source is read on
+    references : URL of its reference set
+    cells : the product's cells, on which the source is read
 
     Raises
     ------
@@ -123,7 +124,7 @@ def _restart_hour(source: Source) -> int:
 
 
 def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sums, str, list[int]]:
-    """What the sums of some days do, the file that shows it, and the hours at which they begin anew if they run."""
+    """Whether sums run or fall within days, a file that shows it, and the hours at which running sums begin anew."""
     store = open_references(references)
     per_day = max(1, round(DAY_SECONDS / np.median(np.diff(store.times))))
     length = max(2, min(SAMPLE_STEPS, SAMPLE_DAYS * per_day))
@@ -144,7 +145,7 @@ def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sum
 
 
 def _windows(name: str, source: Source, references: str, cells: Cells) -> list[SourceWindow]:
-    """What is read of the source for a few cells at the middle of the product's, and near two of its corners."""
+    """Windows of the source for a few cells in the middle of the product's grid and near two of its corners."""
     placing = placing_of(name, source.regrid, references, cells)
     shape = len(cells[0]), len(cells[1])
     windows = []
@@ -157,7 +158,7 @@ def _windows(name: str, source: Source, references: str, cells: Cells) -> list[S
 
 
 def _check_units(array: DailyArray) -> None:
-    """The values of files that name no units must have the mean of some climate in the declared ones."""
+    """Refuse values without units whose mean, in the declared units, is that of no climate."""
     store, plan = open_references(array.url), array.plan
     nameless = [group for group, units in enumerate(store.units) if units is None]
     if not nameless or len(plan.steps) < LEAST_DAYS:

@@ -55,15 +55,17 @@ class DailyArray:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Numbers of days, rows and columns."""
         return self.n_days, len(self.cells[0]), len(self.cells[1])
 
     @cached_property
     def token(self) -> str:
+        """Hash of everything that decides over its values, by which Dask names it."""
         return content_hash(self)
 
     @cached_property
     def cube_url(self) -> str:
-        """Where these cells are listed if they have been laid out by tile."""
+        """URL of the cube of these cells, which exists once they have been laid out by tile."""
         return cube_url(self.url, content_hash(self.name, self.source, self.cells, self.accumulation))
 
     @property
@@ -89,7 +91,7 @@ class DailyArray:
 
     @property
     def days_read(self) -> tuple[int, int]:
-        """First day and end, since 1970-01-01, of the days that are read, with those around that fill gaps."""
+        """First day and day after the last, since 1970-01-01, that are read, those that only fill gaps included."""
         plan, margin = self.plan, self.source.max_gap_days
         return (
             max(plan.first_day, self.first_day - margin),
@@ -142,7 +144,18 @@ class DailyArray:
         return values
 
     def from_references(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
-        """Days since 1970-01-01 of some cells in our units from the source files; memory stays bounded."""
+        """[day, lat, lon] float32 in our units, from the source files, in bounded memory.
+
+        Parameters
+        ----------
+        first, stop : days since 1970-01-01, the second excluded
+        window : slices of the product's rows and columns
+
+        Raises
+        ------
+        ForcingError
+            naming the file that was replaced or cannot be read, or a value that no weather has
+        """
         source_window = self.placing.window(*window)
         steps = self.plan.steps.shape[1]
         days = max(1, READ_BYTES // (4 * source_window.size * steps))

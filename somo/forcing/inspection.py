@@ -1,4 +1,4 @@
-"""What source files hold, in words, and the table of a declaration that reads them."""
+"""What source files hold, described in words, with a table to paste into a declaration."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ DAY_SECONDS = 86_400
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a file, as far as the file's metadata tell.
+    """One field of a file, described from the file's metadata alone.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Field:
 
     @property
     def has_time(self) -> bool:
-        """Whether the file itself says of which times its values are."""
+        """Whether the file itself gives the times of its values."""
         scan = self.scan
         return scan is not None and not (len(scan.times) == 1 and _date(scan.times[0])[:10] == ANY_DAY)
 
@@ -81,13 +81,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Content:
-    """What the first of the files that a URL stands for holds.
+    """What the first file of a URL or pattern holds.
 
     Attributes
     ----------
-    files : how many files the URL stands for
-    format : of the first
-    fields : those with at least two dimensions that give no places or intervals of others
+    file : the first file
+    files : how many files the URL or pattern stands for
+    format : format of the first file
+    fields : variables with at least two dimensions, without coordinates and bounds
     """
 
     file: SourceFile
@@ -97,7 +98,7 @@ class Content:
 
 
 def content_of(url: str, variable: str = "") -> Content:
-    """What the first of the files that a URL stands for holds.
+    """What the first file of a URL or pattern holds.
 
     Parameters
     ----------
@@ -138,12 +139,12 @@ def _field_of(file: SourceFile, url: str, name: str, item: Variable) -> Field:
 
 
 def inspect_url(url: str, variable: str, known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Lines on the first of the files that a URL stands for.
+    """Lines of text that describe the first file of a URL or pattern.
 
     Parameters
     ----------
     variable : the only one to describe; all fields where empty
-    known : tables of providers' files, of which those with the same variable are named
+    known : tables of providers' files; those that declare the same variable are named
 
     Raises
     ------
@@ -160,7 +161,7 @@ def inspect_url(url: str, variable: str, known: Mapping[str, Mapping[str, Any]])
 
 
 def _is_place(name: str, item: Variable, held: Mapping[str, Variable]) -> bool:
-    """Whether a variable only gives the places or intervals of others."""
+    """Whether a variable holds only coordinates or bounds of others."""
     named_by_others = {
         word for other in held.values() for key in ("coordinates", "bounds") for word in _words(other, key)
     }
@@ -238,7 +239,7 @@ def _kind(scan: Scan) -> Kind | None:
 
 
 def _paste(field: Field, scan: Scan) -> Iterator[str]:
-    """A table of the declaration, with what the file does not say left to be written."""
+    """A table of the declaration; what the file does not say stands there as a comment to complete."""
     units = f'units = "{field.units}"' if field.units else '# units = "..."  the file does not name any'
     if not field.has_time:
         yield "[static.NAME]"

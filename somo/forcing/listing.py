@@ -1,4 +1,4 @@
-"""Names with wildcards -> the files and Zarr stores that exist, with size and version, from one listing a folder."""
+"""Names with wildcards -> the files and Zarr stores that exist, with size and version; each folder is listed once."""
 
 import re
 from collections.abc import Iterable
@@ -104,7 +104,7 @@ def _list(names: list[str], variable: str) -> dict[str, list[SourceFile]]:
 
 
 def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, dict]]) -> list[dict]:
-    """Entries of listings that a path with wildcards stands for, in its folders too."""
+    """Entries of listings that match a path; its folders may hold wildcards too."""
     parent, _, last = path.rpartition("/")
     if "*" in parent or "?" in parent:
         parents = [entry["name"] for entry in _matching(fs, parent, folders) if entry["type"] == "directory"]
@@ -125,7 +125,7 @@ def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, di
 
 
 def _asked_for(fs: AbstractFileSystem, path: str) -> list[dict]:
-    """The object with a key that has an empty part, which no listing of folders shows."""
+    """The object whose key has an empty folder name ("a//b"), which no listing of folders shows."""
     try:
         return [{**fs.info(path), "name": path}]
     except FileNotFoundError:
@@ -178,7 +178,7 @@ def version_now(file: SourceFile, variable: str) -> str:
 
 
 def content_of_source(file: SourceFile) -> str:
-    """Name of a file's bytes, the same wherever it lies; its fingerprint where its store tells no checksum of them."""
+    """Identifier of a file's bytes, independent of its place; its fingerprint where its store gives no checksum."""
     if file.fingerprint.startswith("zarr-"):
         return file.fingerprint
     if file.url.startswith("zip://"):

@@ -46,7 +46,7 @@ def _is_number(values: NDArray[np.float32], number: float) -> NDArray[np.bool_]:
 
 
 def read_raw(store: ReferenceSet, numbers: NDArray[np.int64], window: SourceWindow) -> list[tuple[int, NDArray[Any]]]:
-    """Group and stored numbers [step, row, column] of steps, one part for every run of steps in one group of files."""
+    """Group and stored numbers [step, row, column] of steps: one entry for every run of steps in one group of files."""
     groups, places = store.group_of_step[numbers], store.place_of_step[numbers]
     edges = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(numbers)]
     numbers_by_group = []

@@ -105,7 +105,7 @@ def to_canonical(name: str, quantity: Quantity, units: str, accumulated: bool) -
 
 
 def units_of_values(source: Source, units_in_file: str | None, accumulated: bool) -> tuple[str, bool]:
-    """Units that hold for a file, and whether they are amounts: the file's own where it names some that are understood.
+    """Units of a file's values, and whether these are amounts: the file's own units where they can be understood.
 
     A daily amount is a rate per day, so one may be declared and the other written in the file.
     """
@@ -117,7 +117,7 @@ def units_of_values(source: Source, units_in_file: str | None, accumulated: bool
 
 
 def require_declared_units(url: str, name: str, source: Source, units: str) -> None:
-    """A file's own units must be of the dimension that is declared; units that nobody knows contradict nothing.
+    """Refuse a file whose own units have another dimension than the declared ones; unknown units are accepted.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def require_declared_units(url: str, name: str, source: Source, units: str) -> N
 def suggest_units(
     quantity: Quantity, units: str, accumulated: bool, low: float, high: float, limits: tuple[float, float]
 ) -> str | None:
-    """Units in which converted values `low`..`high` would lie within `limits`, if usual ones do.
+    """The first of `USUAL_UNITS` in which converted values `low`..`high` would lie within `limits`; None if none does.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Values that no weather has are refused, with the file, day and place of the first one and what to write."""
+"""Values that no weather has are refused; the error names file, day and place of the first one and the remedy."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,8 @@
 """Forcing laid out by tile: whole days of the product's cells as stored numbers, in slabs next to the references.
 
-Source files hold one map after another; a region wants all days of few cells. One pass writes slabs of at most 128 days
-(never across a change of encoding): one shard a slab, one chunk a tile. A slab is named by the files it comes from, so
-an interrupted pass goes on where it stopped and new days add slabs only. Decoding happens on reading.
+Source files hold one map after another, but a region reads all days of few cells. One pass writes slabs of at most 128
+days, each of one encoding: a slab is one shard, in which every tile is one chunk. A slab is named by the files it comes
+from: an interrupted pass continues where it stopped, and new days only add slabs. Numbers are decoded when read.
 """
 
 import json
@@ -58,11 +58,18 @@ class Cube:
     slabs: tuple[Slab, ...]
 
     def covers(self, first_day: int, stop_day: int) -> bool:
+        """Whether the days `first_day`..`stop_day` (excluded, since 1970-01-01) lie in its slabs."""
         last = self.slabs[-1]
         return self.slabs[0].first_day <= first_day and stop_day <= last.first_day + last.n_days
 
     def read(self, first_day: int, stop_day: int, window: tuple[slice, slice]) -> list[tuple[NDArray[Any], Slab]]:
-        """Stored numbers of some days and the slab that they are from, one part a slab."""
+        """[day, lat, lon] stored numbers of some days, with the slab that they are from: one entry a slab.
+
+        Parameters
+        ----------
+        first_day, stop_day : days since 1970-01-01, the second excluded
+        window : slices of the product's rows and columns
+        """
         slab_values = []
         for slab in self.slabs:
             start, stop = max(first_day, slab.first_day), min(stop_day, slab.first_day + slab.n_days)
@@ -91,7 +98,7 @@ def _open_slab(url: str) -> zarr.Array:
 
 
 def write_cube(url: str, slabs: Sequence[Slab]) -> None:
-    """List the slabs of a cube, which makes it seen."""
+    """Write the list of a cube's slabs; from then on readings use the cube."""
     put(url, json.dumps([asdict(slab) for slab in slabs]).encode())
 
 

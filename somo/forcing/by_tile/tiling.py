@@ -69,7 +69,7 @@ def read_cost(array: DailyArray, layout: Layout) -> ReadCost:
 
 
 def touched(array: DailyArray, readings: Iterable[tuple[slice, Sequence[Window]]]) -> Touched:
-    """What reading some days of some tiles touches, in the cube if there is one.
+    """The stored chunks that reading some days of some tiles touches, in the cube if there is one.
 
     Parameters
     ----------
@@ -103,7 +103,13 @@ def _touched_in_cube(array: DailyArray, cube: Cube, first: int, stop: int, windo
 
 
 def touched_in_references(array: DailyArray, days: slice, windows: Sequence[Window]) -> Touched:
-    """What reading some days of some tiles from the source files touches."""
+    """The stored chunks that reading some days of some tiles touches in the source files.
+
+    Parameters
+    ----------
+    days : numbered from the array's first one
+    windows : rows and columns of the tiles on the product's grid
+    """
     store = open_references(array.url)
     numbers = array.plan.of(*_with_margin(array, days))
     numbers = np.unique(numbers[numbers >= 0])
@@ -161,8 +167,8 @@ def _spans_of_days(array: DailyArray, store: ReferenceSet) -> list[tuple[int, in
 def files_of(store: ReferenceSet, plan: DayPlan, margin: int, first_day: int, stop_day: int) -> list[tuple[str, str]]:
     """Name and content of the files that the days `first_day`..`stop_day` (excluded, since 1970) are made from.
 
-    Neither tells where the files lie: what is made from files that moved is not made again. `margin` days on either
-    side count too: they fill gaps.
+    Neither says where the files lie, so slabs of files that were moved are not made again. `margin` days on either side
+    are included, since gaps are filled from them.
     """
     steps = plan.of(max(plan.first_day, first_day - margin), max(plan.first_day, min(plan.stop_day, stop_day + margin)))
     numbers = np.unique(store.file_of_step[np.unique(steps[steps >= 0])])
@@ -171,7 +177,7 @@ def files_of(store: ReferenceSet, plan: DayPlan, margin: int, first_day: int, st
 
 
 def missing_slabs(slabs: Sequence[Slab]) -> list[Slab]:
-    """Those of a cube's slabs that have not been written; they lie in one folder, which is listed once."""
+    """The slabs that have not been written yet. All slabs lie in one folder, which is listed once."""
     if not slabs:
         return []
     folder = slabs[0].url.rsplit("/", 1)[0]

@@ -48,7 +48,7 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
     Parameters
     ----------
     name : of the variable, for messages
-    accumulation : of sub-daily sums, where the declaration leaves it to the numbers
+    accumulation : what sub-daily sums are, as their numbers show where the declaration does not say
 
     Raises
     ------
@@ -88,7 +88,7 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
 
 
 def accumulation_missing(name: str, where: str) -> str:
-    """What is said of sub-daily sums that nobody explains."""
+    """Text of the error where neither declaration nor numbers say since when sub-daily sums run."""
     return (
         f"{where}: forcing.{name} sums several times a day, and nothing says since when: write "
         f'forcing.{name}.accumulation = "day" if the sums begin anew at 00 UTC (ERA5-Land), or "step" if each is of '
@@ -105,7 +105,7 @@ def _offset(source: Source) -> int:
 
 
 def _sums_of_the_day(name: str, source: Source, stamps: Stamps) -> DayPlan:
-    """Sums since 00 UTC: the value at the next 00 UTC is the day's, whatever else is there."""
+    """Sums since 00 UTC: the value at the next 00 UTC is that of the day, and other steps are not needed."""
     shifted = stamps.times - _offset(source)
     complete = np.flatnonzero(shifted % DAY_SECONDS == 0)
     if not len(complete):
@@ -199,7 +199,7 @@ def _finished(name: str, source: Source, stamps: Stamps, first: int, steps: NDAr
 
 
 def _missing_days(name: str, stamps: Stamps, day: int, length: int, longest: int, around: tuple[int, int]) -> str:
-    """What is said of missing days; `around` are a step before and one after them."""
+    """Text of the error on missing days; `around` holds a step before and one after them."""
     files = " and ".join(dict.fromkeys(stamps.file(step) for step in around))
     days = f"{np.datetime64(day, 'D')}"
     days += f" to {np.datetime64(day + length - 1, 'D')}" if length > 1 else ""

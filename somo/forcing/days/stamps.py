@@ -21,16 +21,16 @@ GRIB_METHODS = {"instant": "point", "avg": "mean", "accum": "sum", "max": "maxim
 
 @dataclass(frozen=True, eq=False)
 class Stamps:
-    """The time axis of a source, as its files give it.
+    """The time axis of a source, read from its files.
 
     Attributes
     ----------
-    files : of the source, for messages
+    files : URLs of the source's files, for messages
     times : [step] seconds since 1970-01-01, ascending
     bounds : [step, 2] intervals in the same seconds; None if the files have none
     cell_methods : the variable's CF attribute, or "GRIB_stepType: accum" of files converted from GRIB; None if neither
-    calendar : CF name; of calendars without leap years the times are those of the days that have a date
-    file_of_step : [step] number of the file that holds each step; None of a single file
+    calendar : CF name; in calendars without leap years the times are those of the days that have a date
+    file_of_step : [step] number of the file that holds each step; None where there is a single file
     """
 
     files: tuple[str, ...]
@@ -86,12 +86,12 @@ def grib_step_type(cell_methods: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the values of a source are.
+    """What the values and the time stamps of a source stand for.
 
     Attributes
     ----------
-    kind : of the values
-    stamp : which end of its interval a stamp is; None of instants, and where the files give the intervals
+    kind : instants, means or sums
+    stamp : whether a stamp is the start, middle or end of its interval; None for instants, and where files give bounds
     """
 
     kind: Kind
@@ -108,7 +108,7 @@ def meaning(name: str, source: Source, stamps: Stamps) -> Meaning:
     Raises
     ------
     ForcingError
-        naming the file where it contradicts the declaration, or where neither says which end of an interval a stamp is
+        naming the file that contradicts the declaration, or where neither says which end of its interval a stamp is
     """
     kind = _kind(name, source, stamps)
     if kind == "instantaneous":
@@ -154,7 +154,7 @@ def _widths(stamps: Stamps) -> NDArray[np.int64] | None:
 
 
 def _some_lack_bounds(stamps: Stamps) -> bool:
-    """Whether some files give the intervals of their values and others do not, which are kept as of no length."""
+    """Whether some files have time bounds and others do not, whose intervals are stored with no length."""
     if stamps.bounds is None:
         return False
     has_length = stamps.bounds[:, 1] > stamps.bounds[:, 0]
@@ -192,7 +192,7 @@ def _require_same_end(name: str, source: Source, stamps: Stamps) -> None:
 
 
 def _usual_stamp(name: str, source: Source, stamps: Stamps, kind: Kind) -> Stamp | None:
-    """The end of its interval that a stamp is where nobody says so, if there is only one possibility."""
+    """Which end of its interval a stamp is where neither file nor declaration says it, if only one is possible."""
     if source.frequency == "daily":
         # a value of GRIB that is summed or averaged over time is stamped with the end of that time
         at_00 = not (stamps.times % DAY_SECONDS).any()

@@ -1,4 +1,4 @@
-"""What a field of a file is in a declaration: which forcing variable, and whose file it is."""
+"""The role of a file's field in a declaration: which forcing variable it is, and from which provider."""
 
 import re
 from collections.abc import Mapping
@@ -71,8 +71,8 @@ def is_amount(variable: str, units: str) -> bool:
 def likes_of(field: Field, url: str, providers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Names of the providers' tables that fit a field: variable, units, steps a day and distance of nodes.
 
-    Where the names of the files are those of some provider, only its tables are given; tables that say the same count
-    once.
+    Where the files are named as a provider names them, only that provider's tables are given. Of tables with equal keys
+    only the first is given.
 
     Parameters
     ----------
@@ -116,9 +116,9 @@ def _is_named_so(url: str, files: str) -> bool:
 
 
 def static_likes(field: Field, url: str, providers: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of the tables of static features that fit a field: all features that one provider makes of it.
+    """Names of the tables of static features that fit a field: all features that one provider makes from it.
 
-    A band of a GeoTIFF is called by its number alone, so that the file's name has to say what it holds.
+    A band of a GeoTIFF has only a number as its name, so the name of the file has to say what it holds.
     """
     name = url.rsplit("/", 1)[-1].lower()
     fitting: dict[str, list[str]] = {}

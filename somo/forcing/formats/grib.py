@@ -1,7 +1,7 @@
 """GRIB editions 1 and 2: every message is one chunk; `variable` is ecCodes' short name (`2t`, `tp`).
 
-The names that ecCodes has for NetCDF (`t2m`) are understood too. `select` chooses by `number`, `level`, `typeOfLevel`,
-`step`, `stepType` or `expver`.
+The names that ecCodes gives variables in NetCDF (`t2m`) are understood too. `select` chooses by `number`, `level`,
+`typeOfLevel`, `step`, `stepType` or `expver`.
 """
 
 from collections.abc import Mapping

@@ -32,7 +32,7 @@ def messages(handle: Handle) -> Iterator[Message]:
     Raises
     ------
     UnreadableError
-        if the last one is cut off
+        if a message is cut off, damaged or of an unknown edition
     """
     at = 0
     while (start := _next(handle, at)) is not None:

@@ -1,4 +1,4 @@
-"""HDF5 and NetCDF-4: positions of chunks by h5py, without reading one.
+"""HDF5 and NetCDF-4: h5py finds the positions of chunks without reading any.
 
 Chunks that numcodecs can decode become plain Zarr chunks, which other tools read too. For every other filter that
 libhdf5 has (`hdf5plugin` brings bitshuffle, LZ4, Blosc, bzip2, ZFP, SZ and more; szip, LZF, N-bit and scale-offset
@@ -103,7 +103,7 @@ def _is_plain_dimension(dataset: h5py.Dataset) -> bool:
 
 
 def _attrs(dataset: h5py.Dataset) -> dict[str, Any]:
-    """Attributes that are texts or numbers; references to other objects are none of ours."""
+    """Attributes that are texts or numbers; references to other objects are left out."""
     attrs = {}
     for name in dataset.attrs:
         value = text(dataset.attrs[name])
@@ -233,7 +233,7 @@ def _pipeline(dataset: h5py.Dataset) -> list[list[Any]]:
 
 
 def _numcodecs(pipeline: list[list[Any]], dtype: np.dtype[Any]) -> list[dict[str, Any]] | None:
-    """The same filters as numcodecs names them; None if it has not all of them."""
+    """The same filters in the notation of numcodecs; None if it lacks one of them."""
     filters: list[dict[str, Any]] = []
     for identifier, _, values in pipeline:
         if identifier == 1:

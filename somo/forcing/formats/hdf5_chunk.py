@@ -1,4 +1,4 @@
-"""A chunk of HDF5 decoded by libhdf5 itself: it is laid, as it is, into a file in memory and read there.
+"""A chunk of HDF5 decoded by libhdf5 itself: it is written, still encoded, into a file in memory and read from there.
 
 The compressed sizes are looked at first, so that a chunk that claims to be far larger than its array says is refused
 before libhdf5 makes room for it.

@@ -1,7 +1,7 @@
 """NetCDF-3: classic, 64-bit offset and 64-bit data, from the file's header (the NetCDF classic format specification).
 
-SciPy's reader loads every fixed-size variable when it opens a file, and kerchunk's is built on it; of a global field of
-1 GB behind a network only the header may be read.
+SciPy's reader, on which kerchunk's is built, loads every fixed-size variable when it opens a file. Here only the header
+is read, since a global field of 1 GB may lie behind a network.
 """
 
 import math
@@ -104,6 +104,7 @@ class _Header:
             raise UnreadableError("is a NetCDF-3 stream that was never finished; get it again")
 
     def shape(self, placed: _Placed) -> tuple[int, ...]:
+        """Lengths of a variable's dimensions; the header gives the unlimited one, that of records, as 0."""
         return tuple(self.lengths[d] or self.records for d in placed.dims)
 
     def row_bytes(self, placed: _Placed) -> int:
@@ -125,7 +126,7 @@ class _Header:
         return rows, {(n, *numbers_across): (placed.begin + n * distance, size) for n in range(shape[0] // rows)}
 
     def beside(self, placed: _Placed) -> list[_Placed]:
-        """The variables that place another one: all with one or two dimensions that it shares, and their bounds."""
+        """Coordinates of a variable: all variables whose one or two dimensions it shares, and their bounds."""
         others = [v for v in self.placed.values() if v.name != placed.name]
         # the last dimension of letters is the length of a text
         places = [v for v in others if set(v.dims[:-1] if v.dtype == "S1" else v.dims) <= set(placed.dims)]
@@ -134,6 +135,7 @@ class _Header:
         return small + [v for v in self.placed.values() if v.name in bounds and v not in small]
 
     def load(self, placed: _Placed) -> xr.Variable:
+        """A small variable with its values, in the byte order of this machine."""
         shape, dtype = self.shape(placed), np.dtype(placed.dtype)
         if not shape:
             self.handle.seek(placed.begin)

@@ -1,4 +1,4 @@
-"""What a file is that is none of the formats: named, with what to do about it."""
+"""Files of no readable format: what they are instead, and what to do about it."""
 
 import re
 
@@ -40,7 +40,7 @@ def what_else(head: bytes, url: str) -> str | None:
 
 
 def _which_text(head: bytes) -> str | None:
-    """What a text is: texts are what servers send where they refuse data."""
+    """What kind of text a file is; servers send texts where they refuse data."""
     # Texts may begin with the byte order mark of UTF-8.
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
     if start.lower().startswith(HTML_BEGINNINGS) or b"<html" in start[:1024].lower():

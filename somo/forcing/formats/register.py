@@ -1,4 +1,4 @@
-"""Which format a file has, by its content; what it is instead, where it is none of them."""
+"""Which format a file has, judged by its content; an error names what it is instead where no format fits."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -33,7 +33,11 @@ SIGNS: dict[str, Callable[[bytes], bool]] = {
 
 
 def format_of(file: SourceFile, declared: str | None = None) -> str:
-    """The name of a file's format.
+    """The name of a file's format: a key of `FORMATS`.
+
+    Parameters
+    ----------
+    declared : the format that a declaration names, which is believed; None to judge by the content
 
     Raises
     ------

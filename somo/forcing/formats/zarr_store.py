@@ -1,7 +1,7 @@
 """Zarr version 2 and 3, sharded or not: metadata by xarray, windows of values by zarr itself.
 
-The fingerprint of a store is that of its metadata (`somo.forcing.listing.zarr_version`): days added to it change it, a
-chunk replaced in place does not. A chunk that is not there holds the store's fill value, as in xarray.
+The fingerprint of a store is that of its metadata (`somo.forcing.listing.zarr_version`): adding days changes it,
+replacing a chunk does not. A chunk that does not exist holds the store's fill value, as in xarray.
 """
 
 from collections.abc import Mapping

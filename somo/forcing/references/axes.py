@@ -1,6 +1,7 @@
-"""Which dimension of a variable is time, which are the rows and columns of its grid, and what the others must be.
+"""Which dimension of a variable is time, which are the rows and columns of its grid, and which index of others is read.
 
-By CF, as cf-xarray knows it: attributes first, names after. Rotated poles and projections are never taken for degrees.
+Dimensions are recognised by the CF conventions through cf-xarray: by attributes first, then by names. Rotated and
+projected coordinates are never taken for latitudes and longitudes.
 """
 
 from collections.abc import Mapping
@@ -39,10 +40,14 @@ class Axes:
 def resolve_axes(stored: Stored, select: Mapping[str, float | str]) -> Axes:
     """The axes of a variable.
 
+    Parameters
+    ----------
+    select : further dimension -> coordinate value, or number without coordinate, that is read of it
+
     Raises
     ------
     UnreadableError
-        where a dimension needs a choice, or there are no coordinates
+        where a dimension needs a choice in `select`, or rows and columns have no coordinates
     """
     coordinates = {dim: _along(stored.coordinates, dim) for dim in stored.dims}
     names = {*stored.dims, *(str(item.name) for item in coordinates.values() if item is not None)}

@@ -86,6 +86,7 @@ class ReferenceSet(ChunkReader):
         return Place(path, int(table["offset"][row]), int(table["size"][row]), int(table["mask"][row]))
 
     def read(self, group: int, selection: tuple[Places, slice, slice]) -> NDArray[Any]:
+        """Stored values, in the directions of the set's grid; see `ChunkReader.read`."""
         turned, (_, rows, columns) = self.index["turned"][group], self.array(group).shape
         if not any(turned):
             return self._read(group, selection)
@@ -112,6 +113,7 @@ class ReferenceSet(ChunkReader):
         return f"{group}/{field_name(self.variable)}"
 
     def fingerprint(self, group: int, path: str) -> str:
+        """The fingerprint that the source file had when it was referenced; an error for a file that is not listed."""
         if path not in self.fingerprints:
             raise ForcingError(
                 f"{self.url}: {self._field(group)} points to {path}, which is not one of its source files; "
@@ -127,7 +129,7 @@ def contents_of(url: str) -> list[tuple[str, str]]:
 
 
 def file_name(url: str) -> str:
-    """Name of a file in its folder; of one in a zip archive its name there."""
+    """Name of a file in its folder, or in its zip archive."""
     return url.partition("::")[0].rsplit("/", 1)[-1]
 
 

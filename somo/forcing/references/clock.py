@@ -1,4 +1,4 @@
-"""Time stamps of files -> seconds since 1970-01-01, whatever way their units are spelt."""
+"""Time stamps of files -> seconds since 1970-01-01, for all spellings of their units."""
 
 import re
 from typing import Any
@@ -33,9 +33,9 @@ def is_clock(attrs: dict[str, Any]) -> bool:
 
 
 def shift_of(attrs: dict[str, Any]) -> int:
-    """Seconds that a clock was set ahead of UTC before days were made of hours: `time_shift`, as "0 days 01:00:00".
+    """Seconds that a clock was ahead of UTC when hours were made into days: `time_shift`, as "0 days 01:00:00".
 
-    The Climate Data Store's daily statistics keep it (earthkit-transforms), and stamp a day with its local midnight.
+    Daily statistics of the Climate Data Store (earthkit-transforms) have it and stamp each day with its local midnight.
     """
     if "time_shift" not in attrs:
         return 0
@@ -173,7 +173,7 @@ def _from_digits(values: NDArray[np.float64], units: str) -> NDArray[np.int64]:
 
 
 def _by_calendar(values: NDArray[Any], unit: str, reference: str, units: str) -> NDArray[np.int64]:
-    """Whole years or months after a date: calendar years, as their producers mean, and not 365.2425 days."""
+    """Whole years or months after a date. Producers mean calendar years here, and not 365.2425 days."""
     if (values % 1 != 0).any():
         raise UnreadableError(f"has fractions in times of {units!r}, which have no exact date; rewrite them in days")
     start = np.datetime64(reference.partition(" ")[0][:7], "M")

@@ -43,7 +43,7 @@ class Combined:
         return self.of_steps([scan.times for scan in self.scans])
 
     def of_steps(self, of_scans: Sequence[NDArray]) -> NDArray:
-        """What belongs to every step, from what belongs to the steps of every scan."""
+        """[step, ...] in order of time, from one array [step of the scan, ...] for every scan."""
         starts = np.cumsum([0, *(len(scan.times) for scan in self.scans)])[:-1]
         return np.concatenate(of_scans)[starts[self.owner] + self.own_step]
 
@@ -68,7 +68,7 @@ class Combined:
 def combine(name: str, scans: Sequence[Scan], source: Source) -> Combined:
     """Order the steps of all scans in time and group the scans whose chunks form one array.
 
-    A step that two files have is taken from the one that begins first; both must have the same values.
+    Where two files have the same step, it is taken from the file that begins first; both must have the same values.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def combine(name: str, scans: Sequence[Scan], source: Source) -> Combined:
     Raises
     ------
     ForcingError
-        naming both files that cannot be true together: other grid or calendar, other values at one time
+        naming two files that contradict each other: other grid or calendar, or other values at one time
     """
     scans = sorted((scan for scan in scans if len(scan.times)), key=lambda scan: int(scan.times[0]))
     for scan in scans:
@@ -144,7 +144,7 @@ def _require_same_place(first: Scan, other: Scan) -> None:
 
 
 def _require_same_method(scans: Sequence[Scan], other: Scan) -> None:
-    """Means, sums and extremes of a variable lie in files of their own."""
+    """Refuse means, sums and extremes among the files of one variable."""
     method = time_method(other.cell_methods)
     first = next((scan for scan in scans if time_method(scan.cell_methods) is not None), None)
     if method is not None and first is not None and time_method(first.cell_methods) != method:

@@ -50,10 +50,14 @@ def _numbers(name: str, value: Any) -> NDArray[Any]:
 
 
 def decode(raw: NDArray[Any], attrs: Attrs) -> NDArray[np.float32]:
-    """Stored numbers -> float32 with NaN where there is no value.
+    """Stored numbers -> float32 of the same shape, NaN where there is no value.
 
-    Every `_FillValue` and `missing_value` is missing, and what lies outside `valid_range`, `valid_min`, `valid_max`.
-    Scale and offset follow xarray, which keeps to CF in the choice of the type that they are applied in.
+    Missing are numbers equal to `_FillValue` or `missing_value`, and numbers outside `valid_range`, `valid_min` or
+    `valid_max`. xarray applies scale and offset, in the data type that CF prescribes.
+
+    Parameters
+    ----------
+    attrs : as `decoding_attributes` gives them
     """
     # Found on the stored numbers, before they are decoded: xarray does not apply valid ranges.
     missing = missing_values(raw, attrs)

@@ -1,4 +1,4 @@
-"""Source file -> what it holds of one variable, as (time, y, x), without reading the variable itself."""
+"""Source file -> description of one variable as (time, y, x), without reading the variable's values."""
 
 import math
 from collections.abc import Mapping
@@ -31,14 +31,14 @@ YEARS_ALIKE = tuple(int(np.datetime64(year, "s").astype("int64")) for year in ("
 def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
     """Find where the values of one variable lie in one file, from the file's metadata alone.
 
-    A file of the legacy kind that has a dimension `expver` gives one scan for every version in it; of these alone a few
-    values are read, to tell which version has which times.
+    An older file of ERA5 with a dimension `expver` gives one scan for every version in it. Only from such files a few
+    values are read, to find out which version has which times.
 
     Raises
     ------
     ForcingError
-        naming the file and what its trouble is: what it is instead of data, no such variable, a dimension that needs a
-        choice, times that cannot be read
+        naming the file and what is wrong with it: it is no data file, has no such variable, has a dimension that needs
+        a choice, or times that cannot be read
     StorageError
         where network, server or rights fail
     """
@@ -237,7 +237,7 @@ def _by_version(scan: Scan, kind: str, stored: Stored, axes: Axes) -> tuple[Scan
 
 
 def _filled(scan: Scan, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """[step] whether a version has any value; between two steps that have, or have none, so has every other."""
+    """[step] whether a version has any value; all steps between two that agree are taken to agree with them."""
     reader = ScanReader(scan)
     full_plane = slice(None), slice(None)
     answers: dict[int, bool] = {}

@@ -1,4 +1,4 @@
-"""How the values of one array lie in chunks: cutting a selection into chunks, and decoding them within bounds."""
+"""One array stored in chunks: cutting a selection into its chunks, and decoding these within a bound of memory."""
 
 import math
 from collections.abc import Iterator
@@ -87,7 +87,7 @@ class StoredArray:
         return math.prod(view.chunk if view else self.chunks) * self.dtype.itemsize + ROOM_BYTES
 
     def crossings(self, selection: Parts) -> Iterator[tuple[tuple[int, ...], Parts, Parts]]:
-        """Every chunk of a selection: its numbers, which of its values are wanted, and where they go."""
+        """Every chunk of a selection: its number along each axis, which of its values to take, and where these go."""
         axes = (_cut(*axis) for axis in zip(selection, self.shape, self.chunks, strict=True))
         for cuts in product(*axes):
             numbers, inside, target = zip(*cuts, strict=True)

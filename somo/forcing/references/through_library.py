@@ -1,4 +1,4 @@
-"""Values of files whose chunks have no fixed places: their format's own library reads a window."""
+"""Values of files whose chunks have no fixed places in the file: the library of their format reads a window."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files of one grid that store it in other directions: which of their axes run the other way."""
+"""Files that store one grid in different directions, as latitudes from south to north: axes that must be turned."""
 
 import numpy as np
 from numpy.typing import NDArray

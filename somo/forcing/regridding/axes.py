@@ -171,7 +171,7 @@ def _apart(nodes: NDArray[np.floating], cells: NDArray[np.floating], period: flo
 
 
 def _step(nodes: NDArray[np.floating], period: float | None) -> float:
-    """Usual distance of neighbours in degrees; nodes alone stand for the whole axis."""
+    """Usual distance of neighbours in degrees; a single node stands for the whole axis."""
     if len(nodes) < 2:
         return 360.0
     steps = np.diff(nodes.astype(np.float64))
@@ -188,8 +188,8 @@ def _require_inside(inside: NDArray[np.bool_]) -> None:
 def weigh(values: NDArray[np.floating], rows: AxisWeights, columns: AxisWeights) -> NDArray[np.floating]:
     """[..., row, column] of the values [..., lat, lon] of a rectilinear source.
 
-    Nodes without a value (sea, gaps) take no part: the shares of the others are scaled to one. A cell none of whose
-    nodes has a value has none. Where each cell picks one node, any type of number passes unchanged.
+    Nodes without a value (sea, gaps) are left out, and the shares of the others are scaled to a sum of one. A cell
+    whose nodes all lack a value is NaN. Where each cell picks one node, numbers of any type pass unchanged.
     """
     if rows.picks and columns.picks:
         return values[..., run_of(rows.index[:, 0]), :][..., run_of(columns.index[:, 0])]

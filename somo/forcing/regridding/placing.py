@@ -1,4 +1,4 @@
-"""How a source's nodes come onto the cells of the product: what is read for some cells, and what becomes of it."""
+"""How a source's nodes come onto the product's cells: the nodes that are read for some cells, and their weights."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""What was seen while a static field was read, and what of it is refused: class codes, fill values, wrong units."""
+"""The values of a static field, counted while they are read: class codes, fill values and wrong units are refused."""
 
 from dataclasses import dataclass, field
 
@@ -66,7 +66,7 @@ class Census:
             self.numbers |= set(np.unique(values)[: FEW_NUMBERS + 1].tolist())
 
     def require_plausible(self) -> None:
-        """Refuse what the numbers show to be something else than what is declared.
+        """Refuse a field whose numbers show that it is something else than declared.
 
         Raises
         ------
@@ -128,7 +128,7 @@ class Census:
             )
 
     def _require_range(self) -> None:
-        """Shares lie between nothing and all, elevations between the deepest sea and the highest mountain."""
+        """Refuse shares outside 0..1, and elevations below the deepest sea or above the highest mountain."""
         tile = self.tile
         words_of_name = name_words(tile.static, tile.attrs) | set(tile.name.lower().replace("-", "_").split("_"))
         units = self._units()

@@ -25,16 +25,16 @@ def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[n
     Raises
     ------
     ForcingError
-        naming file and variable: not there, no such variable, class codes taken for amounts, other units, numbers that
-        stand for no value, or without the grid's cells
+        naming file and variable, where the file or the variable does not exist, class codes are taken for amounts,
+        units differ from the declared ones, numbers stand for no value, or the file does not cover the grid's cells
     """
     return _read(name, static, open_tiles(name, static, domain), grid)
 
 
 def read_static_at(name: str, static: Static, domain: str, grid: Grid, cell: tuple[slice, slice]) -> NDArray[Any]:
-    """[1, 1] what `read_static` gives in one cell, read with the cells around it: all of them where that is cheap.
+    """[1, 1] the value of `read_static` in one cell, read together with as many cells around it as is cheap.
 
-    Numbers are judged by what lies around them: that codes look like codes shows in many values.
+    The surrounding values are needed for the checks: class codes, for example, show only in many values.
     """
     tiles = open_tiles(name, static, domain)
     values_per_cell = max(grid.step_deg / _step_deg(tiles[0]), 1.0) ** 2
@@ -55,7 +55,7 @@ def _read(name: str, static: Static, tiles: Sequence[Tile], grid: Grid) -> NDArr
 
 
 def _on_cells(name: str, static: Static, tiles: Sequence[Tile], grid: Grid) -> NDArray[np.float32]:
-    """Values of nodes that are the cells, or are brought onto them."""
+    """Values where nodes are the centres of cells, or are regridded onto them as declared."""
     for tile in tiles:
         require_no_class_codes(tile)
     require_apart(tiles)

@@ -1,4 +1,4 @@
-"""What the numbers of a static file are: class codes or amounts, in which units, and which of them are no values."""
+"""What the numbers of a static file mean: class codes or amounts, in which units, and which stand for no value."""
 
 import re
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ ABOVE_SEA = re.compile(
 
 
 def class_sign(static: Static, attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> str | None:
-    """What shows that a variable's numbers are class codes; None if nothing does."""
+    """The attribute or name that shows that a variable's numbers are class codes; None if nothing does."""
     for key in ("flag_values", "flag_masks", "flag_meanings"):
         if key in attrs:
             return key
@@ -67,7 +67,7 @@ def numbers_for_no_value(static: Static, attrs: Mapping[str, Any]) -> tuple[floa
 
 
 def fill_candidates(attrs: Mapping[str, Any]) -> list[float]:
-    """Decoded numbers that are usual ones for no value."""
+    """Decoded numbers by which producers usually mark missing values, packed ones included."""
     scale, offset = (_number(attrs.get(key), default) for key, default in (("scale_factor", 1.0), ("add_offset", 0.0)))
     packed = [fill * scale + offset for fill in FILL_VALUES] if (scale, offset) != (1.0, 0.0) else []
     return [*FILL_VALUES, *packed]

@@ -11,7 +11,7 @@ ROUNDING = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """One cell that each node lies in.
+    """One cell for every node: the first, second, ... that the node lies in.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Overlap:
 def overlaps(
     nodes: NDArray[np.float64], edges: NDArray[np.float64], period: float | None = None
 ) -> tuple[list[Overlap], float]:
-    """The cells that nodes overlap, first, second, ... of each node, and the nodes' usual width.
+    """The first, second, ... cell that each node overlaps, and the nodes' usual width in degrees.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class Tile:
     name : of the feature
     attrs : the variable's attributes in the file
     grid : the places of its nodes, as in `Scan.grid`
-    scans : where the values are; twelve of them are months whose mean counts
+    scans : where the values are; twelve scans are months, of which the mean is taken
     conversion : factor and offset from the file's units to the declared ones
     missing : decoded numbers that stand for no value although the file does not say so
     """
@@ -55,6 +55,7 @@ class Tile:
 
     @property
     def url(self) -> str:
+        """URL of its file."""
         return self.scans[0].url
 
     @property
@@ -80,6 +81,7 @@ class Tile:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Data type of the stored numbers."""
         return np.dtype(self.scans[0].array["dtype"])
 
     def read(self, rows: slice, columns: slice) -> NDArray[np.float32]:
@@ -119,7 +121,7 @@ def open_tiles(name: str, static: Static, domain: str) -> list[Tile]:
     Raises
     ------
     ForcingError
-        naming the file and its trouble: no data, no such variable, a dimension that needs a choice, other units
+        naming the file and what is wrong: no data file, no such variable, a dimension that needs a choice, other units
     StorageError
         where network, server or rights fail
     """
@@ -197,7 +199,7 @@ def _clock(stored: Stored) -> str | None:
 
 
 def _month_dimension(stored: Stored, static: Static, clock: str | None) -> str | None:
-    """The dimension whose twelve entries are months, which are averaged as nothing chooses among them."""
+    """The dimension whose twelve entries are months, all of which are averaged; None where one is selected."""
     for dim, length in zip(stored.dims, stored.shape, strict=True):
         if length == MONTHS and dim not in static.select and (dim == clock or dim.lower() in MONTH_DIMENSIONS):
             return dim

@@ -36,7 +36,7 @@ class CellStatistics:
         self.weight, self.mean, self.squares, self.cover = (np.zeros(cells) for _ in range(4))
 
     def add(self, cell: NDArray[np.int64], values: NDArray[np.floating], share: NDArray[np.float64]) -> None:
-        """Take in values [n], each with the cell it lies in and the part of it that does."""
+        """Add values [n], each with the number of its cell and the part of it that lies in the cell."""
         n = len(self.weight)
         weight = np.bincount(cell, share, n)
         touched = weight > 0
@@ -51,7 +51,7 @@ class CellStatistics:
         self.weight = total
 
     def result(self, how: str) -> NDArray[np.float64]:
-        """[cell] mean or standard deviation (ddof 0); NaN without a value or with too little of the cell covered."""
+        """[cell] mean or standard deviation (ddof 0); NaN in cells without a value, or covered too little."""
         valued = (self.weight > 0) & (self.cover >= LEAST_COVER)
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.sqrt(self.squares / self.weight) if how == "std" else self.mean
@@ -59,15 +59,15 @@ class CellStatistics:
 
 
 def within_cells(tiles: Sequence[Tile], grid: Grid) -> NDArray[np.float64]:
-    """[lat, lon] the declared statistic of what the tiles have in each cell; NaN where they have nothing.
+    """[lat, lon] the declared statistic of the tiles' values in each cell; NaN where they have none.
 
-    On files with latitudes and longitudes every node counts by the part of its own width that lies in the cell, so one
-    on a border counts half in each; on projected files every node whose centre lies in the cell counts once.
+    On files with latitudes and longitudes every node is weighted by the part of its width that lies in the cell: a node
+    on a border counts half in each cell. On projected files every node whose centre lies in the cell counts once.
 
     Raises
     ------
     ForcingError
-        naming the file that does not reach the grid, holds class codes or values that are none
+        naming the file that does not reach the grid, or holds class codes or undeclared fill values
     """
     static, statistics = tiles[0].static, CellStatistics(grid.size)
     require_apart(tiles)
@@ -214,13 +214,13 @@ def _holding(points: NDArray[np.float64], edges: NDArray[np.float64], period: fl
 
 
 def _held(axis: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which places lie within another tile's axis, where its nodes count and not these."""
+    """Which places lie within the axis of an earlier tile, whose nodes count there instead of these."""
     half = float(np.median(np.abs(np.diff(axis)))) / 2 if len(axis) > 1 else 0.0
     return (places > axis.min() - half) & (places < axis.max() + half)
 
 
 def require_apart(tiles: Sequence[Tile]) -> None:
-    """Tiles lie side by side.
+    """Refuse tiles that do not lie side by side.
 
     Raises
     ------
@@ -246,7 +246,7 @@ def require_apart(tiles: Sequence[Tile]) -> None:
 
 
 def require_finer(tile: Tile, grid: Grid) -> None:
-    """What lies within a cell is no larger than it."""
+    """Refuse nodes that lie further apart than the grid's cells are wide: none would lie within a cell."""
     if not tile.is_regular:
         return
     steps = [float(np.median(np.abs(np.diff(axis)))) for axis in (tile.rows, tile.columns) if len(axis) > 1]
