@@ -19,8 +19,8 @@ from somo.forcing.sources import ForcingError
 from somo.product.declaration import Product
 from somo.product.inputs import ForcingGrid, RegularGrid
 
+# How far apart, in cells, two coordinates may be that are called the same: E-OBS is 1.4e-3 off its own grid.
 GRID_TOLERANCE = 0.01
-"""How far apart, in cells, two coordinates may be that are called the same: E-OBS is 1.4e-3 off its own grid."""
 
 
 def domain_grid(product: Product, domain: str, coordinates: dict[str, Any]) -> Grid:
@@ -38,7 +38,7 @@ def domain_grid(product: Product, domain: str, coordinates: dict[str, Any]) -> G
 
 
 def forcing_grid(declared: ForcingGrid, lat: NDArray[np.float64], lon: NDArray[np.float64]) -> Grid:
-    """Grid at the files' coordinates, longitudes in -180..180 and, where the files cross 180, sorted again."""
+    """Grid at the files' coordinates [degrees]: longitudes are in -180..180, sorted again where the files cross 180."""
     west_east = np.round((lon + 180) % 360 - 180, 6)
     if np.all(np.diff(lon) > 0) and np.any(np.diff(west_east) < 0):
         west_east = np.sort(west_east)
@@ -50,15 +50,15 @@ def place(what: str, where: str, coordinates: dict[str, Any], regrid: str | None
 
     Parameters
     ----------
-    what : declared name such as "forcing.precipitation", whose key `regrid` messages name
-    where : a file, for messages
-    coordinates : `grid` of its scan
-    regrid : "nearest", "bilinear" or "mean"; None where the coordinates must be the cells'
+    what : declared name such as "forcing.precipitation"; messages name its key `regrid`
+    where : URL of the file, for messages
+    coordinates : places of the nodes, as in `Scan.grid`
+    regrid : "nearest", "bilinear" or "mean"; None where the coordinates must be those of the cells
 
     Raises
     ------
     ForcingError
-        naming file, both sides and the key to write
+        naming the file, its coordinates, those of the grid, and the key to write
     """
     if coordinates["kind"] != "regular":
         return scattered(what, where, coordinates, regrid, grid)
@@ -89,7 +89,7 @@ def place(what: str, where: str, coordinates: dict[str, Any], regrid: str | None
 
 
 def require_finer(what: str, where: str, lat: NDArray[np.floating], lon: NDArray[np.floating], grid: Grid) -> None:
-    """Means are of cells no larger than the grid's."""
+    """Refuse to average nodes that lie further apart than the grid's cells are wide."""
     steps = [float(np.median(np.abs(np.diff(axis)))) for axis in (lat, lon) if len(axis) > 1]
     if steps and max(steps) > 1.01 * grid.step_deg:
         raise ForcingError(
@@ -106,17 +106,19 @@ def match_axis(
     step_deg: float = 0.1,
     key: str = "regrid",
 ) -> NDArray[np.int64]:
-    """Index in `stored` of each wanted coordinate in degrees; longitudes may run 0..360.
+    """[cell] index in `stored` of each wanted coordinate in degrees; longitudes may run 0..360.
 
     Parameters
     ----------
+    where : declared name and file, for messages
+    axis : "lat" or "lon"
     step_deg : width of a cell; coordinates may differ by a hundredth of it
-    key : of the declaration that would bring other coordinates onto the cells
+    key : key of the declaration that would bring other coordinates onto the cells
 
     Raises
     ------
     ForcingError
-        naming both sides where a cell has no exact centre in the file
+        naming the grid's and the file's coordinates where no node lies at the centre of a cell
     """
     apart = np.abs(wanted[:, None] - stored[None, :].astype("float64"))
     if axis == "lon":

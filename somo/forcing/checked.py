@@ -1,4 +1,4 @@
-"""Reference sets whose numbers were looked at, and what the numbers said."""
+"""Checks of a reference set's numbers against its declaration, and the marker that keeps their result."""
 
 import json
 from functools import lru_cache
@@ -24,20 +24,21 @@ from somo.storage.objects import exists, put, read_bytes
 
 SAMPLE_CELLS = 24
 """Rows and columns of the cells that are looked at."""
+# Windows of time from all over the source: where no rain falls, a sum neither rises nor falls and shows nothing.
 SAMPLES, SAMPLE_DAYS, SAMPLE_STEPS = 4, 12, 100
+# Fewer days say nothing of a climate.
 LEAST_DAYS = 10
-"""Fewer days say nothing of a climate."""
 
 Sums = Literal["running", "falling", "undecided"]
 
 
 def marker_url(source: Source, references: str) -> str:
-    """Where it is kept that a reference set was looked at as what it is declared."""
+    """URL of the marker that the numbers of a reference set were checked against this declaration."""
     return f"{references.removesuffix('.parquet')}.{content_hash(source)}.checked.json"
 
 
 def is_checked(source: Source, references: str) -> bool:
-    """Whether the numbers of a reference set have been looked at."""
+    """Whether the numbers of a reference set have been checked against this declaration."""
     return exists(marker_url(source, references))
 
 
@@ -47,19 +48,20 @@ def _findings(url: str) -> dict[str, Any]:
 
 
 def accumulation_of(source: Source, references: str) -> Accumulation | None:
-    """What the numbers say of sums that the declaration does not explain; None where there was nothing to find."""
+    """Whether sums run since 00 UTC ("day"), as their numbers show where the declaration does not say; else None."""
     if source.accumulation is not None or source.frequency == "daily" or not is_checked(source, references):
         return None
     return _findings(marker_url(source, references))["accumulation"]
 
 
 def check_numbers(name: str, quantity: Quantity, source: Source, references: str, cells: Cells) -> None:
-    """Look at a sample of a source's numbers and keep what they say.
+    """Check a sample of a source's numbers against its declaration, and write the marker with the result.
 
     Parameters
     ----------
     name : of the source, for messages
-    cells : that the source is read on
+    references : URL of its reference set
+    cells : the product's cells, on which the source is read
 
     Raises
     ------
@@ -74,6 +76,7 @@ def check_numbers(name: str, quantity: Quantity, source: Source, references: str
 def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> Accumulation | None:
     """Whether sub-daily sums are since 00 UTC, which the declaration must agree with."""
     store = open_references(references)
+    # A single value a day has none before it in its day that it could be compared with.
     once_a_day = len(np.unique(store.times // DAY_SECONDS)) == len(store.times)
     if source.frequency == "daily" or once_a_day or not is_accumulated(name, source, references):
         return None
@@ -101,6 +104,7 @@ def _require_restart_as_declared(name: str, source: Source, where: str, restarts
     if not restarts or restarts == [begin]:
         return
     if len(restarts) == 1:
+        # Of the two offsets the nearer one: days that begin in the evening in UTC are those of a clock ahead of it.
         offset = restarts[0] - 24 * (restarts[0] > 12)
         raise ForcingError(
             f"{where}: {source.variable} rises through 24 hours and begins anew at {restarts[0]:02d} UTC, as a sum "
@@ -120,7 +124,7 @@ def _restart_hour(source: Source) -> int:
 
 
 def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sums, str, list[int]]:
-    """What the sums of some days do, the file that shows it, and the hours at which they begin anew if they run."""
+    """Whether sums run or fall within days, a file that shows it, and the hours at which running sums begin anew."""
     store = open_references(references)
     per_day = max(1, round(DAY_SECONDS / np.median(np.diff(store.times))))
     length = max(2, min(SAMPLE_STEPS, SAMPLE_DAYS * per_day))
@@ -129,6 +133,7 @@ def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sum
     for start in starts:
         numbers = np.arange(start, min(start + length, len(store.times)))
         for window in _windows(name, source, references, cells):
+            # In any units: whether a sum rises is judged by the share of its largest value.
             values = read_steps(store, numbers, window, source.missing, [(1.0, 0.0)] * len(store.units))
             changes += (added := changes_of(values, store.times[numbers]))
             if added.falls_but_at(begin) and not where:
@@ -140,19 +145,20 @@ def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sum
 
 
 def _windows(name: str, source: Source, references: str, cells: Cells) -> list[SourceWindow]:
-    """What is read of the source for a few cells at the middle of the product's, and near two of its corners."""
+    """Windows of the source for a few cells in the middle of the product's grid and near two of its corners."""
     placing = placing_of(name, source.regrid, references, cells)
     shape = len(cells[0]), len(cells[1])
     windows = []
-    for part in (0.5, 0.2, 0.8):
-        starts = [max(0, min(round(part * n) - SAMPLE_CELLS // 2, n - SAMPLE_CELLS)) for n in shape]
+    for fraction in (0.5, 0.2, 0.8):
+        starts = [max(0, min(round(fraction * n) - SAMPLE_CELLS // 2, n - SAMPLE_CELLS)) for n in shape]
         rows, columns = (slice(a, min(a + SAMPLE_CELLS, n)) for a, n in zip(starts, shape, strict=True))
         windows.append((rows, columns))
+    # On a grid of few cells the three windows are one and the same, which is looked at once.
     return [placing.window(*window) for number, window in enumerate(windows) if window not in windows[:number]]
 
 
 def _check_units(array: DailyArray) -> None:
-    """The values of files that name no units must have the mean of some climate in the declared ones."""
+    """Refuse values without units whose mean, in the declared units, is that of no climate."""
     store, plan = open_references(array.url), array.plan
     nameless = [group for group, units in enumerate(store.units) if units is None]
     if not nameless or len(plan.steps) < LEAST_DAYS:

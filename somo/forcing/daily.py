@@ -20,6 +20,8 @@ from somo.forcing.valid import require_valid, step_limits
 from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 
+# Bytes of single-precision values that are read at once: longer periods are read in blocks of days, so that memory
+# does not grow with them.
 READ_BYTES = 2**28
 Window = tuple[slice, slice]
 
@@ -53,15 +55,17 @@ class DailyArray:
 
     @property
     def shape(self) -> tuple[int, int, int]:
+        """Numbers of days, rows and columns."""
         return self.n_days, len(self.cells[0]), len(self.cells[1])
 
     @cached_property
     def token(self) -> str:
+        """Hash of everything that decides over its values, by which Dask names it."""
         return content_hash(self)
 
     @cached_property
     def cube_url(self) -> str:
-        """Where these cells are listed if they have been laid out by tile."""
+        """URL of the cube of these cells, which exists once they have been laid out by tile."""
         return cube_url(self.url, content_hash(self.name, self.source, self.cells, self.accumulation))
 
     @property
@@ -87,7 +91,7 @@ class DailyArray:
 
     @property
     def days_read(self) -> tuple[int, int]:
-        """First day and end, since 1970-01-01, of the days that are read, with those around that fill gaps."""
+        """First day and day after the last, since 1970-01-01, that are read, those that only fill gaps included."""
         plan, margin = self.plan, self.source.max_gap_days
         return (
             max(plan.first_day, self.first_day - margin),
@@ -140,16 +144,29 @@ class DailyArray:
         return values
 
     def from_references(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
-        """Days since 1970-01-01 of some cells in our units from the source files; memory stays bounded."""
+        """[day, lat, lon] float32 in our units, from the source files, in bounded memory.
+
+        Parameters
+        ----------
+        first, stop : days since 1970-01-01, the second excluded
+        window : slices of the product's rows and columns
+
+        Raises
+        ------
+        ForcingError
+            naming the file that was replaced or cannot be read, or a value that no weather has
+        """
         source_window = self.placing.window(*window)
         steps = self.plan.steps.shape[1]
         days = max(1, READ_BYTES // (4 * source_window.size * steps))
-        parts = [self._block(day, min(day + days, stop), window) for day in range(first, stop, days)]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        blocks_of_days = [self._block(day, min(day + days, stop), window) for day in range(first, stop, days)]
+        return blocks_of_days[0] if len(blocks_of_days) == 1 else np.concatenate(blocks_of_days)
 
     def _block(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
         store, plan, placing = open_references(self.url), self.plan, self.placing
         source_window = placing.window(*window)
+        # A step of an amount is only a part of its day: the valid range is that of the whole day, so the total alone
+        # is judged.
         limits = step_limits(self) if plan.steps.shape[1] > 1 and not plan.total else None
 
         def read(numbers: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -176,6 +193,7 @@ class DailyArray:
         """URL of the file that holds a day since 1970-01-01."""
         store = open_references(self.url)
         steps = self.plan.of(day, day + 1)
+        # A day that was filled has no steps of its own (-1): an error then names the first file.
         step = int(steps.max()) if steps.size and steps.max() >= 0 else 0
         return str(store.index["files"][store.file_of_step[step]][0])
 

@@ -23,13 +23,20 @@ from somo.forcing.sources import ForcingError, declares
 from somo.product.declaration import Product
 from somo.product.inputs import Source
 
+# Dask gets whole blocks of days: with one task for every stored chunk it reads only about fifty of them a second.
 BLOCK_DAYS = 61
 BLOCK_BYTES = 2**24
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the ingest stage hands on for one domain: source -> reference set, and the static file."""
+    """What the ingest stage made for one domain.
+
+    Attributes
+    ----------
+    references : source -> URL of its reference set
+    static : URL of the static file
+    """
 
     references: dict[str, str]
     static: str
@@ -48,8 +55,8 @@ def open_forcing(
     Parameters
     ----------
     references : source read from files -> URL of its reference set
-    by_tile : for who takes many days of few cells: all days are one block, so that no stored chunk is read twice
-    days : first and last day instead of those that the product needs; without a last day as far as the files reach
+    by_tile : whether many days of few cells will be read: then all days are one block, so no stored chunk is read twice
+    days : first and last day to open instead of those that the product needs; a last day of None opens all files' days
     cells : the grid to read on instead of the domain's own
 
     Returns
@@ -90,9 +97,14 @@ def daily_arrays(
     days: Days | None = None,
     grid: Grid | None = None,
 ) -> dict[str, DailyArray]:
-    """What is read from files, by source, on the cells of a domain and the days that all variables cover.
+    """The daily values of every source on the cells of a domain and the days that all variables cover, by source.
 
-    Sources that follow one another have the days that those before them lack; one without any days is left out.
+    A source that continues another has the days after that one's last; a source without any of the days is left out.
+
+    Raises
+    ------
+    ForcingError
+        where references point to files that are not declared, days are missing, or the cells are not the source's
     """
     product = product.in_domain(domain)
     stores = {name: open_references(references[name]) for name in product.sources if name in references}
@@ -130,13 +142,15 @@ def open_grid(product: Product, domain: str, references: Mapping[str, str]) -> G
 
 
 def block_days(cells: int) -> int:
-    """Days of one block of so many cells: 61, and more on small grids."""
+    """Days of one Dask block of a grid with this number of cells: 61, and more on small grids."""
     return max(BLOCK_DAYS, BLOCK_BYTES // (4 * cells))
 
 
 def _lazy(array: DailyArray, by_tile: bool) -> da.Array:
     days = array.n_days if by_tile else block_days(array.shape[1] * array.shape[2])
     chunks = (days, *array.shape[1:])
+    # The array pickles to a URL and a few numbers, so every task carries it. `meta` says that slices are plain NumPy
+    # arrays: without it Dask takes the array itself for what a slice is.
     return da.from_array(array, chunks=chunks, name=f"forcing-{array.token}", inline_array=True, meta=_EMPTY)
 
 
@@ -157,8 +171,8 @@ def source_files(
 ) -> list[tuple[str, str]]:
     """Name and content of every source file that the forcing of the days `first`..`last` is made from.
 
-    A name is that of the source and of the file in its folder, as in "air_temperature/t2m_2003.nc": two sources whose
-    files were exchanged are other forcing, files that moved are the same.
+    A name consists of the source and the file's name in its folder, as in "air_temperature/t2m_2003.nc". Exchanging the
+    files of two sources therefore changes the list; moving files to another folder does not.
     """
     days = (first - EPOCH).days, (last - EPOCH).days + 1
     plans = plans_of(product, references)
@@ -175,10 +189,10 @@ def source_files(
 
 
 def provisional_days(product: Product, references: Mapping[str, str]) -> NDArray[np.datetime64]:
-    """[n] days, ascending, on which a source is provisional, as it declares.
+    """[n] days, ascending, on which any source is provisional.
 
-    By age: the last `provisional_days` days a source has, which its producer still revises. By `expver`: days with a
-    step that the file itself marks so. All days of a source that continues another.
+    These are the last `provisional_days` days of a source, which its producer still revises; days with a step that the
+    file marks as preliminary (`expver`); and all days of a source that continues another.
     """
     plans = plans_of(product, references)
     spans = source_spans(product, plans)
@@ -221,6 +235,7 @@ def read_forcing(
         naming variable, day and cell of a missing value
     """
     time = ds.indexes["time"].slice_indexer(_stamp(start), _stamp(stop))
+    # In the caller's own thread: regions run side by side already, each as one task of a worker.
     tile = ds[list(variables)].isel(time=time, lat=rows, lon=columns).compute(scheduler="synchronous")
     values = np.stack([tile[v].values for v in variables], axis=-1)
     values = values.reshape(tile.sizes["time"], -1, len(variables))

@@ -25,5 +25,5 @@ def signed_sum(terms: Sequence[str], values: Mapping[str, Values]) -> Values:
 
 
 def mean(names: Sequence[str], values: Mapping[str, Values]) -> Values:
-    """Mean of variables by their names, each counting alike."""
+    """Mean of variables by their names, with equal weights."""
     return signed_sum(names, values) / np.float32(len(names))

@@ -1,4 +1,4 @@
-"""What source files hold, in words, and the table of a declaration that reads them."""
+"""What source files hold, described in words, with a table to paste into a declaration."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from somo.forcing.units import conversion, per_day
 from somo.product.forcing import Kind
 from somo.product.inputs import Files
 
+# Stands for the day of files that hold no times, so that they can be looked at.
 ANY_DAY = "2000-01-01"
-"""Stands for the day of files that hold no times, so that they can be looked at."""
 DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a file, as far as the file's metadata tell.
+    """One field of a file, described from the file's metadata alone.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class Field:
 
     @property
     def has_time(self) -> bool:
-        """Whether the file itself says of which times its values are."""
+        """Whether the file itself gives the times of its values."""
         scan = self.scan
         return scan is not None and not (len(scan.times) == 1 and _date(scan.times[0])[:10] == ANY_DAY)
 
@@ -81,13 +81,14 @@ class Field:
 
 @dataclass(frozen=True)
 class Content:
-    """What the first of the files that a URL stands for holds.
+    """What the first file of a URL or pattern holds.
 
     Attributes
     ----------
-    files : how many files the URL stands for
-    format : of the first
-    fields : those with at least two dimensions that give no places or intervals of others
+    file : the first file
+    files : how many files the URL or pattern stands for
+    format : format of the first file
+    fields : variables with at least two dimensions, without coordinates and bounds
     """
 
     file: SourceFile
@@ -97,7 +98,7 @@ class Content:
 
 
 def content_of(url: str, variable: str = "") -> Content:
-    """What the first of the files that a URL stands for holds.
+    """What the first file of a URL or pattern holds.
 
     Parameters
     ----------
@@ -138,12 +139,12 @@ def _field_of(file: SourceFile, url: str, name: str, item: Variable) -> Field:
 
 
 def inspect_url(url: str, variable: str, known: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """Lines on the first of the files that a URL stands for.
+    """Lines of text that describe the first file of a URL or pattern.
 
     Parameters
     ----------
     variable : the only one to describe; all fields where empty
-    known : tables of providers' files, of which those with the same variable are named
+    known : tables of providers' files; those that declare the same variable are named
 
     Raises
     ------
@@ -160,10 +161,14 @@ def inspect_url(url: str, variable: str, known: Mapping[str, Mapping[str, Any]])
 
 
 def _is_place(name: str, item: Variable, held: Mapping[str, Variable]) -> bool:
-    """Whether a variable only gives the places or intervals of others."""
-    words = {word for other in held.values() for key in ("coordinates", "bounds") for word in _words(other, key)}
+    """Whether a variable holds only coordinates or bounds of others."""
+    named_by_others = {
+        word for other in held.values() for key in ("coordinates", "bounds") for word in _words(other, key)
+    }
     return (
-        name in words or str(item.attrs.get("units", "")).startswith("degrees_") or name.endswith(("_bnds", "_bounds"))
+        name in named_by_others
+        or str(item.attrs.get("units", "")).startswith("degrees_")
+        or name.endswith(("_bnds", "_bounds"))
     )
 
 
@@ -201,25 +206,25 @@ def _grid(scan: Scan) -> str:
     if grid["kind"] != "regular":
         mapping = grid.get("grid_mapping", {}).get("grid_mapping_name", "not described")
         return f"{grid['kind']} grid of {len(grid['y'])} x {len(grid['x'])} nodes ({mapping}): needs regrid"
-    parts = []
+    described_axes = []
     for word, key in (("latitudes", "lat"), ("longitudes", "lon")):
         axis = np.array(grid[key])
         step = f" by {abs(float(np.median(np.diff(axis)))):.6g}" if len(axis) > 1 else ""
-        parts.append(f"{len(axis)} {word} {axis[0]:g}..{axis[-1]:g}{step}")
-    return ", ".join(parts)
+        described_axes.append(f"{len(axis)} {word} {axis[0]:g}..{axis[-1]:g}{step}")
+    return ", ".join(described_axes)
 
 
 def _times(scan: Scan) -> str:
     first, last = _date(scan.times[0]), _date(scan.times[-1])
     step = int(np.median(np.diff(scan.times))) / 3600 if len(scan.times) > 1 else None
     every = f", every {step:g} hours" if step else ""
-    what = f", cell_methods {scan.cell_methods!r}" if scan.cell_methods else ""
+    methods_text = f", cell_methods {scan.cell_methods!r}" if scan.cell_methods else ""
     bounds = "; its bounds say which interval each stamp means" if scan.bounds else ""
     if not bounds and _kind(scan) != "instantaneous":
         bounds = (
             "; it has no bounds: whether a stamp is the start, middle or end of its interval is the producer's habit"
         )
-    return f"{len(scan.times)} times {first} to {last}{every} ({scan.calendar} calendar){what}{bounds}"
+    return f"{len(scan.times)} times {first} to {last}{every} ({scan.calendar} calendar){methods_text}{bounds}"
 
 
 def _date(seconds: int) -> str:
@@ -234,7 +239,7 @@ def _kind(scan: Scan) -> Kind | None:
 
 
 def _paste(field: Field, scan: Scan) -> Iterator[str]:
-    """A table of the declaration, with what the file does not say left to be written."""
+    """A table of the declaration; what the file does not say stands there as a comment to complete."""
     units = f'units = "{field.units}"' if field.units else '# units = "..."  the file does not name any'
     if not field.has_time:
         yield "[static.NAME]"

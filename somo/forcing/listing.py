@@ -1,4 +1,4 @@
-"""Names with wildcards -> the files and Zarr stores that exist, with size and version, from one listing a folder."""
+"""Names with wildcards -> the files and Zarr stores that exist, with size and version; each folder is listed once."""
 
 import re
 from collections.abc import Iterable
@@ -16,6 +16,7 @@ from somo.storage.objects import checksum, fingerprint, version_of
 from somo.storage.patience import StorageError
 
 ZARR_DOCUMENTS = (".zmetadata", "zarr.json", ".zgroup", ".zarray")
+# Web servers list nothing, so every name is a request of its own, most of whose time is waiting.
 QUESTIONS_AT_ONCE = 16
 
 
@@ -67,6 +68,7 @@ def _ask_each(urls: list[str], variable: str) -> dict[str, list[SourceFile]]:
     """Files on web servers, which are asked for one by one."""
 
     def ask(url: str) -> list[SourceFile]:
+        # A Zarr store is a folder, which has no version on a web server: the documents in it are asked for.
         version = None if url.rstrip("/").endswith(".zarr") else web.version(url)
         version = version or zarr_version(url, variable)
         return [SourceFile(url, version)] if version else []
@@ -102,7 +104,7 @@ def _list(names: list[str], variable: str) -> dict[str, list[SourceFile]]:
 
 
 def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, dict]]) -> list[dict]:
-    """Entries of listings that a path with wildcards stands for, in its folders too."""
+    """Entries of listings that match a path; its folders may hold wildcards too."""
     parent, _, last = path.rpartition("/")
     if "*" in parent or "?" in parent:
         parents = [entry["name"] for entry in _matching(fs, parent, folders) if entry["type"] == "directory"]
@@ -123,7 +125,7 @@ def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, di
 
 
 def _asked_for(fs: AbstractFileSystem, path: str) -> list[dict]:
-    """The object with a key that has an empty part, which no listing of folders shows."""
+    """The object whose key has an empty folder name ("a//b"), which no listing of folders shows."""
     try:
         return [{**fs.info(path), "name": path}]
     except FileNotFoundError:
@@ -147,12 +149,14 @@ def _source_file(fs: AbstractFileSystem, entry: dict, name: str, path: str, vari
 
 
 def _listing(fs: AbstractFileSystem, folder: str) -> dict[str, dict]:
+    # fsspec keeps listings as long as the process lives and would not see files that came since.
     fs.invalidate_cache()
     url = fs.unstrip_protocol(folder)
     try:
         entries = fs.ls(folder, detail=True)
     except (FileNotFoundError, NotADirectoryError):
         return {}
+    # An outage of the store is an OSError too, but no missing right: it keeps its own text and remedy.
     except StorageError:
         raise
     except OSError as error:
@@ -174,7 +178,7 @@ def version_now(file: SourceFile, variable: str) -> str:
 
 
 def content_of_source(file: SourceFile) -> str:
-    """Name of a file's bytes, the same wherever it lies; its fingerprint where its store tells no checksum of them."""
+    """Identifier of a file's bytes, independent of its place; its fingerprint where its store gives no checksum."""
     if file.fingerprint.startswith("zarr-"):
         return file.fingerprint
     if file.url.startswith("zip://"):

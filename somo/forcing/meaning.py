@@ -1,4 +1,4 @@
-"""What is worked out once per process of a source: its days, its units, and how its nodes come onto cells."""
+"""Properties of a source that each process works out once: its days, its units, and how its nodes come onto cells."""
 
 from functools import lru_cache
 

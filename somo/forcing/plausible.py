@@ -1,4 +1,4 @@
-"""What only the numbers can tell: sums taken for other sums, units that no file names, fill values nobody declared."""
+"""Mistakes that only the numbers show: sums of another kind, units that no file names, fill values nobody declared."""
 
 from dataclasses import dataclass, field
 
@@ -9,16 +9,16 @@ from somo.core.variables import Quantity
 from somo.forcing.units import suggest_units
 
 FLOAT_LIMIT = 3.4028234663852886e38
+# What producers write where there is no value: NetCDF's default for floats is 9.97e36, GDAL's -3.4e38.
 FILL_VALUES = (
     -9999.0, -9999.9, -999.0, -999.9, -99.0, -99.9, -32768.0, -32767.0, 32767.0, 65535.0, -2147483648.0, -2147483647.0,
     9999.0, 99999.0, -99999.0,
     9.969209968386869e36, 1e15, 1e20, 1e30, 1e36, -1e15, -1e20, -1e30, -1e34, FLOAT_LIMIT, -FLOAT_LIMIT,
 )  # fmt: skip
-"""What producers write where there is no value: NetCDF's default for floats is 9.97e36, GDAL's -3.4e38."""
+# Part of the largest value by which a sum may fall from step to step: packing rounds to 1.5e-5 of the range.
 FALL = 1e-3
-"""Part of the largest value by which a sum may fall from step to step: packing rounds to 1.5e-5 of the range."""
+# Steps at which a sum rose, none at which it fell, that prove a running sum: by chance once in 1,024.
 ENOUGH_STEPS = 10
-"""Steps at which a sum rose, none at which it fell, that prove a running sum: by chance once in 1,024."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Changes:
     def restarts(self) -> list[int]:
         """The hours at which a running sum begins anew: one, or two that are half a day apart; none of other sums.
 
-        Sums of single steps fall at many hours. A sum that fell three times, each time at one hour, and rose at
-        several others, runs: rain of single hours ends at the same hour on three days once in 600 times. Sunshine of
-        single steps rises and falls at hours of its own too, but rises at fewer than a third of eight hours or more,
-        and of four not at all others.
+        Sums of single steps fall at many hours. A sum that fell three times, always at the same hour, and rose at
+        several other hours is a running sum: rain in single hours ends at the same hour on three days only once in 600
+        times. Sunshine in single steps also rises and falls at fixed hours. It rises at fewer than a third of the other
+        hours where a day has eight steps or more, and not at all of them where it has four.
         """
         hours = np.flatnonzero(self.falls).tolist()
         is_regular = len(hours) == 1 or (len(hours) == 2 and hours[1] - hours[0] == 12)
@@ -59,7 +59,7 @@ class Changes:
 
 
 def changes_of(values: NDArray[np.floating], times: NDArray[np.int64]) -> Changes:
-    """Where sums rise and fall. Values of both signs may do either and say nothing.
+    """At which hours sums rise and fall. Values of both signs may do either, so nothing is counted for them.
 
     Parameters
     ----------

@@ -31,8 +31,8 @@ def product_files(
 ) -> dict[str, tuple[SourceFile, ...]]:
     """Files of every source that cover the days `first`..`last`, by source; see `find_files`.
 
-    A source that is continued by another reaches as far as its files do, and the other one begins where its files
-    begin; where that has no files at all, as a forecast that is not there yet, it is left out.
+    A source that another one continues reaches as far as its files do, and the other begins where its own files begin.
+    A continuing source without any file, such as a forecast that has not been published yet, is left out.
     """
     files = {}
     product = product.in_domain(domain)
@@ -55,13 +55,13 @@ def find_files(
     today: dt.date,
     begins_later: bool = False,
 ) -> tuple[SourceFile, ...]:
-    """Files of one variable that cover the days `first`..`last`: those of one pattern after those of another, by day.
+    """Files of one variable that cover the days `first`..`last`, pattern after pattern, by day.
 
     Parameters
     ----------
     name : name of the variable, for messages
     first, last : days needed; without `last` every consecutive file up to `today` counts
-    begins_later : whether files may be missing before the first one that exists, and all of them
+    begins_later : whether files before the first existing one may be missing, or all files
 
     Raises
     ------

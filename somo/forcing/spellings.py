@@ -3,6 +3,7 @@
 import re
 
 WORDS = {
+    # pint takes C for the coulomb and "degrees C" for coulombs times degrees of an angle.
     "celsius": "degC", "degrees c": "degC", "degree c": "degC", "deg c": "degC", "degc": "degC", "°c": "degC",
     "c": "degC", "deg_c": "degC",
     "degrees celsius": "degC", "degree celsius": "degC", "deg celsius": "degC", "degree_celsius": "degC",
@@ -55,9 +56,9 @@ def rewritten(units: str) -> str:
     ('kg m-2 d-1', 'mm/d', 'degC')
     """
     text = re.sub(r"\s+", " ", units.strip())
-    whole = WORDS.get(text.lower())
-    if whole is not None:
-        return whole
+    usual_notation = WORDS.get(text.lower())
+    if usual_notation is not None:
+        return usual_notation
     text = text.replace("²", "2").replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("·", " ")
     # a dot between two units multiplies them; one between digits is a decimal point
     text = re.sub(r"(?<=[A-Za-z0-9])\.(?=[A-Za-z])", " ", text)

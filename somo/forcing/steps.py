@@ -27,15 +27,15 @@ def read_steps(
     missing : numbers that stand for no value besides those that the file declares
     conversions : factor and offset of every group of files
     """
-    parts = []
+    values_by_group = []
     for group, raw in read_raw(store, numbers, window):
         values = decode(raw, store.index["decoding"][group])
         for number in missing:
             values = np.where(_is_number(values, number), np.float32(np.nan), values)
-        parts.append(convert(values, conversions[group]))
-    if not parts:
+        values_by_group.append(convert(values, conversions[group]))
+    if not values_by_group:
         return np.empty((0, window.rows.stop - window.rows.start, window.width), "float32")
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return values_by_group[0] if len(values_by_group) == 1 else np.concatenate(values_by_group)
 
 
 def _is_number(values: NDArray[np.float32], number: float) -> NDArray[np.bool_]:
@@ -46,17 +46,17 @@ def _is_number(values: NDArray[np.float32], number: float) -> NDArray[np.bool_]:
 
 
 def read_raw(store: ReferenceSet, numbers: NDArray[np.int64], window: SourceWindow) -> list[tuple[int, NDArray[Any]]]:
-    """Group and stored numbers [step, row, column] of steps, one part for every run of steps in one group of files."""
+    """Group and stored numbers [step, row, column] of steps: one entry for every run of steps in one group of files."""
     groups, places = store.group_of_step[numbers], store.place_of_step[numbers]
     edges = [0, *(np.flatnonzero(np.diff(groups)) + 1), len(numbers)]
-    parts = []
+    numbers_by_group = []
     for first, stop in itertools.pairwise(edges):
         if first == stop:
             continue
         group = int(groups[first])
         runs = [store.read(group, (steady(places[first:stop]), window.rows, run)) for run in window.columns]
-        parts.append((group, runs[0] if len(runs) == 1 else np.concatenate(runs, axis=2)))
-    return parts
+        numbers_by_group.append((group, runs[0] if len(runs) == 1 else np.concatenate(runs, axis=2)))
+    return numbers_by_group
 
 
 def convert(values: NDArray[np.float32], conversion: tuple[float, float]) -> NDArray[np.float32]:
@@ -64,4 +64,5 @@ def convert(values: NDArray[np.float32], conversion: tuple[float, float]) -> NDA
     factor, offset = conversion
     if (factor, offset) == (1.0, 0.0):
         return values
+    # In double precision, rounded once: in single precision the product would be rounded before 273.15 is added.
     return (values * np.float64(factor) + offset).astype("float32")

@@ -18,11 +18,14 @@ USUAL_UNITS = (
 @lru_cache
 def _registry() -> Any:
     """Units with water's density linking kg m-2 and metres of water."""
+    # Importing pint and reading its table of units takes about a second, which processes that convert nothing spare.
     import pint
 
+    # Without this, pint refuses degC and degF in a product with another unit.
     registry: Any = pint.UnitRegistry(autoconvert_offset_to_baseunit=True)
     water = pint.Context("water")
     density = 1000 * registry.kg / registry.m**3
+    # Water comes as an amount (kg m-2, m) and as a rate (kg m-2 s-1, mm d-1): two dimensions, so two pairs of rules.
     for time in ("", " / [time]"):
         water.add_transformation(f"[mass] / [length]**2{time}", f"[length]{time}", lambda _, x: x / density)
         water.add_transformation(f"[length]{time}", f"[mass] / [length]**2{time}", lambda _, x: x * density)
@@ -64,6 +67,8 @@ def conversion(units: str, to: str) -> tuple[float, float] | None:
         scale, unit = (origin.magnitude, origin.units) if hasattr(origin, "magnitude") else (1.0, origin)
         if hasattr(target, "magnitude"):
             return None
+        # Two values show factor and offset, which also holds for temperatures. Their difference is exact to twelve
+        # digits at most, as 273.15 has been added to both.
         zero, one = (float(_registry().Quantity(v * scale, unit).to(target).magnitude) for v in (0.0, 1.0))
     except Exception:
         return None
@@ -100,7 +105,7 @@ def to_canonical(name: str, quantity: Quantity, units: str, accumulated: bool) -
 
 
 def units_of_values(source: Source, units_in_file: str | None, accumulated: bool) -> tuple[str, bool]:
-    """Units that hold for a file, and whether they are amounts: the file's own where it names some that are understood.
+    """Units of a file's values, and whether these are amounts: the file's own units where they can be understood.
 
     A daily amount is a rate per day, so one may be declared and the other written in the file.
     """
@@ -112,7 +117,7 @@ def units_of_values(source: Source, units_in_file: str | None, accumulated: bool
 
 
 def require_declared_units(url: str, name: str, source: Source, units: str) -> None:
-    """A file's own units must be of the dimension that is declared; units that nobody knows contradict nothing.
+    """Refuse a file whose own units have another dimension than the declared ones; unknown units are accepted.
 
     Parameters
     ----------
@@ -143,7 +148,7 @@ def require_declared_units(url: str, name: str, source: Source, units: str) -> N
 def suggest_units(
     quantity: Quantity, units: str, accumulated: bool, low: float, high: float, limits: tuple[float, float]
 ) -> str | None:
-    """Units in which converted values `low`..`high` would lie within `limits`, if usual ones do.
+    """The first of `USUAL_UNITS` in which converted values `low`..`high` would lie within `limits`; None if none does.
 
     Parameters
     ----------

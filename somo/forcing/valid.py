@@ -1,4 +1,4 @@
-"""Values that no weather has are refused, with the file, day and place of the first one and what to write."""
+"""Values that no weather has are refused; the error names file, day and place of the first one and the remedy."""
 
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,7 @@ def require_valid(
     limits = of_steps[1] if of_steps else (quantity.valid_min, quantity.valid_max)
     if not values.size:
         return
+    # fmin and fmax pass over NaN without a warning, also where all values are missing, as over the sea.
     low, high = float(np.fmin.reduce(values, axis=None)), float(np.fmax.reduce(values, axis=None))
     if np.isnan(low) or (limits[0] <= low and high <= limits[1]):
         return
@@ -56,6 +57,7 @@ def require_valid(
     store = open_references(array.url)
     seconds = int(store.times[of_steps[0][at[0]]]) if of_steps else (first + at[0]) * 86_400
     when = str(np.datetime64(seconds, "s")) if of_steps else str(np.datetime64(first + at[0], "D"))
+    # A step that ends at 00 UTC is stamped with the next day, which may lie after the last day of the plan.
     day = min(max(seconds // 86_400, array.plan.first_day), array.plan.stop_day - 1)
     value = float(values[at])
     raise ForcingError(

@@ -1,8 +1,8 @@
 """Forcing laid out by tile: whole days of the product's cells as stored numbers, in slabs next to the references.
 
-Source files hold one map after another; a region wants all days of few cells. One pass writes slabs of at most 128 days
-(never across a change of encoding): one shard a slab, one chunk a tile. A slab is named by the files it comes from, so
-an interrupted pass goes on where it stopped and new days add slabs only. Decoding happens on reading.
+Source files hold one map after another, but a region reads all days of few cells. One pass writes slabs of at most 128
+days, each of one encoding: a slab is one shard, in which every tile is one chunk. A slab is named by the files it comes
+from: an interrupted pass continues where it stopped, and new days only add slabs. Numbers are decoded when read.
 """
 
 import json
@@ -21,8 +21,12 @@ from somo.product.declaration import content_hash
 from somo.storage.client import zarr_store
 from somo.storage.objects import exists, put, read_bytes
 
+# Part of every name: raised by one where the same source gives other cubes.
 FORMAT = 2
+# Measured on three years of one variable: reading a tile from maps takes 4.7 s, from slabs of 128 days 0.06 to 0.34 s,
+# and writing the slabs took 9 s on two workers.
 SLAB_DAYS = 128
+# A slab is made and written as one array in memory.
 SLAB_BYTES = 2**27
 SHARD = "/c/0/0/0"
 """Key of a slab's only shard below its URL."""
@@ -54,18 +58,25 @@ class Cube:
     slabs: tuple[Slab, ...]
 
     def covers(self, first_day: int, stop_day: int) -> bool:
+        """Whether the days `first_day`..`stop_day` (excluded, since 1970-01-01) lie in its slabs."""
         last = self.slabs[-1]
         return self.slabs[0].first_day <= first_day and stop_day <= last.first_day + last.n_days
 
     def read(self, first_day: int, stop_day: int, window: tuple[slice, slice]) -> list[tuple[NDArray[Any], Slab]]:
-        """Stored numbers of some days and the slab that they are from, one part a slab."""
-        parts = []
+        """[day, lat, lon] stored numbers of some days, with the slab that they are from: one entry a slab.
+
+        Parameters
+        ----------
+        first_day, stop_day : days since 1970-01-01, the second excluded
+        window : slices of the product's rows and columns
+        """
+        slab_values = []
         for slab in self.slabs:
             start, stop = max(first_day, slab.first_day), min(stop_day, slab.first_day + slab.n_days)
             if start < stop:
                 days = slice(start - slab.first_day, stop - slab.first_day)
-                parts.append((np.asarray(_open_slab(slab.url)[(days, *window)]), slab))
-        return parts
+                slab_values.append((np.asarray(_open_slab(slab.url)[(days, *window)]), slab))
+        return slab_values
 
 
 def cube_url(references: str, key: str) -> str:
@@ -75,6 +86,7 @@ def cube_url(references: str, key: str) -> str:
 
 def open_cube(url: str) -> Cube | None:
     """The cube listed at a URL, opened once per process; None if it has not been written."""
+    # Only a cube that exists is remembered, as one may be written while this process runs.
     if url not in _opened and exists(url):
         _opened[url] = Cube(tuple(Slab(**slab) for slab in json.loads(read_bytes(url))))
     return _opened.get(url)
@@ -86,7 +98,7 @@ def _open_slab(url: str) -> zarr.Array:
 
 
 def write_cube(url: str, slabs: Sequence[Slab]) -> None:
-    """List the slabs of a cube, which makes it seen."""
+    """Write the list of a cube's slabs; from then on readings use the cube."""
     put(url, json.dumps([asdict(slab) for slab in slabs]).encode())
 
 
@@ -106,6 +118,8 @@ def write_slab(slab: Slab, values: NDArray[Any], tile: tuple[int, int]) -> None:
         shards=(values.shape[0], *shard),
         dtype=values.dtype,
         compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+        # Zarr would not write a shard that holds nothing but its fill value, and its slab would count as missing for
+        # ever.
         config={"write_empty_chunks": True},
         overwrite=True,
     )

@@ -17,6 +17,7 @@ from somo.product.layout import Layout
 from somo.storage.listing import listing
 from somo.storage.objects import join
 
+# Part of every name: raised by one where the same files give other slabs.
 FORMAT = 2
 
 
@@ -63,12 +64,12 @@ def read_cost(array: DailyArray, layout: Layout) -> ReadCost:
     tiles = [layout.cells(tile) for tile in layout.tiles()]
     steps = array.plan.of(array.first_day, array.first_day + array.n_days)
     placing, itemsize = array.placing, store.array(0).dtype.itemsize
-    own = sum(placing.window(*tile).size for tile in tiles) * steps.size * itemsize
-    return ReadCost(own, touched_in_references(array, slice(0, array.n_days), tiles))
+    own_bytes = sum(placing.window(*tile).size for tile in tiles) * steps.size * itemsize
+    return ReadCost(own_bytes, touched_in_references(array, slice(0, array.n_days), tiles))
 
 
 def touched(array: DailyArray, readings: Iterable[tuple[slice, Sequence[Window]]]) -> Touched:
-    """What reading some days of some tiles touches, in the cube if there is one.
+    """The stored chunks that reading some days of some tiles touches, in the cube if there is one.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ def _with_margin(array: DailyArray, days: slice) -> tuple[int, int]:
 
 
 def _touched_in_cube(array: DailyArray, cube: Cube, first: int, stop: int, windows: Sequence[Window]) -> Touched:
-    cells = sum(math.prod(part.stop - part.start for part in window) for window in windows)
+    cells = sum(math.prod(axis_slice.stop - axis_slice.start for axis_slice in window) for window in windows)
     slabs = [slab for slab in cube.slabs if slab.first_day < stop and slab.first_day + slab.n_days > first]
     store = open_references(array.url)
     size = sum(slab.n_days * (store.array(slab.group).dtype.itemsize if slab.group >= 0 else 4) for slab in slabs)
@@ -102,7 +103,13 @@ def _touched_in_cube(array: DailyArray, cube: Cube, first: int, stop: int, windo
 
 
 def touched_in_references(array: DailyArray, days: slice, windows: Sequence[Window]) -> Touched:
-    """What reading some days of some tiles from the source files touches."""
+    """The stored chunks that reading some days of some tiles touches in the source files.
+
+    Parameters
+    ----------
+    days : numbered from the array's first one
+    windows : rows and columns of the tiles on the product's grid
+    """
     store = open_references(array.url)
     numbers = array.plan.of(*_with_margin(array, days))
     numbers = np.unique(numbers[numbers >= 0])
@@ -129,6 +136,7 @@ def _chunks_across(nodes: slice, chunk: int) -> int:
 def plan_slabs(array: DailyArray) -> tuple[Slab, ...]:
     """The slabs of a variable's cube, whether they exist or not."""
     store = open_references(array.url)
+    # A day that is one stored number stays as its file has it, mostly in two bytes instead of four.
     packed = array.as_stored
     first_day, stop_day = array.days_read
     spans = _spans_of_days(array, store) if packed else [(-1, first_day, stop_day)]
@@ -159,8 +167,8 @@ def _spans_of_days(array: DailyArray, store: ReferenceSet) -> list[tuple[int, in
 def files_of(store: ReferenceSet, plan: DayPlan, margin: int, first_day: int, stop_day: int) -> list[tuple[str, str]]:
     """Name and content of the files that the days `first_day`..`stop_day` (excluded, since 1970) are made from.
 
-    Neither tells where the files lie: what is made from files that moved is not made again. `margin` days on either
-    side count too: they fill gaps.
+    Neither says where the files lie, so slabs of files that were moved are not made again. `margin` days on either side
+    are included, since gaps are filled from them.
     """
     steps = plan.of(max(plan.first_day, first_day - margin), max(plan.first_day, min(plan.stop_day, stop_day + margin)))
     numbers = np.unique(store.file_of_step[np.unique(steps[steps >= 0])])
@@ -169,7 +177,7 @@ def files_of(store: ReferenceSet, plan: DayPlan, margin: int, first_day: int, st
 
 
 def missing_slabs(slabs: Sequence[Slab]) -> list[Slab]:
-    """Those of a cube's slabs that have not been written; they lie in one folder, which is listed once."""
+    """The slabs that have not been written yet. All slabs lie in one folder, which is listed once."""
     if not slabs:
         return []
     folder = slabs[0].url.rsplit("/", 1)[0]

@@ -1,4 +1,4 @@
-"""Which days a product's sources cover, one source after the other."""
+"""Which days the sources of a product cover, where some of them continue others."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ Span = tuple[int, int]
 
 
 def source_spans(product: Product, plans: Mapping[str, DayPlan]) -> dict[str, Span]:
-    """First and last day since 1970-01-01 that each source gives; the last lies before the first where it gives none.
+    """First and last day since 1970-01-01 of each source; the last lies before the first of a source without any day.
 
-    A source that continues another one begins on the day after that one's last.
+    A source that continues another begins on the day after the other's last.
 
     Raises
     ------
@@ -36,6 +36,7 @@ def source_spans(product: Product, plans: Mapping[str, DayPlan]) -> dict[str, Sp
                         f"forcing.{key}: begins on {_day(first)}, but what it continues ends on {_day(end)}; provide "
                         "the days between"
                     )
+                # Where both have a day, the source that is continued gives it.
                 first, last = end + 1, max(last, end)
             spans[key], end = (first, last), last
     return spans

@@ -1,4 +1,4 @@
-"""Missing days filled from the days around them."""
+"""Missing days interpolated between the days around them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,20 +19,20 @@ class LongGapError(ValueError):
 
 
 def interpolate(values: NDArray[np.floating], max_gap_days: int, days: slice) -> NDArray[np.float32]:
-    """[day, row, column] with gaps of at most `max_gap_days` filled linearly in time, of some days.
+    """[day, row, column] of some days, with gaps of at most `max_gap_days` filled linearly in time.
 
-    A cell without any value is sea and stays without.
+    A cell without any value is taken for sea and stays missing.
 
     Parameters
     ----------
     values : [day, row, column], with `max_gap_days` more days than `days` on either side where the source has them, so
         that the result does not depend on where the days were cut
-    days : the days to return
+    days : which of the days to return
 
     Raises
     ------
     LongGapError
-        for the first gap within `days` that is longer
+        for the first gap within `days` that is longer, or has a value on one side only
     """
     missing = np.isnan(values)
     wanted = values[days]

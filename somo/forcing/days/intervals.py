@@ -1,4 +1,4 @@
-"""What the intervals of a source's values must be, so that days can be made of them."""
+"""Checks of the intervals that a source's values stand for, so that days can be made from them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,12 +7,22 @@ from somo.forcing.days.stamps import DAY_SECONDS, Stamps, as_text
 from somo.forcing.sources import ForcingError
 from somo.product.inputs import Source
 
+# Bounds of a daily value that end with the day's last hour, as some producers write them, still mean the day.
 SHORTEST_DAY_SECONDS = 82_800
-"""Bounds of a daily value that end with the day's last hour, as some producers write them, still mean the day."""
 
 
 def require_sums_of_days(name: str, stamps: Stamps, complete: NDArray[np.int64]) -> None:
-    """Where files give intervals, sums that are complete at 00 UTC have run for a day."""
+    """Refuse sums since 00 UTC whose own intervals, where files give them, are not a day long.
+
+    Parameters
+    ----------
+    complete : numbers of the steps at 00 UTC, at which a day's sum is complete
+
+    Raises
+    ------
+    ForcingError
+        naming the file, the time and the interval
+    """
     if stamps.bounds is None:
         return
     widths = np.diff(stamps.bounds[complete], axis=1)[:, 0]
@@ -29,7 +39,17 @@ def require_sums_of_days(name: str, stamps: Stamps, complete: NDArray[np.int64])
 def require_apart(
     name: str, source: Source, stamps: Stamps, starts: NDArray[np.int64], ends: NDArray[np.int64]
 ) -> None:
-    """Intervals of steps follow one another: sums since a forecast's start contain those before them."""
+    """Refuse sub-daily intervals that overlap, as those of sums since the start of a forecast do.
+
+    Parameters
+    ----------
+    starts, ends : [step] seconds since 1970-01-01
+
+    Raises
+    ------
+    ForcingError
+        naming the file and the interval
+    """
     # a minute: bounds are often rounded
     within = starts[1:] < ends[:-1] - 60
     if source.frequency == "sub-daily" and within.any():
@@ -52,7 +72,19 @@ def require_whole_days(
     counts: NDArray[np.int64],
     first: int,
 ) -> None:
-    """Daily values are one a day, each of the whole day."""
+    """Refuse several daily values of one day, and daily values of less or more than a day.
+
+    Parameters
+    ----------
+    starts, ends : [step] seconds since 1970-01-01
+    counts : [day] numbers of values
+    first : day since 1970-01-01 of the first of them
+
+    Raises
+    ------
+    ForcingError
+        naming the file and the day
+    """
     if (counts > 1).any():
         day = first + int(np.argmax(counts > 1))
         step = int(np.cumsum(counts)[day - first]) - 1

@@ -48,7 +48,7 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
     Parameters
     ----------
     name : of the variable, for messages
-    accumulation : of sub-daily sums, where the declaration leaves it to the numbers
+    accumulation : what sub-daily sums are, as their numbers show where the declaration does not say
 
     Raises
     ------
@@ -62,15 +62,15 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
             f'needs: fill them with the day before by forcing.{name}.calendar_gap = "repeat", or provide files in the '
             "standard calendar"
         )
-    what = meaning(name, source, stamps)
-    if source.frequency == "sub-daily" and what.kind == "accumulated":
+    stamp_meaning = meaning(name, source, stamps)
+    if source.frequency == "sub-daily" and stamp_meaning.kind == "accumulated":
         accumulation = source.accumulation or accumulation
         if accumulation is None and not _once_a_day(stamps.times):
             raise ForcingError(accumulation_missing(name, stamps.where))
         if accumulation != "step":
             return _sums_of_the_day(name, source, stamps)
-    days, starts, ends = _day_of_step(name, source, stamps, what)
-    if what.kind != "instantaneous":
+    days, starts, ends = _day_of_step(name, source, stamps, stamp_meaning)
+    if stamp_meaning.kind != "instantaneous":
         require_apart(name, source, stamps, starts, ends)
     first, stop = int(days[0]), int(days[-1]) + 1
     counts = np.bincount(days - first, minlength=stop - first)
@@ -81,13 +81,14 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
     steps = np.full((stop - first, per_day), -1, "int64")
     inside = position < per_day
     steps[days[inside] - first, position[inside]] = np.flatnonzero(inside)
+    # A day that lacks a step is missing: the mean of the others would lean towards the hours that are there.
     steps[counts != per_day] = -1
-    total = what.kind == "accumulated" and per_day > 1
+    total = stamp_meaning.kind == "accumulated" and per_day > 1
     return _finished(name, source, stamps, first, steps, total)
 
 
 def accumulation_missing(name: str, where: str) -> str:
-    """What is said of sub-daily sums that nobody explains."""
+    """Text of the error where neither declaration nor numbers say since when sub-daily sums run."""
     return (
         f"{where}: forcing.{name} sums several times a day, and nothing says since when: write "
         f'forcing.{name}.accumulation = "day" if the sums begin anew at 00 UTC (ERA5-Land), or "step" if each is of '
@@ -104,7 +105,7 @@ def _offset(source: Source) -> int:
 
 
 def _sums_of_the_day(name: str, source: Source, stamps: Stamps) -> DayPlan:
-    """Sums since 00 UTC: the value at the next 00 UTC is the day's, whatever else is there."""
+    """Sums since 00 UTC: the value at the next 00 UTC is that of the day, and other steps are not needed."""
     shifted = stamps.times - _offset(source)
     complete = np.flatnonzero(shifted % DAY_SECONDS == 0)
     if not len(complete):
@@ -120,11 +121,12 @@ def _sums_of_the_day(name: str, source: Source, stamps: Stamps) -> DayPlan:
 
 
 def _day_of_step(
-    name: str, source: Source, stamps: Stamps, what: Meaning
+    name: str, source: Source, stamps: Stamps, stamp_meaning: Meaning
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """[step] day since 1970-01-01 of each step, and its interval."""
-    starts, ends = _intervals(source, stamps, what)
+    starts, ends = _intervals(source, stamps, stamp_meaning)
     offset = _offset(source)
+    # The last second counts: what ends at 00 UTC lies in the day before. An instant is its own last second.
     first, last = (starts - offset) // DAY_SECONDS, np.maximum(ends - 1 - offset, starts - offset) // DAY_SECONDS
     if (first != last).any():
         at = int(np.argmax(first != last))
@@ -142,22 +144,22 @@ def _day_of_step(
     return first, starts, ends
 
 
-def _intervals(source: Source, stamps: Stamps, what: Meaning) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _intervals(source: Source, stamps: Stamps, stamp_meaning: Meaning) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[step] start and end of what each step stands for; an instant ends where it starts."""
     times = stamps.times
-    bounds = stamps.bounds if what.kind != "instantaneous" and what.stamp is None else None
+    bounds = stamps.bounds if stamp_meaning.kind != "instantaneous" and stamp_meaning.stamp is None else None
     if bounds is not None and (bounds[:, 1] > bounds[:, 0]).all():
         return bounds[:, 0], bounds[:, 1]
-    if what.stamp is None:
+    if stamp_meaning.stamp is None:
         return times, times
     step = DAY_SECONDS if source.frequency == "daily" else stamps.step
-    before = {"start": 0, "middle": step // 2, "end": step}[what.stamp]
-    starts = times - before
+    seconds_before_stamp = {"start": 0, "middle": step // 2, "end": step}[stamp_meaning.stamp]
+    starts = times - seconds_before_stamp
     if source.frequency == "daily":
         # days stamped 23:59:59, or 11:30 as the mean of 24 hours' stamps; no time zone is less than an hour from UTC
         offset = _offset(source)
-        whole = np.round((starts - offset) / DAY_SECONDS).astype("int64") * DAY_SECONDS + offset
-        starts = np.where(np.abs(starts - whole) < 3600, whole, starts)
+        day_start = np.round((starts - offset) / DAY_SECONDS).astype("int64") * DAY_SECONDS + offset
+        starts = np.where(np.abs(starts - day_start) < 3600, day_start, starts)
     return starts, starts + step
 
 
@@ -180,11 +182,11 @@ def _steps_per_day(name: str, source: Source, stamps: Stamps, counts: NDArray[np
 
 def _finished(name: str, source: Source, stamps: Stamps, first: int, steps: NDArray[np.int64], total: bool) -> DayPlan:
     """Whole days from first to last; days missing between them are refused unless the declaration fills them."""
-    whole = np.flatnonzero((steps >= 0).all(axis=1))
-    if not len(whole):
+    complete_days = np.flatnonzero((steps >= 0).all(axis=1))
+    if not len(complete_days):
         raise ForcingError(f"{stamps.where}: no day of forcing.{name} has all its steps; provide whole days")
-    steps = steps[whole[0] : whole[-1] + 1]
-    first += int(whole[0])
+    steps = steps[complete_days[0] : complete_days[-1] + 1]
+    first += int(complete_days[0])
     missing: NDArray[np.bool_] = np.asarray((steps < 0).any(axis=1))
     if source.calendar_gap == "repeat":
         steps, missing = _repeated(first, stamps.calendar, steps, missing)
@@ -197,7 +199,7 @@ def _finished(name: str, source: Source, stamps: Stamps, first: int, steps: NDAr
 
 
 def _missing_days(name: str, stamps: Stamps, day: int, length: int, longest: int, around: tuple[int, int]) -> str:
-    """What is said of missing days; `around` are a step before and one after them."""
+    """Text of the error on missing days; `around` holds a step before and one after them."""
     files = " and ".join(dict.fromkeys(stamps.file(step) for step in around))
     days = f"{np.datetime64(day, 'D')}"
     days += f" to {np.datetime64(day + length - 1, 'D')}" if length > 1 else ""
@@ -252,6 +254,7 @@ def to_daily(
     """
     wanted = np.unique(steps[steps >= 0])
     values = read(wanted)
+    # A missing step (-1) borrows the first one that was read; its day becomes NaN below.
     place = np.searchsorted(wanted, np.maximum(steps, wanted[0]))
     if steps.shape[1] == 1:
         picked = values if len(wanted) == len(steps) else values[place[:, 0]]

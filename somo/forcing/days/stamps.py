@@ -10,27 +10,27 @@ from somo.forcing.sources import ForcingError
 from somo.product.forcing import Kind, Source, Stamp
 
 DAY_SECONDS = 86_400
+# CF cell methods along time; an extreme of an interval is placed in time as its mean is.
 KIND_OF_METHOD: dict[str, Kind] = {
     "point": "instantaneous", "mean": "mean", "sum": "accumulated", "maximum": "mean", "minimum": "mean",
     "mid_range": "mean", "median": "mean",
 }  # fmt: skip
-"""CF cell methods along time; an extreme of an interval is placed in time as its mean is."""
 GRIB_METHODS = {"instant": "point", "avg": "mean", "accum": "sum", "max": "maximum", "min": "minimum"}
 """What GRIB's `stepType`, kept by converters of GRIB files, is among CF's cell methods."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stamps:
-    """The time axis of a source, as its files give it.
+    """The time axis of a source, read from its files.
 
     Attributes
     ----------
-    files : of the source, for messages
+    files : URLs of the source's files, for messages
     times : [step] seconds since 1970-01-01, ascending
     bounds : [step, 2] intervals in the same seconds; None if the files have none
     cell_methods : the variable's CF attribute, or "GRIB_stepType: accum" of files converted from GRIB; None if neither
-    calendar : CF name; of calendars without leap years the times are those of the days that have a date
-    file_of_step : [step] number of the file that holds each step; None of a single file
+    calendar : CF name; in calendars without leap years the times are those of the days that have a date
+    file_of_step : [step] number of the file that holds each step; None where there is a single file
     """
 
     files: tuple[str, ...]
@@ -71,8 +71,8 @@ def time_method(cell_methods: str | None) -> str | None:
     >>> time_method("area: mean time: maximum (interval: 1 hour)"), time_method("GRIB_stepType: accum")
     ('maximum', 'sum')
     """
-    words = (cell_methods or "").replace("(", " (").split()
-    for word, following in pairwise(words):
+    method_words = (cell_methods or "").replace("(", " (").split()
+    for word, following in pairwise(method_words):
         if word in ("time:", "valid_time:") and following in KIND_OF_METHOD:
             return following
     return GRIB_METHODS.get(grib_step_type(cell_methods) or "")
@@ -80,18 +80,18 @@ def time_method(cell_methods: str | None) -> str | None:
 
 def grib_step_type(cell_methods: str | None) -> str | None:
     """GRIB's word for the cell method, if the file comes from GRIB."""
-    words = (cell_methods or "").split()
-    return words[1] if len(words) == 2 and words[0] == "GRIB_stepType:" else None
+    step_type_words = (cell_methods or "").split()
+    return step_type_words[1] if len(step_type_words) == 2 and step_type_words[0] == "GRIB_stepType:" else None
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the values of a source are.
+    """What the values and the time stamps of a source stand for.
 
     Attributes
     ----------
-    kind : of the values
-    stamp : which end of its interval a stamp is; None of instants, and where the files give the intervals
+    kind : instants, means or sums
+    stamp : whether a stamp is the start, middle or end of its interval; None for instants, and where files give bounds
     """
 
     kind: Kind
@@ -108,7 +108,7 @@ def meaning(name: str, source: Source, stamps: Stamps) -> Meaning:
     Raises
     ------
     ForcingError
-        naming the file where it contradicts the declaration, or where neither says which end of an interval a stamp is
+        naming the file that contradicts the declaration, or where neither says which end of its interval a stamp is
     """
     kind = _kind(name, source, stamps)
     if kind == "instantaneous":
@@ -154,7 +154,7 @@ def _widths(stamps: Stamps) -> NDArray[np.int64] | None:
 
 
 def _some_lack_bounds(stamps: Stamps) -> bool:
-    """Whether some files give the intervals of their values and others do not, which are kept as of no length."""
+    """Whether some files have time bounds and others do not, whose intervals are stored with no length."""
     if stamps.bounds is None:
         return False
     has_length = stamps.bounds[:, 1] > stamps.bounds[:, 0]
@@ -192,15 +192,17 @@ def _require_same_end(name: str, source: Source, stamps: Stamps) -> None:
 
 
 def _usual_stamp(name: str, source: Source, stamps: Stamps, kind: Kind) -> Stamp | None:
-    """The end of its interval that a stamp is where nobody says so, if there is only one possibility."""
+    """Which end of its interval a stamp is where neither file nor declaration says it, if only one is possible."""
     if source.frequency == "daily":
         # a value of GRIB that is summed or averaged over time is stamped with the end of that time
         at_00 = not (stamps.times % DAY_SECONDS).any()
         return "end" if at_00 and stamps.step_type in ("accum", "avg", "max", "min") else None
+    # A sum is complete at the end of its interval, with which ERA5 and ERA5-Land stamp it.
     if kind == "accumulated":
         return "end"
     if ((stamps.times % stamps.step) * 2 == stamps.step).all():
-        return "middle"  # any other reading would put the first or last interval across 00 UTC
+        # any other reading would put the first or last interval across 00 UTC
+        return "middle"
     if stamps.step_type is not None:
         return "end"
     raise ForcingError(

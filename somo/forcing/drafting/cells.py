@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from somo.forcing.cells import GRID_TOLERANCE
 from somo.forcing.listing import ForcingError
 
+# Degrees of longitude from which on files are taken to go round the earth.
 WHOLE_CIRCLE = 300.0
-"""Degrees of longitude from which on files are taken to go round the earth."""
 Box = tuple[float, float, float, float]
 
 

@@ -11,13 +11,13 @@ from somo.storage.listing import listing
 from somo.storage.objects import join
 
 NO_FIELDS = (".csv", ".html", ".idx", ".json", ".md", ".pdf", ".png", ".py", ".toml", ".txt", ".xml", ".zip")
-"""Endings of what lies beside forcing and holds none that can be read from a folder."""
+"""Endings of files beside forcing that hold no fields, or none that can be read from a folder."""
 YEAR, MONTH, DAY = r"(?:19|20)\d\d", r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+# Dates as producers write them: a day, a day of the year, a month, a year. The finest reading comes first.
 DATES = re.compile(
     rf"(?<!\d)(?:{YEAR}(?P<sep>[-_.]?){MONTH}(?P=sep){DAY}|{YEAR}(?P<doy>[0-3]\d\d)|{YEAR}(?P<sep2>[-_.]?){MONTH}|{YEAR})"
     r"(?!\d)"
 )
-"""Dates as producers write them: a day, a day of the year, a month, a year. The finest reading comes first."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def _fields(date: str) -> str:
 
 
 def _joined(texts: Sequence[str]) -> str:
-    """What stands between dates, with `*` for numbers that differ."""
+    """The text between dates, with `*` for numbers that differ."""
     if len(set(texts)) == 1:
         return texts[0]
     numbers = [re.findall(r"\d+", text) for text in texts]

@@ -1,4 +1,4 @@
-"""What a field of a file is in a declaration: which forcing variable, and whose file it is."""
+"""The role of a file's field in a declaration: which forcing variable it is, and from which provider."""
 
 import re
 from collections.abc import Mapping
@@ -40,8 +40,8 @@ REFERENCE_LAYERS_M: dict[str, tuple[float, float]] = {
     "swvl1": (0.0, 0.07), "swvl2": (0.07, 0.28), "swvl3": (0.28, 1.0),
 }  # fmt: skip
 """Layers of ERA5 and ERA5-Land that reach into those of the product (ECMWF, IFS documentation, part IV, table 8.9)."""
+# How far, as a share of it, a grid's step may be from a provider's: coordinates are often single precision.
 ENOUGH_ALIKE = 0.01
-"""How far, as a share of it, a grid's step may be from a provider's: coordinates are often single precision."""
 
 
 def variable_of(field: Field) -> str | None:
@@ -71,8 +71,8 @@ def is_amount(variable: str, units: str) -> bool:
 def likes_of(field: Field, url: str, providers: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Names of the providers' tables that fit a field: variable, units, steps a day and distance of nodes.
 
-    Where the names of the files are those of some provider, only its tables are given; tables that say the same count
-    once.
+    Where the files are named as a provider names them, only that provider's tables are given. Of tables with equal keys
+    only the first is given.
 
     Parameters
     ----------
@@ -106,7 +106,8 @@ def _is_named_so(url: str, files: str) -> bool:
     """Whether names of files are made as a provider's; dots and fields of its pattern stand for anything."""
     name = files.rsplit("/", 1)[-1]
     if not re.search(r"[A-Za-z]{3}", re.sub(r"\{\w+\}|\.nc4?$|\.grib$|\.tif$", "", name)):
-        return False  # nothing but dates and an ending is how anybody may name files
+        # anybody may name files by nothing but dates and an ending
+        return False
     loose = "".join(
         piece if index % 2 else re.escape(piece)
         for index, piece in enumerate(re.sub(r"\{\w+\}|\*|\.\.\.", "\0.*\0", name).split("\0"))
@@ -115,9 +116,9 @@ def _is_named_so(url: str, files: str) -> bool:
 
 
 def static_likes(field: Field, url: str, providers: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of the tables of static features that fit a field: all features that one provider makes of it.
+    """Names of the tables of static features that fit a field: all features that one provider makes from it.
 
-    A band of a GeoTIFF is called by its number alone, so that the file's name has to say what it holds.
+    A band of a GeoTIFF has only a number as its name, so the name of the file has to say what it holds.
     """
     name = url.rsplit("/", 1)[-1].lower()
     fitting: dict[str, list[str]] = {}

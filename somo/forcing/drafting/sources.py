@@ -1,4 +1,4 @@
-"""What lies at the places that somebody names: every field, its URL pattern and the days it covers."""
+"""The fields of the files at given places, with their URL patterns and the days that they cover."""
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ class DraftSource:
 
     @property
     def days(self) -> tuple[dt.date, dt.date] | None:
-        """First and last whole day of values; None where neither files nor their names say."""
+        """First and last whole day of values; None where neither the files nor their names give days."""
         if not self.field.has_time:
             first, last = (Pattern(self.url).day_of(f.file.url, "home") for f in (self.field, self.last))
             return None if first is None or last is None else (first, last)
@@ -44,6 +44,7 @@ class DraftSource:
         if self.field.is_daily:
             return first_day, last_day
         step = int(np.median(np.diff(self.field.scan.times)))
+        # A whole day begins with a value at 00 UTC, or one step later where stamps are the ends of intervals.
         if begin % DAY_SECONDS > step:
             first_day += ONE_DAY
         # A sum is complete with the value at 00 UTC of the day after, another day with its last step.
@@ -59,7 +60,7 @@ def fields_at(place: str) -> Iterator[DraftSource]:
     Raises
     ------
     ForcingError
-        where there is no file, or one that is no data
+        where there is no file, or one that holds no data
     """
     for pattern in patterns_in(place):
         first = content_of(pattern.first)
@@ -81,7 +82,7 @@ def _holding(pattern: NamePattern, field: Field) -> str:
 
 
 def common_days(sources: Iterable[DraftSource]) -> tuple[dt.date, dt.date] | None:
-    """The days that all sources cover; None where nobody says."""
+    """First and last day that all sources cover; None where no source gives its days."""
     covered = [source.days for source in sources]
     known_days = [days for days in covered if days is not None]
     if not known_days:

@@ -1,4 +1,4 @@
-"""Fields of files -> tables of a declaration in TOML, with what was seen and what was guessed as comments."""
+"""Fields of files -> tables of a declaration in TOML, with comments on what the files say and what is guessed."""
 
 import json
 import re
@@ -96,7 +96,7 @@ def _way(source: DraftSource, grid: DraftGrid) -> Iterator[str]:
 
 
 def facts_of(source: DraftSource) -> Iterator[str]:
-    """What was seen of a source, in words."""
+    """A line that describes a source: its files, days, grid and units."""
     field = source.field
     days = source.days
     covered = f", {days[0]} to {days[1]}" if days else ""

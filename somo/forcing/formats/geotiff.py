@@ -46,7 +46,7 @@ class GeoTiff:
         """Stored numbers of a window."""
         rows, columns = window
         with file_handle(file) as handle, _opened(handle) as raster:
-            rows, columns = (slice(*part.indices(n)[:2]) for part, n in zip((rows, columns), raster.shape, strict=True))  # type: ignore[union-attr]
+            rows, columns = (slice(*span.indices(n)[:2]) for span, n in zip((rows, columns), raster.shape, strict=True))  # type: ignore[union-attr]
             return raster.read(_band(raster, variable), window=RasterWindow.from_slices(rows, columns))
 
 
@@ -105,6 +105,7 @@ def _coordinates(raster: Any) -> xr.Dataset:
         raise UnreadableError("has no coordinate reference system; add it, as with gdal_edit.py -a_srs EPSG:4326")
     if transform.b or transform.d or transform.is_identity:
         raise UnreadableError("has no north-up transformation (it is rotated or has control points); use gdalwarp")
+    # The transformation gives the corner of a pixel, its node is the middle.
     y = transform.f + transform.e * (np.arange(raster.height) + 0.5)
     x = transform.c + transform.a * (np.arange(raster.width) + 0.5)
     if crs.is_geographic:

@@ -1,7 +1,7 @@
 """GRIB editions 1 and 2: every message is one chunk; `variable` is ecCodes' short name (`2t`, `tp`).
 
-The names that ecCodes has for NetCDF (`t2m`) are understood too. `select` chooses by `number`, `level`, `typeOfLevel`,
-`step`, `stepType` or `expver`.
+The names that ecCodes gives variables in NetCDF (`t2m`) are understood too. `select` chooses by `number`, `level`,
+`typeOfLevel`, `step`, `stepType` or `expver`.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ CHOICES = {
     "number": "number", "level": "level", "typeOfLevel": "typeOfLevel", "step": "endStep", "stepType": "stepType",
     "expver": "experimentVersionNumber",
 }  # fmt: skip
+# Messages of one variable that differ in one of these are other fields, and not other times of one field.
 MUST_AGREE = ("number", "level", "typeOfLevel", "stepType")
 METHODS = {"accum": "sum", "avg": "mean", "max": "maximum", "min": "minimum", "instant": "point"}
 KEYS = (
@@ -92,26 +93,26 @@ def _key(message: Any, key: str) -> Any:
 
 def _chosen(fields: list[Field], variable: str, select: Mapping[str, float | str]) -> list[Field]:
     """The messages of one variable that a declaration chooses; they may differ in time alone."""
-    own = [field for field in fields if variable in (field[1]["shortName"], field[1]["cfVarName"])]
-    if not own:
+    fields_of_variable = [field for field in fields if variable in (field[1]["shortName"], field[1]["cfVarName"])]
+    if not fields_of_variable:
         names = ", ".join(sorted({str(keys["shortName"]) for _, keys in fields}))
         raise UnreadableError(f"no variable {variable!r}; it has {names}: correct the variable")
     for name, wanted in select.items():
         if name not in CHOICES:
             raise UnreadableError(f"is GRIB, in which select chooses by {', '.join(CHOICES)}; not by {name!r}")
-        values = sorted({str(keys[CHOICES[name]]) for _, keys in own})
-        own = [field for field in own if _alike(field[1][CHOICES[name]], wanted)]
-        if not own:
+        values = sorted({str(keys[CHOICES[name]]) for _, keys in fields_of_variable})
+        fields_of_variable = [field for field in fields_of_variable if _alike(field[1][CHOICES[name]], wanted)]
+        if not fields_of_variable:
             raise UnreadableError(f"has no {name} {wanted} of {variable}; it has {', '.join(values)}: correct select")
     for name in MUST_AGREE:
-        values = sorted({str(keys[CHOICES[name]]) for _, keys in own})
+        values = sorted({str(keys[CHOICES[name]]) for _, keys in fields_of_variable})
         if len(values) > 1:
             shown = values[0] if values[0].lstrip("-").isdigit() else f'"{values[0]}"'
             raise UnreadableError(
                 f"has {variable} for several {name} ({', '.join(values[:12])}); choose one: "
                 f"select = {{ {name} = {shown} }}"
             )
-    return own
+    return fields_of_variable
 
 
 def _alike(value: Any, wanted: float | str) -> bool:
@@ -187,10 +188,13 @@ class _Grid:
         if self.kind == "regular_gg":
             listed = np.sort(eccodes.codes_get_array(self.message, "distinctLatitudes"))
             return listed if first < last else listed[::-1]
+        # From both ends: the step in a header is rounded, 1/12 degree to 0.083 in edition 1, and would drift. Six
+        # digits, since edition 2 counts millionths of a degree.
         return np.round(np.linspace(first, last, self.shape[0]), 6)
 
     def _longitudes(self) -> np.ndarray:
         first, last = (float(self._key(f"longitudeOf{end}GridPointInDegrees")) for end in ("First", "Last"))
+        # Longitudes that cross the meridian of Greenwich begin at 350, say, and end at 10.
         if self._flag("iScansNegatively"):
             last -= 360 * (last > first)
         else:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from somo.forcing.formats.opening import Handle
 from somo.forcing.formats.stored import UnreadableError
 
+# What may lie between two messages: bulletin headers and padding.
 PADDING_BYTES = 2**16
-"""What may lie between two messages: bulletin headers and padding."""
+# ECMWF's GRIB 1 beyond 8 MiB: lengths count in 120 bytes, and the values' section holds what is too much.
 LARGE, LARGE_UNIT = 0x800000, 120
-"""ECMWF's GRIB 1 beyond 8 MiB: lengths count in 120 bytes, and the values' section holds what is too much."""
 END = b"7777"
 
 
@@ -32,7 +32,7 @@ def messages(handle: Handle) -> Iterator[Message]:
     Raises
     ------
     UnreadableError
-        if the last one is cut off
+        if a message is cut off, damaged or of an unknown edition
     """
     at = 0
     while (start := _next(handle, at)) is not None:
@@ -55,10 +55,10 @@ def _next(handle: Handle, at: int) -> int | None:
     """Where the next message begins; None if there is none."""
     handle.seek(at)
     between = handle.read(min(PADDING_BYTES, max(handle.size - at, 0)))
-    found = between.find(b"GRIB")
-    if found < 0 and between.strip(b"\0 \r\n"):
+    distance = between.find(b"GRIB")
+    if distance < 0 and between.strip(b"\0 \r\n"):
         raise UnreadableError(f"has no GRIB message at byte {at}; it is damaged: get it again")
-    return None if found < 0 else at + found
+    return None if distance < 0 else at + distance
 
 
 def _bytes(handle: Handle, at: int, size: int) -> bytes:
@@ -89,6 +89,7 @@ def _edition_1(handle: Handle, start: int) -> tuple[int, bytes]:
         size = (size & ~LARGE) * LARGE_UNIT - _number(values[:3]) + 4
     # A header has no bitmap, as that is as long as the field.
     product = product[:7] + bytes([product[7] & ~0x40]) + product[8:]
+    # Sections of edition 1 have an even number of bytes, hence one of padding.
     body = product + grid + (12).to_bytes(3, "big") + values[3:] + b"\0" + END
     return size, b"GRIB" + (8 + len(body)).to_bytes(3, "big") + b"\1" + body
 
@@ -100,14 +101,17 @@ def _edition_2(handle: Handle, start: int) -> tuple[int, bytes]:
         length, number = _number(_bytes(handle, at, 4)), _bytes(handle, at + 4, 1)[0]
         if not 1 <= number <= 7 or length < 5:
             raise UnreadableError(f"has a damaged GRIB message at byte {start}; get it again")
+        # Edition 2 may repeat sections 2 to 7 for further fields in the same message.
         if number in sections:
             raise UnreadableError(
                 f"has several fields in the message at byte {start}; split them, as with grib_copy IN OUT"
             )
+        # The bitmap (6) and the values (7) are as long as the field and stay unread.
         sections[number] = _bytes(handle, at, length) if number < 6 else b""
         at += length
     if not {1, 3, 4, 5} <= sections.keys():
         raise UnreadableError(f"has a damaged GRIB message at byte {start}; get it again")
     body = b"".join(sections.get(number, b"") for number in (1, 2, 3, 4, 5))
+    # 255 says that there is no bitmap; the section of the values has nothing but its own header.
     body += (6).to_bytes(4, "big") + b"\x06\xff" + (5).to_bytes(4, "big") + b"\x07" + END
     return size, beginning[:8] + (16 + len(body)).to_bytes(8, "big") + body

@@ -7,10 +7,10 @@ import eccodes
 import numpy as np
 from numcodecs.abc import Codec
 
+# Stands for no value while a field is read: beyond every quantity, inside float32.
 MISSING = 3.0e38
-"""Stands for no value while a field is read: beyond every quantity, inside float32."""
+# ecCodes keeps its tables of codes in one context, which not every build locks.
 _one_at_a_time = Lock()
-"""ecCodes keeps its tables of codes in one context, which not every build locks."""
 
 
 class GribMessage(Codec):

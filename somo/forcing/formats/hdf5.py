@@ -1,4 +1,4 @@
-"""HDF5 and NetCDF-4: positions of chunks by h5py, without reading one.
+"""HDF5 and NetCDF-4: h5py finds the positions of chunks without reading any.
 
 Chunks that numcodecs can decode become plain Zarr chunks, which other tools read too. For every other filter that
 libhdf5 has (`hdf5plugin` brings bitshuffle, LZ4, Blosc, bzip2, ZFP, SZ and more; szip, LZF, N-bit and scale-offset
@@ -36,11 +36,11 @@ FILTER_NAMES = {
     32008: "bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32018: "FCIDECOMP", 32019: "JPEG",
     32022: "Granular BitRound", 32023: "Quantize", 32024: "SZ3", 32026: "Blosc 2",
 }  # fmt: skip
+# Filters whose chunks can be decoded one by one. The others change their own parameters when a dataset is made, so
+# that a chunk of them can only be read in its own file.
 BY_CHUNK = {1, 2, 3, 4, 5, 6, 307, 32000, 32001, 32004, 32008, 32015}
-"""Filters whose chunks can be decoded one by one. The others change their own parameters when a dataset is made, so
-that a chunk of them can only be read in its own file."""
+# Latitudes of 5000 x 6000 points; a thousand years of hours have 9 million. A few kB may declare any number.
 MOST_COORDINATE_VALUES = 30_000_000
-"""Latitudes of 5000 x 6000 points; a thousand years of hours have 9 million. A few kB may declare any number."""
 
 
 class Hdf5:
@@ -103,7 +103,7 @@ def _is_plain_dimension(dataset: h5py.Dataset) -> bool:
 
 
 def _attrs(dataset: h5py.Dataset) -> dict[str, Any]:
-    """Attributes that are texts or numbers; references to other objects are none of ours."""
+    """Attributes that are texts or numbers; references to other objects are left out."""
     attrs = {}
     for name in dataset.attrs:
         value = text(dataset.attrs[name])
@@ -153,6 +153,7 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
         raise UnreadableError(f"{dataset.name.lstrip('/')} is a single number and no field")
     plist = dataset.id.get_create_plist()
     layout = plist.get_layout()
+    # The values of a compact dataset lie within its header and have no address of their own.
     if layout == h5py.h5d.COMPACT or not {step[0] for step in _pipeline(dataset)} <= BY_CHUNK:
         return dataset.chunks or dataset.shape, None
     if layout == CHUNKED:
@@ -163,6 +164,7 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
             chunks[number] = (int(info.byte_offset), int(info.size), int(info.filter_mask))
 
         if dataset.id.get_num_chunks():
+            # One walk through the index of chunks: asking for one after another would walk it anew for each.
             dataset.id.chunk_iter(keep)
         return dataset.chunks, _inside(dataset, chunks, handle)
     if layout != CONTIGUOUS or plist.get_external_count():
@@ -170,12 +172,13 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
             f"{dataset.name.lstrip('/')} is a virtual or external HDF5 dataset, whose values lie in other files; write "
             "it out with h5repack"
         )
+    # Values in one piece, without filters, are cut into chunks of rows.
     row_bytes = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
     rows = rows_of_plain_bytes(dataset.shape, row_bytes)
     offset, size = dataset.id.get_offset(), rows * row_bytes
-    rest = (0,) * (dataset.ndim - 1)
+    numbers_across = (0,) * (dataset.ndim - 1)
     count = 0 if offset is None else dataset.shape[0] // rows
-    places: Chunks = {(n, *rest): (int(offset) + n * size, size) for n in range(count)}
+    places: Chunks = {(n, *numbers_across): (int(offset) + n * size, size) for n in range(count)}
     return (rows, *dataset.shape[1:]), _inside(dataset, places, handle)
 
 
@@ -192,6 +195,7 @@ def _array(dataset: h5py.Dataset, chunk: tuple[int, ...], chunks: Chunks | None)
     if dataset.dtype.kind not in "iufb":
         raise UnreadableError(f"{dataset.name.lstrip('/')} holds {dataset.dtype} and no numbers")
     pipeline = _pipeline(dataset)
+    # numcodecs cannot leave a filter out for single chunks.
     masked = any(len(place) > 2 and place[2] for place in (chunks or {}).values())
     filters = None if masked else _numcodecs(pipeline, dataset.dtype)
     if chunks is None:
@@ -219,17 +223,17 @@ def _pipeline(dataset: h5py.Dataset) -> list[list[Any]]:
     for number in range(plist.get_nfilters()):
         identifier, flags, values, name = plist.get_filter(number)
         if not h5py.h5z.filter_avail(identifier):
-            known = FILTER_NAMES.get(identifier) or text(name) or "unnamed"
+            filter_name = FILTER_NAMES.get(identifier) or text(name) or "unnamed"
             raise UnreadableError(
-                f"{dataset.name.lstrip('/')} is compressed with the HDF5 filter {identifier} ({known}), which has no "
-                "codec here; rewrite the file where that filter is installed, as in h5repack -f GZIP=4 IN OUT"
+                f"{dataset.name.lstrip('/')} is compressed with the HDF5 filter {identifier} ({filter_name}), which "
+                "has no codec here; rewrite the file where that filter is installed, as in h5repack -f GZIP=4 IN OUT"
             )
         pipeline.append([int(identifier), int(flags), [int(value) for value in values]])
     return pipeline
 
 
 def _numcodecs(pipeline: list[list[Any]], dtype: np.dtype[Any]) -> list[dict[str, Any]] | None:
-    """The same filters as numcodecs names them; None if it has not all of them."""
+    """The same filters in the notation of numcodecs; None if it lacks one of them."""
     filters: list[dict[str, Any]] = []
     for identifier, _, values in pipeline:
         if identifier == 1:
@@ -255,6 +259,7 @@ def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:
         scales = [scale for scale in dataset.dims[number].values() if scale.shape == (dataset.shape[number],)]
         if scales and not _is_plain_dimension(scales[0]):
             items[name] = scales[0]
+    # In NetCDF-4 a group sees the variables of the groups above it, the nearest first.
     groups = [dataset.parent]
     while groups[-1].name != "/":
         groups.append(groups[-1].parent)
@@ -273,11 +278,11 @@ def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:
 
 def _is_place(item: h5py.Dataset, dataset: h5py.Dataset) -> bool:
     """Whether a dataset gives places or times: latitudes, longitudes, times, experiment versions."""
-    words = (
+    description = (
         f"{text(item.attrs.get('standard_name', ''))} {text(item.attrs.get('units', ''))} {_short(item.name)}".lower()
     )
-    known = ("latitude", "longitude", "degrees_north", "degrees_east", " since ", "expver", "grid_mapping_name")
-    return any(word in words for word in known) or "grid_mapping_name" in item.attrs
+    signs = ("latitude", "longitude", "degrees_north", "degrees_east", " since ", "expver", "grid_mapping_name")
+    return any(word in description for word in signs) or "grid_mapping_name" in item.attrs
 
 
 def _is_loadable(item: h5py.Dataset) -> bool:

@@ -1,4 +1,4 @@
-"""A chunk of HDF5 decoded by libhdf5 itself: it is laid, as it is, into a file in memory and read there.
+"""A chunk of HDF5 decoded by libhdf5 itself: it is written, still encoded, into a file in memory and read from there.
 
 The compressed sizes are looked at first, so that a chunk that claims to be far larger than its array says is refused
 before libhdf5 makes room for it.
@@ -14,8 +14,8 @@ import numpy as np
 from numcodecs.abc import Codec
 
 DEFLATE, SHUFFLE, FLETCHER32, SZIP, BLOSC, LZ4, BITSHUFFLE, ZSTD = 1, 2, 3, 4, 32001, 32004, 32008, 32015
+# What filters may add to a chunk: checksums, headers, padding.
 ROOM_BYTES = 4096
-"""What filters may add to a chunk: checksums, headers, padding."""
 
 
 class Hdf5Chunk(Codec):
@@ -81,6 +81,7 @@ def _claimed(identifier: int, data: bytes, most: int) -> int:
     if identifier == DEFLATE:
         unpacking = zlib.decompressobj()
         return len(unpacking.decompress(data, most + 1))
+    # Each of these filters writes the unpacked size into a header of its own kind.
     if identifier in (LZ4, BITSHUFFLE):
         return int.from_bytes(data[:8], "big")
     if identifier == SZIP:
@@ -96,4 +97,5 @@ def zstd_size(data: bytes) -> int:
     single_segment, dictionary = descriptor >> 5 & 1, (0, 1, 2, 4)[descriptor & 3]
     width = (single_segment, 2, 4, 8)[descriptor >> 6]
     at = 5 + (1 - single_segment) + dictionary
+    # A size of two bytes is counted from 256, as smaller ones take a single byte.
     return int.from_bytes(data[at : at + width], "little") + (256 if width == 2 else 0)

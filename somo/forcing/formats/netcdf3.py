@@ -1,7 +1,7 @@
 """NetCDF-3: classic, 64-bit offset and 64-bit data, from the file's header (the NetCDF classic format specification).
 
-SciPy's reader loads every fixed-size variable when it opens a file, and kerchunk's is built on it; of a global field of
-1 GB behind a network only the header may be read.
+SciPy's reader, on which kerchunk's is built, loads every fixed-size variable when it opens a file. Here only the header
+is read, since a global field of 1 GB may lie behind a network.
 """
 
 import math
@@ -31,8 +31,8 @@ DEFAULT_FILL = {
     ">i1": -127, ">i2": -32767, ">i4": -2147483647, ">f4": 9.969209968386869e36, ">f8": 9.969209968386869e36,
     ">u1": 255, ">u2": 65535, ">u4": 4294967295, ">i8": -9223372036854775806, ">u8": 18446744073709551614,
 }  # fmt: skip
+# Dimensions, variables or attributes that a header may have: a damaged one claims billions.
 MOST_ENTRIES = 100_000
-"""Dimensions, variables or attributes that a header may have: a damaged one claims billions."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +99,12 @@ class _Header:
                 raise handle.failure from error
             raise UnreadableError("has a damaged or truncated NetCDF-3 header; get it again") from error
         self.record_bytes = self._record_bytes()
+        # By the specification, the largest number says that the number of records was never written.
         if self.records == (2**32 - 1 if self.version < 5 else 2**64 - 1):
             raise UnreadableError("is a NetCDF-3 stream that was never finished; get it again")
 
     def shape(self, placed: _Placed) -> tuple[int, ...]:
+        """Lengths of a variable's dimensions; the header gives the unlimited one, that of records, as 0."""
         return tuple(self.lengths[d] or self.records for d in placed.dims)
 
     def row_bytes(self, placed: _Placed) -> int:
@@ -114,17 +116,17 @@ class _Header:
         shape = self.shape(placed)
         rows = 1 if placed.record else rows_of_plain_bytes(shape, self.row_bytes(placed))
         distance = self.record_bytes if placed.record else rows * self.row_bytes(placed)
-        size, rest = rows * self.row_bytes(placed), (0,) * (len(shape) - 1)
+        size, numbers_across = rows * self.row_bytes(placed), (0,) * (len(shape) - 1)
         end = placed.begin + (shape[0] // rows - 1) * distance + size
         if shape[0] and end > self.handle.size:
             raise UnreadableError(
                 f"is truncated: {placed.name} ends at byte {end}, the file at {self.handle.size}, as after an "
                 "interrupted download; get it again"
             )
-        return rows, {(n, *rest): (placed.begin + n * distance, size) for n in range(shape[0] // rows)}
+        return rows, {(n, *numbers_across): (placed.begin + n * distance, size) for n in range(shape[0] // rows)}
 
     def beside(self, placed: _Placed) -> list[_Placed]:
-        """The variables that place another one: all with one or two dimensions that it shares, and their bounds."""
+        """Coordinates of a variable: all variables whose one or two dimensions it shares, and their bounds."""
         others = [v for v in self.placed.values() if v.name != placed.name]
         # the last dimension of letters is the length of a text
         places = [v for v in others if set(v.dims[:-1] if v.dtype == "S1" else v.dims) <= set(placed.dims)]
@@ -133,16 +135,17 @@ class _Header:
         return small + [v for v in self.placed.values() if v.name in bounds and v not in small]
 
     def load(self, placed: _Placed) -> xr.Variable:
+        """A small variable with its values, in the byte order of this machine."""
         shape, dtype = self.shape(placed), np.dtype(placed.dtype)
         if not shape:
             self.handle.seek(placed.begin)
             values = np.frombuffer(self.handle.read(dtype.itemsize), dtype)
             return xr.Variable((), values[0] if len(values) else 0, placed.attrs)
-        parts = []
+        chunk_bytes = []
         for offset, size in self.places(placed)[1].values():
             self.handle.seek(offset)
-            parts.append(self.handle.read(size))
-        values = np.frombuffer(b"".join(parts), dtype).reshape(shape)
+            chunk_bytes.append(self.handle.read(size))
+        values = np.frombuffer(b"".join(chunk_bytes), dtype).reshape(shape)
         if dtype.kind != "S":
             values = values.astype(dtype.newbyteorder("="))
         return xr.Variable(*joined(placed.dims, values), placed.attrs)
@@ -160,6 +163,7 @@ class _Header:
 
     def _entries(self, expected: int) -> range:
         tag, count = self._number(">I"), self._count()
+        # A list that is absent is written as two zeros.
         if tag not in (0, expected) or count > MOST_ENTRIES or (tag == 0 and count):
             raise KeyError(tag)
         return range(count)
@@ -195,6 +199,7 @@ class _Header:
             name = self._name()
             dims = tuple(self.names[self._count()] for _ in range(self._count()))
             attrs, dtype = self._attributes(), TYPES[self._number(">I")]
+            # The size of the variable, which the specification calls redundant: in 32 bits it is wrong beyond 4 GiB.
             self._count()
             begin = self._number(">I" if self.version == 1 else ">Q")
             placed.append(_Placed(name, dims, attrs, dtype, begin, bool(dims) and self.lengths[dims[0]] == 0))

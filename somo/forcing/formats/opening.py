@@ -1,4 +1,4 @@
-"""Source files opened for libraries that seek; what the network did wrong stays known."""
+"""Source files opened for libraries that seek; a failure of the network is remembered."""
 
 import io
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from somo.storage.byte_ranges import open_blocks
 
 @contextmanager
 def file_handle(file: SourceFile) -> Iterator["Handle"]:
-    """A file of the bytes that a source file had when it was listed.
+    """A source file opened for reading, as long as it still has the bytes that it had when it was listed.
 
     Raises
     ------
     Exception
-        the failure of network or disk where there was one, whatever a library made of it
+        the failure of network or disk, if there was one, in place of the error that a library made of it
     """
     handle = Handle(open_blocks(file.url, file.fingerprint))
     try:
@@ -30,8 +30,8 @@ def file_handle(file: SourceFile) -> Iterator["Handle"]:
 class Handle(io.RawIOBase):
     """A file that remembers why it could not be read.
 
-    Libraries written in C turn whatever goes wrong below them into a damage of the file; `failure` tells an outage of
-    the network from damage.
+    Libraries written in C report every failure below them as a damaged file. `failure` tells an outage of the network
+    from damage.
     """
 
     def __init__(self, blocks: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a file is that is none of the formats: named, with what to do about it."""
+"""Files of no readable format: what they are instead, and what to do about it."""
 
 import re
 
@@ -28,9 +28,10 @@ HTML_BEGINNINGS = (b"<!doctype html", b"<html", b"<head", b"<!--")
 
 def what_else(head: bytes, url: str) -> str | None:
     """A sentence that names what a file is by its first bytes; None if nobody knows."""
-    for beginning, what in BEGINNINGS.items():
+    for beginning, description in BEGINNINGS.items():
         if head.startswith(beginning):
-            return what.format(url=url)
+            return description.format(url=url)
+    # An archive of tar has its mark behind the name of its first member.
     if head[257:262] == b"ustar":
         return f"is a tar archive; {UNPACK.format('tar -x')}"
     if not head.strip(b"\0"):
@@ -39,14 +40,15 @@ def what_else(head: bytes, url: str) -> str | None:
 
 
 def _which_text(head: bytes) -> str | None:
-    """What a text is: texts are what servers send where they refuse data."""
+    """What kind of text a file is; servers send texts where they refuse data."""
+    # Texts may begin with the byte order mark of UTF-8.
     start = head.lstrip(b"\xef\xbb\xbf \r\n\t")
     if start.lower().startswith(HTML_BEGINNINGS) or b"<html" in start[:1024].lower():
         title = re.search(rb"<title[^>]*>\s*(.{1,80}?)\s*</title>", head, re.IGNORECASE | re.DOTALL)
-        words = f" ({title[1].decode('utf-8', 'replace')})" if title else ""
+        title_in_brackets = f" ({title[1].decode('utf-8', 'replace')})" if title else ""
         return (
-            f"is an HTML page{words}, as a server sends for a login or an error, and no data; log in (~/.netrc or a "
-            "token in FSSPEC_HTTPS) and get the file again"
+            f"is an HTML page{title_in_brackets}, as a server sends for a login or an error, and no data; log in "
+            "(~/.netrc or a token in FSSPEC_HTTPS) and get the file again"
         )
     if start.startswith((b"<?xml", b"<Error")):
         return "is an XML text, as an object store sends with an error, and no data; get the file again"

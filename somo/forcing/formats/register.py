@@ -1,4 +1,4 @@
-"""Which format a file has, by its content; what it is instead, where it is none of them."""
+"""Which format a file has, judged by its content; an error names what it is instead where no format fits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,7 +67,11 @@ def register_format(name: str, file_format: FileFormat) -> None:
 
 
 def format_of(file: SourceFile, declared: str | None = None) -> str:
-    """The name of a file's format.
+    """The name of a file's format: a key of `FORMATS`.
+
+    Parameters
+    ----------
+    declared : the format that a declaration names, which is believed; None to judge by the content
 
     Raises
     ------
@@ -77,14 +81,15 @@ def format_of(file: SourceFile, declared: str | None = None) -> str:
     if file.fingerprint.startswith("zarr-"):
         return "zarr"
     with file_handle(file) as handle:
+        # Read even where the format is declared, so that an empty file is named as such.
         head = _head(handle)
     if declared is not None:
         return declared
     for name, file_format in FORMATS.items():
         if file_format.begins(head):
             return name
-    if what := what_else(head, file.url):
-        raise UnreadableError(what)
+    if description := what_else(head, file.url):
+        raise UnreadableError(description)
     raise UnreadableError(
         f"is of no format that can be read here ({', '.join(FORMATS)}): it begins with the bytes {head[:8].hex(' ')}"
     )

@@ -1,4 +1,4 @@
-"""What every format says of one variable in one file, and the protocol that a format follows.
+"""The description of a variable that every format gives, and the protocol that a format follows.
 
 A new format is a file beside this one with a class that follows `Format`, and its value in `register.FORMATS`.
 """
@@ -32,7 +32,7 @@ class Stored:
     array : Zarr version 2 metadata: chunks, dtype, fill_value, filters, compressor, order
     chunks : place of every chunk: (offset, size[, filter mask]) by the chunk's number along each dimension; None where
         the format itself reads values (`Format.read`)
-    coordinates : the variables that place it, not decoded: axes, bounds, grid mapping, auxiliary coordinates
+    coordinates : its axes, bounds, grid mapping and auxiliary coordinates, not decoded
     """
 
     dims: tuple[str, ...]
@@ -45,7 +45,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class Variable:
-    """What a listing of a file's content says of one variable."""
+    """One variable in a listing of a file's content."""
 
     dims: tuple[str, ...]
     shape: tuple[int, ...]
@@ -57,12 +57,12 @@ class Format(Protocol):
     """A kind of file. Its library is imported in its own file alone."""
 
     def variables(self, file: SourceFile) -> Mapping[str, Variable]:
-        """Every variable of a file by the name to declare.
+        """Every variable of a file, by the name to write in a declaration.
 
         Raises
         ------
         UnreadableError
-            saying what the file's trouble is
+            saying what is wrong with the file
         """
 
     def describe(self, file: SourceFile, variable: str, select: Mapping[str, float | str]) -> Stored:
@@ -70,12 +70,12 @@ class Format(Protocol):
 
         Parameters
         ----------
-        select : choices along further dimensions, for formats in which those are no dimensions of an array
+        select : choices along further dimensions, for formats that store these as separate fields (GRIB)
 
         Raises
         ------
         UnreadableError
-            saying what the file's trouble is
+            saying what is wrong with the file
         """
 
 
@@ -98,14 +98,15 @@ def zarr_metadata(
 
 def rows_of_plain_bytes(shape: tuple[int, ...], row_bytes: int, most: int = 2**20) -> int:
     """Rows of an uncompressed array that are one chunk: as many as divide its length and fit into `most` bytes."""
+    # Chunks are equally long: of a number that does not divide the length, the last would reach beyond the array.
     length = shape[0]
     return next((n for n in range(min(length, max(1, most // max(row_bytes, 1))), 0, -1) if length % n == 0), 1)
 
 
 def joined(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[Any]]:
-    """Dimensions and values of an array of single letters with its last dimension joined to texts; others unchanged.
+    """Dimensions and values of an array of single letters, its last dimension joined to texts; others unchanged.
 
-    So NetCDF-3, which has no texts, writes dates and names.
+    NetCDF-3 has no data type for texts and writes dates and names as single letters.
     """
     if values.dtype != np.dtype("S1") or not values.ndim:
         return dims, values
@@ -115,10 +116,10 @@ def joined(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[tuple[str, ...]
 
 
 def text(value: Any) -> Any:
-    """An attribute with bytes and arrays of one text as `str`; other values unchanged."""
+    """An attribute's value, in which bytes and arrays of texts become one `str`; other values unchanged."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "SUO":
-        parts = [text(part) for part in value.reshape(-1).tolist()]
-        return parts[0] if len(parts) == 1 else " ".join(map(str, parts))
+        texts = [text(element) for element in value.reshape(-1).tolist()]
+        return texts[0] if len(texts) == 1 else " ".join(map(str, texts))
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").rstrip("\0")
     return str(value) if isinstance(value, np.str_) else value

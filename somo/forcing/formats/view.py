@@ -38,9 +38,15 @@ class View(Codec):
 
 
 def seen(values: np.ndarray, at: dict[int, int], axes: list[int | None]) -> np.ndarray:
-    """Values of any dimensions as (time, y, x)."""
-    kept = [axis for axis in range(values.ndim) if axis not in at]
+    """Values of any dimensions as (time, y, x).
+
+    Parameters
+    ----------
+    at : dimension -> index that is taken of it
+    axes : numbers of the dimensions that are time, y and x; None for a time that is no dimension
+    """
+    remaining_axes = [axis for axis in range(values.ndim) if axis not in at]
     plane = values[tuple(at.get(axis, slice(None)) for axis in range(values.ndim))]
-    order = [kept.index(axis) for axis in axes if axis is not None]
+    order = [remaining_axes.index(axis) for axis in axes if axis is not None]
     ordered = plane.transpose(order)
     return ordered if axes[0] is not None else ordered[None]

@@ -1,7 +1,7 @@
 """Zarr version 2 and 3, sharded or not: metadata by xarray, windows of values by zarr itself.
 
-The fingerprint of a store is that of its metadata (`somo.forcing.listing.zarr_version`): days added to it change it, a
-chunk replaced in place does not. A chunk that is not there holds the store's fill value, as in xarray.
+The fingerprint of a store is that of its metadata (`somo.forcing.listing.zarr_version`): adding days changes it,
+replacing a chunk does not. A chunk that does not exist holds the store's fill value, as in xarray.
 """
 
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from somo.forcing.formats.stored import Stored, UnreadableError, Variable, Windo
 from somo.forcing.listing import SourceFile, zarr_version
 from somo.storage.client import zarr_store
 
+# As for HDF5 files: enough for the latitudes of 5000 x 6000 points.
 MOST_COORDINATE_VALUES = 30_000_000
 
 
@@ -94,15 +95,16 @@ def _coordinates(ds: xr.Dataset, name: str) -> xr.Dataset:
 
 
 def _is_place(name: Any, item: xr.Variable, bounds: set[str]) -> bool:
-    words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
-    return str(name) in bounds or any(word in words for word in ("latitude", "longitude", "degrees_"))
+    description = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
+    return str(name) in bounds or any(word in description for word in ("latitude", "longitude", "degrees_"))
 
 
 @lru_cache(maxsize=256)
 def _array(url: str, fingerprint: str, variable: str) -> zarr.Array:
     """An array of a store that still has its fingerprint, opened once a process."""
-    if (now := zarr_version(url, variable)) != fingerprint:
+    if (current_version := zarr_version(url, variable)) != fingerprint:
         raise UnreadableError(
-            f"was changed after it was referenced (version then {fingerprint}, now {now}); run the ingest stage again"
+            f"was changed after it was referenced (version then {fingerprint}, now {current_version}); "
+            "run the ingest stage again"
         )
     return zarr.open_array(zarr_store(url), path=variable, mode="r")

@@ -1,6 +1,7 @@
-"""Which dimension of a variable is time, which are the rows and columns of its grid, and what the others must be.
+"""Which dimension of a variable is time, which are the rows and columns of its grid, and which index of others is read.
 
-By CF, as cf-xarray knows it: attributes first, names after. Rotated poles and projections are never taken for degrees.
+Dimensions are recognised by the CF conventions through cf-xarray: by attributes first, then by names. Rotated and
+projected coordinates are never taken for latitudes and longitudes.
 """
 
 from collections.abc import Mapping
@@ -39,10 +40,14 @@ class Axes:
 def resolve_axes(stored: Stored, select: Mapping[str, float | str]) -> Axes:
     """The axes of a variable.
 
+    Parameters
+    ----------
+    select : further dimension -> coordinate value, or number without coordinate, that is read of it
+
     Raises
     ------
     UnreadableError
-        where a dimension needs a choice, or there are no coordinates
+        where a dimension needs a choice in `select`, or rows and columns have no coordinates
     """
     coordinates = {dim: _along(stored.coordinates, dim) for dim in stored.dims}
     names = {*stored.dims, *(str(item.name) for item in coordinates.values() if item is not None)}
@@ -73,9 +78,9 @@ def _along(ds: xr.Dataset, dim: str) -> xr.DataArray | None:
     if dim in ds.variables and ds[dim].dims == (dim,):
         return ds[dim]
     alone = [ds[name] for name in ds.variables if ds[name].dims == (dim,)]
-    told = [item for item in alone if item.attrs.get("units") or item.attrs.get("standard_name")]
-    clocks = [item for item in told if is_clock(item.attrs)]
-    chosen = clocks or told or alone
+    self_described = [item for item in alone if item.attrs.get("units") or item.attrs.get("standard_name")]
+    clocks = [item for item in self_described if is_clock(item.attrs)]
+    chosen = clocks or self_described or alone
     return chosen[0] if chosen else None
 
 
@@ -108,20 +113,22 @@ def _kind(ds: xr.Dataset, item: xr.DataArray | None) -> str | None:
     long_name = str(item.attrs.get("long_name", "")).lower()
     standard_name = str(item.attrs.get("standard_name", "")).lower()
     name = str(item.name).lower()
+    # A standard name decides alone: that of a rotated pole is grid_latitude, and its long name may well be "latitude".
     if not standard_name:
         for kind, short in (("latitude", "lat"), ("longitude", "lon")):
             if name in (short, f"n{short}", kind) or long_name in (kind, short):
                 return kind
-    for kind, words in (
+    for kind, standard_names in (
         ("y", ("grid_latitude", "projection_y_coordinate")), ("x", ("grid_longitude", "projection_x_coordinate"))
     ):  # fmt: skip
-        if standard_name in words or str(item.attrs.get("axis", "")).upper() == kind.upper():
+        if standard_name in standard_names or str(item.attrs.get("axis", "")).upper() == kind.upper():
             return kind
     return {"rlat": "y", "y": "y", "yc": "y", "rlon": "x", "x": "x", "xc": "x"}.get(name)
 
 
 def _grid_mapping(stored: Stored) -> dict[str, Any] | None:
     """Attributes of the variable's grid mapping; None where it is plain degrees."""
+    # CF allows "crs: x y" too: the name of the mapping stands before the colon.
     name = str(stored.attrs.get("grid_mapping", "")).split(":")[0].split()
     candidates = [name[0]] if name else []
     candidates += [str(n) for n, v in stored.coordinates.variables.items() if "grid_mapping_name" in v.attrs]
@@ -151,8 +158,8 @@ def _places(
             return y[0], x[0]
     for item in stored.coordinates.variables.values():
         # A curvilinear grid: latitudes [row, column] name its dimensions, in this order.
-        words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
-        if item.ndim == 2 and ("latitude" in words or "north" in words) and set(item.dims) <= set(dims):
+        description = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
+        if item.ndim == 2 and ("latitude" in description or "north" in description) and set(item.dims) <= set(dims):
             return str(item.dims[0]), str(item.dims[1])
     raise UnreadableError(
         f"has dimensions ({', '.join(stored.dims)}), of which latitude and longitude cannot be told: its coordinates "
@@ -185,6 +192,7 @@ def _chosen(dim: str, length: int, coordinate: xr.DataArray | None, select: Mapp
     if isinstance(wanted, str) or values.dtype.kind in "US":
         matching = np.flatnonzero([str(v).strip() == str(wanted).strip() for v in values.tolist()])
     else:
+        # Depths and levels are often in single precision, in which 0.07 is 0.0700000003.
         matching = np.flatnonzero(np.isclose(values.astype("float64"), wanted, rtol=1e-6, atol=1e-9))
     if len(matching) != 1:
         raise UnreadableError(f"has no {dim} {wanted}; it has {listed}: correct select")
@@ -207,6 +215,7 @@ def _grid(
     rotated = mapping is not None and "rotated" in str(mapping.get("grid_mapping_name", ""))
     if degrees and not rotated:
         return {"kind": "regular", "lat": _listed(coordinates[y]), "lon": _listed(coordinates[x])}
+    # Some files write the latitude of every point although all points of a row share it: a regular grid after all.
     if plane is not None and not np.ptp(plane[0], axis=1).any() and not np.ptp(plane[1], axis=0).any():
         return {"kind": "regular", "lat": plane[0][:, 0].tolist(), "lon": plane[1][0].tolist()}
     rotated = rotated or _is_rotated(coordinates[y])
@@ -217,7 +226,7 @@ def _grid(
         grid[key] = list(range(shape[dim])) if item is None else _listed(item)
         grid[f"{key}_units"] = "1" if item is None else str(item.attrs.get("units", ""))
     if plane is not None:
-        grid["lat2d"], grid["lon2d"] = (part.tolist() for part in plane)
+        grid["lat2d"], grid["lon2d"] = (coordinate.tolist() for coordinate in plane)
     return grid
 
 
@@ -235,7 +244,11 @@ def _plane(ds: xr.Dataset, y: str, x: str) -> tuple[Any, Any] | None:
     planes: dict[str, Any] = {}
     for kind, word in (("latitude", "north"), ("longitude", "east")):
         for item in ds.variables.values():
-            words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower().split()
-            if set(item.dims) == {y, x} and item.ndim == 2 and (kind in words or f"degrees_{word}" in words):
+            description_words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower().split()
+            if (
+                set(item.dims) == {y, x}
+                and item.ndim == 2
+                and (kind in description_words or f"degrees_{word}" in description_words)
+            ):
                 planes.setdefault(kind, np.asarray(item.transpose(y, x).values, "float64"))
     return (planes["latitude"], planes["longitude"]) if len(planes) == 2 else None

@@ -1,4 +1,4 @@
-"""Time stamps of files -> seconds since 1970-01-01, whatever way their units are spelt."""
+"""Time stamps of files -> seconds since 1970-01-01, for all spellings of their units."""
 
 import re
 from typing import Any
@@ -33,9 +33,9 @@ def is_clock(attrs: dict[str, Any]) -> bool:
 
 
 def shift_of(attrs: dict[str, Any]) -> int:
-    """Seconds that a clock was set ahead of UTC before days were made of hours: `time_shift`, as "0 days 01:00:00".
+    """Seconds that a clock was ahead of UTC when hours were made into days: `time_shift`, as "0 days 01:00:00".
 
-    The Climate Data Store's daily statistics keep it (earthkit-transforms), and stamp a day with its local midnight.
+    Daily statistics of the Climate Data Store (earthkit-transforms) have it and stamp each day with its local midnight.
     """
     if "time_shift" not in attrs:
         return 0
@@ -58,6 +58,7 @@ def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray
     values = np.asarray(values)
     if values.dtype.kind in "US":
         return _from_texts(values)
+    # A missing stamp may be NaN, NetCDF's 9.97e36, or the smallest 64-bit integer, about -9.2e18.
     if not np.isfinite(values.astype("float64")).all() or (np.abs(values.astype("float64")) > 9e18).any():
         raise UnreadableError("has time stamps without a value; get it again")
     if "%Y" in units or DIGITS_OF_DATE.search(units):
@@ -83,6 +84,7 @@ def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray
 def _decoded(
     values: NDArray[Any], units: str, calendar: str, shift: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    # Dates of other calendars, such as 30 February, have no place in datetime64: they become objects of cftime.
     standard = calendar in STANDARD
     try:
         decoded = xr.coding.times.decode_cf_datetime(
@@ -109,6 +111,7 @@ def _standard(year: int, month: int, day: int, hour: int, minute: int, second: f
 
 
 def _rounded(stamps: NDArray[Any]) -> NDArray[np.int64]:
+    # Hours as fractions of a day fall short of the whole second by their rounding.
     nanoseconds = stamps.astype("datetime64[ns]").astype("int64")
     return (nanoseconds + 500_000_000) // 1_000_000_000
 
@@ -158,9 +161,9 @@ def _from_digits(values: NDArray[np.float64], units: str) -> NDArray[np.int64]:
     for value in values.reshape(-1):
         number = int(value)
         text = f"{number:0{digits}d}"
-        parts = [text[:4], text[4:6] or "01", text[6:8] or "01"]
+        year_month_day = [text[:4], text[4:6] or "01", text[6:8] or "01"]
         try:
-            day = int(np.datetime64("-".join(parts), "D").astype(int))
+            day = int(np.datetime64("-".join(year_month_day), "D").astype(int))
         except ValueError as error:
             raise UnreadableError(f"has the time {value:f} in units of {units!r}, which is no date") from error
         # A fraction of a day in float64 beside eight digits is exact to 0.2 ms.
@@ -170,10 +173,12 @@ def _from_digits(values: NDArray[np.float64], units: str) -> NDArray[np.int64]:
 
 
 def _by_calendar(values: NDArray[Any], unit: str, reference: str, units: str) -> NDArray[np.int64]:
-    """Whole years or months after a date: calendar years, as their producers mean, and not 365.2425 days."""
+    """Whole years or months after a date. Producers mean calendar years here, and not 365.2425 days."""
     if (values % 1 != 0).any():
         raise UnreadableError(f"has fractions in times of {units!r}, which have no exact date; rewrite them in days")
     start = np.datetime64(reference.partition(" ")[0][:7], "M")
     months = values.astype("int64") * (12 if unit.startswith("y") else 1)
-    rest = _rounded(np.array([reference.replace(" ", "T")], "datetime64[us]"))[0] - _rounded(np.array([start]))[0]
-    return _rounded((start + months).astype("datetime64[s]")) + rest
+    seconds_into_month = (
+        _rounded(np.array([reference.replace(" ", "T")], "datetime64[us]"))[0] - _rounded(np.array([start]))[0]
+    )
+    return _rounded((start + months).astype("datetime64[s]")) + seconds_into_month

@@ -40,9 +40,9 @@ def decoding_attributes(attrs: Mapping[str, Any]) -> dict[str, list[Any]]:
 def _numbers(name: str, value: Any) -> NDArray[Any]:
     """Numbers of an attribute, which some producers write as text."""
     if isinstance(value, str):
-        words = value.replace(",", " ").split()
+        number_texts = value.replace(",", " ").split()
         try:
-            numbers = [float(word) for word in words]
+            numbers = [float(word) for word in number_texts]
         except ValueError as error:
             raise UnreadableError(f"has {name} = {value!r}, which is no number; correct the attribute") from error
         return np.array(numbers)
@@ -50,11 +50,16 @@ def _numbers(name: str, value: Any) -> NDArray[Any]:
 
 
 def decode(raw: NDArray[Any], attrs: Attrs) -> NDArray[np.float32]:
-    """Stored numbers -> float32 with NaN where there is no value.
+    """Stored numbers -> float32 of the same shape, NaN where there is no value.
 
-    Every `_FillValue` and `missing_value` is missing, and what lies outside `valid_range`, `valid_min`, `valid_max`.
-    Scale and offset follow xarray, which keeps to CF in the choice of the type that they are applied in.
+    Missing are numbers equal to `_FillValue` or `missing_value`, and numbers outside `valid_range`, `valid_min` or
+    `valid_max`. xarray applies scale and offset, in the data type that CF prescribes.
+
+    Parameters
+    ----------
+    attrs : as `decoding_attributes` gives them
     """
+    # Found on the stored numbers, before they are decoded: xarray does not apply valid ranges.
     missing = missing_values(raw, attrs)
     typed = {
         name: value if kind == "str" else np.dtype(kind).type(value)
@@ -102,12 +107,12 @@ def _like(attribute: Sequence[Any], raw: NDArray[Any], signed: NDArray[Any]) -> 
     if signed.dtype.kind == "f":
         with np.errstate(over="ignore"):
             return numbers.astype(signed.dtype).tolist()
-    whole = [int(number) for number in numbers.tolist() if number == number and float(number).is_integer()]
+    integers = [int(number) for number in numbers.tolist() if number == number and float(number).is_integer()]
     if raw.dtype != signed.dtype:
         span = 2 ** (8 * raw.dtype.itemsize)
-        whole = [n % span if signed.dtype.kind == "u" else (n + span // 2) % span - span // 2 for n in whole]
+        integers = [n % span if signed.dtype.kind == "u" else (n + span // 2) % span - span // 2 for n in integers]
     info = np.iinfo(signed.dtype)
-    return [n for n in whole if info.min <= n <= info.max]
+    return [n for n in integers if info.min <= n <= info.max]
 
 
 def _valid(attrs: Attrs, raw: NDArray[Any], signed: NDArray[Any]) -> tuple[Any, Any]:

@@ -1,4 +1,4 @@
-"""Reference sets made in this process, without a cluster: for a look at few days and cells."""
+"""Reference sets made in this process, without a cluster, to look at few days and cells."""
 
 import datetime as dt
 

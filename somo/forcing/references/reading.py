@@ -16,8 +16,8 @@ from somo.forcing.references.source_ranges import read_range
 from somo.forcing.references.stored_array import Parts, Places, StoredArray
 from somo.forcing.sources import ForcingError
 
+# Chunks of a file no further apart are read by one request, up to this size.
 GAP_BYTES, REQUEST_BYTES = 2**15, 2**21
-"""Chunks of a file no further apart are read by one request, up to this size."""
 REQUESTS_AT_ONCE = 8
 
 
@@ -123,21 +123,23 @@ class ChunkReader(ABC):
 def selected_shape(selection: Parts, shape: Sequence[int]) -> list[int]:
     """Shape of what a selection takes of an array."""
     return [
-        len(range(*part.indices(n))) if isinstance(part, slice) else len(part)
-        for part, n in zip(selection, shape, strict=True)
+        len(range(*places.indices(n))) if isinstance(places, slice) else len(places)
+        for places, n in zip(selection, shape, strict=True)
     ]
 
 
 def _fetched(requests: Sequence[Request]) -> Iterator[tuple[Request, Any]]:
     """Requests with their bytes, in order; some are under way while one is used."""
-    rest = iter(requests)
+    remaining_requests = iter(requests)
     with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-        waiting = deque((request, pool.submit(request.read)) for request in islice(rest, REQUESTS_AT_ONCE))
+        waiting = deque(
+            (request, pool.submit(request.read)) for request in islice(remaining_requests, REQUESTS_AT_ONCE)
+        )
         try:
             while waiting:
                 request, data = waiting.popleft()
                 yield request, data.result()
-                waiting.extend((following, pool.submit(following.read)) for following in islice(rest, 1))
+                waiting.extend((following, pool.submit(following.read)) for following in islice(remaining_requests, 1))
         finally:
             for _, data in waiting:
                 data.cancel()
@@ -146,6 +148,7 @@ def _fetched(requests: Sequence[Request]) -> Iterator[tuple[Request, Any]]:
 def _decoded(stored: StoredArray, data: Any, variable: str, url: str, place: Place) -> NDArray[Any]:
     try:
         return stored.decode(data, place.mask)
+    # Too little memory is no damage of the file.
     except MemoryError:
         raise
     except Exception as error:  # every codec has its own

@@ -25,7 +25,9 @@ from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 from somo.storage.objects import exists, join, put, read_bytes
 
+# Part of every name: raised by one where the same files and declaration give other scans or other tables.
 FORMAT = 5
+# Rows of a table. Opening a set reads none, and reading a chunk reads only the table that holds its place.
 RECORDS = 50_000
 TABLE = pa.schema(
     [
@@ -175,6 +177,7 @@ def _places(group: Sequence[Scan]) -> Iterator[NDArray[np.int64]]:
 
 def _json_number(value: Any) -> Any:
     """NaN and infinities as Zarr's metadata spells them."""
+    # JSON has no NaN and no infinities.
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return value
@@ -182,13 +185,13 @@ def _json_number(value: Any) -> Any:
 
 def _rows(group: Sequence[Scan], shape: Sequence[int]) -> list[Row]:
     rows: list[Row] = []
-    before = 0
+    chunks_before = 0
     for scan in group:
         for place, value in scan.chunks.items():
-            i, *rest = (int(v) for v in place.split("."))
-            flat = int(np.ravel_multi_index((i + before, *rest), shape))
+            i, *numbers_across = (int(v) for v in place.split("."))
+            flat = int(np.ravel_multi_index((i + chunks_before, *numbers_across), shape))
             rows.append((flat, scan.url, value[0], value[1], value[2] if len(value) > 2 else 0, None))
-        before += math.ceil(scan.array["shape"][0] / scan.array["chunks"][0])
+        chunks_before += math.ceil(scan.array["shape"][0] / scan.array["chunks"][0])
     return rows
 
 
@@ -209,9 +212,9 @@ def _write_table(url: str, n: int, rows: Sequence[Row]) -> None:
     for flat, *values in rows:
         path[flat], offset[flat], size[flat], mask[flat], raw[flat] = values
     for record in range(math.ceil(n / RECORDS)):
-        part = slice(record * RECORDS, (record + 1) * RECORDS)
+        record_rows = slice(record * RECORDS, (record + 1) * RECORDS)
         columns = {"path": path, "offset": offset, "size": size, "mask": mask, "raw": raw}
-        put(join(url, f"refs.{record}.parq"), _parquet({name: values[part] for name, values in columns.items()}))
+        put(join(url, f"refs.{record}.parq"), _parquet({name: values[record_rows] for name, values in columns.items()}))
 
 
 def _parquet(columns: dict[str, NDArray[Any]]) -> bytes:

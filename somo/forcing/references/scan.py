@@ -1,4 +1,4 @@
-"""What one source file holds of one variable: where its values lie, what its stamps are and on which grid they are."""
+"""Description of one variable in one source file: where its values lie, its time stamps and its grid."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -14,9 +14,9 @@ Runs = list[list[int]]
 
 @dataclass(frozen=True)
 class Scan:
-    """What one source file holds of one variable; JSON-able.
+    """Description of one variable in one source file; all values can be written as JSON.
 
-    The stored array is seen as (time, y, x), whatever the order of the file's own dimensions.
+    The stored array is described as (time, y, x), independent of the order of the file's own dimensions.
 
     Attributes
     ----------
@@ -70,8 +70,8 @@ class Scan:
 
 def expand(runs: Iterable[Sequence[int]]) -> NDArray[np.int64]:
     """Numbers of runs [first, step, count]."""
-    parts = [first + step * np.arange(count, dtype="int64") for first, step, count in runs]
-    return np.concatenate(parts) if parts else np.empty(0, "int64")
+    expanded_runs = [first + step * np.arange(count, dtype="int64") for first, step, count in runs]
+    return np.concatenate(expanded_runs) if expanded_runs else np.empty(0, "int64")
 
 
 def compact(values: NDArray[np.int64]) -> Runs:

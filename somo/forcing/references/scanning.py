@@ -1,4 +1,4 @@
-"""Source file -> what it holds of one variable, as (time, y, x), without reading the variable itself."""
+"""Source file -> description of one variable as (time, y, x), without reading the variable's values."""
 
 import math
 from collections.abc import Mapping
@@ -22,30 +22,32 @@ from somo.product.inputs import Files
 from somo.storage.patience import NETWORK_ERRORS, StorageError
 
 DAY_SECONDS = 86_400
+# Of ERA5 at ECMWF, version 1 is final and version 5 (ERA5T) preliminary.
 FINAL_EXPVER = 1
+# Between these the Julian calendar, which IMERG's files name, has the leap years of the standard one.
 YEARS_ALIKE = tuple(int(np.datetime64(year, "s").astype("int64")) for year in ("1901-01-01", "2100-01-01"))
-"""Between these the Julian calendar, which IMERG's files name, has the leap years of the standard one."""
 
 
 def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
     """Find where the values of one variable lie in one file, from the file's metadata alone.
 
-    A file of the legacy kind that has a dimension `expver` gives one scan for every version in it; of these alone a few
-    values are read, to tell which version has which times.
+    An older file of ERA5 with a dimension `expver` gives one scan for every version in it. Only from such files a few
+    values are read, to find out which version has which times.
 
     Raises
     ------
     ForcingError
-        naming the file and what its trouble is: what it is instead of data, no such variable, a dimension that needs a
-        choice, times that cannot be read
+        naming the file and what is wrong with it: it is no data file, has no such variable, has a dimension that needs
+        a choice, or times that cannot be read
     StorageError
         where network, server or rights fail
     """
     try:
         scans = _scan(file, source)
     except UnreadableError as error:
-        words = str(error).replace("correct the variable", f"correct forcing.{name}.variable")
-        raise ForcingError(f"{file.url}: {words}") from error
+        error_text = str(error).replace("correct the variable", f"correct forcing.{name}.variable")
+        raise ForcingError(f"{file.url}: {error_text}") from error
+    # What may pass, such as an outage of the network, must not be taken for damage of the file.
     except (ForcingError, StorageError, MemoryError, PermissionError, *NETWORK_ERRORS) as error:
         if isinstance(error, PermissionError):
             raise ForcingError(f"{file.url}: may not be read ({error.strerror}); allow reading it") from error
@@ -56,8 +58,11 @@ def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
             "get it again"
         ) from error
     content = f"{file.day} {content_of_source(file)}".strip()
-    if (now := version_now(file, source.variable)) != file.fingerprint:
-        raise ForcingError(f"{file.url}: was replaced while it was read ({file.fingerprint}, now {now}); run again")
+    # Otherwise the chunks' places could be those of one version of the file and the stamps those of another.
+    if (current_version := version_now(file, source.variable)) != file.fingerprint:
+        raise ForcingError(
+            f"{file.url}: was replaced while it was read ({file.fingerprint}, now {current_version}); run again"
+        )
     return tuple(replace(scan, content=content) for scan in scans)
 
 
@@ -68,6 +73,7 @@ def _scan(file: SourceFile, source: Files) -> tuple[Scan, ...]:
     axes = resolve_axes(stored, {} if kind == "grib" else source.select)
     times, exists, bounds, calendar = _times(file, stored, axes)
     order = np.argsort(times, kind="stable")
+    # 30 February, say, of a calendar of 360 days is no day of the product.
     order = order[exists[order]]
     array, chunks, reader = as_maps(kind, stored, axes, axes.fixed)
     scan = Scan(
@@ -179,6 +185,7 @@ def _clock(stored: Stored, axes: Axes) -> xr.DataArray | None:
         return stored.coordinates[dims[0]]
     clocks = [item for item in stored.coordinates.variables if is_clock(stored.coordinates[item].attrs)]
     fitting = [name for name in clocks if stored.coordinates[name].dims == dims]
+    # A forecast's `time` is when it was started; days are made of the times that it is valid for.
     fitting.sort(key=lambda name: (str(name) != "valid_time", str(name) != "time"))
     return stored.coordinates[fitting[0]] if fitting else None
 
@@ -186,6 +193,7 @@ def _clock(stored: Stored, axes: Axes) -> xr.DataArray | None:
 def _provisional(source: Files, stored: Stored, axes: Axes) -> NDArray[np.bool_]:
     """[stored step] whether its experiment version is not the final one (1, "0001")."""
     length = 1 if axes.time is None else stored.shape[axes.time]
+    # Files of static features declare no version.
     declared = getattr(source, "expver", None)
     if declared is None or axes.versions is not None:
         return np.zeros(length, bool)
@@ -202,6 +210,7 @@ def _by_version(scan: Scan, kind: str, stored: Stored, axes: Axes) -> tuple[Scan
     """
     assert axes.versions is not None
     dim = stored.dims[axes.versions]
+    # Files that do not number their versions have the final one first, then the preliminary one.
     numbers = stored.coordinates[dim].values if dim in stored.coordinates.variables else np.array([1, 5])
     positions, times = np.asarray(ScanReader.positions(scan)), scan.times
     taken = np.zeros(len(times), bool)
@@ -210,15 +219,17 @@ def _by_version(scan: Scan, kind: str, stored: Stored, axes: Axes) -> tuple[Scan
         array, chunks, reader = as_maps(kind, stored, axes, {**axes.fixed, axes.versions: index})
         version = replace(scan, array=array, chunks=chunks, reader=reader)
         last = index == int(np.argmax(numbers.astype("float64")))
-        own = ~taken if last else _filled(version, positions) & ~taken
-        taken |= own
-        if not own.any():
+        # Times without a value in any version stay with the last one, so that they are missing values and no missing
+        # days.
+        in_version = ~taken if last else _filled(version, positions) & ~taken
+        taken |= in_version
+        if not in_version.any():
             continue
-        flags = np.full(int(own.sum()), float(numbers[index]) != FINAL_EXPVER)
-        bounds = None if scan.time_bounds is None else compact_bounds(times[own], scan.time_bounds[own])
+        flags = np.full(int(in_version.sum()), float(numbers[index]) != FINAL_EXPVER)
+        bounds = None if scan.time_bounds is None else compact_bounds(times[in_version], scan.time_bounds[in_version])
         scans.append(
             replace(
-                version, stamps=compact(times[own]), positions=compact(positions[own]), bounds=bounds,
+                version, stamps=compact(times[in_version]), positions=compact(positions[in_version]), bounds=bounds,
                 provisional=flag_runs(flags),
             )
         )  # fmt: skip
@@ -226,18 +237,19 @@ def _by_version(scan: Scan, kind: str, stored: Stored, axes: Axes) -> tuple[Scan
 
 
 def _filled(scan: Scan, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """[step] whether a version has any value; between two steps that have, or have none, so has every other."""
+    """[step] whether a version has any value; all steps between two that agree are taken to agree with them."""
     reader = ScanReader(scan)
-    whole = slice(None), slice(None)
+    full_plane = slice(None), slice(None)
     answers: dict[int, bool] = {}
 
     def has(step: int) -> bool:
         if step not in answers:
-            raw = reader.read(0, (positions[step : step + 1], *whole))
+            raw = reader.read(0, (positions[step : step + 1], *full_plane))
             answers[step] = not missing_values(raw, scan.attrs).all()
         return answers[step]
 
     filled = np.zeros(len(positions), bool)
+    # By halving: of a month's 744 hours about a dozen are read instead of all.
     pending = [(0, len(positions) - 1)]
     while pending:
         first, last = pending.pop()

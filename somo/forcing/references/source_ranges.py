@@ -1,4 +1,4 @@
-"""Byte ranges of source files, refused if the file is no longer the one that was referenced."""
+"""Byte ranges of source files; a file that changed since it was referenced is refused."""
 
 from pathlib import Path
 from typing import Any

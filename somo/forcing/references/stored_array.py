@@ -1,4 +1,4 @@
-"""How the values of one array lie in chunks: cutting a selection into chunks, and decoding them within bounds."""
+"""One array stored in chunks: cutting a selection into its chunks, and decoding these within a bound of memory."""
 
 import math
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from somo.forcing.references.unpacking import decode_within
 
 Places = slice | NDArray[np.int64]
 Parts = tuple[Places, ...]
+# What compression may add to a chunk: checksums, headers, padding.
 ROOM_BYTES = 4096
-"""What compression may add to a chunk: checksums, headers, padding."""
 OWN_CODECS = {
     "somo_view": ("somo.forcing.formats.view", "View"),
     "somo_hdf5": ("somo.forcing.formats.hdf5_chunk", "Hdf5Chunk"),
@@ -77,6 +77,7 @@ class StoredArray:
         most = self._most_bytes()
         for codec in self.codecs:
             data = codec.decode(data, mask=mask) if mask else decode_within(codec, data, most)
+            # The mask is that of HDF5's filters, which are undone first; a view that comes after knows none.
             mask = 0
         return np.frombuffer(data, self.dtype).reshape(self.chunks)
 
@@ -86,8 +87,8 @@ class StoredArray:
         return math.prod(view.chunk if view else self.chunks) * self.dtype.itemsize + ROOM_BYTES
 
     def crossings(self, selection: Parts) -> Iterator[tuple[tuple[int, ...], Parts, Parts]]:
-        """Every chunk of a selection: its numbers, which of its values are wanted, and where they go."""
-        axes = (_cut(*part) for part in zip(selection, self.shape, self.chunks, strict=True))
+        """Every chunk of a selection: its number along each axis, which of its values to take, and where these go."""
+        axes = (_cut(*axis) for axis in zip(selection, self.shape, self.chunks, strict=True))
         for cuts in product(*axes):
             numbers, inside, target = zip(*cuts, strict=True)
             yield numbers, inside, target

@@ -1,4 +1,4 @@
-"""Values of files whose chunks have no fixed places: their format's own library reads a window."""
+"""Values of files whose chunks have no fixed places in the file: the library of their format reads a window."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -59,9 +59,9 @@ def _read_file(
     window: list[Any] = [slice(None)] * (len(at) + sum(axis is not None for axis in axes))
     for axis, index in at.items():
         window[axis] = slice(index, index + 1)
-    for axis, part in zip(axes, (slice(first, stop), *selection[1:]), strict=True):
+    for axis, axis_window in zip(axes, (slice(first, stop), *selection[1:]), strict=True):
         if axis is not None:
-            window[axis] = part
+            window[axis] = axis_window
     try:
         raw = library.read(file, variable, tuple(window))
     except (ForcingError, StorageError, MemoryError, *NETWORK_ERRORS):

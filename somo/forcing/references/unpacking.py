@@ -1,7 +1,7 @@
-"""One step of decoding a chunk that makes room for no more bytes than its array holds: the bytes come from strangers.
+"""One step of decoding a chunk, in which no more memory is taken than its array needs: files may come from strangers.
 
-A thousandth of a declared chunk can unpack to gigabytes. Streams are unpacked as far as the bound; formats that say in
-their header how much they hold are asked first, since their library makes room for what the header says.
+A few kilobytes can unpack to gigabytes. Streams are unpacked up to the bound. Where a header gives the unpacked size,
+it is read first, since the library of that format reserves as much memory as the header says.
 """
 
 import bz2
@@ -15,26 +15,28 @@ import pyarrow as pa
 
 from somo.forcing.formats.hdf5_chunk import zstd_size
 
-GZIP_HEADER = 31  # zlib's own number for data in a gzip wrapping
+# zlib's own number for data in a gzip wrapping
+GZIP_HEADER = 31
 # Position of the unpacked size in the header of numcodecs' formats, little-endian.
 SIZES = {"blosc": slice(4, 8), "lz4": slice(0, 4)}
 
 
 def decode_within(codec: Any, data: Any, most: int) -> Any:
-    """What a codec makes of some bytes, or an error before it makes too much of them.
+    """The decoded bytes of a codec, or an error before there are more than allowed.
 
     Parameters
     ----------
     codec : of numcodecs, or one of ours that bounds itself
-    most : bytes that may come out
+    most : largest number of decoded bytes
 
     Raises
     ------
     ValueError
-        where more comes out, or the compressed data end early
+        where the data decode to more bytes, or end early
     """
     name = codec.codec_id
-    if name == "lzma" and codec.format == lzma.FORMAT_RAW:  # has no header that would name its filters
+    # raw LZMA has no header that would name its filters
+    if name == "lzma" and codec.format == lzma.FORMAT_RAW:
         return _stepwise(partial(lzma.LZMADecompressor, lzma.FORMAT_RAW, filters=codec.filters))(bytes(data), most)
     if name in STREAMS:
         return STREAMS[name](bytes(data), most)
@@ -63,6 +65,7 @@ def _deflated(window_bits: int) -> Callable[[bytes, int], bytes]:
 def _stepwise(unpacker: Callable[[], Any]) -> Callable[[bytes, int], bytes]:
     def unpack(data: bytes, most: int) -> bytes:
         unpacking = unpacker()
+        # One byte more than allowed shows that there is too much.
         unpacked: bytes = unpacking.decompress(data, most + 1)
         if len(unpacked) > most:
             raise _too_much(most)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Method = Literal["nearest", "bilinear", "mean"]
+# Coordinates closer than this are the same: a 32-bit float resolves 1.5e-5 degrees at 180 degrees.
 ROUNDING_DEG = 2e-5
-"""Coordinates closer than this are the same: a 32-bit float resolves 1.5e-5 degrees at 180 degrees."""
+# How far outside the outermost nodes a cell may lie, in source steps: still inside the outermost source cell.
 EDGE = 0.5 + 1e-3
-"""How far outside the outermost nodes a cell may lie, in source steps: still inside the outermost source cell."""
 
+# Nodes that are weighted together: 256 kB of 64-bit numbers.
 BLOCK_NODES = 2**15
-"""Nodes that are weighted together: 256 kB of 64-bit numbers."""
 
 
 class OutsideSourceError(ValueError):
@@ -133,6 +133,7 @@ def mean_weights(
     high = np.minimum(position + half_after[near], borders[:, 1:])
     overlap = np.where(high - low > ROUNDING_DEG, high - low, 0.0)
     if period is None:
+        # The area between two latitudes of a sphere grows with the difference of their sines.
         band = np.sin(np.radians(np.clip(high, -90, 90))) - np.sin(np.radians(np.clip(low, -90, 90)))
         overlap = np.where(overlap > 0, np.maximum(band, 0.0), 0.0)
     counts = (overlap > 0).sum(axis=1)
@@ -157,10 +158,10 @@ def _halves(nodes: NDArray[np.floating], period: float | None) -> tuple[NDArray[
     gaps = np.diff(nodes[order].astype(np.float64))
     # a hole in the coordinates belongs to no node
     gaps = np.minimum(gaps, 1.5 * step)
-    before, after = np.empty(len(nodes)), np.empty(len(nodes))
-    before[order] = np.concatenate([[step], gaps]) / 2
-    after[order] = np.concatenate([gaps, [step]]) / 2
-    return before, after
+    lower_half, upper_half = np.empty(len(nodes)), np.empty(len(nodes))
+    lower_half[order] = np.concatenate([[step], gaps]) / 2
+    upper_half[order] = np.concatenate([gaps, [step]]) / 2
+    return lower_half, upper_half
 
 
 def _apart(nodes: NDArray[np.floating], cells: NDArray[np.floating], period: float | None) -> NDArray[np.float64]:
@@ -170,7 +171,7 @@ def _apart(nodes: NDArray[np.floating], cells: NDArray[np.floating], period: flo
 
 
 def _step(nodes: NDArray[np.floating], period: float | None) -> float:
-    """Usual distance of neighbours in degrees; nodes alone stand for the whole axis."""
+    """Usual distance of neighbours in degrees; a single node stands for the whole axis."""
     if len(nodes) < 2:
         return 360.0
     steps = np.diff(nodes.astype(np.float64))
@@ -187,8 +188,8 @@ def _require_inside(inside: NDArray[np.bool_]) -> None:
 def weigh(values: NDArray[np.floating], rows: AxisWeights, columns: AxisWeights) -> NDArray[np.floating]:
     """[..., row, column] of the values [..., lat, lon] of a rectilinear source.
 
-    Nodes without a value (sea, gaps) take no part: the shares of the others are scaled to one. A cell none of whose
-    nodes has a value has none. Where each cell picks one node, any type of number passes unchanged.
+    Nodes without a value (sea, gaps) are left out, and the shares of the others are scaled to a sum of one. A cell
+    whose nodes all lack a value is NaN. Where each cell picks one node, numbers of any type pass unchanged.
     """
     if rows.picks and columns.picks:
         return values[..., run_of(rows.index[:, 0]), :][..., run_of(columns.index[:, 0])]

@@ -1,4 +1,4 @@
-"""How a source's nodes come onto the cells of the product: what is read for some cells, and what becomes of it."""
+"""How a source's nodes come onto the product's cells: the nodes that are read for some cells, and their weights."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from somo.forcing.regridding.axes import AxisWeights, weigh
 
+# Columns that are read although nobody needs them cost less than a second request.
 FAR_COLUMNS = 8
-"""Columns that are read although nobody needs them cost less than a second request."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +122,8 @@ class Scattered:
             has_value = np.isfinite(node)
             total += np.where(has_value, node, 0) * weight
             share += has_value * weight
+        # Rounded as on rectilinear sources, so that a cell with all its nodes gets the same bits whether or not
+        # another lacks one.
         share = np.round(share, 9)
         valued = share > 0
         return np.where(valued, total / np.where(valued, share, 1.0), np.nan).astype(np.float32)

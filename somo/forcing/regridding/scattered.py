@@ -45,6 +45,7 @@ def scattered(what: str, where: str, coordinates: dict[str, Any], regrid: str | 
         )
     is_rotated = coordinates["kind"] == "rotated"
     if regrid == "mean":
+        # Equal steps of rotated longitude grow shorter towards the rotated pole.
         weight = np.cos(np.radians(np.meshgrid(x, y)[1])).ravel() if is_rotated else np.ones(len(y) * len(x))
         return _mean(what, where, _degrees(coordinates, y, x, transformer), weight, len(x), grid)
     if transformer is None:
@@ -80,6 +81,7 @@ def _between(
 def _nearest(what: str, where: str, degrees: Points, width: int, grid: Grid) -> Scattered:
     """The node closest to each cell's centre on the sphere."""
     lon, lat = np.meshgrid(grid.lon, grid.lat)
+    # Straight distances between points of a sphere order them as great circles do, and know no seam at 180 degrees.
     nodes = _on_sphere(*degrees)
     distance, index = cKDTree(nodes).query(_on_sphere(lat.ravel(), lon.ravel()))
     # a cell may lie at the corner of four nodes: half the diagonal of a step along the file's rows and one along its
@@ -136,11 +138,13 @@ def transformer_of(coordinates: Mapping[str, Any]) -> pyproj.Transformer | None:
     # attributes are often arrays of one number, which pyproj does not take
     attributes = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in mapping.items()}
     try:
-        own = pyproj.CRS.from_cf(attributes)
+        projection = pyproj.CRS.from_cf(attributes)
     except (pyproj.exceptions.CRSError, KeyError):
         return None
     # `geodetic_crs` of a rotated pole is the rotated pole itself: what it is derived from has the true degrees
-    return pyproj.Transformer.from_crs(own.source_crs or own.geodetic_crs or "EPSG:4326", own, always_xy=True)
+    return pyproj.Transformer.from_crs(
+        projection.source_crs or projection.geodetic_crs or "EPSG:4326", projection, always_xy=True
+    )
 
 
 def _outside(what: str, where: str, lat: float, lon: float) -> str:

@@ -1,4 +1,4 @@
-"""What was seen while a static field was read, and what of it is refused: class codes, fill values, wrong units."""
+"""The values of a static field, counted while they are read: class codes, fill values and wrong units are refused."""
 
 from dataclasses import dataclass, field
 
@@ -10,23 +10,23 @@ from somo.forcing.statics.meaning import class_sign, fill_candidates, flags, nam
 from somo.forcing.statics.tiles import Tile
 from somo.forcing.units import conversion
 
+# Whole numbers without units that take no more different values than this look like codes: CORINE has 44 classes.
 FEW_NUMBERS = 64
-"""Whole numbers without units that take no more different values than this look like codes: CORINE has 44 classes."""
+# Fewer values than this may all be alike by chance.
 MANY_VALUES = 256
-"""Fewer values than this may all be alike by chance."""
+# A fill value lies further from all other values than this part of their range; the deepest trench does not.
 ISOLATED = 0.03
-"""A fill value lies further from all other values than this part of their range; the deepest trench does not."""
 SHARE_WORDS = {
     "sand", "silt", "clay", "gravel", "fragments", "forest", "tree", "trees", "cover", "vegetation", "fraction",
     "percent", "percentage", "share", "grass", "crop", "crops", "cropland", "urban", "bare",
 }  # fmt: skip
 HEIGHT_WORDS = {"elevation", "altitude", "orography", "topography", "dem", "dtm", "topo", "relief", "geoid"}
+# Words that make something else of a share or an elevation: the height of trees, say.
 OTHER_WORDS = {"height", "depth", "age", "lai", "density", "count", "distance", "std", "type", "class"}
-"""Words that make something else of a share or an elevation: the height of trees, say."""
+# The Challenger Deep and Mount Everest.
 LOWEST_M, HIGHEST_M = -11_000.0, 9_000.0
-"""The Challenger Deep and Mount Everest."""
+# Part of the whole by which packed shares may exceed 0 and 1.
 ROUNDING = 0.02
-"""Part of the whole by which packed shares may exceed 0 and 1."""
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Census:
             self.numbers |= set(np.unique(values)[: FEW_NUMBERS + 1].tolist())
 
     def require_plausible(self) -> None:
-        """Refuse what the numbers show to be something else than what is declared.
+        """Refuse a field whose numbers show that it is something else than declared.
 
         Raises
         ------
@@ -128,22 +128,22 @@ class Census:
             )
 
     def _require_range(self) -> None:
-        """Shares lie between nothing and all, elevations between the deepest sea and the highest mountain."""
+        """Refuse shares outside 0..1, and elevations below the deepest sea or above the highest mountain."""
         tile = self.tile
-        words = name_words(tile.static, tile.attrs) | set(tile.name.lower().replace("-", "_").split("_"))
+        words_of_name = name_words(tile.static, tile.attrs) | set(tile.name.lower().replace("-", "_").split("_"))
         units = self._units()
         low, high = (value * tile.conversion[0] + tile.conversion[1] for value in (self.low, self.high))
         limits = None
-        if words & OTHER_WORDS:
+        if words_of_name & OTHER_WORDS:
             pass
-        elif words & HEIGHT_WORDS and units and (metres := conversion(units, "m")):
+        elif words_of_name & HEIGHT_WORDS and units and (metres := conversion(units, "m")):
             limits = tuple((edge - metres[1]) / metres[0] for edge in (LOWEST_M, HIGHEST_M))
-        elif words & SHARE_WORDS and units and (shares := conversion(units, "1")):
+        elif words_of_name & SHARE_WORDS and units and (shares := conversion(units, "1")):
             limits = (-ROUNDING / shares[0], (1 + ROUNDING) / shares[0])
-        elif words & SHARE_WORDS and not units:
+        elif words_of_name & SHARE_WORDS and not units:
             limits = (0.0, np.inf)
         if limits is None and units and conversion(units, "percent") == (1.0, 0.0):
-            limits = (-100 * ROUNDING, 100 * (1 + ROUNDING)) if "slope" not in words else None
+            limits = (-100 * ROUNDING, 100 * (1 + ROUNDING)) if "slope" not in words_of_name else None
         if limits is not None and not (limits[0] <= low and high <= limits[1]):
             self._refuse_range((low, high), (limits[0], limits[1]), units)
         if self._are_shares_as_percent(high, units):
@@ -155,21 +155,25 @@ class Census:
     def _are_shares_as_percent(self, high: float, units: str | None) -> bool:
         """Whether a file without units is declared to be percent, and its fractional numbers never exceed one."""
         declared = self.tile.static.units is not None and "units" not in self.tile.attrs
-        whole = self.tile.dtype.kind in "iu" and "scale_factor" not in self.tile.attrs
+        are_integers = self.tile.dtype.kind in "iu" and "scale_factor" not in self.tile.attrs
         is_percent = units is not None and conversion(units, "percent") == (1.0, 0.0)
-        return declared and is_percent and not whole and 0 < high <= 1 and self.count >= MANY_VALUES
+        return declared and is_percent and not are_integers and 0 < high <= 1 and self.count >= MANY_VALUES
 
     def _units(self) -> str | None:
-        own = self.tile.attrs.get("units")
-        return self.tile.static.units or (plain_units(str(own)) if own is not None else None)
+        units_in_file = self.tile.attrs.get("units")
+        return self.tile.static.units or (plain_units(str(units_in_file)) if units_in_file is not None else None)
 
     def _refuse_range(self, span: tuple[float, float], limits: tuple[float, float], units: str | None) -> None:
         tile = self.tile
         worst = span[0] if span[0] < limits[0] else span[1]
         stored = (worst - tile.conversion[1]) / tile.conversion[0]
-        own = tile.attrs.get("units")
-        in_file = f" ({stored:g} {own} in the file)" if own is not None and tile.conversion != (1.0, 0.0) else ""
-        of_file = f"the file says {str(own)!r}" if own is not None else "the file names no units"
+        units_in_file = tile.attrs.get("units")
+        in_file = (
+            f" ({stored:g} {units_in_file} in the file)"
+            if units_in_file is not None and tile.conversion != (1.0, 0.0)
+            else ""
+        )
+        of_file = f"the file says {str(units_in_file)!r}" if units_in_file is not None else "the file names no units"
         declared = f"you declare {tile.static.units!r}" if tile.static.units else "none are declared"
         raise ForcingError(
             f"{tile.url}: {tile.static.variable} is {worst:g} {units or ''}{in_file}, outside {limits[0]:g}.."

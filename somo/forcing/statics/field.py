@@ -15,8 +15,8 @@ from somo.forcing.statics.tiles import Tile, open_tiles
 from somo.forcing.statics.within import BLOCK_VALUES, require_apart, within_cells
 from somo.product.static import Static
 
+# Coordinates of neighbouring tiles that differ by less than this part of a step are one.
 SAME_NODE = 0.01
-"""Coordinates of neighbouring tiles that differ by less than this part of a step are one."""
 
 
 def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[np.floating]:
@@ -25,21 +25,21 @@ def read_static(name: str, static: Static, domain: str, grid: Grid) -> NDArray[n
     Raises
     ------
     ForcingError
-        naming file and variable: not there, no such variable, class codes taken for amounts, other units, numbers that
-        stand for no value, or without the grid's cells
+        naming file and variable, where the file or the variable does not exist, class codes are taken for amounts,
+        units differ from the declared ones, numbers stand for no value, or the file does not cover the grid's cells
     """
     return _read(name, static, open_tiles(name, static, domain), grid)
 
 
 def read_static_at(name: str, static: Static, domain: str, grid: Grid, cell: tuple[slice, slice]) -> NDArray[Any]:
-    """[1, 1] what `read_static` gives in one cell, read with the cells around it: all of them where that is cheap.
+    """[1, 1] the value of `read_static` in one cell, read together with as many cells around it as is cheap.
 
-    Numbers are judged by what lies around them: that codes look like codes shows in many values.
+    The surrounding values are needed for the checks: class codes, for example, show only in many values.
     """
     tiles = open_tiles(name, static, domain)
     values_per_cell = max(grid.step_deg / _step_deg(tiles[0]), 1.0) ** 2
     margin = int(np.sqrt(BLOCK_VALUES / values_per_cell)) // 2
-    near = [slice(max(0, part.start - margin), part.stop + margin) for part in cell]
+    near = [slice(max(0, axis.start - margin), axis.stop + margin) for axis in cell]
     inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(cell, near, strict=True))
     return _read(name, static, tiles, replace(grid, lat=grid.lat[near[0]], lon=grid.lon[near[1]]))[inner]
 
@@ -55,21 +55,21 @@ def _read(name: str, static: Static, tiles: Sequence[Tile], grid: Grid) -> NDArr
 
 
 def _on_cells(name: str, static: Static, tiles: Sequence[Tile], grid: Grid) -> NDArray[np.float32]:
-    """Values of nodes that are the cells, or are brought onto them."""
+    """Values where nodes are the centres of cells, or are regridded onto them as declared."""
     for tile in tiles:
         require_no_class_codes(tile)
     require_apart(tiles)
     field = Joined(tiles)
     placing = place(f"static.{name}", tiles[0].url, field.grid, static.regrid, grid)
     values = np.empty(grid.shape, "float32")
-    across, height = slice(0, len(grid.lon)), 1
+    across = slice(0, len(grid.lon))
     height = max(1, BLOCK_VALUES // max(1, placing.window(slice(0, 1), across).size))
     for first in range(0, len(grid.lat), height):
         rows = slice(first, min(first + height, len(grid.lat)))
         window = placing.window(rows, across)
-        parts = [field.read(window.rows, columns) for columns in window.columns]
-        values[rows] = placing.apply(np.concatenate(parts, axis=1), rows, across)
-    for census in field.seen:
+        values_by_run = [field.read(window.rows, columns) for columns in window.columns]
+        values[rows] = placing.apply(np.concatenate(values_by_run, axis=1), rows, across)
+    for census in field.censuses:
         census.require_plausible()
     return values
 
@@ -79,7 +79,7 @@ class Joined:
 
     def __init__(self, tiles: Sequence[Tile]) -> None:
         self.tiles = tiles
-        self.seen = [Census(tile) for tile in tiles]
+        self.censuses = [Census(tile) for tile in tiles]
         self.rows, self._row_places = _joined([tile.rows for tile in tiles], tiles)
         self.columns, self._column_places = _joined([tile.columns for tile in tiles], tiles)
         names = ("lat", "lon") if tiles[0].is_regular else ("y", "x")
@@ -88,7 +88,9 @@ class Joined:
     def read(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Values [row, column] of a window in the declared units, NaN where no tile has one."""
         values = np.full((rows.stop - rows.start, columns.stop - columns.start), np.nan, "float32")
-        for tile, down, along, census in zip(self.tiles, self._row_places, self._column_places, self.seen, strict=True):
+        for tile, down, along, census in zip(
+            self.tiles, self._row_places, self._column_places, self.censuses, strict=True
+        ):
             mine, theirs = _crossed(down, rows)
             mine_across, theirs_across = _crossed(along, columns)
             if not len(mine) or not len(mine_across):
@@ -99,6 +101,7 @@ class Joined:
             census.add(block.ravel())
             factor, offset = tile.conversion
             target = np.ix_(theirs, theirs_across)
+            # Where tiles share a border, the first that has a value there counts.
             empty = ~np.isfinite(values[target])
             values[target] = np.where(empty, block * np.float64(factor) + offset, values[target])
         return values

@@ -1,4 +1,4 @@
-"""What the numbers of a static file are: class codes or amounts, in which units, and which of them are no values."""
+"""What the numbers of a static file mean: class codes or amounts, in which units, and which stand for no value."""
 
 import re
 from collections.abc import Mapping
@@ -25,18 +25,18 @@ ABOVE_SEA = re.compile(
 
 
 def class_sign(static: Static, attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> str | None:
-    """What shows that a variable's numbers are class codes; None if nothing does."""
+    """The attribute or name that shows that a variable's numbers are class codes; None if nothing does."""
     for key in ("flag_values", "flag_masks", "flag_meanings"):
         if key in attrs:
             return key
-    words = name_words(static, attrs)
+    words_of_name = name_words(static, attrs)
     if str(attrs.get("units", "")).strip().lower() in ("class", "classes", "code", "category", "index of class"):
         return f"units = {attrs['units']!r}"
     if attrs.get("standard_name") in ("area_type", "land_cover_lccs", "land_cover", "soil_type"):
         return f"standard_name = {attrs['standard_name']!r}"
     if dtype.kind not in "iu" or "scale_factor" in attrs or str(attrs.get("units", "1")).strip() not in ("", "1", "-"):
         return None
-    if named := words & CLASS_WORDS:
+    if named := words_of_name & CLASS_WORDS:
         return f"its name ({sorted(named)[0]})"
     long_name = str(attrs.get("long_name", "")).lower()
     return next((f"its long_name ({pair})" for pair in CLASS_PAIRS if pair in long_name), None)
@@ -52,8 +52,8 @@ def flags(attrs: Mapping[str, Any]) -> list[int]:
     """Class codes that a variable's attributes list, with the sign that `_Unsigned` gives them."""
     codes = np.atleast_1d(attrs["flag_values"]) if "flag_values" in attrs else np.array([], int)
     if isinstance(attrs.get("flag_values"), str):
-        words = re.findall(r"-?\d+", str(attrs["flag_values"]))
-        codes = np.array(words, int) if words else np.array([], int)
+        code_texts = re.findall(r"-?\d+", str(attrs["flag_values"]))
+        codes = np.array(code_texts, int) if code_texts else np.array([], int)
     if codes.dtype.kind == "i" and str(attrs.get("_Unsigned", "")).lower() == "true":
         codes = codes.view(f"u{codes.dtype.itemsize}")
     return [int(code) for code in codes.tolist()]
@@ -67,7 +67,7 @@ def numbers_for_no_value(static: Static, attrs: Mapping[str, Any]) -> tuple[floa
 
 
 def fill_candidates(attrs: Mapping[str, Any]) -> list[float]:
-    """Decoded numbers that are usual ones for no value."""
+    """Decoded numbers by which producers usually mark missing values, packed ones included."""
     scale, offset = (_number(attrs.get(key), default) for key, default in (("scale_factor", 1.0), ("add_offset", 0.0)))
     packed = [fill * scale + offset for fill in FILL_VALUES] if (scale, offset) != (1.0, 0.0) else []
     return [*FILL_VALUES, *packed]
@@ -94,10 +94,10 @@ def conversion_of(name: str, static: Static, url: str, units: str | None) -> tup
             f"static.{name}: the declared units {static.units!r} are not understood; {url} says {units!r}: write them "
             "in the notation of CF, as m, percent, 1, kg m-3"
         )
-    own = plain_units(units)
-    if parse_units(own) is None:
+    units_in_file = plain_units(units)
+    if parse_units(units_in_file) is None:
         return 1.0, 0.0
-    factors = conversion(own, static.units)
+    factors = conversion(units_in_file, static.units)
     if factors is None:
         raise ForcingError(
             f"{url}: {static.variable} has units {units!r}, but static.{name}.units declares {static.units!r}; correct "

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+# Part of a node's width that is nothing: 32-bit coordinates are off by this much of a second of arc.
 ROUNDING = 1e-3
-"""Part of a node's width that is nothing: 32-bit coordinates are off by this much of a second of arc."""
 
 
 @dataclass(frozen=True, eq=False)
 class Overlap:
-    """One cell that each node lies in.
+    """One cell for every node: the first, second, ... that the node lies in.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Overlap:
 def overlaps(
     nodes: NDArray[np.float64], edges: NDArray[np.float64], period: float | None = None
 ) -> tuple[list[Overlap], float]:
-    """The cells that nodes overlap, first, second, ... of each node, and the nodes' usual width.
+    """The first, second, ... cell that each node overlaps, and the nodes' usual width in degrees.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ def overlaps(
     edges : [cell, 2] borders of the cells, which do not overlap
     period : 360 of longitudes, None of latitudes
     """
-    before, after = _halves(nodes, period)
+    lower_half, upper_half = _halves(nodes, period)
     order = np.argsort(edges.min(axis=1))
     low, high = edges.min(axis=1)[order], edges.max(axis=1)[order]
-    start, stop = nodes - before, nodes + after
+    start, stop = nodes - lower_half, nodes + upper_half
     widths = stop - start
-    found: list[Overlap] = []
+    cells_by_rank: list[Overlap] = []
     for shift in (0.0,) if period is None else (0.0, period):
         # a node across the grid's first border has its other half a whole turn further east
         begin = start if period is None else low[0] + (start - low[0] + widths) % period - widths + shift
@@ -47,14 +47,14 @@ def overlaps(
         first = np.searchsorted(high, begin + ROUNDING * widths, side="right")
         for step in range(len(low)):
             number = np.minimum(first + step, len(low) - 1)
-            part = np.minimum(end, high[number]) - np.maximum(begin, low[number])
-            share = part / widths
+            shared_width = np.minimum(end, high[number]) - np.maximum(begin, low[number])
+            share = shared_width / widths
             inside = (first + step < len(low)) & (share > ROUNDING)
             if not inside.any():
                 break
             share = np.where(share > 1 - ROUNDING, 1.0, share)
-            found.append(Overlap(np.where(inside, order[number], -1), np.where(inside, share, 0.0)))
-    return found, float(np.median(widths))
+            cells_by_rank.append(Overlap(np.where(inside, order[number], -1), np.where(inside, share, 0.0)))
+    return cells_by_rank, float(np.median(widths))
 
 
 def _halves(nodes: NDArray[np.float64], period: float | None) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -71,8 +71,8 @@ def _halves(nodes: NDArray[np.float64], period: float | None) -> tuple[NDArray[n
     return (previous, following) if np.median(steps) > 0 else (following, previous)
 
 
-def window(found: list[Overlap]) -> NDArray[np.int64]:
+def window(cells_by_rank: list[Overlap]) -> NDArray[np.int64]:
     """Numbers of the nodes that lie in any cell, ascending."""
-    if not found:
+    if not cells_by_rank:
         return np.empty(0, "int64")
-    return np.flatnonzero(np.logical_or.reduce([overlap.cell >= 0 for overlap in found]))
+    return np.flatnonzero(np.logical_or.reduce([overlap.cell >= 0 for overlap in cells_by_rank]))

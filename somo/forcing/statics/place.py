@@ -43,6 +43,7 @@ def static_at(
         if static.url is None:
             features |= _at(static_features(name, static, computed_feature(static, moments), np.ones((1, 1), bool)))
             continue
+        # Only gaps that are filled with the mean over land need the whole domain.
         if static.gaps == "error":
             values = read_static_at(name, static, domain, grid, cell)
             features |= _at(static_features(name, static, values, np.ones((1, 1), bool)))

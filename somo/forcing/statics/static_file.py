@@ -38,7 +38,7 @@ class Moments:
 
     Attributes
     ----------
-    days : number of days seen
+    days : number of days, with and without a value
     count : days with a value
     total, squares : sum of the values and of their squares
     gap : first day (since 1970-01-01) without a value; the largest integer if there is none
@@ -53,11 +53,11 @@ class Moments:
     @classmethod
     def of(cls, values: NDArray[np.floating], first_day: int) -> "Moments":
         """Statistics of [day, lat, lon]."""
-        known = np.isfinite(values)
-        filled = np.where(known, values, 0.0).astype("float64")
-        day = first_day + np.argmin(known, axis=0)
-        gap = np.where(known.all(axis=0), np.iinfo("int32").max, day).astype("int32")
-        return cls(len(values), known.sum(axis=0, dtype="int32"), filled.sum(axis=0), (filled**2).sum(axis=0), gap)
+        has_value = np.isfinite(values)
+        filled = np.where(has_value, values, 0.0).astype("float64")
+        day = first_day + np.argmin(has_value, axis=0)
+        gap = np.where(has_value.all(axis=0), np.iinfo("int32").max, day).astype("int32")
+        return cls(len(values), has_value.sum(axis=0, dtype="int32"), filled.sum(axis=0), (filled**2).sum(axis=0), gap)
 
     def __add__(self, other: "Moments") -> "Moments":
         return Moments(
@@ -70,11 +70,12 @@ class Moments:
 
     @property
     def mean(self) -> NDArray[np.float64]:
+        """Mean over the days with a value; NaN where there is none."""
         return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
 
     @property
     def std(self) -> NDArray[np.float64]:
-        """Standard deviation with ddof 1."""
+        """Standard deviation with ddof 1; NaN where fewer than two days have a value."""
         variance = (self.squares - self.total * self.mean) / np.maximum(self.count - 1, 1)
         return np.where(self.count > 1, np.sqrt(np.maximum(variance, 0.0)), np.nan)
 
@@ -98,7 +99,7 @@ def climate_period(product: Product) -> tuple[dt.date, dt.date]:
 
 
 def climate_blocks(product: Product, cells: int) -> list[tuple[dt.date, dt.date]]:
-    """The climatology's days on so many cells, cut into blocks of first and last day."""
+    """First and last day of the blocks in which the climatology of this number of cells is computed."""
     first, last = climate_period(product)
     days = block_days(cells)
     starts = range(first.toordinal(), last.toordinal() + 1, days)
@@ -115,16 +116,16 @@ def block_moments(
 
 
 def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> NDArray[np.bool_]:
-    """[lat, lon] cells where every variable has a value on all days; a cell without any value of one is ocean.
+    """[lat, lon] cells where every variable has a value on all days; cells where one has none at all are ocean.
 
     Raises
     ------
     ForcingError
         naming variable, day and cell where a value is missing on some days only
     """
-    seen = np.logical_and.reduce([m.count > 0 for m in moments.values()])
+    has_values = np.logical_and.reduce([m.count > 0 for m in moments.values()])
     for name, m in moments.items():
-        broken = seen & (m.count < m.days)
+        broken = has_values & (m.count < m.days)
         if broken.any():
             row, column = (int(i[0]) for i in np.nonzero(broken))
             raise ForcingError(
@@ -133,13 +134,13 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
                 f"({int(broken.sum())} such cells); provide complete forcing, or fill gaps with "
                 f'forcing.{name}.gaps = "interpolate" and max_gap_days'
             )
-    if not seen.any():
+    if not has_values.any():
         raise ForcingError("no cell has values of every forcing variable; check the URLs, variables and grid declared")
-    return seen
+    return has_values
 
 
 def static_key_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
-    """Where the name of a domain's static file is kept, by what the file is computed from."""
+    """URL of the document that holds the name of a domain's static file; it is named by the file's inputs."""
     product = product.in_domain(domain)
     files = {
         name: [
@@ -157,7 +158,7 @@ def static_key_url(root: str, product: Product, domain: str, references: Mapping
 
 
 def record_statics(root: str, product: Product, domain: str) -> None:
-    """Name the bytes of the static files, so that files which move later are known again."""
+    """Record checksums of the static files, so that they are recognised after they have been moved."""
     for name, static in product.static.items():
         for file in static_files(name, static, domain) if static.url else ():
             record_content(root, file.url, file.fingerprint, partial(content_of_source, file))
@@ -168,9 +169,9 @@ def _tables(declared: Mapping[str, BaseModel]) -> list[tuple[str, object]]:
 
 
 def static_url(root: str, product: Product, domain: str, references: Mapping[str, str]) -> str:
-    """URL of a domain's static file; of something that does not exist while it has not been computed.
+    """URL of a domain's static file; a URL that does not exist while the file has not been computed.
 
-    The file is named by its content, so that a source file that only grew by new days changes no name.
+    The file is named by its content, so its name stays when a source file only gets new days.
     """
     product = product.in_domain(domain)
     if not all(is_complete(url) and is_checked(product.sources[name], url) for name, url in references.items()):
@@ -183,7 +184,7 @@ def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str
     """Static Dataset (lat, lon): every feature as float32 and `land`; their order is `attrs["features"]`.
 
     `climatology_mean` and `climatology_std` [forcing, lat, lon] are those of every forcing variable in our units over
-    the climatology's days, in the order of `attrs["forcing"]`: whoever asks for them later reads no forcing again.
+    the climatology's days, in the order of `attrs["forcing"]`, so that later uses need not read the forcing again.
 
     Raises
     ------
@@ -214,8 +215,10 @@ def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str
 
 def _digest(moments: Mapping[str, Moments]) -> str:
     """Hash of the forcing's statistics: equal ones come from equal forcing of the climatology's days."""
-    parts = [array.tobytes() for name in sorted(moments) for array in (moments[name].total, moments[name].squares)]
-    return checksum(b"".join(parts))[:16]
+    sums_as_bytes = [
+        array.tobytes() for name in sorted(moments) for array in (moments[name].total, moments[name].squares)
+    ]
+    return checksum(b"".join(sums_as_bytes))[:16]
 
 
 def computed_feature(static: Static, moments: Mapping[str, Moments]) -> NDArray[np.float64]:

@@ -27,8 +27,8 @@ from somo.storage.patience import NETWORK_ERRORS, StorageError
 
 MONTHS = 12
 MONTH_DIMENSIONS = ("time", "month", "months", "t")
+# Static patterns hold no days, so any day gives their names.
 ANY_DAY = dt.date(2000, 1, 1)
-"""Static patterns hold no days, so any day gives their names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +40,7 @@ class Tile:
     name : of the feature
     attrs : the variable's attributes in the file
     grid : the places of its nodes, as in `Scan.grid`
-    scans : where the values are; twelve of them are months whose mean counts
+    scans : where the values are; twelve scans are months, of which the mean is taken
     conversion : factor and offset from the file's units to the declared ones
     missing : decoded numbers that stand for no value although the file does not say so
     """
@@ -55,6 +55,7 @@ class Tile:
 
     @property
     def url(self) -> str:
+        """URL of its file."""
         return self.scans[0].url
 
     @property
@@ -80,6 +81,7 @@ class Tile:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """Data type of the stored numbers."""
         return np.dtype(self.scans[0].array["dtype"])
 
     def read(self, rows: slice, columns: slice) -> NDArray[np.float32]:
@@ -119,7 +121,7 @@ def open_tiles(name: str, static: Static, domain: str) -> list[Tile]:
     Raises
     ------
     ForcingError
-        naming the file and its trouble: no data, no such variable, a dimension that needs a choice, other units
+        naming the file and what is wrong: no data file, no such variable, a dimension that needs a choice, other units
     StorageError
         where network, server or rights fail
     """
@@ -132,8 +134,10 @@ def _open_tile(name: str, static: Static, file: SourceFile) -> Tile:
         stored = open_format(kind).describe(file, static.files.variable, static.select)
         return _tile(name, static, file, kind, stored)
     except UnreadableError as error:
-        words = str(error).replace("correct the variable", f"correct static.{name}.variable")
-        raise ForcingError(f"{file.url}: {words.replace('correct select', f'correct static.{name}.select')}") from error
+        error_text = str(error).replace("correct the variable", f"correct static.{name}.variable")
+        raise ForcingError(
+            f"{file.url}: {error_text.replace('correct select', f'correct static.{name}.select')}"
+        ) from error
     except PermissionError as error:
         raise ForcingError(f"{file.url}: may not be read ({error.strerror}); allow reading it") from error
     except (ForcingError, StorageError, MemoryError, *NETWORK_ERRORS):
@@ -195,7 +199,7 @@ def _clock(stored: Stored) -> str | None:
 
 
 def _month_dimension(stored: Stored, static: Static, clock: str | None) -> str | None:
-    """The dimension whose twelve entries are months, which are averaged as nothing chooses among them."""
+    """The dimension whose twelve entries are months, all of which are averaged; None where one is selected."""
     for dim, length in zip(stored.dims, stored.shape, strict=True):
         if length == MONTHS and dim not in static.select and (dim == clock or dim.lower() in MONTH_DIMENSIONS):
             return dim

@@ -14,16 +14,16 @@ from somo.forcing.statics.census import Census, require_no_class_codes
 from somo.forcing.statics.overlaps import Overlap, overlaps, window
 from somo.forcing.statics.tiles import Tile
 
+# Values that are read at once, where the file's chunks are not larger: 16 MiB.
 BLOCK_VALUES = 2**22
-"""Values that are read at once, where the file's chunks are not larger: 16 MiB."""
+# Values that are sorted into cells at once: the arithmetic takes some forty bytes for each.
 STRIP_VALUES = 2**19
-"""Values that are sorted into cells at once: the arithmetic takes some forty bytes for each."""
 LEAST_COVER = 0.75
 """A cell of which the files cover less has no value."""
+# Points along each side of the grid that find its place in a projection, whose sides are curved.
 BORDER_POINTS = 200
-"""Points along each side of the grid that find its place in a projection, whose sides are curved."""
+# Tiles that share more than this part of the smaller one are no tiles of one field.
 MOST_OVERLAP = 0.5
-"""Tiles that share more than this part of the smaller one are no tiles of one field."""
 
 Cut = list[tuple[NDArray[np.int64], NDArray[np.float64]]]
 """Flat cell number (-1 for none) and share of every value of a strip: a pair for each cell that a value may lie in."""
@@ -36,7 +36,7 @@ class CellStatistics:
         self.weight, self.mean, self.squares, self.cover = (np.zeros(cells) for _ in range(4))
 
     def add(self, cell: NDArray[np.int64], values: NDArray[np.floating], share: NDArray[np.float64]) -> None:
-        """Take in values [n], each with the cell it lies in and the part of it that does."""
+        """Add values [n], each with the number of its cell and the part of it that lies in the cell."""
         n = len(self.weight)
         weight = np.bincount(cell, share, n)
         touched = weight > 0
@@ -51,7 +51,7 @@ class CellStatistics:
         self.weight = total
 
     def result(self, how: str) -> NDArray[np.float64]:
-        """[cell] mean or standard deviation (ddof 0); NaN without a value or with too little of the cell covered."""
+        """[cell] mean or standard deviation (ddof 0); NaN in cells without a value, or covered too little."""
         valued = (self.weight > 0) & (self.cover >= LEAST_COVER)
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.sqrt(self.squares / self.weight) if how == "std" else self.mean
@@ -59,15 +59,15 @@ class CellStatistics:
 
 
 def within_cells(tiles: Sequence[Tile], grid: Grid) -> NDArray[np.float64]:
-    """[lat, lon] the declared statistic of what the tiles have in each cell; NaN where they have nothing.
+    """[lat, lon] the declared statistic of the tiles' values in each cell; NaN where they have none.
 
-    On files with latitudes and longitudes every node counts by the part of its own width that lies in the cell, so one
-    on a border counts half in each; on projected files every node whose centre lies in the cell counts once.
+    On files with latitudes and longitudes every node is weighted by the part of its width that lies in the cell: a node
+    on a border counts half in each cell. On projected files every node whose centre lies in the cell counts once.
 
     Raises
     ------
     ForcingError
-        naming the file that does not reach the grid, holds class codes or values that are none
+        naming the file that does not reach the grid, or holds class codes or undeclared fill values
     """
     static, statistics = tiles[0].static, CellStatistics(grid.size)
     require_apart(tiles)
@@ -107,22 +107,24 @@ def _strips(tile: Tile, grid: Grid) -> Iterator[tuple[NDArray[np.float32], slice
     """Values of every part of a tile that touches the grid, their place in it, and the cells that they lie in."""
     cutter = _Regular(tile, grid) if tile.is_regular else _Projected(tile, grid)
     for columns in cutter.columns:
-        for rows, part in blocks(cutter.rows, columns, tile.chunk):
-            block = tile.read(rows, part)
+        for rows, block_columns in blocks(cutter.rows, columns, tile.chunk):
+            block = tile.read(rows, block_columns)
             height = max(1, STRIP_VALUES // max(1, block.shape[1]))
             for first in range(0, len(block), height):
                 strip = slice(rows.start + first, min(rows.start + first + height, rows.stop))
-                yield block[first : first + height], strip, part, cutter.cut(strip, part)
+                yield block[first : first + height], strip, block_columns, cutter.cut(strip, block_columns)
 
 
 def blocks(rows: slice, columns: slice, chunk: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
     """Parts of a window that hold whole chunks, as many as `BLOCK_VALUES` allow, so that none is decoded twice."""
     width = chunk[1] * max(1, BLOCK_VALUES // (chunk[0] * chunk[1]))
     for left in range(columns.start // width * width, columns.stop, width):
-        part = slice(max(left, columns.start), min(left + width, columns.stop))
-        height = chunk[0] * max(1, BLOCK_VALUES // (chunk[0] * min(width, max(chunk[1], part.stop - part.start))))
+        block_columns = slice(max(left, columns.start), min(left + width, columns.stop))
+        height = chunk[0] * max(
+            1, BLOCK_VALUES // (chunk[0] * min(width, max(chunk[1], block_columns.stop - block_columns.start)))
+        )
         for top in range(rows.start // height * height, rows.stop, height):
-            yield slice(max(top, rows.start), min(top + height, rows.stop)), part
+            yield slice(max(top, rows.start), min(top + height, rows.stop)), block_columns
 
 
 class _Regular:
@@ -212,13 +214,13 @@ def _holding(points: NDArray[np.float64], edges: NDArray[np.float64], period: fl
 
 
 def _held(axis: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which places lie within another tile's axis, where its nodes count and not these."""
+    """Which places lie within the axis of an earlier tile, whose nodes count there instead of these."""
     half = float(np.median(np.abs(np.diff(axis)))) / 2 if len(axis) > 1 else 0.0
     return (places > axis.min() - half) & (places < axis.max() + half)
 
 
 def require_apart(tiles: Sequence[Tile]) -> None:
-    """Tiles lie side by side.
+    """Refuse tiles that do not lie side by side.
 
     Raises
     ------
@@ -244,7 +246,7 @@ def require_apart(tiles: Sequence[Tile]) -> None:
 
 
 def require_finer(tile: Tile, grid: Grid) -> None:
-    """What lies within a cell is no larger than it."""
+    """Refuse nodes that lie further apart than the grid's cells are wide: none would lie within a cell."""
     if not tile.is_regular:
         return
     steps = [float(np.median(np.abs(np.diff(axis)))) for axis in (tile.rows, tile.columns) if len(axis) > 1]
