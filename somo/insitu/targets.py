@@ -70,8 +70,8 @@ def drop_totals(sensors: pd.DataFrame) -> dict[str, int]:
 
 def headings(sensors: pd.DataFrame) -> pd.Series:
     """By sensor, its reason without what is particular to it, or "kept"."""
-    kept = sensors["kept"].astype(bool)
-    return sensors["reason"].astype(str).str.split(":").str[0].where(~kept, KEPT)
+    is_in_use = sensors["kept"].astype(bool)
+    return sensors["reason"].astype(str).str.split(":").str[0].where(~is_in_use, KEPT)
 
 
 def unusable_archives(sensors: pd.DataFrame, urls: Mapping[str, str]) -> list[str]:
@@ -83,12 +83,12 @@ def unusable_archives(sensors: pd.DataFrame, urls: Mapping[str, str]) -> list[st
     """
     sentences = []
     for archive, url in urls.items():
-        own = sensors[sensors["archive"] == archive]
-        if own["kept"].any() or (headings(own) == IN_TWO_ARCHIVES).any():
+        archive_sensors = sensors[sensors["archive"] == archive]
+        if archive_sensors["kept"].any() or (headings(archive_sensors) == IN_TWO_ARCHIVES).any():
             continue
-        totals = "; ".join(f"{count} x {reason}" for reason, count in drop_totals(own).items())
+        totals = "; ".join(f"{count} x {reason}" for reason, count in drop_totals(archive_sensors).items())
         sentences.append(
-            f"{archive} ({url}): none of its {len(own)} sensors can be used: {totals}; "
+            f"{archive} ({url}): none of its {len(archive_sensors)} sensors can be used: {totals}; "
             "check grid and domains, min_subdaily, targets.min_days, the period and the archive's flags"
         )
     return sentences
