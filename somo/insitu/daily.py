@@ -84,7 +84,7 @@ def _usable(
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
     """Times and values that count, in order of time; of equal times the first."""
     use = good & np.isfinite(value) & (value >= 0)
-    # Files of one sensor may hold the same time twice; counted twice, it would help a day to its least number of values.
+    # Files of one sensor may hold the same time twice; counted twice, it would help a day to its least number.
     time, first = np.unique(time[use], return_index=True)
     return time, value[use][first]
 

@@ -23,14 +23,14 @@ from somo.storage.objects import join, read_bytes
 from somo.storage.patience import StorageError
 
 STORE = "soil_moisture_series.zarr"
+# Days of a shard. An update writes the last block anew, a whole series opens every block: two years write a third of
+# what six years do each day, and are still few requests for a series of decades.
 BLOCK_DAYS = 730
-"""Days of a shard. An update writes the last block anew, a whole series opens every block: two years write a third of
-what six years do each day, and are still few requests for a series of decades."""
 CHUNK_CELLS = 8
 
 
 def layout_of(product: Product, shape: tuple[int, int]) -> Layout:
-    """Blocks of a whole number of the first store's blocks, about two years; tiles as there."""
+    """Blocks of a whole number of the first store's blocks, about two years, and the tiles of the first store."""
     maps = Layout.of(product, shape)
     days = maps.days * max(1, round(BLOCK_DAYS / maps.days))
     (rows, high), (columns, wide) = (_cut(tile, cells) for tile, cells in zip(maps.tile, shape, strict=True))
@@ -56,7 +56,7 @@ class Plan:
 def plan(
     layout: Layout, source: zarr.Visible, here: zarr.Visible | None, damaged: Collection[int] = frozenset()
 ) -> Plan:
-    """Blocks whose days are not all here as they are there; days that were provisional may have changed.
+    """Blocks of this store that lack a day of the first one, or hold a provisional day, which may have changed.
 
     Parameters
     ----------

@@ -39,6 +39,7 @@ def publish_viewer(root: str, address: str = "") -> dict[str, str]:
 
 
 def _index_last(key: str) -> tuple[bool, str]:
+    # The page names the other files, so a reader who finds it finds them too.
     return key == "index.html", key
 
 
