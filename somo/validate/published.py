@@ -14,8 +14,8 @@ from somo.storage.objects import exists, join, read_bytes
 CROSSVAL = ("domain", "cell", "layer", "time", "y", "y_hat", "y_ridge", "fold")
 TARGETS = ("domain", "cell", "layer", "time", "value", "count")
 SENSORS = ("archive", "network", "station", "sensor", "latitude", "longitude", "layer", "domain", "cell", "kept")
+# Values of one field in one task: 80 MB of float32.
 BLOCK_VALUES = 20_000_000
-"""Values of one field in one task: 80 MB of float32."""
 
 
 class ValidationError(ValueError):
@@ -49,6 +49,7 @@ class Published:
     def grid(self) -> Grid:
         lat, lon = (self.soil[axis].values.astype(np.float64) for axis in ("lat", "lon"))
         steps = [np.abs(np.diff(centres)) for centres in (lat, lon) if len(centres) > 1]
+        # A grid may hold rows and columns that do not touch: then centres lie further apart than a cell is wide.
         bounds = self.soil["lat_bnds"].values if "lat_bnds" in self.soil else None
         if bounds is not None:
             step = float(abs(bounds[0, 1] - bounds[0, 0]))
@@ -112,6 +113,7 @@ def _open_points(version_url: str, soil: xr.Dataset) -> xr.Dataset | None:
 def open_soil(version_url: str, layers: tuple[str, ...]) -> xr.Dataset:
     """The store of a version, lazily; errors as of `open_published`."""
     store = join(version_url, "soil_moisture.zarr")
+    # A missing store is a StorageError here, which names it, before zarr raises an error of its own.
     read_bytes(join(store, "zarr.json"))
     soil = _in_blocks(xr.open_zarr(zarr_store(store), chunks=None, consolidated=True))
     for name in ("soil_moisture", "soil_moisture_std"):

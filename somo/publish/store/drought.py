@@ -102,7 +102,9 @@ class Windows:
 
 
 def base_period(product: Product, years: list[int], former: Mapping[str, object]) -> Period | None:
-    """Period of the climatology: the declared one, else that of the published group, else all complete years.
+    """Period of the climatology: the declared one, else that of the published group, else the product's period.
+
+    A product without an end has the years that are complete.
 
     Parameters
     ----------

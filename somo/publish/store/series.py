@@ -56,7 +56,7 @@ class Plan:
 def plan(
     layout: Layout, source: zarr.Visible, here: zarr.Visible | None, damaged: Collection[int] = frozenset()
 ) -> Plan:
-    """Blocks of this store that lack a day of the first one, or hold a provisional day, which may have changed.
+    """Derive the blocks that lack a day of the first store, or hold a provisional day, which may have changed.
 
     Parameters
     ----------
