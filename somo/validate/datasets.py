@@ -68,7 +68,8 @@ def _open_variable(compared: Compared, variable: str, grid: Grid, days: pd.Datet
     if not product_days.intersection(days).size:
         raise ValidationError(
             f"{compared.name}: {variable} has {product_days[0]:%Y-%m-%d} to {product_days[-1]:%Y-%m-%d}, "
-            f"none of the published days {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; give files of those years or take it out of [[compare]]"
+            f"none of the published days {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; "
+            "give files of those years or take it out of [[compare]]"
         )
     # Sub-daily values of one day have the same date by now.
     if product_days.has_duplicates:
