@@ -50,6 +50,7 @@ class Member:
 
     @property
     def name(self) -> str:
+        """Name of the file, without its folders."""
         return PurePosixPath(self.path).name
 
     @property
@@ -211,7 +212,7 @@ def _is_zip(path: str) -> bool:
 
 
 def is_leftover(path: str) -> bool:
-    """Whether a file is what a Mac leaves beside the real one (`__MACOSX/.../._name`) or hidden."""
+    """Whether a file is one that a Mac adds beside the real one (`__MACOSX/.../._name`), or hidden."""
     return "__MACOSX" in PurePosixPath(path).parts or PurePosixPath(path).name.startswith(".")
 
 
@@ -223,7 +224,7 @@ def leads_outside(path: str) -> bool:
 
 @contextmanager
 def open_object(url: str, version: str) -> Iterator[IO[bytes]]:
-    """A file of an object's bytes that seeks and reads what is asked for, and little more."""
+    """An object's bytes as a file that can seek, and that reads little more than it is asked for."""
     fs, path = filesystem(url)
     file: Any = fs.open(path, "rb") if isinstance(fs, LocalFileSystem) else io.BufferedReader(open_blocks(url, version))
     with file:

@@ -72,7 +72,7 @@ class Series:
     ----------
     count : values of each day, by day
     downloaded : YYYYMMDD of its archive's files, empty if unknown
-    note : what was wrong without costing the sensor
+    note : faults for which the sensor is not dropped
     """
 
     archive: str
@@ -94,6 +94,7 @@ class Series:
 
     @property
     def key(self) -> Key:
+        """Domain, flat cell id and layer that the series belongs to."""
         return self.domain, self.cell, self.layer
 
 

@@ -48,8 +48,8 @@ def mean_over(values: Sequence[NDArray[np.floating]], weights: NDArray[np.float6
 def scale_to_reference(series: Series, reference: pd.Series, min_days: int) -> Series:
     """Give a series the mean and standard deviation (ddof 1) of the reference over the days that both have.
 
-    x' = mean_ref + (x - mean_x) std_ref / std_x for every day of the series; what is then no volumetric soil moisture,
-    below 0 or above 1, is left out.
+    x' = mean_ref + (x - mean_x) std_ref / std_x for every day of the series; results below 0 or above 1
+    are no volumetric soil moisture and are left out.
     """
     both = pd.concat([series.daily, reference], axis=1, join="inner").dropna().to_numpy()
     if len(both) < min_days:

@@ -219,10 +219,12 @@ def citation(product: Product, year: int | None = None) -> str:
 
 
 def title(product: Product) -> str:
+    """Declared title of a product, or one made from its name."""
     return product.publication.title or f"{product.name}: daily soil moisture learnt from in-situ measurements"
 
 
 def summary(product: Product) -> str:
+    """Declared summary of a product, or one made from its layers and grid."""
     depths = ", ".join(_interval(layer) for layer in product.layers)
     return product.publication.summary or (
         f"Daily volumetric soil moisture ({depths}) on a grid of {product.grid.step_deg} degrees, predicted by an "

@@ -103,7 +103,7 @@ class CheckedArray(BackendArray):
 def first_line(error: Exception) -> str:
     """What an error says to people: obstore's first line and the cause at its root, without the structures between.
 
-    The first line is the same for every lost connection; a refused certificate or an unknown host is told below it.
+    The first line is the same for every lost connection; a refused certificate or an unknown host is named below it.
     """
     line, _, structures = str(error).partition("\n")
     cause = re.search(r"Invalid(Certificate\(\s*\w+)|error: \"([^\"]+)\"", structures)

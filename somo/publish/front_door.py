@@ -22,7 +22,7 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
 
     Parameters
     ----------
-    store : Zarr store of the current version; its middle cell and last complete year stand in the examples
+    store : Zarr store of the current version; the examples name its middle cell and its last complete year
     version : the current one
     released : version -> day of its release
     """

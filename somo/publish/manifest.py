@@ -33,7 +33,7 @@ class Entry:
     ----------
     size : in bytes
     sha256 : in hexadecimal
-    seen : what the storage told of the object when it was read (ETag or time), which changes when it is rewritten
+    seen : the storage's version of the object when it was read (ETag or time), which changes when it is rewritten
     """
 
     size: int
@@ -85,11 +85,11 @@ def unknown_objects(folder_url: str, former: Mapping[str, Entry]) -> tuple[dict[
 
 
 def recorded(entries: Mapping[str, Entry], key: str, told: tuple[int, str]) -> Entry | None:
-    """The entry of an object, if storage tells its size and version as when its checksum was taken.
+    """The entry of an object, if its size and version are those with which its checksum was taken.
 
     Parameters
     ----------
-    told : size and version as storage tells them now
+    told : size and version that the storage lists now
     """
     for name in (key, other_side(key)):
         if (entry := entries.get(name)) is not None and (entry.size, entry.seen) == told:
@@ -116,7 +116,7 @@ def rewritten_objects(folder_url: str) -> list[str]:
 
 
 def digest_of(folder_url: str, key: str, entries: Mapping[str, Entry]) -> str:
-    """SHA-256 of an object as a manifest holds it, where storage tells that it is the same, else of its bytes.
+    """SHA-256 of an object: the manifest's, if size and version are unchanged, else that of its bytes.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ _digests: dict[tuple[str, str, tuple[int, str]], str] = {}
 
 
 def _digest(folder_url: str, key: str, size_and_version: tuple[int, str]) -> str:
-    """SHA-256 of an object, read once for each version that storage tells of it."""
+    """SHA-256 of an object, read once for each version that the storage lists."""
     if (name := (folder_url, key, size_and_version)) not in _digests:
         _digests[name] = describe(folder_url, [key])[key].sha256
     return _digests[name]

@@ -48,7 +48,7 @@ def intact_days(lookback: int) -> list[int]:
 
 
 def shuffled_history(x_d: Array, intact: int, generator: np.random.Generator) -> Array:
-    """Forcing whose last `intact` days are as they were and whose earlier days are in random order.
+    """Forcing whose last `intact` days are unchanged and whose earlier days are in random order.
 
     All variables of a day move together; every sample has its own order.
 

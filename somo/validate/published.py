@@ -32,7 +32,7 @@ class Published:
     layers : names of the layers, in the order of `depth`
     soil : lazy Dataset with `soil_moisture`, `soil_moisture_std` [depth, time, lat, lon] in m3 m-3
     crossval : out-of-fold predictions [domain, cell, layer, time, y, y_hat, y_ridge, fold]
-    targets : what was learnt from [domain, cell, layer, time, value, count]
+    targets : measured series that the networks learnt from [domain, cell, layer, time, value, count]
     sensors : one row per sensor, kept or dropped
     points : the same fields laid out for series, read where few cells are wanted; None where there is no such store
     """
@@ -47,6 +47,7 @@ class Published:
 
     @property
     def grid(self) -> Grid:
+        """The cells, with a step in degrees from their bounds or else from the nearest centres."""
         lat, lon = (self.soil[axis].values.astype(np.float64) for axis in ("lat", "lon"))
         steps = [np.abs(np.diff(centres)) for centres in (lat, lon) if len(centres) > 1]
         # A grid may hold rows and columns that do not touch: then centres lie further apart than a cell is wide.

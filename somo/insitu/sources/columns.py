@@ -45,7 +45,7 @@ HEADERLESS = {
 
 @dataclass(frozen=True)
 class _Head:
-    """Where the names of columns are: the line they stand in, the separator, and the names."""
+    """Where the names of columns are: the number of their line, the separator, and the names."""
 
     line: int
     separator: str | None
@@ -64,7 +64,7 @@ def read_columns(data: bytes, wanted: Sequence[str], optional: Sequence[str] = (
     Raises
     ------
     SensorError
-        naming the column that is missing, and those that are there
+        naming the missing column, and the columns of the file
     """
     if data.startswith(b"PAR1"):
         return _of_parquet(data, wanted, optional)

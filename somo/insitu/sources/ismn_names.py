@@ -29,7 +29,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Named:
-    """What a file's name and folders say of it; what is not there is empty.
+    """What a file's name and folders say of it; fields of which they say nothing are empty.
 
     Attributes
     ----------

@@ -62,6 +62,14 @@ class Windows:
         base: Period,
         shares: tuple[float, ...] = (),
     ) -> Self:
+        """Windows of the days of a version.
+
+        Parameters
+        ----------
+        times : every day of the version, without gaps
+        status : [day] `attributes.FINAL` or `attributes.PROVISIONAL`
+        base, shares : as of the attributes
+        """
         window, every = product.drought.window_days, product.drought.every_days
         ends = drought.window_ends(times, window, every)
         last = times.get_indexer(ends)
@@ -93,10 +101,12 @@ class Windows:
 
     @property
     def season(self) -> NDArray[np.intp]:
+        """[window] number of the window within its year, from 0."""
         return drought.seasons(self.ends, self.every_days)
 
     @property
     def in_base(self) -> NDArray[np.bool_]:
+        """[window] whether the window ends in the period of the climatology."""
         assert self.base.end is not None
         return np.asarray((self.ends >= pd.Timestamp(self.base.start)) & (self.ends <= pd.Timestamp(self.base.end)))
 

@@ -24,7 +24,7 @@ def window_ends(times: pd.DatetimeIndex, window_days: int, every_days: int) -> p
 
 
 def seasons(ends: pd.DatetimeIndex, every_days: int) -> NDArray[np.intp]:
-    """Number of each window within its year, from 0."""
+    """[window] number of each window within its year, from 0."""
     return ends.day_of_year.to_numpy() // every_days - 1
 
 
@@ -77,7 +77,14 @@ def climatology(means: Floats, season: NDArray[np.intp], base: NDArray[np.bool_]
 
 
 def standardised(means: Floats, season: NDArray[np.intp], mean: Floats, std: Floats) -> Floats:
-    """(window - climatological mean) / climatological standard deviation, [window, cell]; NaN where nothing varies."""
+    """(window - climatological mean) / climatological standard deviation, [window, cell]; NaN where nothing varies.
+
+    Parameters
+    ----------
+    means : [window, cell]
+    season : [window] number of the window within its year
+    mean, std : [season, cell] as `climatology` gives them, in the units of `means`
+    """
     spread = np.where(std > 0, std, np.nan)
     return ((means - mean[season]) / spread[season]).astype(np.float32)
 
@@ -112,7 +119,10 @@ def percentiles(means: Floats, season: NDArray[np.intp], base: NDArray[np.bool_]
 
 
 def classes(percentile: Floats) -> Floats:
-    """Drought class: 0 none, 1 = D0 (at most 30 percent), 2 = D1 (20), 3 = D2 (10), 4 = D3 (5), 5 = D4 (2)."""
+    """[window, cell] drought class of a percentile, NaN where that is missing.
+
+    0 is none, 1 = D0 (at most 30 percent), 2 = D1 (20), 3 = D2 (10), 4 = D3 (5), 5 = D4 (2).
+    """
     class_number = sum((percentile <= limit).astype(np.float32) for limit in CLASS_PERCENT)
     return np.where(np.isnan(percentile), np.nan, class_number).astype(np.float32)
 

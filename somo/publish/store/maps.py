@@ -74,6 +74,7 @@ class Visible:
 
     @property
     def days(self) -> int:
+        """Number of visible days."""
         return len(self.status)
 
 
@@ -89,7 +90,7 @@ def fields_of(url: str) -> tuple[str, ...]:
 
 
 def fill_empty(url: str, layout: Layout, fields: Iterable[str], days: int, side: int) -> None:
-    """Put an empty shard wherever there is none: a store that may not be listed answers 403 for what is missing."""
+    """Put an empty shard wherever there is none: a store that nobody may list answers 403 for a missing object."""
     stored_keys = listing(url).keys()
     for field in fields:
         wanted = {
@@ -202,7 +203,7 @@ def publish(url: str, ds: xr.Dataset, layout: Layout, side: int = 0) -> None:
 
 
 def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, object]]) -> None:
-    """Put what differs of a Dataset's small arrays and metadata, the root's last; lazy arrays are for their writers."""
+    """Put the small arrays and metadata of a Dataset that have changed, the root's last, and no lazy array."""
     memory = MemoryStore()
     # zarr warns that its format does not specify consolidated metadata; readers over plain HTTP cannot do without.
     with warnings.catch_warnings():

@@ -29,7 +29,7 @@ Packed = NDArray[np.int16] | NDArray[np.int8]
 
 
 def fill_of(field: str) -> np.int16 | np.int8:
-    """What stands where a daily field has no value."""
+    """Fill value of a daily field."""
     return NO_FLAG if field in WITHOUT_LAYERS else FILL
 
 
@@ -72,6 +72,7 @@ def empty_shard(layout: Layout, field: str = "") -> bytes:
 
 
 def storage_of(layout: Layout) -> dict[str, Any]:
+    """Chunks, shards, compression and type of a packed array with layers, as zarr takes them."""
     return {
         "chunks": (1, *layout.chunk),
         "shards": (layout.layers, layout.days, *layout.tile),

@@ -1,7 +1,7 @@
 """The Zarr group `regions.zarr`: mean soil moisture of every country, and the share of its area in each drought class.
 
 Made from the published stores, so that a page or a script gets the series of a country by one small request instead of
-reading every map. New days cost the days that are new: what readers see of the others is kept.
+reading every map. An update computes the new days alone; the values that readers see of the others are kept.
 """
 
 from collections.abc import Mapping

@@ -39,7 +39,7 @@ def layout_of(product: Product, shape: tuple[int, int]) -> Layout:
 
 @dataclass(frozen=True)
 class Plan:
-    """What brings this store up to the first one without writing over what readers see.
+    """Which blocks to derive and to copy, so that readers see the first store's days and no object is written over.
 
     Attributes
     ----------
@@ -90,7 +90,7 @@ def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: 
 
 
 def copies(version_url: str, layout: Layout, blocks: Iterable[int], side: int) -> list[tuple[str, str]]:
-    """Keys of what readers see of some blocks, and of their copies that a side lacks.
+    """Keys of the visible shards of some blocks, and of the copies that a side lacks.
 
     A copy has the size and the version of what it was copied from: an object store's checksum, or a file's time.
     """

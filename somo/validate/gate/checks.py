@@ -35,7 +35,7 @@ class Check(Protocol):
     """A check is a value that can be run on a version."""
 
     def run(self, published: Published, evidence: Evidence) -> Result:
-        """Judge one version by its metadata and tables, and by what was gathered of its days."""
+        """Judge one version by its metadata and tables, and by the evidence of its days."""
         ...
 
 

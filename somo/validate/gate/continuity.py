@@ -65,7 +65,7 @@ def _second_steps(field: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 
 def nan_mean(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the first axis of what is not NaN; NaN where nothing is left."""
+    """Mean over the first axis without NaN values; NaN where there are no others."""
     count = np.isfinite(blocks).sum(0)
     return np.where(count > 0, np.nansum(blocks, 0) / np.maximum(count, 1), np.nan)
 

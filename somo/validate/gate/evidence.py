@@ -36,12 +36,14 @@ class Evidence:
     jumps: NDArray[np.float64]
 
     def to_bytes(self) -> bytes:
+        """The evidence as a compressed NPZ file."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **asdict(self))
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Evidence":
+        """The evidence that `to_bytes` wrote; ValueError, TypeError or BadZipFile where the bytes are damaged."""
         # Unpickling would run the code of whoever wrote the file.
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return cls(**arrays)
