@@ -1,6 +1,6 @@
-"""A sensor's values -> its daily means, without any rule of a product: what is kept so that files are read once.
+"""A sensor's values -> its daily means, which are stored, so that every file is read once.
 
-Layers, days, scaling and the least number of values a day are all decided later, from what is kept here.
+No rule of a product enters them: layers, days, scaling and the least number of values a day are decided later.
 """
 
 import io
@@ -84,6 +84,7 @@ def _usable(
 ) -> tuple[NDArray[np.datetime64], NDArray[np.float64]]:
     """Times and values that count, in order of time; of equal times the first."""
     use = good & np.isfinite(value) & (value >= 0)
+    # Files of one sensor may hold the same time twice; counted twice, it would help a day to its least number.
     time, first = np.unique(time[use], return_index=True)
     return time, value[use][first]
 
@@ -93,6 +94,7 @@ def values_a_day(time: NDArray[np.datetime64]) -> int:
     if len(time) == 0:
         return 0
     steps = np.diff(np.unique(time)) / np.timedelta64(1, "s")
+    # The median, since a gap of months between two values says nothing of the step in which the sensor measures.
     return max(1, round(DAY_S / float(np.median(steps)))) if len(steps) else 1
 
 

@@ -15,12 +15,13 @@ from somo.storage.objects import join, read_bytes
 
 TABLE_NAME = "stations.csv"
 TABLE_COLUMNS = (*NEEDED, "depth_to_m", "units", "utc_offset_hours", "quality", "good")
+# Loggers and networks have no common name for a column of soil moisture: SWC, VWC, theta, sm_5, Soil_Water.
 MOISTURE_NAME = re.compile(r"soil.?(?:water|moist)|vwc|swc|moist|theta|(?:^|_)sm(?:_|\d|$)", re.IGNORECASE)
-"""Names of columns of soil moisture, as loggers and networks write them."""
 TIME_NAME = re.compile(r"time|date", re.IGNORECASE)
 DEPTH_CM = re.compile(r"(\d+(?:\.\d+)?)[ _-]?cm", re.IGNORECASE)
+# A table of stations has one row a sensor. A larger file is a series, and reading it only to rule it out would cost
+# the whole archive.
 MOST_TABLE_BYTES = 5_000_000
-"""A table of stations has a row a sensor; larger files are series, which are not read to be told from it."""
 ArchiveFormat = Literal["ismn", "cosmos", "table"]
 
 
@@ -30,8 +31,9 @@ class DraftArchive:
 
     Attributes
     ----------
-    note : what was seen, in words
-    table : text of a table of stations that has to be written to `url` and completed by hand; empty where none lacks
+    note : what kind of archive it is, and of how many files
+    table : text of a table of stations that has to be written to `url` and completed by hand; empty where the archive
+        needs no table or already has one
     """
 
     url: str

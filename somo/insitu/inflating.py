@@ -15,8 +15,8 @@ from typing import IO
 
 from somo.insitu.errors import SensorError
 
+# For one sensor's file once inflated: forty years of hourly values in the longest layout are 42 MB.
 MOST_MEMBER_BYTES = 2**29
-"""Of one sensor's file once inflated: forty years of hourly values in the longest layout are 42 MB."""
 HEADER = struct.Struct("<4s22xHH")
 """A local header: its signature, and the lengths of the name and the extra field that follow it."""
 STORED, DEFLATED = 0, 8
@@ -91,6 +91,7 @@ def unpacked(file: IO[bytes], packed: Packed, name: str, origin: int = 0) -> Ite
     _require_readable(packed, name)
     with tempfile.TemporaryFile(prefix="somo-zip-") as copy:
         free = shutil.disk_usage(tempfile.gettempdir()).free
+        # Half of the free space is left to others, and what would not fit is told before the disk is full.
         if packed.size > free // 2:
             raise SensorError(f"{name} would inflate to {packed.size} bytes, and {free} are free; unpack it elsewhere")
         file.seek(data_start(file, packed.start - origin, name))
@@ -109,6 +110,7 @@ def unpacked(file: IO[bytes], packed: Packed, name: str, origin: int = 0) -> Ite
 
 def _pieces(file: IO[bytes], packed: Packed, name: str) -> Iterator[bytes]:
     """The data of a member piece by piece, so that memory does not grow with it."""
+    # Members of a zip are bare deflate streams; negative window bits tell zlib not to look for its own header.
     inflater = zlib.decompressobj(-zlib.MAX_WBITS) if packed.method == DEFLATED else None
     remaining = packed.compressed
     while remaining and (raw := file.read(min(PIECE_BYTES, remaining))):

@@ -22,8 +22,9 @@ from somo.storage.client import filesystem
 from somo.storage.objects import version_of
 from somo.storage.patience import StorageError
 
+# Zips inside of zips that are followed. ISMN downloads have one level, sent on by colleagues two; a zip bomb has no
+# end.
 MOST_LEVELS = 4
-"""Zips inside of zips that are followed. ISMN downloads are one, sent on by colleagues two; a bomb has no end."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Member:
 
     @property
     def name(self) -> str:
+        """Name of the file, without its folders."""
         return PurePosixPath(self.path).name
 
     @property
@@ -71,6 +73,7 @@ def list_members(url: str, wanted: Callable[[str], bool]) -> list[Member]:
         if nothing is there, or a zip is broken or nested too deeply
     """
     fs, path = filesystem(url)
+    # fsspec remembers listings as long as the process lives, and an archive may be exchanged while a worker runs.
     fs.invalidate_cache()
     try:
         info = fs.info(path)
@@ -127,6 +130,8 @@ def _members_of_zip(file: IO[bytes], zipped: _Opened, wanted: Callable[[str], bo
         raise InsituError(f"{zipped}: zips lie in zips more than {MOST_LEVELS} deep; unpack it first")
     try:
         with zipfile.ZipFile(file) as archive:
+            # The central directory has an order of its own; a member's bytes end where those of the next one in the
+            # file begin.
             infos, end = sorted(archive.infolist(), key=lambda i: i.header_offset), archive.start_dir
     except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
         raise InsituError(f"{zipped}: not a readable zip ({error}); download the archive again") from error
@@ -207,18 +212,19 @@ def _is_zip(path: str) -> bool:
 
 
 def is_leftover(path: str) -> bool:
-    """Whether a file is what a Mac leaves beside the real one (`__MACOSX/.../._name`) or hidden."""
+    """Whether a file is one that a Mac adds beside the real one (`__MACOSX/.../._name`), or hidden."""
     return "__MACOSX" in PurePosixPath(path).parts or PurePosixPath(path).name.startswith(".")
 
 
 def leads_outside(path: str) -> bool:
-    """Whether a name in an archive would be written outside of its folder by who unpacks it."""
+    """Whether a name in an archive would be written outside of its folder by a program that unpacks it."""
+    # The second character is a colon in names with a drive of Windows, as `C:/x.stm`.
     return path.startswith("/") or ".." in PurePosixPath(path).parts or path[1:2] == ":"
 
 
 @contextmanager
 def open_object(url: str, version: str) -> Iterator[IO[bytes]]:
-    """A file of an object's bytes that seeks and reads what is asked for, and little more."""
+    """An object's bytes as a file that can seek, and that reads little more than it is asked for."""
     fs, path = filesystem(url)
     file: Any = fs.open(path, "rb") if isinstance(fs, LocalFileSystem) else io.BufferedReader(open_blocks(url, version))
     with file:

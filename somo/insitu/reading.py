@@ -12,10 +12,10 @@ from somo.insitu.sensor import Recording
 from somo.storage.byte_ranges import read_range
 from somo.storage.objects import read_bytes
 
+# Most bytes of one request: so many that its latency does not count, and few beside a worker's memory.
 RANGE_BYTES = 2**23
-"""Most bytes of one request: large enough that its latency does not count, small beside a worker's memory."""
+# Members of other variables in between are read along where they are this small: a second request costs more time.
 GAP_BYTES = 2**16
-"""Members of other variables that are read along, rather than asking again for what follows them."""
 
 Origin = tuple[str, tuple[Packed, ...]]
 

@@ -29,10 +29,10 @@ STUCK = "stuck sensor"
 UNREADABLE = "cannot be used"
 
 CENTIMETRES = 100.0
+# Daily means of equal values differ by rounding alone.
 EQUAL = 1e-9
-"""Means of equal values differ by rounding alone."""
+# 0.29 m is 28.999999999999996 cm to a computer, and must be cut to 29 cm.
 CUT_TOLERANCE = 1e-6
-"""0.29 m is 28.999999999999996 cm to a computer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class Series:
     ----------
     count : values of each day, by day
     downloaded : YYYYMMDD of its archive's files, empty if unknown
-    note : what was wrong without costing the sensor
+    note : faults for which the sensor is not dropped
     """
 
     archive: str
@@ -94,6 +94,7 @@ class Series:
 
     @property
     def key(self) -> Key:
+        """Domain, flat cell id and layer that the series belongs to."""
         return self.domain, self.cell, self.layer
 
 
@@ -168,7 +169,7 @@ def _place_reason(sensor: DailySensor, series: Series, places: Mapping[str, Plac
 
 
 def _value_reason(sensor: DailySensor, series: Series, rules: Rules, counts: NDArray[np.int32], fewest: int) -> str:
-    """What is wrong with the values; `counts` are those of all days that count."""
+    """What is wrong with the values; `counts` are the numbers of values of all days of the period."""
     if sensor.good_values == 0:
         return NO_GOOD
     if sensor.above_range:

@@ -12,11 +12,11 @@ from somo.core.grid import EARTH_RADIUS_KM, distance_km
 from somo.insitu.daily import DailySensor
 from somo.insitu.rules import Series, whole_centimetres
 
+# Coordinates of one station differ by the digits they are written with: three decimals are 0.06 km either way.
 SAME_PLACE_KM = 0.12
-"""Coordinates of one station differ by the digits they are written with: three decimals are 0.06 km either way."""
+# Daily means of one sensor from two providers differ by rounding, by a flag here or there and by the hours of a day.
 AGREEING_M3M3 = 0.005
 AGREEING_SHARE = 0.9
-"""Daily means of one sensor from two providers differ by rounding, a flag here or there and the hours of a day."""
 LEAST_COMMON_DAYS = 30
 IN_TWO_ARCHIVES = "counted once"
 
@@ -94,7 +94,7 @@ def count_once(series: Sequence[Series], min_days: int) -> list[Series]:
 
     Parameters
     ----------
-    min_days : valid days that what is left of the other needs to be a series
+    min_days : least number of valid days with which the rest of the other series remains a series
     """
     result = list(series)
     for i, j in _near_pairs(result):
@@ -114,6 +114,7 @@ def _near_pairs(series: Sequence[Series]) -> Iterator[tuple[int, int]]:
             by_depth[whole_centimetres(s.depth_from_m), whole_centimetres(s.depth_to_m)].append(i)
     pairs = []
     for numbers in by_depth.values():
+        # Straight distances between points of the sphere hold at the date line and the poles too, where degrees do not.
         lat, lon = (np.radians([getattr(series[i], axis) for i in numbers]) for axis in ("latitude", "longitude"))
         points = EARTH_RADIUS_KM * np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
         near = cKDTree(points).query_pairs(SAME_PLACE_KM)

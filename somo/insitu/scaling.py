@@ -18,6 +18,7 @@ FEW_COMMON = "too few days in common with the reference"
 CONSTANT = "constant series cannot be scaled"
 FEW_LEFT = "too few valid days after scaling"
 TOLERANCE_M = 1e-6
+# A constant series has a standard deviation of rounding, by which it must not be divided.
 LEAST_STD = 1e-9
 
 
@@ -30,6 +31,7 @@ def overlap_weights(layer: Layer, reference: Sequence[tuple[float, float]]) -> N
         if no reference layer overlaps
     """
     thickness = [max(0.0, min(layer.bottom_m, bottom) - max(layer.top_m, top)) for top, bottom in reference]
+    # Layers that only touch overlap by the rounding of their depths.
     if not sum(thickness) > TOLERANCE_M:
         raise InsituError(
             f"{layer.name} ({layer.top_m}-{layer.bottom_m} m): none of the reference layers {list(reference)} "
@@ -46,8 +48,8 @@ def mean_over(values: Sequence[NDArray[np.floating]], weights: NDArray[np.float6
 def scale_to_reference(series: Series, reference: pd.Series, min_days: int) -> Series:
     """Give a series the mean and standard deviation (ddof 1) of the reference over the days that both have.
 
-    x' = mean_ref + (x - mean_x) std_ref / std_x for every day of the series; what is then no volumetric soil moisture,
-    below 0 or above 1, is left out.
+    x' = mean_ref + (x - mean_x) std_ref / std_x for every day of the series; results below 0 or above 1
+    are no volumetric soil moisture and are left out.
     """
     both = pd.concat([series.daily, reference], axis=1, join="inner").dropna().to_numpy()
     if len(both) < min_days:
@@ -61,16 +63,17 @@ def scale_pooled(group: Sequence[Series], min_days: int) -> list[Series]:
 
     The spread between sensors' levels takes no part in the common standard deviation, so typical dynamics are kept.
     """
-    own = [(float(s.daily.mean()), float(s.daily.std(ddof=1))) for s in group]
-    varying = np.array([moments for moments in own if moments[1] > LEAST_STD]).reshape(-1, 2)
+    sensor_moments = [(float(s.daily.mean()), float(s.daily.std(ddof=1))) for s in group]
+    varying = np.array([moments for moments in sensor_moments if moments[1] > LEAST_STD]).reshape(-1, 2)
     mean, std = varying.mean(axis=0) if len(varying) else (0.0, 0.0)
-    return [_rescaled(s, moments, (mean, std), min_days) for s, moments in zip(group, own, strict=True)]
+    return [_rescaled(s, moments, (mean, std), min_days) for s, moments in zip(group, sensor_moments, strict=True)]
 
 
-def _rescaled(series: Series, own: tuple[float, float], target: tuple[float, float], min_days: int) -> Series:
-    if not own[1] > LEAST_STD:
+def _rescaled(series: Series, moments: tuple[float, float], target: tuple[float, float], min_days: int) -> Series:
+    # Written so that the NaN of a single day counts as constant too.
+    if not moments[1] > LEAST_STD:
         return replace(series, reason=CONSTANT)
-    daily = target[0] + (series.daily - own[0]) * target[1] / own[1]
+    daily = target[0] + (series.daily - moments[0]) * target[1] / moments[1]
     daily = daily[(daily >= SOIL_MOISTURE.valid_min) & (daily <= SOIL_MOISTURE.valid_max)]
     reason = "" if len(daily) >= min_days else f"{FEW_LEFT}: {len(daily)} of {len(series.daily)}, {min_days} needed"
     return replace(series, daily=daily, reason=reason)

@@ -53,8 +53,8 @@ class Sensor:
     time : [n] datetime64[ns], UTC
     value : [n] m3 m-3
     good : [n] True where the archive's own quality control accepts the value
-    downloaded : YYYYMMDD and when the file was written, by which the newer of two downloads is told; empty if unknown
-    note : what was wrong without costing the sensor, such as a line that cannot be read
+    downloaded : YYYYMMDD and when the file was written, which decide the newer of two downloads; empty if unknown
+    note : faults for which the sensor is not dropped, such as a line that cannot be read
     problem : why there is no series, empty if there is one
     """
 

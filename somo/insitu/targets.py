@@ -42,7 +42,7 @@ def _cell_mean(key: Key, group: list[Series]) -> pd.DataFrame:
 def sensor_table(series: Iterable[Series]) -> pd.DataFrame:
     """One row per sensor, kept or dropped with its reason; columns `SENSOR_COLUMNS`.
 
-    The reason of a sensor that is kept is what was wrong without costing it: a line that cannot be read, an older
+    The reason of a sensor in use names a fault for which it was not dropped: a line that cannot be read, an older
     download beside a newer one.
     """
     plain = [c for c in SENSOR_COLUMNS if c not in ("valid_days", "kept", "reason")]
@@ -69,13 +69,13 @@ def drop_totals(sensors: pd.DataFrame) -> dict[str, int]:
 
 
 def headings(sensors: pd.DataFrame) -> pd.Series:
-    """By sensor, its reason without what is particular to it, or "kept"."""
-    kept = sensors["kept"].astype(bool)
-    return sensors["reason"].astype(str).str.split(":").str[0].where(~kept, KEPT)
+    """[sensor] heading of its reason, without the numbers and names after the colon; "kept" for those in use."""
+    is_in_use = sensors["kept"].astype(bool)
+    return sensors["reason"].astype(str).str.split(":").str[0].where(~is_in_use, KEPT)
 
 
 def unusable_archives(sensors: pd.DataFrame, urls: Mapping[str, str]) -> list[str]:
-    """What became of the sensors of each archive that keeps none, but for one whose sensors lie in another as well.
+    """A sentence for each archive without a usable sensor, except where its sensors are counted in another archive.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ def unusable_archives(sensors: pd.DataFrame, urls: Mapping[str, str]) -> list[st
     """
     sentences = []
     for archive, url in urls.items():
-        own = sensors[sensors["archive"] == archive]
-        if own["kept"].any() or (headings(own) == IN_TWO_ARCHIVES).any():
+        archive_sensors = sensors[sensors["archive"] == archive]
+        if archive_sensors["kept"].any() or (headings(archive_sensors) == IN_TWO_ARCHIVES).any():
             continue
-        totals = "; ".join(f"{count} x {reason}" for reason, count in drop_totals(own).items())
+        totals = "; ".join(f"{count} x {reason}" for reason, count in drop_totals(archive_sensors).items())
         sentences.append(
-            f"{archive} ({url}): none of its {len(own)} sensors can be used: {totals}; "
+            f"{archive} ({url}): none of its {len(archive_sensors)} sensors can be used: {totals}; "
             "check grid and domains, min_subdaily, targets.min_days, the period and the archive's flags"
         )
     return sentences

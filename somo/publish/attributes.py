@@ -12,8 +12,8 @@ from somo.product.method import Frozen
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
 VOCABULARY = "CF Standard Name Table v93"
+# A version with a value outside of this range, m3 m-3, fails its checks, so that its files may declare it.
 VALID = SOIL_MOISTURE.valid_min, SOIL_MOISTURE.valid_max
-"""Declared `valid_range` of soil moisture, m3 m-3; a version with a value outside it fails its checks."""
 
 DAY = "The stamp is 00:00 UTC; the value stands for the UTC day from then to 24:00 UTC, as time_bnds says."
 STANDARD_NAME = SOIL_MOISTURE.standard_name
@@ -62,6 +62,7 @@ CRS = {
     "semi_major_axis": 6378137.0,
     "inverse_flattening": 298.257223563,
     "longitude_of_prime_meridian": 0.0,
+    # GDAL, and QGIS with it, takes the reference system from this text.
     "crs_wkt": (
         'GEOGCRS["WGS 84",DATUM["World Geodetic System 1984",ELLIPSOID["WGS 84",6378137,298.257223563,'
         'LENGTHUNIT["metre",1]]],PRIMEM["Greenwich",0,ANGLEUNIT["degree",0.0174532925199433]],CS[ellipsoidal,2],'
@@ -163,11 +164,11 @@ def file_attrs(
     product: Product, grid: Grid, times: pd.DatetimeIndex, layers: tuple[Layer, ...]
 ) -> dict[str, str | float]:
     """ACDD-1.3 attributes of a file that holds `layers` on the days `times`, without the empty ones."""
-    words = product.publication
+    publication = product.publication
     attrs = {
         "Conventions": CONVENTIONS,
         "id": f"{product.name}_v{product.version}",
-        "naming_authority": _authority(words.creator_url),
+        "naming_authority": _authority(publication.creator_url),
         "title": title(product),
         "summary": summary(product),
         "keywords": "soil moisture, Europe, in situ, machine learning, LSTM, drought, hydrology, land surface",
@@ -179,22 +180,22 @@ def file_attrs(
         "comment": f"One estimate a day and layer; the spread is the standard deviation over the members. {DAY}",
         "acknowledgement": "In-situ data: International Soil Moisture Network and its contributing networks.",
         "project": "SoMo.ml",
-        "references": words.references,
+        "references": publication.references,
         "citation": citation(product),
-        "doi": words.doi,
-        "license": words.licence,
-        "institution": words.institution or words.creator,
-        "creator_name": "; ".join(f"{a.given} {a.family}" for a in words.authors) or words.creator,
-        "creator_type": "person" if words.authors else "group",
-        "creator_institution": words.institution or words.creator,
-        "creator_url": words.creator_url,
-        "creator_email": words.creator_email,
-        "publisher_name": words.publisher or words.creator,
-        "publisher_url": words.creator_url,
-        "publisher_email": words.creator_email,
-        "date_created": words.date.isoformat() if words.date else "",
-        "date_issued": words.date.isoformat() if words.date else "",
-        "date_modified": words.date.isoformat() if words.date else "",
+        "doi": publication.doi,
+        "license": publication.licence,
+        "institution": publication.institution or publication.creator,
+        "creator_name": "; ".join(f"{a.given} {a.family}" for a in publication.authors) or publication.creator,
+        "creator_type": "person" if publication.authors else "group",
+        "creator_institution": publication.institution or publication.creator,
+        "creator_url": publication.creator_url,
+        "creator_email": publication.creator_email,
+        "publisher_name": publication.publisher or publication.creator,
+        "publisher_url": publication.creator_url,
+        "publisher_email": publication.creator_email,
+        "date_created": publication.date.isoformat() if publication.date else "",
+        "date_issued": publication.date.isoformat() if publication.date else "",
+        "date_modified": publication.date.isoformat() if publication.date else "",
         "cdm_data_type": "Grid",
     }
     return {k: v for k, v in {**attrs, **_extent(grid, layers), **_coverage(times)}.items() if v != ""}
@@ -207,21 +208,23 @@ def citation(product: Product, year: int | None = None) -> str:
     ----------
     year : of the release, where the declaration has no date
     """
-    words = product.publication
-    by = "; ".join(f"{author.family}, {author.given}" for author in words.authors) or words.creator
-    dated = words.date.year if words.date else year
-    where = f" https://doi.org/{words.doi}" if words.doi else ""
+    publication = product.publication
+    by = "; ".join(f"{author.family}, {author.given}" for author in publication.authors) or publication.creator
+    dated = publication.date.year if publication.date else year
+    where = f" https://doi.org/{publication.doi}" if publication.doi else ""
     return (
         f"{by}{f' ({dated})' if dated else ''}: {title(product)}. Version {product.version}. "
-        f"{words.publisher or words.institution or words.creator}.{where}"
+        f"{publication.publisher or publication.institution or publication.creator}.{where}"
     )
 
 
 def title(product: Product) -> str:
+    """Declared title of a product, or one made from its name."""
     return product.publication.title or f"{product.name}: daily soil moisture learnt from in-situ measurements"
 
 
 def summary(product: Product) -> str:
+    """Declared summary of a product, or one made from its layers and grid."""
     depths = ", ".join(_interval(layer) for layer in product.layers)
     return product.publication.summary or (
         f"Daily volumetric soil moisture ({depths}) on a grid of {product.grid.step_deg} degrees, predicted by an "

@@ -47,8 +47,8 @@ DOCUMENTS = {
     "sensors": ("validation/sensors.parquet", "Sensors kept and dropped, with reasons", "parquet", "metadata"),
     "crossval": ("validation/crossval.parquet", "Out-of-fold predictions", "parquet", "metadata"),
 }
+# Not every version has these documents: pictures need a regular grid.
 WHERE_MADE = ("thumbnail", "stations")
-"""Documents that not every version has: pictures need a regular grid."""
 
 
 def version_documents(product: Product, store: xr.Dataset, entries: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
@@ -83,7 +83,7 @@ def catalog_document(product: Product, versions: Iterable[str]) -> dict[str, Any
 
 def version_order(version: str) -> tuple[int, ...]:
     """Key by which versions are sorted."""
-    return tuple(int(part) for part in version.split("."))
+    return tuple(int(number) for number in version.split("."))
 
 
 def _root(product: Product, children: list[pystac.Collection]) -> pystac.Catalog:
@@ -109,7 +109,7 @@ def _place(root: pystac.Catalog) -> None:
 
 
 def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry]) -> pystac.Collection:
-    words = product.publication
+    publication = product.publication
     times = pd.DatetimeIndex(store["time"].to_index())
     grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
     about = {"version": product.version, **items.scientific(product)}
@@ -123,13 +123,13 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
             pystac.TemporalExtent([[times[0].to_pydatetime(), times[-1].to_pydatetime() + items.DAY]]),
         ),
         title=f"{attributes.title(product)}, version {product.version}",
-        license=words.licence,
+        license=publication.licence,
         keywords=["soil moisture", "drought", "in situ", "machine learning"],
         providers=[
             pystac.Provider(
-                words.creator,
+                publication.creator,
                 roles=[pystac.ProviderRole.PRODUCER, pystac.ProviderRole.PROCESSOR, pystac.ProviderRole.LICENSOR],
-                url=words.creator_url or None,
+                url=publication.creator_url or None,
                 extra_fields=items.processing(product),
             )
         ],
@@ -137,10 +137,10 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
         stac_extensions=[items.EXTENSIONS[name] for name in ("cube", "version", "processing", "scientific", "zarr")],
         assets=_collection_assets(entries, cube["cube:dimensions"]),
     )
-    name, url = LICENCES.get(words.licence, (words.licence, "./LICENSE.txt"))
+    name, url = LICENCES.get(publication.licence, (publication.licence, "./LICENSE.txt"))
     collection.add_link(pystac.Link("license", url or "./LICENSE.txt", "text/html" if url else "text/plain", name))
-    if words.doi:
-        collection.add_link(pystac.Link("cite-as", f"https://doi.org/{words.doi}"))
+    if publication.doi:
+        collection.add_link(pystac.Link("cite-as", f"https://doi.org/{publication.doi}"))
     return collection
 
 
@@ -194,6 +194,24 @@ def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, every_days: in
     ----------
     every_days : between the windows of drought, 0 without drought
     """
+    dimensions = _cube_axes(store, grid, times)
+    variables = {
+        name: _variable(store[name], kind)
+        for kind, names in (("data", DATA), ("auxiliary", ABOUT))
+        for name in names
+        if name in store
+    }
+    if every_days:
+        ends = list(range(every_days, 366, every_days))
+        dimensions["season"] = {
+            "type": "window of the year", "values": ends, "description": "day of the year on which it ends"
+        }  # fmt: skip
+        variables |= _drought_variables(has_probabilities=attributes.UNCERTAINTY in store)
+    return {"cube:dimensions": dimensions, "cube:variables": variables}
+
+
+def _cube_axes(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex) -> dict[str, dict[str, Any]]:
+    """Depth, time, latitude and longitude; extents of the datacube extension reach from centre to centre."""
     west, south, east, north = items.box(grid)
     half = grid.step_deg / 2
     across = {
@@ -202,43 +220,30 @@ def _cube(store: xr.Dataset, grid: Grid, times: pd.DatetimeIndex, every_days: in
         "step": grid.step_deg if images.is_regular(grid) else None,
     }
     depth = {"type": "spatial", "axis": "z", "values": [float(v) for v in store["depth"]], "unit": "m"}
-    dimensions: dict[str, dict[str, Any]] = {
+    return {
         "depth": {**depth, "description": "middle of the layer, positive down; layers in depth_bnds"},
         "time": {"type": "temporal", "extent": [_stamp(times[0]), _stamp(times[-1])], "step": "P1D"},
         "lat": {**across, "axis": "y", "extent": [round(south + half, 6), round(north - half, 6)]},
         "lon": {**across, "axis": "x", "extent": [round(west + half, 6), round(east - half, 6)]},
     }
-    variables = {
-        name: _variable(store[name], kind)
-        for kind, names in (("data", DATA), ("auxiliary", ABOUT))
-        for name in names
-        if name in store
+
+
+def _drought_variables(has_probabilities: bool) -> dict[str, dict[str, Any]]:
+    """Fields by window as data, and the climatology behind them as auxiliary variables."""
+    by_window = (*BY_WINDOW, *(PROBABILITIES if has_probabilities else ()))
+    kinds = {
+        **dict.fromkeys(by_window, ("data", zarr.DIMS)),
+        **dict.fromkeys(BY_SEASON, ("auxiliary", drought_store.CLIMATOLOGY)),
     }
-    if every_days:
-        described = drought_store.FIELDS
-        variables |= {
-            name: {
-                "type": "data",
-                "dimensions": list(zarr.DIMS),
-                "description": str(described[name]["long_name"]),
-                "unit": str(described[name]["units"]),
-            }
-            for name in (*BY_WINDOW, *(PROBABILITIES if attributes.UNCERTAINTY in store else ()))
+    return {
+        name: {
+            "type": kind,
+            "dimensions": list(dims),
+            "description": str(drought_store.FIELDS[name]["long_name"]),
+            "unit": str(drought_store.FIELDS[name]["units"]),
         }
-        ends = list(range(every_days, 366, every_days))
-        dimensions["season"] = {
-            "type": "window of the year", "values": ends, "description": "day of the year on which it ends"
-        }  # fmt: skip
-        variables |= {
-            name: {
-                "type": "auxiliary",
-                "dimensions": list(drought_store.CLIMATOLOGY),
-                "description": str(described[name]["long_name"]),
-                "unit": str(described[name]["units"]),
-            }
-            for name in BY_SEASON
-        }
-    return {"cube:dimensions": dimensions, "cube:variables": variables}
+        for name, (kind, dims) in kinds.items()
+    }
 
 
 def _variable(array: xr.DataArray, kind: str) -> dict[str, Any]:

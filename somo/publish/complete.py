@@ -21,10 +21,10 @@ from zarr.storage import ObjectStore, WrapperStore
 from somo.storage.objects import join
 from somo.storage.patience import StorageError
 
+# zarr asks for the metadata of either format, of which one is always missing: no sign of damage.
 METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
-"""Objects of which zarr asks for those of either format, so that one of them is always missing."""
+# How an array is cut and compressed. A part of it that is written again is of another shape and is cut anew.
 LAYOUT_KEYS = ("chunks", "preferred_chunks", "shards", "compressors", "filters", "serializer")
-"""How an array is cut and compressed; a part of it that is written again is cut in its own way."""
 
 
 class CompleteStore(WrapperStore[ObjectStore[Any]]):
@@ -61,6 +61,7 @@ class CompleteStore(WrapperStore[ObjectStore[Any]]):
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
     ) -> list[Buffer | None]:
         """Several parts, each as `get` gives it."""
+        # The wrapper's own method would ask the wrapped store and pass by the check in `get`.
         return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
 
 
@@ -102,7 +103,7 @@ class CheckedArray(BackendArray):
 def first_line(error: Exception) -> str:
     """What an error says to people: obstore's first line and the cause at its root, without the structures between.
 
-    The first line is the same for every lost connection; a refused certificate or an unknown host is told below it.
+    The first line is the same for every lost connection; a refused certificate or an unknown host is named below it.
     """
     line, _, structures = str(error).partition("\n")
     cause = re.search(r"Invalid(Certificate\(\s*\w+)|error: \"([^\"]+)\"", structures)

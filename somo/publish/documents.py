@@ -43,29 +43,29 @@ def documents(
 
 def citation(product: Product) -> str:
     """Citation File Format 1.2.0."""
-    words = product.publication
+    publication = product.publication
     fields: list[tuple[str, Any]] = [
         ("cff-version", "1.2.0"),
         ("message", "If you use these data, please cite them as below."),
         ("type", "dataset"),
         ("title", attributes.title(product)),
         ("version", product.version),
-        ("date-released", str(words.date) if words.date else ""),
-        ("doi", words.doi),
-        ("url", words.creator_url),
-        ("license", words.licence),
+        ("date-released", str(publication.date) if publication.date else ""),
+        ("doi", publication.doi),
+        ("url", publication.creator_url),
+        ("license", publication.licence),
         ("abstract", attributes.summary(product)),
     ]
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields if value]
     lines += ["authors:", *(_authors(product))]
-    return "\n".join([*lines, *_references(words.references.split("; ")), ""])
+    return "\n".join([*lines, *_references(publication.references.split("; ")), ""])
 
 
 def _authors(product: Product) -> Iterable[str]:
-    words = product.publication
-    if not words.authors:
-        yield f"  - name: {json.dumps(words.creator, ensure_ascii=False)}"
-    for author in words.authors:
+    publication = product.publication
+    if not publication.authors:
+        yield f"  - name: {json.dumps(publication.creator, ensure_ascii=False)}"
+    for author in publication.authors:
         yield f"  - family-names: {json.dumps(author.family, ensure_ascii=False)}"
         yield f"    given-names: {json.dumps(author.given, ensure_ascii=False)}"
         if author.affiliation:
@@ -75,6 +75,7 @@ def _authors(product: Product) -> Iterable[str]:
 
 
 def _references(texts: Iterable[str]) -> list[str]:
+    # CFF requires authors of every reference; the declaration gives a reference as one text.
     entries = [
         line
         for text in texts
@@ -113,12 +114,12 @@ Licence: {product.publication.licence}, see `LICENSE.txt`.
 
 def licence(product: Product) -> str:
     """Which licence holds, and where its text is."""
-    words = product.publication
-    name, url = LICENCES.get(words.licence, (words.licence, ""))
+    publication = product.publication
+    name, url = LICENCES.get(publication.licence, (publication.licence, ""))
     where = f"\nThe text of the licence: {url}\n" if url else ""
     return (
-        f"{attributes.title(product)}, version {product.version}\n(c) {words.creator}\n\n"
-        f"These data are published under {name} ({words.licence}).\n{where}"
+        f"{attributes.title(product)}, version {product.version}\n(c) {publication.creator}\n\n"
+        f"These data are published under {name} ({publication.licence}).\n{where}"
     )
 
 
@@ -133,9 +134,9 @@ def changelog(product: Product, times: pd.DatetimeIndex, changes: Sequence[str])
 
 def datacite(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -> dict[str, Any]:
     """Attributes of a DataCite DOI (metadata schema 4.6, as its REST interface takes them)."""
-    words = product.publication
+    publication = product.publication
     lat, lon = grid.bounds()
-    name, url = LICENCES.get(words.licence, (words.licence, ""))
+    name, url = LICENCES.get(publication.licence, (publication.licence, ""))
     box = {
         "westBoundLongitude": float(lon.min()),
         "eastBoundLongitude": float(lon.max()),
@@ -143,29 +144,29 @@ def datacite(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -
         "northBoundLatitude": float(lat.max()),
     }
     dates = [{"date": f"{times[0]:%Y-%m-%d}/{_last(product, times)}", "dateType": "Coverage"}]
-    if words.date:
-        dates.append({"date": str(words.date), "dateType": "Issued"})
+    if publication.date:
+        dates.append({"date": str(publication.date), "dateType": "Issued"})
     return {
-        **({"doi": words.doi} if words.doi else {}),
+        **({"doi": publication.doi} if publication.doi else {}),
         "schemaVersion": "http://datacite.org/schema/kernel-4",
         "titles": [{"title": attributes.title(product), "lang": "en"}],
-        "creators": [_creator(author) for author in words.authors]
-        or [{"name": words.creator, "nameType": "Organizational"}],
-        "publisher": {"name": words.publisher or words.creator},
-        "publicationYear": str(words.date.year if words.date else year),
+        "creators": [_creator(author) for author in publication.authors]
+        or [{"name": publication.creator, "nameType": "Organizational"}],
+        "publisher": {"name": publication.publisher or publication.creator},
+        "publicationYear": str(publication.date.year if publication.date else year),
         "types": {"resourceType": "Gridded data set", "resourceTypeGeneral": "Dataset"},
         "subjects": [{"subject": s} for s in ("soil moisture", "drought", "machine learning")],
         "dates": dates,
         "relatedIdentifiers": [
             {"relatedIdentifier": doi, "relatedIdentifierType": "DOI", "relationType": "IsDescribedBy"}
-            for doi in words.papers
+            for doi in publication.papers
         ],
         "language": "en",
         "version": product.version,
         "rightsList": [
             {
                 "rights": name,
-                "rightsIdentifier": words.licence,
+                "rightsIdentifier": publication.licence,
                 "rightsIdentifierScheme": "SPDX",
                 **({"rightsUri": url} if url else {}),
             }
@@ -192,5 +193,5 @@ def _creator(author: Author) -> dict[str, Any]:
 
 
 def _last(product: Product, times: pd.DatetimeIndex) -> str:
-    """The last day of a closed product; an open one ends where it stands, without a date."""
+    """The last day of a product whose period ends; empty for one that goes on."""
     return f"{times[-1]:%Y-%m-%d}" if product.period.end else ""

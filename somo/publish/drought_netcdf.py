@@ -36,15 +36,16 @@ def year_of_drought(drought: xr.Dataset, year: int) -> xr.Dataset:
     """
     ends = pd.DatetimeIndex(drought["time"].to_index())
     seasonal = [name for name in drought.variables if "season" in drought[name].dims]
-    part = drought.drop_vars(seasonal).isel(time=np.flatnonzero(ends.year == year))
-    part = part.drop_encoding().transpose("time", "depth", "lat", "lon", ...)
-    for array in part.variables.values():
+    windows = drought.drop_vars(seasonal).isel(time=np.flatnonzero(ends.year == year))
+    # The variables bring the store's encoding along: steps, shards and compression of Zarr.
+    windows = windows.drop_encoding().transpose("time", "depth", "lat", "lon", ...)
+    for array in windows.variables.values():
         # JSON has made wider integers of them than CF allows beside the flags' own bytes.
         if "flag_values" in array.attrs:
             array.attrs["flag_values"] = np.array(array.attrs["flag_values"], "int8")
-    part.attrs["time_coverage_start"] = f"{pd.Timestamp(part['time_bnds'].values[0, 0]):%Y-%m-%dT%H:%M:%SZ}"
-    part.attrs["time_coverage_end"] = f"{pd.Timestamp(part['time_bnds'].values[-1, 1]):%Y-%m-%dT%H:%M:%SZ}"
-    return part
+    windows.attrs["time_coverage_start"] = f"{pd.Timestamp(windows['time_bnds'].values[0, 0]):%Y-%m-%dT%H:%M:%SZ}"
+    windows.attrs["time_coverage_end"] = f"{pd.Timestamp(windows['time_bnds'].values[-1, 1]):%Y-%m-%dT%H:%M:%SZ}"
+    return windows
 
 
 def publish_drought_year(version_url: str, product: Product, year: int) -> str:
@@ -54,14 +55,14 @@ def publish_drought_year(version_url: str, product: Product, year: int) -> str:
         xr.open_zarr(zarr_store(join(version_url, STORE)), consolidated=True, chunks=None) as drought,
         tempfile.TemporaryDirectory(prefix="somo-netcdf-") as folder,
     ):
-        part = year_of_drought(drought, year)
+        windows = year_of_drought(drought, year)
         local = Path(folder) / Path(url).name
-        part.to_netcdf(local, engine="h5netcdf", encoding=_encoding(part), unlimited_dims=["time"])
+        windows.to_netcdf(local, engine="h5netcdf", encoding=_encoding(windows), unlimited_dims=["time"])
         put_file(local, url)
     return url
 
 
-def _encoding(part: xr.Dataset) -> dict[str, dict[str, object]]:
+def _encoding(windows: xr.Dataset) -> dict[str, dict[str, object]]:
     packed = {"zlib": True, "complevel": 4, "shuffle": True}
     days: dict[str, object] = {
         "units": EPOCH,
@@ -69,8 +70,8 @@ def _encoding(part: xr.Dataset) -> dict[str, dict[str, object]]:
         "dtype": "float64",
         "_FillValue": None,
     }
-    own: dict[str, dict[str, object]] = {"time": days, "time_bnds": days}
+    encoding_of: dict[str, dict[str, object]] = {"time": days, "time_bnds": days}
     for name in (*BY_WINDOW, *PROBABILITIES):
-        own[name] = {"dtype": "float32", "_FillValue": FILL, **packed}
-    own["drought_class"] = {"dtype": "int8", "_FillValue": NO_CLASS, **packed}
-    return {str(name): own.get(str(name), {"_FillValue": None}) for name in part.variables}
+        encoding_of[name] = {"dtype": "float32", "_FillValue": FILL, **packed}
+    encoding_of["drought_class"] = {"dtype": "int8", "_FillValue": NO_CLASS, **packed}
+    return {str(name): encoding_of.get(str(name), {"_FillValue": None}) for name in windows.variables}

@@ -13,8 +13,8 @@ from somo.publish.documents import LICENCES
 from somo.storage.objects import join
 
 INDEX = "index.html"
+# A copy of the latest version's thumbnail at an address that never changes, for links to the page that people share.
 PREVIEW = "preview.png"
-"""The latest version's thumbnail at the root, for those who share a link to the page."""
 
 
 def front_door(product: Product, store: xr.Dataset, version: str, released: Mapping[str, str]) -> bytes:
@@ -22,12 +22,12 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
 
     Parameters
     ----------
-    store : Zarr store of the current version; its middle cell and last complete year stand in the examples
+    store : Zarr store of the current version; the examples name its middle cell and its last complete year
     version : the current one
     released : version -> day of its release
     """
-    words = product.publication
-    licence, licence_url = LICENCES.get(words.licence, (words.licence, ""))
+    publication = product.publication
+    licence, licence_url = LICENCES.get(publication.licence, (publication.licence, ""))
     times = pd.DatetimeIndex(store["time"].values)
     years = netcdf.complete_years(times, store["status"].values == attributes.FINAL, product.period)
     layer = product.layers[0].name
@@ -38,14 +38,14 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
         summary=attributes.summary(product),
         day=attributes.DAY,
         version=version,
-        preview=join(words.address, PREVIEW) if words.address else PREVIEW,
+        preview=join(publication.address, PREVIEW) if publication.address else PREVIEW,
         released=sorted(released.items(), key=lambda item: tuple(int(p) for p in item[0].split(".")), reverse=True),
         lat=round(float(store["lat"][store.sizes["lat"] // 2]), 4),
         lon=round(float(store["lon"][store.sizes["lon"] // 2]), 4),
         layer=layer,
         file=netcdf.file_url("", product.name, layer, years[-1] if years else times[-1].year).rsplit("/", 1)[-1],
         citation=attributes.citation(current, int(released[version][:4])),
-        references=words.references,
+        references=publication.references,
         licence=licence,
         licence_url=licence_url,
     ).encode()

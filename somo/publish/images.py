@@ -68,6 +68,7 @@ def geotiff(values: NDArray[np.float32], grid: Grid, about: dict[str, object]) -
     lat_bounds, lon_bounds = grid.bounds()
     profile = {
         "driver": "COG", "dtype": "float32", "count": 1, "height": values.shape[0], "width": values.shape[1],
+        # Predictor 3 is the one for floating-point numbers; 2 is for integers.
         "crs": "EPSG:4326", "nodata": float("nan"), "compress": "deflate", "predictor": 3,
         "transform": Affine(grid.step_deg, 0, lon_bounds.min(), 0, -grid.step_deg, lat_bounds.max()),
     }  # fmt: skip
@@ -87,7 +88,9 @@ def thumbnail(values: NDArray[np.float32], grid: Grid) -> bytes:
     enlarged = np.kron(values, np.ones((max(1, 600 // values.shape[1]),) * 2))
     low, high = SHOWN_M3_M3
     colours = colormaps["YlGnBu"](np.clip((enlarged - low) / (high - low), 0, 1))
+    # Zero in all four channels, the fourth of which is opacity.
     colours[np.isnan(enlarged)] = 0
     file = io.BytesIO()
+    # matplotlib would write its own version into the file, and equal pictures would differ after an upgrade.
     matplotlib.image.imsave(file, colours, format="png", metadata={"Software": "somo"})
     return file.getvalue()

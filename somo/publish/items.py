@@ -95,6 +95,7 @@ def _item(product: Product, name: str, title: str, grid: Grid, days: pd.Datetime
         None,
         {"title": title, "version": product.version, **scientific(product), **processing(product)},
         start_datetime=days[0].to_pydatetime(),
+        # STAC counts the end as part of the item, so it is the last second of the day.
         end_datetime=days[-1].to_pydatetime() + DAY - dt.timedelta(seconds=1),
         stac_extensions=[EXTENSIONS[name] for name in ("file", "projection", "raster", "version", "processing")],
     )
@@ -110,11 +111,12 @@ def _item(product: Product, name: str, title: str, grid: Grid, days: pd.Datetime
 
 def scientific(product: Product) -> dict[str, Any]:
     """Fields of the scientific extension: citation, DOI, papers."""
-    words = product.publication
+    publication = product.publication
     papers = [
-        {"doi": doi, "citation": text} for doi, text in zip(words.papers, words.references.split("; "), strict=False)
+        {"doi": doi, "citation": text}
+        for doi, text in zip(publication.papers, publication.references.split("; "), strict=False)
     ]
-    doi = {"sci:doi": words.doi} if words.doi else {}
+    doi = {"sci:doi": publication.doi} if publication.doi else {}
     return {"sci:citation": attributes.citation(product), **doi, **({"sci:publications": papers} if papers else {})}
 
 

@@ -21,7 +21,7 @@ def lineage(
 
     Parameters
     ----------
-    root : below which the URLs of results are told
+    root : results below this URL are named by their path from it
     forcing : domain -> variable -> URL of its reference set (named by the hash of its content), and `static`
     results : what else entered, such as targets and checkpoints, by name -> URL named by hash
     uncertainty : numbers by which the uncertainty of each layer is calibrated; none of models that do not know it
@@ -40,17 +40,17 @@ def lineage(
 def declaration(product: Product) -> dict[str, Any]:
     """The declaration without where it ran, and with the names of sources instead of their private addresses.
 
-    What defaults stand for is left out, except where it makes the models: there it is told in full.
+    Defaults are left out, except in `network` and `training`: these decide the models and are written in full.
     """
-    told = product.model_dump(mode="json", exclude={"root", "cluster"}, exclude_defaults=True)
-    return _names({**told, **product.model_dump(mode="json", include={"network", "training"})})
+    declared = product.model_dump(mode="json", exclude={"root", "cluster"}, exclude_defaults=True)
+    return _names({**declared, **product.model_dump(mode="json", include={"network", "training"})})
 
 
 def changes(former: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[str]:
     """What differs between the lineages of two versions, for people."""
     if former is None:
         return ["first version"]
-    found = [
+    differences = [
         f"{name}: {_at(former, path)} became {_at(now, path)}"
         for name, path in (
             ("code", ("code", "somo")),
@@ -59,13 +59,13 @@ def changes(former: Mapping[str, Any] | None, now: Mapping[str, Any]) -> list[st
         )
         if _at(former, path) != _at(now, path)
     ]
-    before, after = former["configuration"]["declaration"], now["configuration"]["declaration"]
-    for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key) and key != "version":
-            found.append(f"configuration: [{key}] changed")
+    former_declaration, new_declaration = former["configuration"]["declaration"], now["configuration"]["declaration"]
+    for key in sorted(former_declaration.keys() | new_declaration.keys()):
+        if former_declaration.get(key) != new_declaration.get(key) and key != "version":
+            differences.append(f"configuration: [{key}] changed")
     if former["forcing"] != now["forcing"]:
-        found.append("forcing: other or further source files")
-    return found or ["nothing but the version's number"]
+        differences.append("forcing: other or further source files")
+    return differences or ["nothing but the version's number"]
 
 
 def code_checksum() -> str:

@@ -33,7 +33,7 @@ class Entry:
     ----------
     size : in bytes
     sha256 : in hexadecimal
-    seen : what the storage told of the object when it was read (ETag or time), which changes when it is rewritten
+    seen : the storage's version of the object when it was read (ETag or time), which changes when it is rewritten
     """
 
     size: int
@@ -48,7 +48,7 @@ def encode(value: Mapping[str, Any]) -> bytes:
 
 def list_objects(folder_url: str) -> dict[str, tuple[int, str]]:
     """Size and storage's own version of every object below a folder, by key; hidden ones and the manifest left out."""
-    return {key: (found.size, found.version) for key, found in listing(folder_url).items() if key != NAME}
+    return {key: (info.size, info.version) for key, info in listing(folder_url).items() if key != NAME}
 
 
 def shown_objects(folder_url: str) -> dict[str, tuple[int, str]]:
@@ -56,16 +56,18 @@ def shown_objects(folder_url: str) -> dict[str, tuple[int, str]]:
 
     They stay until they are written over, for readers who opened the store before; they are not published any more.
     """
-    found = list_objects(folder_url)
-    for root in (key for key in list(found) if key.endswith(f".zarr/{ROOT}")):
+    objects = list_objects(folder_url)
+    for root in (key for key in list(objects) if key.endswith(f".zarr/{ROOT}")):
         store = root.removesuffix(ROOT)
         arrays = json.loads(read_bytes(join(folder_url, root)))["consolidated_metadata"]["metadata"]
         for name, array in arrays.items():
             if array["node_type"] == "array":
                 shown = array["chunk_key_encoding"]["configuration"]["separator"]
                 other = tuple(f"{store}{name}/c{separator}" for separator in SEPARATORS if separator != shown)
-                found = {key: told for key, told in found.items() if not key.startswith(other)}
-    return found
+                objects = {
+                    key: size_and_version for key, size_and_version in objects.items() if not key.startswith(other)
+                }
+    return objects
 
 
 def unknown_objects(folder_url: str, former: Mapping[str, Entry]) -> tuple[dict[str, Entry], list[str]]:
@@ -73,17 +75,21 @@ def unknown_objects(folder_url: str, former: Mapping[str, Entry]) -> tuple[dict[
 
     A shard that was copied from the other side has the entry that it had there.
     """
-    there = shown_objects(folder_url)
-    kept = {key: entry for key, told in there.items() if (entry := recorded(former, key, told)) is not None}
-    return kept, sorted(there.keys() - kept.keys())
+    objects = shown_objects(folder_url)
+    valid_entries = {
+        key: entry
+        for key, size_and_version in objects.items()
+        if (entry := recorded(former, key, size_and_version)) is not None
+    }
+    return valid_entries, sorted(objects.keys() - valid_entries.keys())
 
 
 def recorded(entries: Mapping[str, Entry], key: str, told: tuple[int, str]) -> Entry | None:
-    """The entry of an object, if storage tells its size and version as when its checksum was taken.
+    """The entry of an object, if its size and version are those with which its checksum was taken.
 
     Parameters
     ----------
-    told : size and version as storage tells them now
+    told : size and version that the storage lists now
     """
     for name in (key, other_side(key)):
         if (entry := entries.get(name)) is not None and (entry.size, entry.seen) == told:
@@ -97,36 +103,38 @@ def rewritten_objects(folder_url: str) -> list[str]:
     An object of another size is another one, one of the same size and version is the same. Where only the version is
     another, as of every object of a bucket that was copied, the bytes decide; they are read once in a process.
     """
-    former, there = read_manifest(folder_url), list_objects(folder_url)
-    sizes = {key: there[key][0] if key in there else -1 for key in former}
+    former, objects = read_manifest(folder_url), list_objects(folder_url)
+    sizes = {key: objects[key][0] if key in objects else -1 for key in former}
     changed = [key for key, entry in former.items() if sizes[key] != entry.size]
-    doubtful = [key for key, e in former.items() if sizes[key] == e.size and recorded(former, key, there[key]) is None]
+    doubtful = [
+        key for key, e in former.items() if sizes[key] == e.size and recorded(former, key, objects[key]) is None
+    ]
     with ThreadPoolExecutor(READERS) as pool:
-        digests = pool.map(lambda key: _digest(folder_url, key, there[key]), doubtful)
+        digests = pool.map(lambda key: _digest(folder_url, key, objects[key]), doubtful)
         changed += [key for key, digest in zip(doubtful, digests, strict=True) if digest != former[key].sha256]
     return sorted(changed)
 
 
 def digest_of(folder_url: str, key: str, entries: Mapping[str, Entry]) -> str:
-    """SHA-256 of an object as a manifest holds it, where storage tells that it is the same, else of its bytes.
+    """SHA-256 of an object: the manifest's, if size and version are unchanged, else that of its bytes.
 
     Parameters
     ----------
     entries : of the folder's manifest
     """
-    told = list_objects(folder_url).get(key)
-    if told is None:
+    size_and_version = list_objects(folder_url).get(key)
+    if size_and_version is None:
         return ""
-    entry = recorded(entries, key, told)
-    return _digest(folder_url, key, told) if entry is None else entry.sha256
+    entry = recorded(entries, key, size_and_version)
+    return _digest(folder_url, key, size_and_version) if entry is None else entry.sha256
 
 
 _digests: dict[tuple[str, str, tuple[int, str]], str] = {}
 
 
-def _digest(folder_url: str, key: str, told: tuple[int, str]) -> str:
-    """SHA-256 of an object, read once for each version that storage tells of it."""
-    if (name := (folder_url, key, told)) not in _digests:
+def _digest(folder_url: str, key: str, size_and_version: tuple[int, str]) -> str:
+    """SHA-256 of an object, read once for each version that the storage lists."""
+    if (name := (folder_url, key, size_and_version)) not in _digests:
         _digests[name] = describe(folder_url, [key])[key].sha256
     return _digests[name]
 
@@ -134,29 +142,34 @@ def _digest(folder_url: str, key: str, told: tuple[int, str]) -> str:
 def describe(folder_url: str, keys: Iterable[str]) -> dict[str, Entry]:
     """Read objects and take their checksums."""
     fs, path = filesystem(folder_url)
-    found = {}
+    entries = {}
     for key in keys:
         info = fs.info(f"{path}/{key}")
-        seen = str(info.get("ETag") or info.get("mtime") or info.get("created")).strip('"')
+        storage_version = str(info.get("ETag") or info.get("mtime") or info.get("created")).strip('"')
         digest, size = hashlib.sha256(), 0
         with fs.open(f"{path}/{key}", "rb") as file:
             while block := file.read(2**22):
                 digest.update(block)
                 size += len(block)
-        found[key] = Entry(size, digest.hexdigest(), seen)
-    return found
+        entries[key] = Entry(size, digest.hexdigest(), storage_version)
+    return entries
 
 
 def changed_objects(folder_url: str, entries: Mapping[str, Entry]) -> list[str]:
     """Keys of objects that are missing or whose bytes are not those of their entries."""
-    there = list_objects(folder_url)
-    now = describe(folder_url, entries.keys() & there.keys())
-    return [key for key, entry in entries.items() if key not in now or now[key].sha256 != entry.sha256]
+    objects = list_objects(folder_url)
+    present_entries = describe(folder_url, entries.keys() & objects.keys())
+    return [
+        key
+        for key, entry in entries.items()
+        if key not in present_entries or present_entries[key].sha256 != entry.sha256
+    ]
 
 
 def read_manifest(folder_url: str) -> dict[str, Entry]:
     """Entries of a folder's manifest by key; empty where there is none."""
     fs, path = filesystem(join(folder_url, NAME))
+    # Another process may have written it since fsspec last listed the folder.
     fs.invalidate_cache()
     if not fs.exists(path):
         return {}
@@ -170,7 +183,7 @@ def _parsed(data: bytes) -> Mapping[str, Entry]:
 
 
 def write_manifest(folder_url: str, entries: Mapping[str, Entry]) -> str:
-    """Write a folder's manifest unless it stands already; returns its own checksum."""
+    """Write a folder's manifest unless the same one is there already; returns its own checksum."""
     data = encode({"algorithm": "sha256", "objects": {key: asdict(entry) for key, entry in entries.items()}})
     url = join(folder_url, NAME)
     if not exists(url) or read_bytes(url) != data:
@@ -187,33 +200,36 @@ def renew(folder_url: str, below: str) -> None:
     if not former:
         return
     inside = f"{below}/"
-    rest = {key: entry for key, entry in former.items() if not key.startswith(inside)}
-    part = describe(folder_url, (key for key in list_objects(folder_url) if key.startswith(inside)))
-    if former != {**rest, **part}:
-        write_manifest(folder_url, {**rest, **part})
+    entries_elsewhere = {key: entry for key, entry in former.items() if not key.startswith(inside)}
+    renewed_entries = describe(folder_url, (key for key in list_objects(folder_url) if key.startswith(inside)))
+    if former != {**entries_elsewhere, **renewed_entries}:
+        write_manifest(folder_url, {**entries_elsewhere, **renewed_entries})
 
 
 def read_pointer(root: str) -> dict[str, Any]:
-    """`latest.json` of a root as it stands; empty before the first release."""
+    """`latest.json` of a root; empty before the first release."""
     fs, path = filesystem(join(root, POINTER))
+    # A release elsewhere may have moved it since fsspec last listed the root.
     fs.invalidate_cache()
     if not fs.exists(path):
         return {}
-    found: dict[str, Any] = json.loads(fs.cat_file(path))
-    return found
+    document: dict[str, Any] = json.loads(fs.cat_file(path))
+    return document
 
 
 def is_followed(root: str, folder: str) -> bool:
-    """Whether `latest.json` names a folder's manifest and the catalog as they stand; so it does of what it never named.
+    """Whether `latest.json` holds the checksums of a folder's manifest and of the catalog as they are now.
+
+    True as well for a folder that it does not name, which has no checksum there to differ from.
 
     Days that were added to a released version show at once, but can be verified only once the pointer follows.
     """
-    known = read_pointer(root)
-    if folder not in known.get("manifests", {}):
+    document = read_pointer(root)
+    if folder not in document.get("manifests", {}):
         return True
-    stands = {"manifest": join(root, folder, NAME), "catalog": join(root, CATALOG)}
-    found = {what: checksum(read_bytes(url)) if exists(url) else "" for what, url in stands.items()}
-    return found == {"manifest": known["manifests"][folder], "catalog": known["catalog_sha256"]}
+    urls = {"manifest": join(root, folder, NAME), "catalog": join(root, CATALOG)}
+    checksums = {name: checksum(read_bytes(url)) if exists(url) else "" for name, url in urls.items()}
+    return checksums == {"manifest": document["manifests"][folder], "catalog": document["catalog_sha256"]}
 
 
 def pointer(version: str, folders: Mapping[str, str], released: Mapping[str, str], catalog: bytes) -> bytes:

@@ -24,6 +24,7 @@ from somo.storage.client import zarr_store
 from somo.storage.objects import join, put_file
 
 CHUNK = {"time": 32, "lat": 72, "lon": 96}
+# Two chunks of days: a slab that ended inside a chunk would make HDF5 compress that chunk twice.
 SLAB_DAYS = 64
 FILL = np.float32(-9999)
 EPOCH = "days since 1970-01-01 00:00:00"
@@ -70,13 +71,13 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
     `<layer>_frozen` int8, status [time], `<layer>_applicability` and `<layer>_dissimilarity` [lat, lon]
     """
     days = pd.DatetimeIndex(store["time"].to_index())
-    part = store.isel(depth=product.layers.index(layer), time=np.flatnonzero(days.year == year))
-    grid = Grid(part["lat"].values, part["lon"].values, product.grid.step_deg)
-    times = pd.DatetimeIndex(part["time"].to_index())
+    year_fields = store.isel(depth=product.layers.index(layer), time=np.flatnonzero(days.year == year))
+    grid = Grid(year_fields["lat"].values, year_fields["lon"].values, product.grid.step_deg)
+    times = pd.DatetimeIndex(year_fields["time"].to_index())
     variables = {
-        **_fields(part, layer),
-        "status": ("time", part["status"].data.astype("int8"), attributes.STATUS),
-        **_cells(part, layer),
+        **_fields(year_fields, layer),
+        "status": ("time", year_fields["status"].data.astype("int8"), attributes.STATUS),
+        **_cells(year_fields, layer),
         "crs": ((), np.int32(0), attributes.CRS),
         **_bounds(grid, times, layer),
     }
@@ -90,7 +91,7 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
     return xr.Dataset(variables, coordinates, attributes.file_attrs(product, grid, times, (layer,)))
 
 
-def _fields(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
+def _fields(year_fields: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
     """Daily fields of a layer under the names of its files."""
     described: dict[str, tuple[str, dict[str, Any]]] = {
         "soil_moisture": (layer.name, attributes.mean_attrs(layer)),
@@ -98,31 +99,31 @@ def _fields(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
         attributes.UNCERTAINTY: (f"{layer.name}_uncertainty", attributes.uncertainty_attrs(layer)),
     }
     fields: dict[str, tuple[object, ...]] = {
-        name: (("time", "lat", "lon"), part[field].data, attrs)
+        name: (("time", "lat", "lon"), year_fields[field].data, attrs)
         for field, (name, attrs) in described.items()
-        if field in part
+        if field in year_fields
     }
     if f"{layer.name}_uncertainty" in fields:
         attrs = described["soil_moisture"][1]
         attrs["ancillary_variables"] = f"{layer.name}_uncertainty {attrs['ancillary_variables']}"
-    if FROZEN in part:
-        flags = part[FROZEN].fillna(NO_FLAG).astype("int8").data
+    if FROZEN in year_fields:
+        flags = year_fields[FROZEN].fillna(NO_FLAG).astype("int8").data
         # Of the store's attributes JSON has made wider integers than CF allows beside the flag's own bytes.
-        about = {**part[FROZEN].attrs, "flag_values": np.array(part[FROZEN].attrs["flag_values"], "int8")}
+        about = {**year_fields[FROZEN].attrs, "flag_values": np.array(year_fields[FROZEN].attrs["flag_values"], "int8")}
         fields[f"{layer.name}_{FROZEN}"] = (("time", "lat", "lon"), flags, about)
         attrs = described["soil_moisture"][1]
         attrs["ancillary_variables"] = f"{attrs['ancillary_variables']} {layer.name}_{FROZEN}"
     return fields
 
 
-def _cells(part: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
+def _cells(year_fields: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
     """What is known of each cell of a layer, whatever the day."""
-    inside = part["applicability"].fillna(0).astype("int8").data
+    inside = year_fields["applicability"].fillna(0).astype("int8").data
     cells: dict[str, tuple[object, ...]] = {
         f"{layer.name}_applicability": (("lat", "lon"), inside, {**attributes.APPLICABILITY, "grid_mapping": "crs"})
     }
-    if attributes.DISSIMILARITY in part:
-        distance = part[attributes.DISSIMILARITY]
+    if attributes.DISSIMILARITY in year_fields:
+        distance = year_fields[attributes.DISSIMILARITY]
         cells[f"{layer.name}_dissimilarity"] = (("lat", "lon"), distance.astype("float32").data, distance.attrs)
     return cells
 
@@ -203,10 +204,10 @@ def _write_text(attrs: h5netcdf.attrs.Attributes) -> None:
 def _encoding(small: xr.Dataset) -> dict[str, dict[str, object]]:
     days = small.sizes["time"]
     time = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "float64"}
-    own: dict[str, dict[str, object]] = {
+    encoding_of: dict[str, dict[str, object]] = {
         "time": {**time, "chunksizes": (days,)},
         "time_bnds": {**time, "chunksizes": (days, 2)},
         "status": {"chunksizes": (days,)},
         **{str(name): {"zlib": True} for name in small.variables if small[name].dims == ("lat", "lon")},
     }
-    return {str(name): {"_FillValue": None, **own.get(str(name), {})} for name in small.variables}
+    return {str(name): {"_FillValue": None, **encoding_of.get(str(name), {})} for name in small.variables}

@@ -51,12 +51,12 @@ def cell_at(maps: xr.Dataset, lat: float, lon: float) -> tuple[int, int]:
     cell = int(grid.nearest(lat, lon, filled)[0])
     if cell >= 0 and filled.flat[cell]:
         return cell // len(grid.lon), cell % len(grid.lon)
-    known = np.flatnonzero(filled)
+    filled_cells = np.flatnonzero(filled)
     where = "lies outside the grid" if cell < 0 else "lies in a cell without values (sea, or no forcing)"
-    if not len(known) or not np.isfinite([lat, lon]).all():
+    if not len(filled_cells) or not np.isfinite([lat, lon]).all():
         raise StorageError(f"{lat:g} N {lon:g} E {where}; choose a place inside it")
-    apart = distance_km(lat, lon, *grid.centres(known))
-    near_lat, near_lon = (float(axis) for axis in grid.centres(known[apart.argmin()]))
+    apart = distance_km(lat, lon, *grid.centres(filled_cells))
+    near_lat, near_lon = (float(axis) for axis in grid.centres(filled_cells[apart.argmin()]))
     raise StorageError(
         f"{lat:g} N {lon:g} E {where}; the nearest cell with values is {near_lat:g} {near_lon:g}, "
         f"{apart.min():.0f} km away"
@@ -97,14 +97,16 @@ def _open(url: str, store: Bucket, group: str = "") -> xr.Dataset:
     where = join(url, group) if group else url
     try:
         place = StorePath(CompleteStore(ObjectStore(store, read_only=True), url), group)
-        found = CompleteZarr.open_group(place, consolidated=True, zarr_format=3)
-        return xr.open_dataset(found, chunks=None, decode_coords="all")
+        zarr_group = CompleteZarr.open_group(place, consolidated=True, zarr_format=3)
+        return xr.open_dataset(zarr_group, chunks=None, decode_coords="all")
+    # A StorageError is an OSError, one of READ_ERRORS, and already says what is wrong.
     except StorageError:
         raise
     except NO_ANSWER as error:
         raise unreachable(where, first_line(error)) from error
     except (*READ_ERRORS, ValueError) as error:
         raise StorageError(
+            # Behind these words zarr names its store object, which tells people nothing.
             f"{where}: no Zarr store can be opened ({first_line(error).split(' in store ')[0]}); check URL and version"
         ) from error
 
@@ -116,6 +118,7 @@ def bucket(url: str, anon: bool = True) -> Bucket:
             raise StorageError(f"{url}: there is no such folder; check the path, or give s3://bucket or https://host")
         return LocalStore(folder)
     if url.startswith("s3://"):
+        # obstore refuses plain http unless it is allowed; a server of one's own may have no certificate.
         return S3Store.from_url(
             url, skip_signature=anon, client_options={"allow_http": True}, retry_config=retry_config()
         )

@@ -37,9 +37,9 @@ def verify(url: str, anon: bool = True) -> Iterator[tuple[int, int, list[Damage]
         damage, expected = _chain(store)
         yield 0, len(expected), damage
         with ThreadPoolExecutor(READERS) as pool:
-            for done, found in enumerate(pool.map(lambda item: _compare(store, *item), expected.items()), start=1):
-                if found:
-                    damage.append(found)
+            for done, damaged in enumerate(pool.map(lambda item: _compare(store, *item), expected.items()), start=1):
+                if damaged:
+                    damage.append(damaged)
                 yield done, len(expected), damage
     except NO_ANSWER as error:
         raise unreachable(url, first_line(error)) from error
@@ -56,8 +56,8 @@ def _chain(store: Bucket) -> tuple[list[Damage], dict[str, Entry]]:
     if latest is None:
         return damage, {}
     expected = {}
-    found = _compare(store, CATALOG, Entry(-1, latest["catalog_sha256"], ""))
-    damage += [found] if found else []
+    catalog_damage = _compare(store, CATALOG, Entry(-1, latest["catalog_sha256"], ""))
+    damage += [catalog_damage] if catalog_damage else []
     for folder, digest in latest["manifests"].items():
         data = _get(store, f"{folder}/{NAME}")
         if data is None or checksum(data) != digest:
@@ -74,8 +74,8 @@ def _sound_pointer(store: Bucket) -> tuple[dict[str, Any] | None, list[Damage]]:
         return None, [Damage(POINTER, "missing; no version was released here, see `somo release`")]
     try:
         value = json.loads(data)
-        rest = {k: v for k, v in value.items() if k != "sha256"}
-        sound = data == encode(value) and value["sha256"] == checksum(encode(rest))
+        without_checksum = {k: v for k, v in value.items() if k != "sha256"}
+        sound = data == encode(value) and value["sha256"] == checksum(encode(without_checksum))
     except (ValueError, KeyError, AttributeError):
         sound = False
     return (value, []) if sound else (None, [Damage(POINTER, "its own checksum does not hold")])
@@ -89,6 +89,7 @@ def _compare(store: Bucket, key: str, entry: Entry) -> Damage | None:
             size += len(block)
     except FileNotFoundError:
         return Damage(key, "missing")
+    # These tell nothing of the object: `verify` ends with them instead of calling it damaged.
     except (NO_ANSWER, *REFUSED):
         raise
     except READ_ERRORS as error:

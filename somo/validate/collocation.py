@@ -37,6 +37,7 @@ def triple_collocation(x: ArrayLike, y: ArrayLike, z: ArrayLike, least: int = 30
     errors, correlations = [], []
     for a in range(3):
         b, c = (k for k in range(3) if k != a)
+        # Covariances that contradict each other divide by zero or give a negative variance: both become NaN below.
         with np.errstate(divide="ignore", invalid="ignore"):
             signal = q[a, b] * q[a, c] / q[b, c]
             noise, share = q[a, a] - signal, signal / q[a, a]

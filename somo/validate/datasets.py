@@ -48,28 +48,31 @@ def open_compared(compared: Compared, layers: Sequence[Layer], grid: Grid, days:
 
 
 def layer_weights(compared: Compared, layer: Layer) -> dict[str, float]:
-    """Weights of a product's variables for one of our layers, adding up to 1; empty where it does not stand for it."""
+    """Weights of a product's variables for one of our layers, adding up to 1; empty if they cover too little of it."""
     overlaps = {
-        own.variable: max(0.0, min(own.bottom_m, layer.bottom_m) - max(own.top_m, layer.top_m))
-        for own in compared.layers
+        their_layer.variable: max(0.0, min(their_layer.bottom_m, layer.bottom_m) - max(their_layer.top_m, layer.top_m))
+        for their_layer in compared.layers
     }
     covered = sum(overlaps.values())
     if covered < SHARE * (layer.bottom_m - layer.top_m):
         return {}
+    # Layers that only touch overlap by the rounding of their depths.
     return {name: overlap / covered for name, overlap in overlaps.items() if overlap > 1e-9}
 
 
 def _open_variable(compared: Compared, variable: str, grid: Grid, days: pd.DatetimeIndex) -> xr.DataArray:
-    parts = [_open_file(compared, url, variable, grid) for url in _files(compared, variable, days)]
-    parts = [part for part in parts if part is not None]
-    joined = xr.concat(parts, "time").sortby("time") if len(parts) > 1 else parts[0]
-    own = joined.indexes["time"]
-    if not own.intersection(days).size:
+    fields = [_open_file(compared, url, variable, grid) for url in _files(compared, variable, days)]
+    fields = [field for field in fields if field is not None]
+    joined = xr.concat(fields, "time").sortby("time") if len(fields) > 1 else fields[0]
+    product_days = joined.indexes["time"]
+    if not product_days.intersection(days).size:
         raise ValidationError(
-            f"{compared.name}: {variable} has {own[0]:%Y-%m-%d} to {own[-1]:%Y-%m-%d}, none of the published days "
-            f"{days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; give files of those years or take it out of [[compare]]"
+            f"{compared.name}: {variable} has {product_days[0]:%Y-%m-%d} to {product_days[-1]:%Y-%m-%d}, "
+            f"none of the published days {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; "
+            "give files of those years or take it out of [[compare]]"
         )
-    if own.has_duplicates:
+    # Sub-daily values of one day have the same date by now.
+    if product_days.has_duplicates:
         joined = joined.resample(time="1D").mean()
     return joined.reindex(time=days).chunk(time=BLOCK_DAYS).rename(variable)
 
@@ -97,25 +100,26 @@ def _needed(compared: Compared, layers: Sequence[Layer]) -> list[str]:
 
 def _existing(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[str]:
     years = range(days[0].year, days[-1].year + 1)
-    found: list[str] = []
+    urls: list[str] = []
     for url in dict.fromkeys(compared.url.format(year=year, variable=variable) for year in years):
         fs, path = filesystem(url)
+        # fsspec remembers listings as long as the process lives, and a new year's file may have come since.
         fs.invalidate_cache()
         names = sorted(fs.glob(path)) if "*" in path else [path]
-        found += [fs.unstrip_protocol(name) for name in names if fs.exists(name)]
-    return found
+        urls += [fs.unstrip_protocol(name) for name in names if fs.exists(name)]
+    return urls
 
 
 def _files(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[str]:
     """Existing files of the years of the published days."""
-    found = _existing(compared, variable, days)
-    if not found:
+    urls = _existing(compared, variable, days)
+    if not urls:
         years = range(days[0].year, days[-1].year + 1)
         raise ValidationError(
             f"{compared.name}: no file {compared.url} for {variable} in {years[0]}..{years[-1]}; "
             "check the URL in [[compare]]"
         )
-    return found
+    return urls
 
 
 def _open_file(compared: Compared, url: str, variable: str, grid: Grid) -> xr.DataArray:
@@ -130,15 +134,15 @@ def _open_file(compared: Compared, url: str, variable: str, grid: Grid) -> xr.Da
         )
     field = ds[variable]
     axes = {_axis(name, url, field, word): word for word in ("time", "lat", "lon")}
-    field = field.rename({own: word for own, word in axes.items() if own != word})
+    field = field.rename({axis: word for axis, word in axes.items() if axis != word})
     field = _near_grid(name, url, _dated(name, url, field), grid)
     return _on_grid(_in_fractions(compared, url, field), grid)
 
 
 def _axis(name: str, url: str, field: xr.DataArray, word: str) -> str:
-    found = [str(d) for d in field.dims if str(d).lower().startswith(word)]
-    if len(found) == 1 and field.ndim == 3 and found[0] in field.coords and field[found[0]].ndim == 1:
-        return found[0]
+    dims = [str(d) for d in field.dims if str(d).lower().startswith(word)]
+    if len(dims) == 1 and field.ndim == 3 and dims[0] in field.coords and field[dims[0]].ndim == 1:
+        return dims[0]
     raise ValidationError(
         f"{name}: {url}: {field.name} has dimensions {field.dims}, expected time, latitude and longitude with "
         "coordinates of their own; regrid it to latitude and longitude"
@@ -170,6 +174,7 @@ def _in_fractions(compared: Compared, url: str, field: xr.DataArray) -> xr.DataA
 def _near_grid(name: str, url: str, field: xr.DataArray, grid: Grid) -> xr.DataArray:
     """[time, lat, lon] the rows and columns around a grid, ascending; a task reads a block of days of them."""
     lon = (field["lon"].values.astype(np.float64) + 180) % 360 - 180
+    # The modulo leaves rounding errors: 0.05 becomes 0.05000000000001137.
     field = field.assign_coords(lon=np.round(lon, 6), lat=field["lat"].values.astype(np.float64)).sortby(["lat", "lon"])
     near = [_near(field[axis].values, target) for axis, target in (("lat", grid.lat), ("lon", grid.lon))]
     field = field.isel(lat=near[0], lon=near[1])

@@ -48,7 +48,7 @@ def intact_days(lookback: int) -> list[int]:
 
 
 def shuffled_history(x_d: Array, intact: int, generator: np.random.Generator) -> Array:
-    """Forcing whose last `intact` days are as they were and whose earlier days are in random order.
+    """Forcing whose last `intact` days are unchanged and whose earlier days are in random order.
 
     All variables of a day move together; every sample has its own order.
 
@@ -78,13 +78,14 @@ def memory_table(samples: Samples, predictions: Mapping[int, Array]) -> pd.DataF
     for intact, y_hat in sorted(predictions.items()):
         for k, layer in enumerate(samples.layers):
             for member in range(y_hat.shape[1]):
-                found = _cell_median(samples, k, y_hat[k, member])
-                rows.append({"layer": layer, "member": member, "intact_days": intact, **found})
+                skill = _cell_median(samples, k, y_hat[k, member])
+                rows.append({"layer": layer, "member": member, "intact_days": intact, **skill})
     table = pd.DataFrame(rows)
-    whole = table[table["intact_days"] == max(predictions)].set_index(["layer", "member"])
+    all_intact = table[table["intact_days"] == max(predictions)].set_index(["layer", "member"])
     at = pd.MultiIndex.from_frame(table[["layer", "member"]])
     for metric in ("pearson_r", "nse"):
-        reference = whole[metric].where(whole[metric] > 0.1).reindex(at).to_numpy()
+        # Relative to next to no skill any number comes out, so there is no ratio.
+        reference = all_intact[metric].where(all_intact[metric] > 0.1).reindex(at).to_numpy()
         table[f"{metric}_relative"] = table[metric].to_numpy() / reference
     return table
 
@@ -94,32 +95,32 @@ def memory_days(table: pd.DataFrame, kept: float = KEPT) -> dict[str, float]:
 
     Interpolated on the logarithmic axis between the two numbers of days around it.
     """
-    found = {}
+    days_by_layer = {}
     for layer, group in table.groupby("layer", sort=True):
         curve = group.groupby("intact_days")["pearson_r_relative"].median().dropna()
-        found[str(layer)] = _first_reach(curve, kept)
-    return found
+        days_by_layer[str(layer)] = _first_reach(curve, kept)
+    return days_by_layer
 
 
-def _first_reach(curve: pd.Series, kept: float) -> float:
+def _first_reach(curve: pd.Series, wanted_share: float) -> float:
     days, share = np.log(curve.index.to_numpy(np.float64)), curve.to_numpy()
-    reached = np.flatnonzero(share >= kept)
+    reached = np.flatnonzero(share >= wanted_share)
     if len(reached) == 0:
         return float("nan")
     i = int(reached[0])
     if i == 0:
         return float(curve.index[0])
-    part = (kept - share[i - 1]) / (share[i] - share[i - 1])
-    return float(np.exp(days[i - 1] + part * (days[i] - days[i - 1])))
+    fraction = (wanted_share - share[i - 1]) / (share[i] - share[i - 1])
+    return float(np.exp(days[i - 1] + fraction * (days[i] - days[i - 1])))
 
 
 def _cell_median(samples: Samples, layer: int, y_hat: Array) -> dict[str, float]:
     y = samples.y[layer]
-    known = np.isfinite(y)
+    measured = np.isfinite(y)
     by_cell = [
         scores(y[chosen], y_hat[chosen], ("pearson_r", "nse"))
-        for cell in np.unique(samples.cell[known])
-        if (chosen := known & (samples.cell == cell)).sum() >= LEAST_SAMPLES
+        for cell in np.unique(samples.cell[measured])
+        if (chosen := measured & (samples.cell == cell)).sum() >= LEAST_SAMPLES
     ]
     frame = pd.DataFrame(by_cell, columns=["pearson_r", "nse", "n"])
     return {
@@ -165,14 +166,14 @@ def importance_table(samples: Samples, whole: Array, without: Mapping[tuple[str,
     rows = []
     for k, layer in enumerate(samples.layers):
         for member in range(whole.shape[1]):
-            before = scores(samples.y[k], whole[k, member], ("pearson_r", "rmsd"))
+            with_input = scores(samples.y[k], whole[k, member], ("pearson_r", "rmsd"))
             for (name, seed), y_hat in without.items():
-                after = scores(samples.y[k], y_hat[k, member], ("pearson_r", "rmsd"))
+                without_input = scores(samples.y[k], y_hat[k, member], ("pearson_r", "rmsd"))
                 change = {
-                    "r_drop": before["pearson_r"] - after["pearson_r"],
-                    "rmsd_rise": after["rmsd"] - before["rmsd"],
+                    "r_drop": with_input["pearson_r"] - without_input["pearson_r"],
+                    "rmsd_rise": without_input["rmsd"] - with_input["rmsd"],
                 }
-                rows.append({"layer": layer, "member": member, "input": name, "seed": seed, **change, **after})
+                rows.append({"layer": layer, "member": member, "input": name, "seed": seed, **change, **without_input})
     return pd.DataFrame(rows)
 
 

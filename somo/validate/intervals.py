@@ -109,10 +109,13 @@ def judge(pairs: pd.DataFrame, groups: dict[str, pd.Series]) -> pd.DataFrame:
     for width, column in WIDTHS.items():
         stated = pairs[pairs[column].notna()] if column in pairs else pairs.iloc[:0]
         for by, label in labels.items():
-            for (layer, group), part in stated.groupby(["layer", label.loc[stated.index]], observed=True):
+            for (layer, group), group_pairs in stated.groupby(["layer", label.loc[stated.index]], observed=True):
                 about = {"width": width, "layer": str(layer), "by": by, "group": str(group)}
-                counts = {"cells": part.groupby(["domain", "cell"], observed=True).ngroups, "days": len(part)}
-                rows += [{**about, **score, **counts} for score in scores_of(part, column)]
+                counts = {
+                    "cells": group_pairs.groupby(["domain", "cell"], observed=True).ngroups,
+                    "days": len(group_pairs),
+                }
+                rows += [{**about, **score, **counts} for score in scores_of(group_pairs, column)]
     columns = ["width", "layer", "by", "group", "metric", "value", "low", "high", "cells", "days"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -144,6 +147,7 @@ def _thirds(pairs: pd.DataFrame, column: str, names: Sequence[str]) -> pd.Series
     if column in pairs:
         for _, layer in pairs.groupby("layer", observed=True):
             values = layer[column].dropna()
+            # Equal values are parted by their order, so that the thirds are of one size.
             rank = values.rank(method="first").to_numpy()
             label[values.index] = np.array(names, object)[np.minimum((3 * (rank - 1) / len(rank)).astype(int), 2)]
     return label

@@ -44,8 +44,8 @@ def summarise(table: pd.DataFrame, by: Sequence[str], metrics: Sequence[str] = t
     for key, group in table.groupby(list(by), observed=True, sort=True):
         for metric in metrics:
             s = median_score(group[metric].to_numpy())
-            found = {"metric": metric, "value": s.value, "low": s.low, "high": s.high, "cells": s.n}
-            rows.append({**dict(zip(by, key, strict=True)), **found, "days": int(group["n"].sum())})
+            median = {"metric": metric, "value": s.value, "low": s.low, "high": s.high, "cells": s.n}
+            rows.append({**dict(zip(by, key, strict=True)), **median, "days": int(group["n"].sum())})
     return pd.DataFrame(rows, columns=[*by, "metric", "value", "low", "high", "cells", "days"])
 
 
@@ -64,6 +64,7 @@ def anomalies(
     ordered = pairs.sort_values([*by, "time"], ignore_index=True)
     indexed = ordered.set_index("time").groupby(list(by), observed=True, sort=True)[list(columns)]
     mean = indexed.rolling(f"{window_days}D", center=True, min_periods=min_days).mean()
+    # Both tables are in the order of `by` and time, so values meet their means without an index.
     ordered[list(columns)] = ordered[list(columns)].to_numpy() - mean.to_numpy()
     return ordered.dropna(subset=list(columns), ignore_index=True)
 
@@ -78,10 +79,10 @@ def cell_means(pairs: pd.DataFrame, columns: Sequence[str], by: Sequence[str] = 
 def wide_to_models(pairs: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
     """One row per pair and model: `models` maps the name shown to the column that holds its prediction."""
     shared = [c for c in pairs.columns if c not in models.values()]
-    parts = [
+    tables = [
         pairs[shared].assign(model=name, y_hat=pairs[column].to_numpy(np.float64)) for name, column in models.items()
     ]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(tables, ignore_index=True)
 
 
 def layer_names(table: pd.DataFrame) -> list[str]:

@@ -45,6 +45,7 @@ def pearson_r(y: Array, y_hat: Array) -> Array:
     a, b = _centred(y), _centred(y_hat)
     with np.errstate(invalid="ignore", divide="ignore"):
         r = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    # Rounding may lift a perfect correlation just above 1.
     return np.where(_varies(y) & _varies(y_hat), np.clip(r, -1, 1), np.nan)
 
 

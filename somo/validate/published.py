@@ -14,8 +14,8 @@ from somo.storage.objects import exists, join, read_bytes
 CROSSVAL = ("domain", "cell", "layer", "time", "y", "y_hat", "y_ridge", "fold")
 TARGETS = ("domain", "cell", "layer", "time", "value", "count")
 SENSORS = ("archive", "network", "station", "sensor", "latitude", "longitude", "layer", "domain", "cell", "kept")
+# Values of one field in one task: 80 MB of float32.
 BLOCK_VALUES = 20_000_000
-"""Values of one field in one task: 80 MB of float32."""
 
 
 class ValidationError(ValueError):
@@ -32,7 +32,7 @@ class Published:
     layers : names of the layers, in the order of `depth`
     soil : lazy Dataset with `soil_moisture`, `soil_moisture_std` [depth, time, lat, lon] in m3 m-3
     crossval : out-of-fold predictions [domain, cell, layer, time, y, y_hat, y_ridge, fold]
-    targets : what was learnt from [domain, cell, layer, time, value, count]
+    targets : measured series that the networks learnt from [domain, cell, layer, time, value, count]
     sensors : one row per sensor, kept or dropped
     points : the same fields laid out for series, read where few cells are wanted; None where there is no such store
     """
@@ -47,8 +47,10 @@ class Published:
 
     @property
     def grid(self) -> Grid:
+        """The cells, with a step in degrees from their bounds or else from the nearest centres."""
         lat, lon = (self.soil[axis].values.astype(np.float64) for axis in ("lat", "lon"))
         steps = [np.abs(np.diff(centres)) for centres in (lat, lon) if len(centres) > 1]
+        # A grid may hold rows and columns that do not touch: then centres lie further apart than a cell is wide.
         bounds = self.soil["lat_bnds"].values if "lat_bnds" in self.soil else None
         if bounds is not None:
             step = float(abs(bounds[0, 1] - bounds[0, 0]))
@@ -112,6 +114,7 @@ def _open_points(version_url: str, soil: xr.Dataset) -> xr.Dataset | None:
 def open_soil(version_url: str, layers: tuple[str, ...]) -> xr.Dataset:
     """The store of a version, lazily; errors as of `open_published`."""
     store = join(version_url, "soil_moisture.zarr")
+    # A missing store is a StorageError here, which names it, before zarr raises an error of its own.
     read_bytes(join(store, "zarr.json"))
     soil = _in_blocks(xr.open_zarr(zarr_store(store), chunks=None, consolidated=True))
     for name in ("soil_moisture", "soil_moisture_std"):

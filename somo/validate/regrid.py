@@ -16,12 +16,12 @@ class Axis:
     Attributes
     ----------
     low, high : [target] index of the source centre on either side
-    part : [target] weight of `high`; NaN where the target lies more than half a source cell outside
+    high_weight : [target] weight of the centre `high`; NaN where the target lies more than half a source cell outside
     """
 
     low: NDArray[np.int64]
     high: NDArray[np.int64]
-    part: NDArray[np.float64]
+    high_weight: NDArray[np.float64]
 
     @classmethod
     def between(cls, source: NDArray[np.float64], target: NDArray[np.float64]) -> "Axis":
@@ -31,9 +31,10 @@ class Axis:
         if len(source) == 1:
             return cls(low * 0, low * 0, np.zeros(len(target)))
         width = source[high] - source[low]
-        part = (target - source[low]) / width
-        outside = (part < -0.5 - 1e-9) | (part > 1.5 + 1e-9)
-        return cls(low, high, np.where(outside, np.nan, np.clip(part, 0, 1)))
+        high_weight = (target - source[low]) / width
+        # Targets on the very edge, half a cell beyond the last centre, count as inside whatever their rounding.
+        outside = (high_weight < -0.5 - 1e-9) | (high_weight > 1.5 + 1e-9)
+        return cls(low, high, np.where(outside, np.nan, np.clip(high_weight, 0, 1)))
 
 
 def bilinear(field: NDArray[np.floating], rows: Axis, columns: Axis) -> NDArray[np.float32]:
@@ -44,11 +45,11 @@ def bilinear(field: NDArray[np.floating], rows: Axis, columns: Axis) -> NDArray[
     """
     total = np.zeros((*field.shape[:-2], len(rows.low), len(columns.low)))
     weight = np.zeros_like(total)
-    for row, row_part in ((rows.low, 1 - rows.part), (rows.high, rows.part)):
-        for column, column_part in ((columns.low, 1 - columns.part), (columns.high, columns.part)):
+    for row, row_weight in ((rows.low, 1 - rows.high_weight), (rows.high, rows.high_weight)):
+        for column, column_weight in ((columns.low, 1 - columns.high_weight), (columns.high, columns.high_weight)):
             values = field[..., row[:, None], column[None, :]].astype(np.float64)
-            share = np.where(np.isfinite(values), row_part[:, None] * column_part[None, :], 0.0)
+            share = np.where(np.isfinite(values), row_weight[:, None] * column_weight[None, :], 0.0)
             total += share * np.where(np.isfinite(values), values, 0.0)
             weight += share
-    kept = weight >= LEAST_WEIGHT - 1e-9
-    return np.where(kept, total / np.where(kept, weight, 1.0), np.nan).astype(np.float32)
+    has_value = weight >= LEAST_WEIGHT - 1e-9
+    return np.where(has_value, total / np.where(has_value, weight, 1.0), np.nan).astype(np.float32)

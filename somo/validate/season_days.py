@@ -13,8 +13,8 @@ def season_days(days: pd.DatetimeIndex, season: str) -> NDArray[np.bool_]:
     """[day] whether a day belongs to a season of which there is enough."""
     inside = np.isin(days.month, SEASONS[season])
     years = years_of(days)
-    whole = [y for y in np.unique(years[inside]) if is_whole(days.month[inside & (years == y)])]
-    return np.asarray(inside & np.isin(years, whole))
+    whole_years = [y for y in np.unique(years[inside]) if is_whole(days.month[inside & (years == y)])]
+    return np.asarray(inside & np.isin(years, whole_years))
 
 
 def years_of(days: pd.DatetimeIndex) -> NDArray[np.int64]:

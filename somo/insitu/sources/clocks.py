@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from somo.insitu.errors import SensorError
 
 HALF_DAY = np.timedelta64(12, "h")
+# FLUXNET, ICOS and USCRN write times as digits alone; the number of digits tells the format.
 DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-"""Times of digits alone, as FLUXNET, ICOS and USCRN write them, by their number."""
 _ZONE = re.compile(r".*\d{2}:\d{2}.*(Z|[+-]\d{2}:?\d{2})$")
 _YEAR_LAST = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(.*)", re.DOTALL)
 _SHORT_YEAR = re.compile(r"(\d{1,2})([./-])(\d{1,2})[./-](\d{2})(?!\d).*", re.DOTALL)
 _EPOCH_DIGITS: dict[int, Literal["s", "ms"]] = {9: "s", 10: "s", 13: "ms"}
+# Ten digits may be seconds since 1970 or year, month, day and hour. Below this number they are seconds, until 2030.
 _FIRST_DATE_OF_TEN_DIGITS = 1_900_000_000
-"""Ten digits below it are seconds since 1970 (until 2030), above it year, month, day and hour."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +67,7 @@ def _read(written: pd.Series) -> _Clock:
         return _Clock(written.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("M8[ns]"), True, False)
     if written.dtype.kind == "M":
         return _Clock(written.to_numpy("M8[ns]"), False, False)
+    # Whole numbers in a column with a gap are floats to pandas and others, which write them as `20180101.0`.
     text = written.astype(str).str.strip().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
     first = next((t for t in text if re.search(r"\d", t)), "")
     if len(first) in _EPOCH_DIGITS and first.isdigit() and not _is_date_of_ten_digits(first):
@@ -86,6 +87,7 @@ def _read(written: pd.Series) -> _Clock:
         text = _year_first(text)
     text = text.str.replace(r"^(\d{4})/(\d{1,2})/(\d{1,2})", r"\1-\2-\3", regex=True)
     time = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
+    # Only where no time at all can be read: pandas' guess at the format of each time is slow and may be wrong.
     if time.isna().all() and text.str.contains(r"\d").any():
         time = pd.to_datetime(text, format="mixed", utc=True, errors="coerce")
     dates = ":" not in first and len(first) <= 10
@@ -100,7 +102,7 @@ def _with_century(text: pd.Series) -> pd.Series:
     """`31.12.18 10:00` as `31.12.2018 10:00`. Without dots, nobody knows which of the three numbers is the year."""
     if not (text.str.count(r"\.") >= 2).all():
         raise SensorError(f"times such as {text.iloc[0]!r} have years of two digits; write them as 2018-12-31 23:00")
-    # the years of soil sensors: 70 to 99 are of the last century
+    # The years of soil sensors begin with the seventies, so 70 to 99 are of the last century.
     century = text.str.extract(r"^\d{1,2}\.\d{1,2}\.(\d{2})")[0].ge("70").map({True: "19", False: "20"})
     cut = text.str.extract(r"^(\d{1,2}\.\d{1,2}\.)(.*)$", flags=re.DOTALL)
     return cut[0] + century + cut[1]
@@ -112,7 +114,8 @@ def _year_first(text: pd.Series) -> pd.Series:
     numbers = cut[[0, 1]].apply(pd.to_numeric, errors="coerce")
     day = next((column for column in (0, 1) if (numbers[column] > 12).any()), None)
     if day is None and (text.str.count(r"\.") >= 2).all():
-        day = 0  # with dots the day stands first wherever dates are written so
+        # With dots the day stands first, wherever dates are written with dots.
+        day = 0
     if day is None or (numbers[1 - day] > 12).any():
         raise SensorError(f"times such as {text.iloc[0]!r}: day or month first? write them as 2018-12-31 23:00")
     return cut[2] + "-" + cut[1 - day].str.zfill(2) + "-" + cut[day].str.zfill(2) + cut[3].fillna("")

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from somo.insitu.errors import SensorError
 
+# Loggers and portals put notes above the line with the names of columns; it is looked for in so many lines.
 MOST_HEAD_LINES = 200
-"""Lines among which the names of columns are looked for: loggers and portals put notes above them."""
 SEPARATORS = (",", ";", "\t", "|", None)
 """None is white space."""
 
@@ -45,7 +45,7 @@ HEADERLESS = {
 
 @dataclass(frozen=True)
 class _Head:
-    """Where the names of columns are: the line they stand in, the separator, and the names."""
+    """Where the names of columns are: the number of their line, the separator, and the names."""
 
     line: int
     separator: str | None
@@ -64,7 +64,7 @@ def read_columns(data: bytes, wanted: Sequence[str], optional: Sequence[str] = (
     Raises
     ------
     SensorError
-        naming the column that is missing, and those that are there
+        naming the missing column, and the columns of the file
     """
     if data.startswith(b"PAR1"):
         return _of_parquet(data, wanted, optional)
@@ -74,6 +74,8 @@ def read_columns(data: bytes, wanted: Sequence[str], optional: Sequence[str] = (
     if head is None:
         raise SensorError(_missing(lines, wanted))
     chosen = {name: head.names.index(_bare(name)) for name in (*wanted, *optional) if _bare(name) in head.names}
+    # Without `index_col=False` pandas takes the first column for an index where rows end in a separator, and without
+    # `keep_default_na=False` a station called NA would be missing.
     table = pd.read_csv(
         io.StringIO(text), sep=head.separator or r"\s+", skiprows=head.line, header=None, dtype=str,
         names=list(range(len(head.names))), usecols=sorted(set(chosen.values())), keep_default_na=False,
@@ -119,6 +121,7 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
+        # Latin-1 has a letter for every byte, so this never fails; only names of columns may read oddly.
         return data.decode("latin-1")
 
 

@@ -21,12 +21,13 @@ from somo.product.declaration import content_hash
 
 NETWORK = "COSMOS-Europe"
 INSTRUMENT = "CRNS"
+# One station (AGCK003) was delivered with `# Time` for its column of times.
 TIMES = ("DateTime_utc", "Time")
-"""Names of the column of times: one station (AGCK003) came with `# Time`."""
 MOISTURE = "SoilMoisture_volumetric_MovAvg24h"
 DEPTH = "Footprint_Depth_m"
+# These flags are set where a value is not soil water. The flags of gap-filled pressure and humidity do not make it
+# wrong.
 FLAGS = ("Flag_Extreme_Counts", "Flag_Porosity_Excess", "Flag_Snow_ERA5")
-"""Set where a value is not soil water; the flags of gap-filled pressure and humidity do not make it wrong."""
 PLACE = ("File name", "Latitude", "Longitude")
 
 

@@ -22,6 +22,8 @@ from somo.insitu.sensor import Recording, Sensor
 from somo.insitu.sources.ismn_names import SOIL_MOISTURE, VARIABLES, Named, depth_of, read_header, read_name
 from somo.product.declaration import content_hash
 
+# Exactly `G`, the rule of the paper: the flags D01 to D03 of the ISMN stand for frozen soil and are left out with the
+# rest.
 GOOD = "G"
 NO_DATA = "file has no data"
 _FILLED_LINE = re.compile(rb"[^\s][^\r\n]*")
@@ -187,12 +189,14 @@ def _tokens(data: bytes, column: int, skip: int) -> pd.DataFrame:
     """
     try:
         table = _parsed(data, column, skip)
-    except ValueError:  # also where there is no line at all
+    # pandas also raises it for a file without any line of values.
+    except ValueError:
         table = pd.DataFrame()
     ends = data.count(b"\n") + (not data.endswith(b"\n"))
     if len(table) == ends - skip or len(table) == len(_FILLED_LINE.findall(data)) - skip:
         return table if len(table) else _parsed(b"- - - -", 2, 0).iloc[:0].set_axis(_columns(column), axis=1)
     rows = [line.split() for line in re.split(rb"[\r\n]+", data.strip())[skip:]]
+    # Short lines are filled up with dashes: the parser takes the number of tokens of all lines from the first one.
     chosen = [[*row[:2], *row[column : column + 2], *[b"-"] * 4] for row in rows if row]
     plain = b"\n".join(b" ".join(row[:4]) for row in chosen)
     return _parsed(plain, 2, 0).set_axis(_columns(column), axis=1)
@@ -204,6 +208,7 @@ def _columns(column: int) -> list[int]:
 
 
 def _parsed(data: bytes, column: int, skip: int) -> pd.DataFrame:
+    # `quoting=3` is csv.QUOTE_NONE: a stray quotation mark would otherwise swallow the lines that follow it.
     return pd.read_csv(  # type: ignore[call-overload]  # its stubs know no integers in na_values
         io.BytesIO(data), sep=r"\s+", header=None, skiprows=skip, encoding="latin-1",
         usecols=_columns(column), dtype={0: "category", 1: "category", column + 1: "category"},

@@ -17,8 +17,8 @@ VARIABLES = frozenset(
     }
 )
 """Short names of the ISMN's variables; a file of another one than soil moisture is passed by."""
+# Older archives write depths with two digits inside of the file, and with six in its name.
 HEADER_ROUNDING_M = 0.00501
-"""Older archives write depths with two digits inside of the file, and with six in its name."""
 
 _NAME = re.compile(
     r"(?P<station>.+)_(?P<variable>[A-Za-z]+(?:_h)?)_(?P<top>-?\d+(?:\.\d+)?)_(?P<bottom>-?\d+(?:\.\d+)?)"
@@ -29,7 +29,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Named:
-    """What a file's name and folders say of it; what is not there is empty.
+    """What a file's name and folders say of it; fields of which they say nothing are empty.
 
     Attributes
     ----------
@@ -84,7 +84,8 @@ def _names(joined: str, folders: Sequence[str]) -> tuple[str, str]:
     network, station = _of_folders(folders)
     if network and station and joined.endswith(f"{network}_{station}"):
         return network, station
-    doubled = re.match(r"(.+?)_\1_(.+)", joined)  # most networks are their own CSE
+    # Most networks are their own CSE, so that their name stands there twice.
+    doubled = re.match(r"(.+?)_\1_(.+)", joined)
     if doubled:
         return doubled[1], doubled[2]
     tokens = joined.split("_")

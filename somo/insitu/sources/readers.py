@@ -11,7 +11,7 @@ READERS: dict[str, Reader] = {"ismn": ismn, "cosmos": cosmos, "table": table}
 
 
 def archive_version(archive: Insitu) -> str:
-    """What changes when a file of an archive does; of a table of own stations, also when a file it names does."""
+    """Fingerprint that changes with a file of an archive; of a table of own stations, also with a file it names."""
     if archive.format == "table":
         return content_hash(sorted(r.key for r in table.list_recordings(archive.url, archive.name)))
     return fingerprint(archive.url)

@@ -29,8 +29,8 @@ UNITS = {
     **dict.fromkeys(("%", "percent", "vol%", "%vol", "vol-%", "%v/v", "volpercent", "pct", "m3/m3%"), 0.01),
 }
 """Factor to m3 m-3 by the unit, as `_plain_unit` writes it."""
+# Loggers write up to three rows below the names of columns: units, and kinds of mean.
 _MOST_HEAD_ROWS = 3
-"""Rows of units and of kinds of mean that loggers write below the names of columns."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,10 @@ def _columns(row: dict[str, str]) -> Columns:
     if unit not in UNITS:
         raise SensorError(f"units {row['units']!r} are unknown; write m3 m-3 or %")
     if bool(row["quality"]) != bool(row["good"]):
-        given, missing = ("quality", "good") if row["quality"] else ("good", "quality")
+        filled_column, empty_column = ("quality", "good") if row["quality"] else ("good", "quality")
         raise SensorError(
-            f"{given} is {row[given]!r} and {missing} is empty; give both, such as SWC_F_MDS_1_QC and 0|1"
+            f"{filled_column} is {row[filled_column]!r} and {empty_column} is empty; "
+            "give both, such as SWC_F_MDS_1_QC and 0|1"
         )
     for name in ("time", "value"):
         if not row[name]:

@@ -64,6 +64,7 @@ class Files:
     def _list(self, folder: str) -> dict[str, Member]:
         url = "/".join(filter(None, (self._base(), folder)))
         fs, path = filesystem(url)
+        # fsspec remembers listings as long as the process lives, and users correct their files in between.
         fs.invalidate_cache()
         try:
             infos = fs.ls(path, detail=True)
@@ -90,6 +91,7 @@ def _split(path: str) -> tuple[str, str]:
 
 def _matching(listed: dict[str, Member], pattern: str) -> list[Member]:
     """Exactly this file; else those that the pattern fits."""
+    # A name may itself hold brackets, which a pattern would read as a choice of letters.
     if pattern in listed:
         return [listed[pattern]]
     return [member for name, member in listed.items() if fnmatch.fnmatchcase(name, pattern)]

@@ -18,12 +18,13 @@ from somo.core.grid import EARTH_RADIUS_KM, Grid
 
 FILE = Path(__file__).with_name("countries.npz")
 HUNDREDTHS = 100
+# Centres are looked up this far to the north-east, so that one on a border lies in one country and not in none.
 NUDGE_DEG = 1e-6
-"""Centres are looked up this far to the north-east, so that one on a border lies in one country and not in none."""
+# ISO 3166-1 leaves the numeric codes from 900 on to its users: for places to which it gives none.
 FIRST_FREE_CODE = 900
-"""ISO 3166-1 leaves the numeric codes from 900 on to its users: for places to which it gives none."""
 NO_COUNTRY = 0
 HECTARES_PER_KM2 = 100
+# The table of 2018 abbreviates these names, or the countries no longer bear them.
 NAMES = {
     "Bosnia and Herz.": "Bosnia and Herzegovina",
     "Faeroe Is.": "Faroe Islands",
@@ -31,7 +32,6 @@ NAMES = {
     "N. Cyprus": "Northern Cyprus",
     "Turkey": "Türkiye",
 }
-"""Names that the table of 2018 abbreviates, or that countries of the European grid no longer bear."""
 
 
 def country_of_cells(grid: Grid) -> NDArray[np.int16]:
@@ -131,8 +131,8 @@ def encode(topology: dict[str, Any]) -> dict[str, NDArray[Any]]:
     }
 
 
-def _starts(parts: list[Any]) -> NDArray[np.int32]:
-    return np.cumsum([0] + [len(part) for part in parts[:-1]]).astype(np.int32)
+def _starts(sequences: list[Any]) -> NDArray[np.int32]:
+    return np.cumsum([0] + [len(sequence) for sequence in sequences[:-1]]).astype(np.int32)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from somo.storage.client import zarr_store
 from somo.storage.objects import exists, join
 
 STORE = "drought.zarr"
+# Ten years of windows, of which 36 end in a year if they end every ten days.
 BLOCK_WINDOWS = 360
 CHUNK_WINDOWS = 4
 CLIMATOLOGY = ("depth", "season", "lat", "lon")
@@ -61,6 +62,14 @@ class Windows:
         base: Period,
         shares: tuple[float, ...] = (),
     ) -> Self:
+        """Windows of the days of a version.
+
+        Parameters
+        ----------
+        times : every day of the version, without gaps
+        status : [day] `attributes.FINAL` or `attributes.PROVISIONAL`
+        base, shares : as of the attributes
+        """
         window, every = product.drought.window_days, product.drought.every_days
         ends = drought.window_ends(times, window, every)
         last = times.get_indexer(ends)
@@ -92,16 +101,20 @@ class Windows:
 
     @property
     def season(self) -> NDArray[np.intp]:
+        """[window] number of the window within its year, from 0."""
         return drought.seasons(self.ends, self.every_days)
 
     @property
     def in_base(self) -> NDArray[np.bool_]:
+        """[window] whether the window ends in the period of the climatology."""
         assert self.base.end is not None
         return np.asarray((self.ends >= pd.Timestamp(self.base.start)) & (self.ends <= pd.Timestamp(self.base.end)))
 
 
 def base_period(product: Product, years: list[int], former: Mapping[str, object]) -> Period | None:
-    """Period of the climatology: declared, or that of the group as it stands, or all there is.
+    """Period of the climatology: the declared one, else that of the published group, else the product's period.
+
+    A product without an end has the years that are complete.
 
     Parameters
     ----------
@@ -119,6 +132,7 @@ def base_period(product: Product, years: list[int], former: Mapping[str, object]
         declared = product.period
     if declared is None and years:
         declared = Period(start=dt.date(years[0], 1, 1), end=dt.date(years[-1], 12, 31))
+    # The difference between the last day and the first is one less than the number of days.
     least_days = 365 * product.drought.min_years - 1
     if declared is None or declared.end is None or (declared.end - declared.start).days < least_days:
         return None
@@ -158,18 +172,19 @@ def write_tile(
 ) -> None:
     """Compute and put every shard of one tile; what is written shows only after `publish`."""
     fields, points = layouts(product, shape)
+    # All days of a tile are few chunks in the store for series, and every chunk of days in the store for maps.
     source = series.STORE if exists(join(version_url, series.STORE, zarr.ROOT)) else zarr.STORE
     days, cells = slice(0, int(windows.last[-1]) + 1), fields.cells(tile)
-    found = layers_fields(
+    by_layer = layers_fields(
         windows, *(zarr.read_packed(join(version_url, source), name, days, cells) for name in sources(windows))
     )
-    whole = {name: np.stack([layer[name] for layer in found]) for name in windows.fields}
+    all_layers = {name: np.stack([layer[name] for layer in by_layer]) for name in windows.fields}
     url = join(version_url, STORE)
     for block in range(fields.blocks(len(windows.ends))):
-        part = fields.block_days(block, len(windows.ends))
-        by_window = {name: whole[name][:, part] for name in windows.by_window}
+        block_windows = fields.block_days(block, len(windows.ends))
+        by_window = {name: all_layers[name][:, block_windows] for name in windows.by_window}
         zarr.write_region(url, fields, block, tile, by_window, side)
-    by_season = {name: whole[name] for name in BY_SEASON}
+    by_season = {name: all_layers[name] for name in BY_SEASON}
     zarr.write_region(url, points, 0, tile, by_season, side)
 
 
@@ -221,6 +236,7 @@ def layer_fields(
 
 
 def _pack(values: NDArray[np.float32], step: float) -> NDArray[np.int16]:
+    # Well inside of int16, so that an extreme anomaly neither wraps around nor becomes the fill value -32768.
     steps = np.rint(np.clip(values / step, -32000, 32000))
     return np.where(np.isnan(values), zarr.FILL, steps).astype(np.int16)
 
@@ -233,7 +249,7 @@ def publish(version_url: str, product: Product, windows: Windows, side: int) -> 
     layout_of = {name: points if name in BY_SEASON else fields for name in windows.fields}
     packed = {name: zarr.packed_encoding(layout, STEPS[name]) for name, layout in layout_of.items()}
     time = {"units": zarr.EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
-    own: dict[str, dict[str, object]] = {
+    encoding_of: dict[str, dict[str, object]] = {
         **packed,
         "time": {**time, "chunks": (zarr.TIME_CHUNK,)},
         "time_bnds": {**time, "chunks": (zarr.TIME_CHUNK, 2)},
@@ -241,7 +257,9 @@ def publish(version_url: str, product: Product, windows: Windows, side: int) -> 
     }
     ds = template(product, grid, windows, fields, points)
     keys = {"name": "default", "separator": SEPARATORS[side]}
-    encoding = {str(n): {"_FillValue": None, "chunk_key_encoding": keys, **own.get(str(n), {})} for n in ds.variables}
+    encoding = {
+        str(n): {"_FillValue": None, "chunk_key_encoding": keys, **encoding_of.get(str(n), {})} for n in ds.variables
+    }
     url = join(version_url, STORE)
     zarr.fill_empty(url, fields, windows.by_window, len(windows.ends), side)
     zarr.fill_empty(url, points, BY_SEASON, windows.seasons, side)
@@ -264,8 +282,8 @@ def template(product: Product, grid: Grid, windows: Windows, fields: Layout, poi
         f"Soil moisture averaged over {windows.window_days} days, every {windows.every_days} days of the year, against "
         f"its own climatology of {windows.base.start} to {windows.base.end}."
     )
-    own = {"title": f"{product.name}: drought", "summary": summary}
-    ds.attrs = {**attributes.file_attrs(product, grid, windows.ends, product.layers), **own}
+    group_attrs = {"title": f"{product.name}: drought", "summary": summary}
+    ds.attrs = {**attributes.file_attrs(product, grid, windows.ends, product.layers), **group_attrs}
     start, end = str(windows.base.start), str(windows.base.end)
     return ds.assign_attrs(base_start=start, base_end=end, base_years=windows.base_years)
 

@@ -17,13 +17,14 @@ Floats = NDArray[np.float32]
 def window_ends(times: pd.DatetimeIndex, window_days: int, every_days: int) -> pd.DatetimeIndex:
     """Last days of the windows that lie wholly in `times`; day `every_days`, `2 every_days`... of each year."""
     last = times.day_of_year.to_numpy()
+    # Day 366 exists in leap years alone, too few for a climatology of its own.
     regular = (last % every_days == 0) & (last <= 365)
     regular[: window_days - 1] = False
     return times[regular]
 
 
 def seasons(ends: pd.DatetimeIndex, every_days: int) -> NDArray[np.intp]:
-    """Number of each window within its year, from 0."""
+    """[window] number of each window within its year, from 0."""
     return ends.day_of_year.to_numpy() // every_days - 1
 
 
@@ -40,12 +41,13 @@ def window_means(packed: NDArray[np.int16], fill: int, last: NDArray[np.intp], w
     [window, cell]
     """
     missing = packed == fill
+    # int32 is half the memory of int64, and holds the sum of the largest packed values over 179 years.
     total = np.cumsum(np.where(missing, 0, packed), axis=0, dtype=np.int32)
     gaps = np.cumsum(missing, axis=0, dtype=np.int32)
-    before = last - window_days
+    day_before = last - window_days
     sums, holes = total[last], gaps[last]
-    sums[before >= 0] -= total[before[before >= 0]]
-    holes[before >= 0] -= gaps[before[before >= 0]]
+    sums[day_before >= 0] -= total[day_before[day_before >= 0]]
+    holes[day_before >= 0] -= gaps[day_before[day_before >= 0]]
     return np.where(holes == 0, sums / np.float32(window_days), np.nan).astype(np.float32)
 
 
@@ -68,13 +70,21 @@ def climatology(means: Floats, season: NDArray[np.intp], base: NDArray[np.bool_]
         years = means[base & (season == s)].astype(np.float64)
         if len(years):
             mean[s] = years.mean(0)
+        # The spread of a single year is zero by zero, of which numpy warns: it stays missing without that.
         if len(years) > 1:
             std[s] = years.std(0, ddof=1)
     return mean, std
 
 
 def standardised(means: Floats, season: NDArray[np.intp], mean: Floats, std: Floats) -> Floats:
-    """(window - climatological mean) / climatological standard deviation, [window, cell]; NaN where nothing varies."""
+    """(window - climatological mean) / climatological standard deviation, [window, cell]; NaN where nothing varies.
+
+    Parameters
+    ----------
+    means : [window, cell]
+    season : [window] number of the window within its year
+    mean, std : [season, cell] as `climatology` gives them, in the units of `means`
+    """
     spread = np.where(std > 0, std, np.nan)
     return ((means - mean[season]) / spread[season]).astype(np.float32)
 
@@ -96,11 +106,11 @@ def percentiles(means: Floats, season: NDArray[np.intp], base: NDArray[np.bool_]
     """
     ranks = np.full(means.shape, np.nan, np.float32)
     for s in np.unique(season):
-        own = np.flatnonzero(season == s)
+        season_windows = np.flatnonzero(season == s)
         near = np.isin(season, [(s - 1) % n, s, (s + 1) % n]) & base
         sample = means[near]
         size = np.isfinite(sample).sum(0)
-        for window in own:
+        for window in season_windows:
             value = means[window]
             below, equal = (sample < value).sum(0), (sample == value).sum(0)
             rank = 100 * (below + (equal + 1) / 2) / (size + 1)
@@ -109,9 +119,12 @@ def percentiles(means: Floats, season: NDArray[np.intp], base: NDArray[np.bool_]
 
 
 def classes(percentile: Floats) -> Floats:
-    """Drought class: 0 none, 1 = D0 (at most 30 percent), 2 = D1 (20), 3 = D2 (10), 4 = D3 (5), 5 = D4 (2)."""
-    found = sum((percentile <= limit).astype(np.float32) for limit in CLASS_PERCENT)
-    return np.where(np.isnan(percentile), np.nan, found).astype(np.float32)
+    """[window, cell] drought class of a percentile, NaN where that is missing.
+
+    0 is none, 1 = D0 (at most 30 percent), 2 = D1 (20), 3 = D2 (10), 4 = D3 (5), 5 = D4 (2).
+    """
+    class_number = sum((percentile <= limit).astype(np.float32) for limit in CLASS_PERCENT)
+    return np.where(np.isnan(percentile), np.nan, class_number).astype(np.float32)
 
 
 def class_probabilities(

@@ -1,7 +1,7 @@
-"""Windows of drought that are new or may have changed, without those that stand: what a day more costs.
+"""Drought after an update: only the windows that are new or may have changed are computed.
 
 An anomaly and a percentile need the base period's windows of the same and the neighbouring seasons. Those are read from
-the store for maps, some 50 days a year; the windows that stand keep the values that readers see.
+the store for maps, some 50 days a year; all other windows keep the values that readers see.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ def changed_windows(windows: store.Windows, shown: zarr.Visible) -> NDArray[np.b
 
 
 def is_enough(windows: store.Windows, shown: zarr.Visible | None, former: Mapping[str, object]) -> bool:
-    """Whether the windows that stand may stay: their climatology is the same, and none of its windows has changed.
+    """Whether published windows may be kept: their climatology is the same, and none of its windows has changed.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def copies(
     changed: NDArray[np.bool_],
     side: int,
 ) -> list[tuple[str, str]]:
-    """Keys of the shards that stand, and of their copies that a side lacks."""
+    """Keys of the shards without a changed window, and of their copies that a side lacks."""
     fields, points = store.layouts(product, shape)
     blocks = set(range(fields.blocks(len(changed)))) - set(changed_blocks(fields, changed))
     wanted = [(name, block, tile) for name in windows.by_window for block in sorted(blocks) for tile in fields.tiles()]

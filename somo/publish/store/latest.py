@@ -1,4 +1,4 @@
-"""The Zarr group `latest.zarr`: the latest day alone, one chunk a layer, for who wants to see it at once.
+"""The Zarr group `latest.zarr`: the latest day alone, one chunk a layer, for readers who want to see it at once.
 
 The store for maps holds some days together in each of its many chunks, so that a first look at one day costs several
 times its bytes and dozens of requests. Here it is one request.
@@ -38,9 +38,11 @@ def publish_latest(product: Product, version_url: str) -> None:
         "title": f"{product.name}: the latest day",
     }
     days = {"units": zarr.EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
-    own = {name: _packed(grid.shape, STEPS[name]) for name in fields} | {"time": days, "time_bnds": days}
+    encoding_of = {name: _packed(grid.shape, STEPS[name]) for name in fields} | {"time": days, "time_bnds": days}
     keys = {"name": "default", "separator": SEPARATORS[0 if shown is None else 1 - shown.side]}
-    encoding = {str(n): {"_FillValue": None, "chunk_key_encoding": keys, **own.get(str(n), {})} for n in ds.variables}
+    encoding = {
+        str(n): {"_FillValue": None, "chunk_key_encoding": keys, **encoding_of.get(str(n), {})} for n in ds.variables
+    }
     zarr.publish_group(url, ds, encoding)
 
 

@@ -46,10 +46,11 @@ from somo.storage.objects import exists, join, put, read_bytes
 
 STORE = "soil_moisture.zarr"
 FIELDS = ("soil_moisture", "soil_moisture_std")
+# Imported models know the spread of their members alone, so that their versions lack the uncertainty.
 UNCERTAIN_FIELDS = (*FIELDS, attributes.UNCERTAINTY)
-"""Daily fields of a version whose models know their uncertainty; imported models know their spread alone."""
 DAILY = (*UNCERTAIN_FIELDS, FROZEN)
 """All daily fields; whether the ground is frozen is told where the product declares it."""
+# 44 years of days in one chunk of a fixed length: days are added to it, and no further object is needed.
 TIME_CHUNK = 16384
 EPOCH = "days since 1970-01-01"
 ROOT = "zarr.json"
@@ -73,6 +74,7 @@ class Visible:
 
     @property
     def days(self) -> int:
+        """Number of visible days."""
         return len(self.status)
 
 
@@ -88,13 +90,13 @@ def fields_of(url: str) -> tuple[str, ...]:
 
 
 def fill_empty(url: str, layout: Layout, fields: Iterable[str], days: int, side: int) -> None:
-    """Put an empty shard wherever there is none: a store that may not be listed answers 403 for what is missing."""
-    there = listing(url).keys()
+    """Put an empty shard wherever there is none: a store that nobody may list answers 403 for a missing object."""
+    stored_keys = listing(url).keys()
     for field in fields:
         wanted = {
             shard_key(field, side, block, tile) for block in range(layout.blocks(days)) for tile in layout.tiles()
         }
-        if missing := sorted(wanted - there):
+        if missing := sorted(wanted - stored_keys):
             empty = empty_shard(layout, field)
             for key in missing:
                 put(join(url, key), empty)
@@ -201,13 +203,16 @@ def publish(url: str, ds: xr.Dataset, layout: Layout, side: int = 0) -> None:
 
 
 def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, object]]) -> None:
-    """Put what differs of a Dataset's small arrays and metadata, the root's last; lazy arrays are for their writers."""
+    """Put the small arrays and metadata of a Dataset that have changed, the root's last, and no lazy array."""
     memory = MemoryStore()
+    # zarr warns that its format does not specify consolidated metadata; readers over plain HTTP cannot do without.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
+        # zarr leaves out a chunk of nothing but fill values, as `status` is where all days are final; readers would
+        # take it for missing.
         ds.to_zarr(memory, zarr_format=3, consolidated=True, compute=False, encoding=encoding, write_empty_chunks=True)
     objects = {key: buffer.to_bytes() for key, buffer in memory._store_dict.items()}
-    sizes = {key: found.size for key, found in listing(url).items()}
+    sizes = {key: info.size for key, info in listing(url).items()}
     for key in sorted(objects, key=lambda key: (key == ROOT, key.endswith(ROOT), key)):
         if sizes.get(key) != len(objects[key]) or read_bytes(join(url, key)) != objects[key]:
             put_visible(join(url, key), objects[key])
@@ -216,7 +221,7 @@ def publish_group(url: str, ds: xr.Dataset, encoding: Mapping[str, Mapping[str, 
 def _encoding(ds: xr.Dataset, layout: Layout, side: int) -> dict[str, dict[str, object]]:
     packed = packed_encoding(layout, STEP)
     time = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
-    own: dict[str, dict[str, object]] = {
+    encoding_of: dict[str, dict[str, object]] = {
         **dict.fromkeys(FIELDS, packed),
         attributes.UNCERTAINTY: packed_encoding(layout, UNCERTAINTY_STEP),
         FROZEN: {**flag_storage(layout), "_FillValue": NO_FLAG},
@@ -228,7 +233,7 @@ def _encoding(ds: xr.Dataset, layout: Layout, side: int) -> dict[str, dict[str, 
     }
     keys = {"name": "default", "separator": SEPARATORS[side]}
     names = [str(name) for name in ds.variables]
-    return {name: {"_FillValue": None, "chunk_key_encoding": keys, **own.get(name, {})} for name in names}
+    return {name: {"_FillValue": None, "chunk_key_encoding": keys, **encoding_of.get(name, {})} for name in names}
 
 
 def _uncertain(empty: dask.array.Array, dissimilarity: NDArray[np.float32]) -> dict[str, tuple[object, ...]]:
@@ -252,12 +257,12 @@ def _frozen(product: Product, empty: dask.array.Array) -> dict[str, tuple[object
 
 
 def _mean_attrs(uncertain: bool, frozen: bool) -> dict[str, object]:
-    own = f"{attributes.UNCERTAINTY} {attributes.DISSIMILARITY} " if uncertain else ""
+    ancillary = f"{attributes.UNCERTAINTY} {attributes.DISSIMILARITY} " if uncertain else ""
     return {
         **SOIL_MOISTURE.attrs(),
         "cell_methods": "time: mean depth: mean area: mean",
         "grid_mapping": "crs",
-        "ancillary_variables": f"{own}soil_moisture_std status applicability{' frozen' if frozen else ''}",
+        "ancillary_variables": f"{ancillary}soil_moisture_std status applicability{' frozen' if frozen else ''}",
         "valid_range": list(attributes.VALID),
     }
 

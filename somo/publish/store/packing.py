@@ -29,12 +29,13 @@ Packed = NDArray[np.int16] | NDArray[np.int8]
 
 
 def fill_of(field: str) -> np.int16 | np.int8:
-    """What stands where a daily field has no value."""
+    """Fill value of a daily field."""
     return NO_FLAG if field in WITHOUT_LAYERS else FILL
 
 
 def pack(values: NDArray[np.float32]) -> NDArray[np.int16]:
     """Soil moisture in m3 m-3, cut to -3..3 -> int16 in steps of 1e-4; NaN becomes the fill value."""
+    # int16 ends at 3.2767 in these steps; what is broken within it stays to be seen by the check of the range.
     steps = np.rint(np.clip(values.astype(np.float64), -3.0, 3.0) / STEP)
     return np.where(np.isnan(values), FILL, steps).astype(np.int16)
 
@@ -64,12 +65,14 @@ def empty_shard(layout: Layout, field: str = "") -> bytes:
     storage = flag_storage(layout) if field in WITHOUT_LAYERS else storage_of(layout)
     shape = storage["shards"]
     memory = MemoryStore()
+    # Unless told otherwise, zarr writes no object at all where every value is the fill value.
     array = zarr.create_array(memory, shape=shape, **storage, config={"write_empty_chunks": True})
     array[:] = fill_of(field)
     return memory._store_dict["/".join(["c", *("0" * len(shape))])].to_bytes()
 
 
 def storage_of(layout: Layout) -> dict[str, Any]:
+    """Chunks, shards, compression and type of a packed array with layers, as zarr takes them."""
     return {
         "chunks": (1, *layout.chunk),
         "shards": (layout.layers, layout.days, *layout.tile),

@@ -56,9 +56,9 @@ class Countries:
     @property
     def weights(self) -> NDArray[np.float64]:
         """[cell, country] hectares of each cell in the country that holds it, else 0."""
-        own = self.of_cell.ravel()[:, None] == self.codes[None]
+        lies_in_country = self.of_cell.ravel()[:, None] == self.codes[None]
         area = np.repeat(self.hectares, self.of_cell.shape[1])
-        return np.where(own, area[:, None], 0.0)
+        return np.where(lies_in_country, area[:, None], 0.0)
 
     @property
     def km2(self) -> NDArray[np.float64]:
@@ -108,10 +108,10 @@ def class_sums(store_url: str, windows: slice, cells: Cells, countries: Countrie
 
 
 def add_up(parts: Iterable[Sums], days: int, layers: int, countries: int, columns: int) -> NDArray[np.float64]:
-    """[layer, day, country, column] sums over the whole grid; 0 on days that no part tells of."""
+    """[layer, day, country, column] sums over the whole grid; 0 on days that are in no part."""
     total = np.zeros((layers, days, countries, columns))
-    for part in parts:
-        total[:, part.span] += part.sums
+    for partial in parts:
+        total[:, partial.span] += partial.sums
     return total
 
 
@@ -128,6 +128,7 @@ def shares_of(hectares: NDArray[np.float64]) -> NDArray[np.int16]:
 
 
 def _ratio(numerator: NDArray[np.float64], area: NDArray[np.float64], factor: float) -> NDArray[np.int16]:
+    # Where no cell has a value this is zero by zero: the NaN becomes the fill value below.
     with np.errstate(invalid="ignore"):
         steps = np.rint(factor * numerator / area)
     return np.where(np.isnan(steps), zarr.FILL, steps).astype(np.int16)

@@ -1,7 +1,7 @@
 """The Zarr group `regions.zarr`: mean soil moisture of every country, and the share of its area in each drought class.
 
 Made from the published stores, so that a page or a script gets the series of a country by one small request instead of
-reading every map. New days cost the days that are new: what readers see of the others is kept.
+reading every map. An update computes the new days alone; the values that readers see of the others are kept.
 """
 
 from collections.abc import Mapping
@@ -25,8 +25,8 @@ from somo.storage.objects import join
 
 STORE = "regions.zarr"
 SHARE = "drought_area_share"
+# Days of one shard, about six years: the last shard is written again with every update.
 BLOCK_DAYS = 2190
-"""Days of one shard, about six years: what an update writes again."""
 BLOCK_WINDOWS = 360
 
 
@@ -67,7 +67,7 @@ def read_stored(version_url: str) -> Stored | None:
 
 @dataclass(frozen=True)
 class Changes:
-    """What of the group is to be made, and what stands.
+    """Which days and windows of the group have to be computed.
 
     Attributes
     ----------
@@ -103,7 +103,7 @@ def changes(
 
 
 def standing(stored: NDArray[np.int16] | None, fresh: NDArray[np.int16], stale: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Values of what was computed, and of the others as readers see them: [country, layer, day, ...] packed."""
+    """Computed values of stale days, and of the others those that readers see: [country, layer, day, ...] packed."""
     if stored is None:
         return fresh
     values = fresh.copy()
@@ -198,7 +198,7 @@ def publish(version_url: str, ds: xr.Dataset, side: int) -> None:
     """Put the group's objects that differ, its metadata last."""
     keys = {"name": "default", "separator": SEPARATORS[side]}
     days = {"units": zarr.EPOCH, "calendar": "proleptic_gregorian", "dtype": "int32"}
-    own: dict[str, dict[str, object]] = {
+    encoding_of: dict[str, dict[str, object]] = {
         MEAN: _packed((1, ds.sizes["depth"], BLOCK_DAYS), ds.sizes["region"], zarr.STEP),
         "time": {**days, "chunks": (zarr.TIME_CHUNK,)},
         "time_bnds": {**days, "chunks": (zarr.TIME_CHUNK, 2)},
@@ -206,13 +206,15 @@ def publish(version_url: str, ds: xr.Dataset, side: int) -> None:
         "region_of_cell": {"chunks": (ds.sizes["lat"], ds.sizes["lon"])},
     }
     if SHARE in ds:
-        own |= {
+        encoding_of |= {
             SHARE: _packed((1, ds.sizes["depth"], BLOCK_WINDOWS, len(CLASSES)), ds.sizes["region"], SHARE_STEP),
             "window": {**days, "chunks": (zarr.TIME_CHUNK,)},
             "window_bnds": {**days, "chunks": (zarr.TIME_CHUNK, 2)},
             "window_status": {"chunks": (zarr.TIME_CHUNK,)},
         }
-    encoding = {str(n): {"_FillValue": None, "chunk_key_encoding": keys, **own.get(str(n), {})} for n in ds.variables}
+    encoding = {
+        str(n): {"_FillValue": None, "chunk_key_encoding": keys, **encoding_of.get(str(n), {})} for n in ds.variables
+    }
     zarr.publish_group(join(version_url, STORE), ds, encoding)
 
 

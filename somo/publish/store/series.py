@@ -23,14 +23,14 @@ from somo.storage.objects import join, read_bytes
 from somo.storage.patience import StorageError
 
 STORE = "soil_moisture_series.zarr"
+# Days of a shard. An update writes the last block anew, a whole series opens every block: two years write a third of
+# what six years do each day, and are still few requests for a series of decades.
 BLOCK_DAYS = 730
-"""Days of a shard. An update writes the last block anew, a whole series opens every block: two years write a third of
-what six years do each day, and are still few requests for a series of decades."""
 CHUNK_CELLS = 8
 
 
 def layout_of(product: Product, shape: tuple[int, int]) -> Layout:
-    """Blocks of a whole number of the first store's blocks, about two years; tiles as there."""
+    """Blocks of a whole number of the first store's blocks, about two years, and the tiles of the first store."""
     maps = Layout.of(product, shape)
     days = maps.days * max(1, round(BLOCK_DAYS / maps.days))
     (rows, high), (columns, wide) = (_cut(tile, cells) for tile, cells in zip(maps.tile, shape, strict=True))
@@ -39,7 +39,7 @@ def layout_of(product: Product, shape: tuple[int, int]) -> Layout:
 
 @dataclass(frozen=True)
 class Plan:
-    """What brings this store up to the first one without writing over what readers see.
+    """Which blocks to derive and to copy, so that readers see the first store's days and no object is written over.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ class Plan:
 def plan(
     layout: Layout, source: zarr.Visible, here: zarr.Visible | None, damaged: Collection[int] = frozenset()
 ) -> Plan:
-    """Blocks whose days are not all here as they are there; days that were provisional may have changed.
+    """Derive the blocks that lack a day of the first store, or hold a provisional day, which may have changed.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: 
 
 
 def copies(version_url: str, layout: Layout, blocks: Iterable[int], side: int) -> list[tuple[str, str]]:
-    """Keys of what readers see of some blocks, and of their copies that a side lacks.
+    """Keys of the visible shards of some blocks, and of the copies that a side lacks.
 
     A copy has the size and the version of what it was copied from: an object store's checksum, or a file's time.
     """

@@ -21,7 +21,7 @@ def is_built() -> bool:
 def publish_viewer(root: str, address: str = "") -> dict[str, str]:
     """Put the page below a root, `index.html` last; returns its folder with the checksum of its manifest.
 
-    Where the page is not built, what is there stays: nothing is returned and nothing is written.
+    Where the page is not built, nothing is written, a page published before stays, and nothing is returned.
 
     Parameters
     ----------
@@ -39,6 +39,7 @@ def publish_viewer(root: str, address: str = "") -> dict[str, str]:
 
 
 def _index_last(key: str) -> tuple[bool, str]:
+    # The page names the other files, so a reader who finds it finds them too.
     return key == "index.html", key
 
 

@@ -1,4 +1,4 @@
-"""The gate: checks of a published version as values. All are run; all failures are told at once.
+"""The gate: checks of a published version as values. All are run, and all failures are raised together.
 
 Seams and jumps are judged against the field's own roughness: a step counts only where it exceeds both the declared
 limit and what ordinary neighbours, or ordinary days in the same direction, show. Rain makes land wetter at once but
@@ -35,7 +35,7 @@ class Check(Protocol):
     """A check is a value that can be run on a version."""
 
     def run(self, published: Published, evidence: Evidence) -> Result:
-        """Judge one version by its metadata and tables, and by what was gathered of its days."""
+        """Judge one version by its metadata and tables, and by the evidence of its days."""
         ...
 
 
@@ -97,9 +97,9 @@ class NoSeams:
         values = evidence.means.astype(np.float64)
         worst, where = 0.0, ""
         for k, layer in enumerate(published.layers):
-            for step, tile, part in self._steps(values[k]):
+            for step, tile, period in self._steps(values[k]):
                 if abs(step) > abs(worst):
-                    worst, where = step, f"{layer}, tile {tile} of {self.tile[0]} x {self.tile[1]} cells, {part}"
+                    worst, where = step, f"{layer}, tile {tile} of {self.tile[0]} x {self.tile[1]} cells, {period}"
         if abs(worst) <= self.most:
             return Result("tile seams", True, f"no step above {self.most} m3 m-3 at the edges of tiles")
         text = f"step of {worst:+.4f} m3 m-3, allowed {self.most}, at {where}; write the tile's regions again"
@@ -108,13 +108,14 @@ class NoSeams:
     def _steps(self, blocks: NDArray[np.float64]) -> list[tuple[float, tuple[int, int], str]]:
         """Steps [block, lat, lon] that stand out, with tile and time."""
         mean = nan_mean(blocks)
-        found = [(step, tile, "whole period") for step, tile in tile_steps(mean, self.tile)]
+        outstanding = [(step, tile, "whole period") for step, tile in tile_steps(mean, self.tile)]
         if len(blocks) > 1:
+            # The mean holds the block itself, which makes the block's deviation from it smaller by this factor.
             share = len(blocks) / (len(blocks) - 1)
             for number, field in enumerate(blocks):
                 steps = tile_steps((field - mean) * share, self.tile)
-                found += [(step, tile, f"block {number}") for step, tile in steps]
-        return found
+                outstanding += [(step, tile, f"block {number}") for step, tile in steps]
+        return outstanding
 
 
 @dataclass(frozen=True)
@@ -169,14 +170,17 @@ class Skill:
     previous: pd.DataFrame | None
 
     def run(self, published: Published, evidence: Evidence) -> Result:
-        now = _median_r(published.crossval)
+        median_r = _median_r(published.crossval)
         if self.previous is None:
-            told = ", ".join(f"{layer} {r:.3f}" for layer, r in now.items())
-            return Result("skill", True, f"median r {told}; no version before to compare with")
-        before = _median_r(self.previous)
-        told = ", ".join(f"{layer} {before[layer]:.3f} -> {now.get(layer, np.nan):.3f}" for layer in before)
-        lost = [layer for layer in before if not now.get(layer, np.nan) >= before[layer] - self.most_drop]
-        text = f"median r over held-back cells {told}, allowed drop {self.most_drop}"
+            layers_text = ", ".join(f"{layer} {r:.3f}" for layer, r in median_r.items())
+            return Result("skill", True, f"median r {layers_text}; no version before to compare with")
+        previous_r = _median_r(self.previous)
+        layers_text = ", ".join(
+            f"{layer} {previous_r[layer]:.3f} -> {median_r.get(layer, np.nan):.3f}" for layer in previous_r
+        )
+        # Written so that a layer whose r is missing counts as worse.
+        lost = [layer for layer in previous_r if not median_r.get(layer, np.nan) >= previous_r[layer] - self.most_drop]
+        text = f"median r over held-back cells {layers_text}, allowed drop {self.most_drop}"
         return Result("skill", not lost, f"{text}; worse in {', '.join(lost)}: compare both reports" if lost else text)
 
 
@@ -192,9 +196,9 @@ class Applicability:
         shares = [
             float(inside[k].values[land[k].values].mean()) if land[k].any() else 0.0 for k in range(land.sizes["depth"])
         ]
-        told = ", ".join(f"{layer} {share:.3f}" for layer, share in zip(published.layers, shares, strict=True))
+        shares_text = ", ".join(f"{layer} {share:.3f}" for layer, share in zip(published.layers, shares, strict=True))
         passed = min(shares) >= self.least
-        text = f"share of land inside the area of applicability {told}, at least {self.least}"
+        text = f"share of land inside the area of applicability {shares_text}, at least {self.least}"
         return Result("applicability", passed, text if passed else f"{text}; train on cells more like the rest")
 
 
@@ -213,9 +217,10 @@ class Coverage:
             text = "an uncertainty is published, but no held-back cell was judged by one; train again with other folds"
             return Result("coverage", False, text)
         shares = coverage(pairs)
-        told = ", ".join(f"{layer} {share:.3f}" for layer, share in shares.items())
+        shares_text = ", ".join(f"{layer} {share:.3f}" for layer, share in shares.items())
         passed = all(self.least <= share <= self.most for share in shares.values())
-        text = f"the {JUDGED:.0%} interval holds {told} of held-back measurements, allowed {self.least}..{self.most}"
+        allowed = f"allowed {self.least}..{self.most}"
+        text = f"the {JUDGED:.0%} interval holds {shares_text} of held-back measurements, {allowed}"
         remedy = "look at the report's section on uncertainty; more folds or members mend most of it"
         return Result("coverage", passed, text if passed else f"{text}; {remedy}")
 
@@ -228,12 +233,13 @@ def run_checks(
     Parameters
     ----------
     previous_url : the version released before, for the skill it had; None if there is none
-    kept : block of `region_days` days -> where what it gave is kept, of the blocks that will not change
+    kept : block of `region_days` days -> URL of its stored evidence, of the blocks that will not change
     """
     layers = tuple(layer.name for layer in product.layers)
     published = open_published(version_url, layers)
     previous = None if previous_url is None else open_published(previous_url, layers).crossval
     declared, region, n = product.checks, product.region_days, product.sequence.predict_last_n
+    # Sequences of a few days have borders so near each other that hardly an ordinary day is left to compare with.
     block = n if n > 7 else region
     checks: Sequence[Check] = (
         WithinRange(declared.valid_min, declared.valid_max),
@@ -268,6 +274,7 @@ def _jump_result(
         return Result(name, True, "no border inside the published days")
     jumps = np.nan_to_num(evidence.jumps)
     every = np.arange(jumps.shape[1])
+    # Ordinary days are away from every border, lest a broken block raise the limit that it is judged by.
     near = np.isin(every, np.concatenate([days - 1, days, days + 1])) | (np.abs((every + 1) % border_days - 1) <= 1)
     rise, fall = (np.maximum(most, (sign * jumps[:, ~near]).max(axis=1, initial=0.0))[:, None] for sign in (1, -1))
     allowed = np.where(jumps[:, days] > 0, rise, fall)

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 
 SHARED = 0.9
 """Share of the land that must take part in a jump of a whole block."""
+# So many cells, spread over the map, tell what the land shares; all of a continent's would only cost time.
 LOOKED_AT = 20_000
-"""Cells, spread over the map, that tell what the land shares."""
+# With fewer pairs of cells across its edges a tile has too little land to be judged.
 LEAST_PAIRS = 8
-"""Pairs of cells across the edges of a tile, below which it has too little land to be judged."""
 
 
 def tile_steps(field: NDArray[np.float64], tile: tuple[int, int]) -> list[tuple[float, tuple[int, int]]]:
@@ -29,16 +29,18 @@ def tile_steps(field: NDArray[np.float64], tile: tuple[int, int]) -> list[tuple[
     ordinary = ordinary[np.isfinite(ordinary)]
     if len(ordinary) == 0:
         return []
+    # 1.4826 median absolute deviations are one standard deviation of normal errors; outliers barely move it.
     spread = 1.4826 * np.median(np.abs(ordinary - np.median(ordinary)))
-    found = []
+    outstanding = []
     for row in range(-(-field.shape[0] // tile[0])):
         for column in range(-(-field.shape[1] // tile[1])):
             pairs = _edge_pairs(down, right, tile, (row, column))
+            # The standard error of a median is 1.2533, the root of pi / 2, times that of a mean.
             if len(pairs) >= LEAST_PAIRS and abs(step := float(np.median(pairs))) > 3 * 1.2533 * spread / np.sqrt(
                 len(pairs)
             ):
-                found.append((step, (row, column)))
-    return found
+                outstanding.append((step, (row, column)))
+    return outstanding
 
 
 def _edge_pairs(
@@ -58,12 +60,12 @@ def _second_steps(field: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     steps = np.diff(field, axis=axis)
     pad = [(1, 1) if a == axis else (0, 0) for a in range(field.ndim)]
     around = np.pad(steps, pad, constant_values=np.nan)
-    before, after = (np.take(around, np.arange(k, k + steps.shape[axis]), axis) for k in (0, 2))
-    return steps - (before + after) / 2
+    step_before, step_after = (np.take(around, np.arange(k, k + steps.shape[axis]), axis) for k in (0, 2))
+    return steps - (step_before + step_after) / 2
 
 
 def nan_mean(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean over the first axis of what is not NaN; NaN where nothing is left."""
+    """Mean over the first axis without NaN values; NaN where there are no others."""
     count = np.isfinite(blocks).sum(0)
     return np.where(count > 0, np.nansum(blocks, 0) / np.maximum(count, 1), np.nan)
 
@@ -78,14 +80,14 @@ def common_jumps(soil: xr.DataArray) -> NDArray[np.float64]:
     soil : [depth, time, lat, lon]; of large maps every so many cells are looked at, `LOOKED_AT` in all
     """
     every = sampling(soil.sizes["lat"] * soil.sizes["lon"])
-    seen = soil[:, :, ::every, ::every].transpose("depth", "time", "lat", "lon").data
-    chunks = (seen.chunks[0], seen.chunks[1], (1,), (1,))
-    jumps = seen.map_overlap(shared_jump, depth={1: 1}, boundary=np.nan, trim=False, chunks=chunks, dtype=np.float64)
+    sampled = soil[:, :, ::every, ::every].transpose("depth", "time", "lat", "lon").data
+    chunks = (sampled.chunks[0], sampled.chunks[1], (1,), (1,))
+    jumps = sampled.map_overlap(shared_jump, depth={1: 1}, boundary=np.nan, trim=False, chunks=chunks, dtype=np.float64)
     return jumps[:, :, 0, 0].compute()
 
 
 def sampling(cells: int) -> int:
-    """Of how many rows and columns of a map one is looked at."""
+    """Step in rows and columns by which some `LOOKED_AT` cells of a map are picked."""
     return int(np.ceil(np.sqrt(max(cells / LOOKED_AT, 1))))
 
 
@@ -96,6 +98,7 @@ def shared_jump(x: NDArray[np.float32]) -> NDArray[np.float64]:
     jump = np.diff(cells, axis=1)[:, :-1]
     missing = ~np.isfinite(jump)
     count = (~missing).sum(-1)
+    # `lower` and `higher` err towards the smaller jump, so that at least 90 % of the land share it.
     low = np.quantile(np.where(missing, np.inf, jump), 1 - SHARED, axis=-1, method="lower") if cells.size else 0.0
     high = np.quantile(np.where(missing, -np.inf, jump), SHARED, axis=-1, method="higher") if cells.size else 0.0
     shared = np.where(low > 0, low, np.where(high < 0, high, 0.0))

@@ -13,8 +13,8 @@ from somo.storage.objects import StorageError, exists, put, read_bytes
 from somo.validate.gate.continuity import sampling, shared_jump
 from somo.validate.published import BLOCK_VALUES, Published
 
+# Stored blocks of maps that are held at a time: as many as the cores of a small machine decode together.
 TASKS_ABREAST = 4
-"""Stored blocks of maps that are held at a time: as many as the cores of a small machine decode together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,23 +36,26 @@ class Evidence:
     jumps: NDArray[np.float64]
 
     def to_bytes(self) -> bytes:
+        """The evidence as a compressed NPZ file."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **asdict(self))
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "Evidence":
+        """The evidence that `to_bytes` wrote; ValueError, TypeError or BadZipFile where the bytes are damaged."""
+        # Unpickling would run the code of whoever wrote the file.
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return cls(**arrays)
 
 
 def gather(published: Published, block_days: int, kept: Mapping[int, str]) -> Evidence:
-    """The evidence of a version: of blocks that were looked at before what they gave, of the others what they give.
+    """The evidence of a version: stored evidence is read, and all other blocks are looked at.
 
     Parameters
     ----------
     block_days : days of a block, counted from the first published day
-    kept : block -> URL of its evidence, of the blocks that will not change; those that are not there are put there
+    kept : block -> URL of its evidence, of the blocks that will not change; what is missing there is written
     """
     soil = published.soil["soil_moisture"].transpose("depth", "time", "lat", "lon")
     days = soil.sizes["time"]
@@ -82,15 +85,16 @@ def look_at(soil: xr.DataArray, first: int, stop: int) -> Evidence:
     total = np.zeros(count.shape)
     jumps = []
     for start in range(first, stop, step):
-        before = max(start - 1, 0)
-        field = soil.isel(time=slice(before, min(start + step, stop))).compute()
-        values = field.values[:, start - before :]
+        # The jump into the first of these days needs the day before it.
+        day_before = max(start - 1, 0)
+        field = soil.isel(time=slice(day_before, min(start + step, stop))).compute()
+        values = field.values[:, start - day_before :]
         finite = np.isfinite(values)
         if finite.any():
             low, high = np.fmin(low, np.nanmin(values)), np.fmax(high, np.nanmax(values))
         count += finite.sum(1, dtype=np.int32)
         total += np.where(finite, values, 0).sum(1, dtype=np.float64)
-        jumps.append(_jumps(field.values)[:, start - before :])
+        jumps.append(_jumps(field.values)[:, start - day_before :])
     means = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
     return Evidence(low.astype(float), high.astype(float), count, means[:, None], np.concatenate(jumps, axis=1))
 
@@ -103,7 +107,7 @@ def _jumps(values: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _read(url: str) -> Evidence | None:
-    """Evidence that was kept; None where there is none or it is damaged."""
+    """Stored evidence; None where there is none or it is damaged."""
     if not exists(url):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What is seen in each figure, in words, for those who do not see it: made from the numbers behind the figure."""
+"""Every figure in words, for people who cannot see it, made from the numbers behind the figure."""
 
 from collections.abc import Callable, Mapping
 
@@ -20,12 +20,12 @@ def text_alternative(section: Section, depths: Depths) -> str:
     """
     describe = DESCRIBED.get(section.name)
     try:
-        seen = describe(section, depths) if describe and not section.table.empty else ""
+        description = describe(section, depths) if describe and not section.table.empty else ""
     except (KeyError, IndexError, ValueError):
         # A report made by another release may hold tables without a column: its caption still says what is drawn.
-        seen = ""
+        description = ""
     title = SECTIONS[section.name].title
-    return f"{title}. {seen or section.caption}"
+    return f"{title}. {description or section.caption}"
 
 
 def _by_layer(values: Mapping[str, object], depths: Depths) -> str:
@@ -38,38 +38,40 @@ def _range(values: pd.Series, digits: int = 2) -> str:
 
 
 def _overview(section: Section, depths: Depths) -> str:
-    parts = {}
+    ranges = {}
     for layer, cells in section.table.groupby("layer", observed=True):
         driest, wettest = (cells.loc[getattr(cells["soil_moisture"], f"idx{end}")()] for end in ("min", "max"))
-        parts[str(layer)] = (
+        ranges[str(layer)] = (
             f"from {driest['soil_moisture']:.2f} m3 m-3 near {driest['lat']:.1f} N {driest['lon']:.1f} E to "
             f"{wettest['soil_moisture']:.2f} near {wettest['lat']:.1f} N {wettest['lon']:.1f} E, spread "
             f"{_range(cells['soil_moisture_std'], 3)}"
         )
-    return f"Maps of mean soil moisture and of its spread. {_by_layer(parts, depths)}."
+    return f"Maps of mean soil moisture and of its spread. {_by_layer(ranges, depths)}."
 
 
 def _split(section: Section, depths: Depths) -> str:
     skill = section.findings.get("network", {})
     if not skill:
         return ""
-    parts = {layer: f"r {m['pearson_r']:.2f}, ubRMSD {m['ubrmsd']:.3f}" for layer, m in skill.items()}
-    return f"Predicted against measured, as cell means and as all days. Median over cells: {_by_layer(parts, depths)}."
+    numbers = {layer: f"r {m['pearson_r']:.2f}, ubRMSD {m['ubrmsd']:.3f}" for layer, m in skill.items()}
+    return (
+        f"Predicted against measured, as cell means and as all days. Median over cells: {_by_layer(numbers, depths)}."
+    )
 
 
 def _stations(section: Section, depths: Depths) -> str:
     cells = section.table.drop_duplicates(["domain", "cell", "layer"])
-    parts = {
-        str(layer): f"r {_range(part['pearson_r'])}, more than chance at {part['significant'].mean():.0%}"
-        for layer, part in cells.groupby("layer", observed=True)
+    skill_texts = {
+        str(layer): f"r {_range(layer_cells['pearson_r'])}, more than chance at {layer_cells['significant'].mean():.0%}"
+        for layer, layer_cells in cells.groupby("layer", observed=True)
     }
-    return f"Maps of the correlation at every station. {_by_layer(parts, depths)}."
+    return f"Maps of the correlation at every station. {_by_layer(skill_texts, depths)}."
 
 
 def _uncertainty(section: Section, depths: Depths) -> str:
     stated = section.findings.get("uncertainty", {})
-    parts = {layer: f"{m['coverage_90']:.0%}" for layer, m in stated.items()}
-    return f"Share of measurements inside the stated 90 % interval: {_by_layer(parts, depths)}."
+    shares = {layer: f"{m['coverage_90']:.0%}" for layer, m in stated.items()}
+    return f"Share of measurements inside the stated 90 % interval: {_by_layer(shares, depths)}."
 
 
 def _groups(section: Section, depths: Depths) -> str:
@@ -84,24 +86,24 @@ def _series(section: Section, depths: Depths) -> str:
 
 
 def _training(section: Section, depths: Depths) -> str:
-    parts = {layer: f"{counts['cells']} cells" for layer, counts in section.findings.items()}
-    told = _by_layer(parts, depths)
-    return f"Maps of training cells, their places among all climates, and bars of their number: {told}."
+    cell_counts = {layer: f"{counts['cells']} cells" for layer, counts in section.findings.items()}
+    counts_text = _by_layer(cell_counts, depths)
+    return f"Maps of training cells, their places among all climates, and bars of their number: {counts_text}."
 
 
 def _memory(section: Section, depths: Depths) -> str:
     reached = section.findings.get("memory_days", {}).items()
     days = {layer: f"{value:.0f} days" for layer, value in reached if value is not None and np.isfinite(value)}
-    told = f"; nearly all skill is there after {_by_layer(days, depths)}" if days else ""
-    return f"Curves that rise with the days of weather left intact{told}."
+    days_text = f"; nearly all skill is there after {_by_layer(days, depths)}" if days else ""
+    return f"Curves that rise with the days of weather left intact{days_text}."
 
 
 def _importance(section: Section, depths: Depths) -> str:
-    parts = {}
+    strongest_inputs = {}
     for layer, drops in section.findings.get("r_drop", {}).items():
         first = max(drops, key=lambda name: drops[name])
-        parts[layer] = f"{first.replace('_', ' ')} with a loss of r of {drops[first]:.2f}"
-    return f"Bars of the skill lost with each input; the longest: {_by_layer(parts, depths)}."
+        strongest_inputs[layer] = f"{first.replace('_', ' ')} with a loss of r of {drops[first]:.2f}"
+    return f"Bars of the skill lost with each input; the longest: {_by_layer(strongest_inputs, depths)}."
 
 
 def _products(section: Section, depths: Depths) -> str:
@@ -124,14 +126,15 @@ def _collocation(section: Section, depths: Depths) -> str:
 
 def _seasons(section: Section, depths: Depths) -> str:
     means = section.table.groupby("product", sort=False)["mean"]
-    parts = ", ".join(f"{name} {_range(values)} m3 m-3" for name, values in means)
+    ranges = ", ".join(f"{name} {_range(values)} m3 m-3" for name, values in means)
+    # The first row correlates this product with itself.
     patterns = [
         f"{row['product']} {row['r']:.2f}"
         for row in section.findings.get("pattern_r", [])
         if row["of"] == "mean" and row["r"] is not None
     ][1:]
-    told = f" Pattern correlation of the means with this product: {', '.join(patterns)}." if patterns else ""
-    return f"Maps of the season's mean of each product ({parts}) and of one year's deviation.{told}"
+    patterns_text = f" Pattern correlation of the means with this product: {', '.join(patterns)}." if patterns else ""
+    return f"Maps of the season's mean of each product ({ranges}) and of one year's deviation.{patterns_text}"
 
 
 def _regional(section: Section, depths: Depths) -> str:

@@ -65,6 +65,7 @@ def render(
 ) -> str:
     """The page; everything it shows is inside it. Parameters as of `write_report`."""
     depths = depths or {}
+    # StrictUndefined makes a name that nobody gave an error; jinja2 would otherwise show nothing in its place.
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string((files("somo.validate.report") / "report.html").read_text())
     shown = [
@@ -78,14 +79,14 @@ def render(
         }
         for s in sections
     ]
-    told = {"verdict": verdict(sections, depths), "gate": gate, "gate_line": gate_line(gate) if gate else ""}
-    return template.render(**{"note": "", **about}, **told, sections=shown)
+    summary = {"verdict": verdict(sections, depths), "gate": gate, "gate_line": gate_line(gate) if gate else ""}
+    return template.render(**{"note": "", **about}, **summary, sections=shown)
 
 
 def _head(column: str) -> str:
-    metric, *rest = column.split(" ")
+    metric, *qualifiers = column.split(" ")
     label, units = HEADS.get(metric, (metric, ""))
-    return " ".join([label, *rest, *([f"({units})"] if units else [])])
+    return " ".join([label, *qualifiers, *([f"({units})"] if units else [])])
 
 
 def _table(table: pd.DataFrame, depths: Mapping[str, str]) -> dict[str, list[Any]]:
@@ -107,4 +108,5 @@ def _plain(value: Any) -> Any:
         return {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
+    # JSON has no NaN, the one number that differs from itself.
     return None if isinstance(value, float) and value != value else value

@@ -13,12 +13,12 @@ def verdict(sections: Sequence[Section], depths: Mapping[str, str]) -> list[str]
     ----------
     depths : each layer's depth for people by its name
     """
-    found = {section.name: section.findings for section in sections}
-    skill = found.get("figS3", {})
+    findings = {section.name: section.findings for section in sections}
+    skill = findings.get("figS3", {})
     return [
         *_skill(skill.get("network", {}), skill.get("ridge baseline", {}), depths),
-        *_chance(found.get("stations", {}).get("significant", {}), depths),
-        *_coverage(found.get("uncertainty", {}).get("uncertainty", {}), depths),
+        *_chance(findings.get("stations", {}).get("significant", {}), depths),
+        *_coverage(findings.get("uncertainty", {}).get("uncertainty", {}), depths),
     ]
 
 
@@ -50,10 +50,12 @@ def _skill(network: Mapping, ridge: Mapping, depths: Mapping[str, str]) -> list[
 
 
 def _chance(share: Mapping[str, float], depths: Mapping[str, str]) -> list[str]:
-    told = ", ".join(f"{value:.0%} at {depths.get(layer, layer)}" for layer, value in share.items())
-    return [f"The correlation is more than chance at {told} of those cells."] if told else []
+    shares_text = ", ".join(f"{value:.0%} at {depths.get(layer, layer)}" for layer, value in share.items())
+    return [f"The correlation is more than chance at {shares_text} of those cells."] if shares_text else []
 
 
 def _coverage(stated: Mapping, depths: Mapping[str, str]) -> list[str]:
-    told = ", ".join(f"{scores['coverage_90']:.0%} at {depths.get(layer, layer)}" for layer, scores in stated.items())
-    return [f"The stated 90 % interval holds {told} of the measurements there."] if told else []
+    shares_text = ", ".join(
+        f"{scores['coverage_90']:.0%} at {depths.get(layer, layer)}" for layer, scores in stated.items()
+    )
+    return [f"The stated 90 % interval holds {shares_text} of the measurements there."] if shares_text else []

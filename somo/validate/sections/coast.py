@@ -25,6 +25,7 @@ def coast_lines(west: float, east: float, south: float, north: float) -> NDArray
     points = _points().copy()
     if east > 180:
         points[:, 0] %= 360
+    # A degree around the box, so that lines run on to the edge of the map.
     margin = 1.0
     outside = (points[:, 0] < west - margin) | (points[:, 0] > east + margin)
     outside |= (points[:, 1] < south - margin) | (points[:, 1] > north + margin)
@@ -46,10 +47,11 @@ def encode(topology: dict[str, Any]) -> dict[str, NDArray[Any]]:
     scale, translate = topology["transform"]["scale"], topology["transform"]["translate"]
     lines = [np.cumsum(arc, axis=0) * scale + translate for arc in topology["arcs"]]
     rounded = [np.round(line * HUNDREDTHS).astype(np.int16) for line in lines]
-    kept = [line[np.concatenate([[True], (np.diff(line, axis=0) != 0).any(1)])] for line in rounded]
-    kept = [line for line in kept if len(line) > 2]
-    starts = np.cumsum([0] + [len(line) for line in kept[:-1]]).astype(np.int32)
-    return {"hundredths": np.concatenate(kept), "starts": starts}
+    thinned = [line[np.concatenate([[True], (np.diff(line, axis=0) != 0).any(1)])] for line in rounded]
+    # Rounded to hundredths, the smallest islands are a point or two.
+    thinned = [line for line in thinned if len(line) > 2]
+    starts = np.cumsum([0] + [len(line) for line in thinned[:-1]]).astype(np.int32)
+    return {"hundredths": np.concatenate(thinned), "starts": starts}
 
 
 if __name__ == "__main__":

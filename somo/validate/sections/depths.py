@@ -1,4 +1,4 @@
-"""How figures and captions call a layer; apart from the drawing, which takes seconds to import."""
+"""How figures and captions call a layer; a module of its own, since the drawing takes seconds to import."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -39,7 +39,9 @@ _STYLE = {
     "grid.linewidth": 0.5,
     "axes.axisbelow": True,
     "legend.frameon": False,
+    # Without a salt matplotlib names clip paths at random, and equal figures would differ in their bytes.
     "svg.hashsalt": "somo",
+    # Letters are outlines: they look alike where the font is not installed.
     "svg.fonttype": "path",
     "figure.constrained_layout.use": True,
 }
@@ -91,6 +93,7 @@ def _touching(grid: Grid) -> bool:
 
 def _aspect(west: float, east: float, south: float, north: float) -> float:
     """Height over width of a map on the ground."""
+    # Near the poles the cosine goes to zero and the map would become endlessly tall.
     return (north - south) / ((east - west) * np.cos(np.radians(np.clip((south + north) / 2, -80, 80))))
 
 
@@ -151,6 +154,7 @@ def draw_identity(ax: Axes, values: NDArray) -> None:
     """Equal limits around finite values and the line of agreement."""
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
+    # Where all values are equal the limits would be equal too, of which matplotlib warns.
     pad = 0.04 * (high - low) or 0.01
     ax.plot([low - pad, high + pad], [low - pad, high + pad], color="#888888", linewidth=0.8, zorder=1)
     ax.set(xlim=(low - pad, high + pad), ylim=(low - pad, high + pad))
@@ -183,6 +187,7 @@ def draw_boxes(ax: Axes, groups: Mapping[str, NDArray], colours: Mapping[str, st
     ax.set_yticks(range(len(groups)), names)
     ax.tick_params(axis="y", length=0)
     ax.set_ylim(len(groups) - 0.5, -0.5)
+    # Bars ask for no margin at the end that they begin at, and boxes would touch the axis.
     ax.use_sticky_edges = False
     ax.margins(x=0.08)
     ax.locator_params(axis="x", nbins=5)

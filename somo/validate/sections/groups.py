@@ -59,21 +59,21 @@ def groups_section(published: Published, classes: pd.DataFrame) -> Section:
         f"network. {len(pairs)} cell-days, {_period(pairs)}."
     )
     figure = _figure(labelled[labelled["by"] != "network"], layer_names(pairs))
-    return Section("groups", caption, svg(figure), table, _by_network(table), _found(table))
+    return Section("groups", caption, svg(figure), table, _by_network(table), _findings(table))
 
 
 def _networks(sensors: pd.DataFrame) -> pd.DataFrame:
-    kept = sensors[sensors["kept"]]
-    return kept[[*KEYS, "network"]].drop_duplicates().rename(columns={"network": "group"})
+    used_sensors = sensors[sensors["kept"]]
+    return used_sensors[[*KEYS, "network"]].drop_duplicates().rename(columns={"network": "group"})
 
 
 def _figure(labelled: pd.DataFrame, layers: list[str]) -> Figure:
     with canvas(2, len(layers), 3.6 * len(layers), 5.0, sharex="all") as (figure, axes):
         for column, layer in enumerate(layers):
             for row, of in enumerate(("value", "anomaly")):
-                here = labelled[(labelled["layer"] == layer) & (labelled["of"] == of)]
-                names = ["all", *(c for c in (*CLIMATES, "unknown") if (here["group"] == c).any())]
-                values = {name: here[here["group"] == name]["pearson_r"].to_numpy() for name in names}
+                panel_cells = labelled[(labelled["layer"] == layer) & (labelled["of"] == of)]
+                names = ["all", *(c for c in (*CLIMATES, "unknown") if (panel_cells["group"] == c).any())]
+                values = {name: panel_cells[panel_cells["group"] == name]["pearson_r"].to_numpy() for name in names}
                 draw_boxes(axes[row, column], values, dict(zip(names, COLOURS, strict=False)))
                 title = f"{depth_of(layer)}: {'daily values' if of == 'value' else 'anomalies'}"
                 axes[row, column].set(title=title, xlabel="correlation r")
@@ -89,12 +89,12 @@ def _by_network(table: pd.DataFrame) -> pd.DataFrame:
     return counts.join(wide.round(3)).reset_index().rename(columns={"group": "network"})
 
 
-def _found(table: pd.DataFrame) -> dict[str, dict[str, float]]:
+def _findings(table: pd.DataFrame) -> dict[str, dict[str, float]]:
     chosen = table[(table["by"] == "all") & (table["metric"] == "pearson_r")]
-    found: dict[str, dict[str, float]] = {}
+    medians: dict[str, dict[str, float]] = {}
     for row in chosen.to_dict("records"):
-        found.setdefault(f"r_of_{row['of']}", {})[str(row["layer"])] = float(row["value"])
-    return found
+        medians.setdefault(f"r_of_{row['of']}", {})[str(row["layer"])] = float(row["value"])
+    return medians
 
 
 def _period(pairs: pd.DataFrame) -> str:

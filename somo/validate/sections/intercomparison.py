@@ -19,8 +19,9 @@ from somo.validate.sections.figures import COLOURS, UNITS, canvas, draw_boxes, s
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
+# The paper draws one random land cell of every segment of 20 x 20 cells (Fig 5b).
 SEGMENT = 20
-"""Cells along the side of a segment of the map, of which one land cell is drawn."""
+# On a small grid the segments shrink, so that its shorter side still has so many of them.
 LEAST_SEGMENTS = 5
 LEAST_DAYS = 30
 
@@ -61,23 +62,25 @@ def independent_section(
     home = targets[targets["domain"] == "home"]
     if home.empty:
         dropped = sensors[~sensors["kept"]]["reason"].value_counts()
-        told = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-        raise Impossible(f"no independent sensor measures in the predicted domain ({told or 'all are elsewhere'})")
+        reasons_text = ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+        raise Impossible(
+            f"no independent sensor measures in the predicted domain ({reasons_text or 'all are elsewhere'})"
+        )
     left_out = sorted({int(c) for c in home["cell"]} & used)
-    kept = home[~home["cell"].isin(left_out)].rename(columns={"value": "y"})
-    if kept.empty:
+    unseen = home[~home["cell"].isin(left_out)].rename(columns={"value": "y"})
+    if unseen.empty:
         raise Impossible(f"all {len(left_out)} cells of the independent stations were used in training")
-    cells, names = np.sort(kept["cell"].unique()), (name, *compared)
+    cells, names = np.sort(unseen["cell"].unique()), (name, *compared)
     estimates = estimates_at(published, name, compared, cells)
-    skill = score_cells(estimates, {layer: measured_at(kept, layer, e) for layer, e in estimates.items()})
+    skill = score_cells(estimates, {layer: measured_at(unseen, layer, e) for layer, e in estimates.items()})
     if skill.empty:
         raise Impossible(f"no cell of the independent stations has {LEAST_DAYS} measured days among the published ones")
     stations = sensors[sensors["kept"]].drop_duplicates(["network", "station"])
     caption = (
         f"Correlation and ubRMSD ({UNITS}) against stations that no network has seen ({len(stations)} stations, "
         f"{len(cells)} cells). Cells used in training are left out: {_listed(published.grid, left_out)}. {_BOX} "
-        f"All products interpolated bilinearly. n = {len(kept)} measured cell-days, "
-        f"{kept['time'].min():%Y-%m-%d} to {kept['time'].max():%Y-%m-%d}."
+        f"All products interpolated bilinearly. n = {len(unseen)} measured cell-days, "
+        f"{unseen['time'].min():%Y-%m-%d} to {unseen['time'].max():%Y-%m-%d}."
     )
     return _section("fig5a", caption, skill, names, {"left_out": left_out})
 
@@ -115,22 +118,22 @@ def collocation_section(published: Published, name: str, compared: Mapping[str, 
         f"{side} x {side}, {published.period}."
     )
     median = table.groupby(["layer", "triplet"])[["r", "error_std"]].median().round(4).reset_index()
-    found = {f"{r['layer']} {r['triplet']}": float(r["r"]) for r in median.to_dict("records")}
-    return Section("collocation", caption, svg(figure), table, median, {"r": found})
+    median_r = {f"{r['layer']} {r['triplet']}": float(r["r"]) for r in median.to_dict("records")}
+    return Section("collocation", caption, svg(figure), table, median, {"r": median_r})
 
 
 def estimates_at(
     published: Published, name: str, compared: Mapping[str, xr.Dataset], cells: NDArray[np.int64]
 ) -> dict[str, xr.DataArray]:
     """[model, cell, time] series of every product that stands for a layer, by layer; this product first."""
-    found = {}
+    estimates = {}
     for layer in published.layers:
-        own = published.at_cells(cells, layer)
+        this_product = published.at_cells(cells, layer)
         others = {m: at_cells(ds[layer], published.grid, cells) for m, ds in compared.items() if layer in ds}
-        values = np.stack([own.values, *(other.values for other in others.values())])
-        coords = {"model": [name, *others], "cell": cells, "time": own["time"].values}
-        found[layer] = xr.DataArray(values, coords, ("model", "cell", "time"))
-    return found
+        values = np.stack([this_product.values, *(other.values for other in others.values())])
+        coords = {"model": [name, *others], "cell": cells, "time": this_product["time"].values}
+        estimates[layer] = xr.DataArray(values, coords, ("model", "cell", "time"))
+    return estimates
 
 
 def measured_at(targets: pd.DataFrame, layer: str, like: xr.DataArray) -> NDArray[np.float64]:
@@ -150,9 +153,9 @@ def score_cells(estimates: Mapping[str, xr.DataArray], y: Mapping[str, NDArray[n
     for layer, measured in y.items():
         for model in estimates[layer]["model"].values:
             for k, cell in enumerate(estimates[layer]["cell"].values):
-                found = scores(measured[k], estimates[layer].sel(model=model).values[k])
-                if found["n"] >= LEAST_DAYS:
-                    rows.append({"layer": layer, "model": str(model), "cell": int(cell), **found})
+                cell_scores = scores(measured[k], estimates[layer].sel(model=model).values[k])
+                if cell_scores["n"] >= LEAST_DAYS:
+                    rows.append({"layer": layer, "model": str(model), "cell": int(cell), **cell_scores})
     return pd.DataFrame(rows, columns=["layer", "model", "cell", *METRICS, "n"])
 
 
@@ -188,7 +191,7 @@ _BOX = "Box: 0.2 to 0.8 quantile over cells, line: median, triangle: mean; n = c
 
 
 def _section(
-    name: str, caption: str, skill: pd.DataFrame, models: tuple[str, ...], found: dict[str, object]
+    name: str, caption: str, skill: pd.DataFrame, models: tuple[str, ...], findings: dict[str, object]
 ) -> Section:
     table = summarise(skill, ("layer", "model"), ("pearson_r", "ubrmsd", "bias"))
     wide = table.pivot_table(index=["layer", "model"], columns="metric", values="value").round(3)
@@ -198,7 +201,7 @@ def _section(
     medians = {f"{r['layer']} {r['model']}": float(r["pearson_r"]) for r in shown.to_dict("records")}
     colours = {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(models)}
     figure = _boxes(skill, "model", colours, {"pearson_r": "correlation r", "ubrmsd": f"ubRMSD ({UNITS})"})
-    return Section(name, caption, svg(figure), skill, shown, {"pearson_r": medians, **found})
+    return Section(name, caption, svg(figure), skill, shown, {"pearson_r": medians, **findings})
 
 
 def _boxes(table: pd.DataFrame, by: str, colours: Mapping[str, str], metrics: Mapping[str, str]) -> Figure:
@@ -208,10 +211,10 @@ def _boxes(table: pd.DataFrame, by: str, colours: Mapping[str, str], metrics: Ma
     heights = [0.8 + 0.27 * len(names[layer]) for layer in layers]
     with canvas(len(layers), len(metrics), 10.0, sum(heights), sharex="col", height_ratios=heights) as (figure, axes):
         for row, layer in enumerate(layers):
-            here = table[table["layer"] == layer].set_index(by)
+            layer_table = table[table["layer"] == layer].set_index(by)
             # The axis is one for all layers, so that their boxes compare; its numbers stand below each.
             for column, (metric, label) in enumerate(metrics.items()):
-                groups = {name: here.loc[[name], metric].to_numpy() for name in names[layer]}
+                groups = {name: layer_table.loc[[name], metric].to_numpy() for name in names[layer]}
                 draw_boxes(axes[row, column], groups, colours)
                 axes[row, column].set(title=depth_of(layer), xlabel=label)
                 axes[row, column].tick_params(labelbottom=True)

@@ -50,6 +50,7 @@ def overview_section(published: Published) -> Section:
 
 
 def _limits(field: xr.DataArray) -> tuple[float, float]:
+    # A few extreme cells would leave hardly any colours for all the others.
     low, high = np.nanquantile(field, (0.02, 0.98)) if np.isfinite(field).any() else (0.0, 1.0)
     return float(low), float(max(high, low + 1e-3))
 

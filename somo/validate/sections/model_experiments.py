@@ -51,6 +51,7 @@ def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
             ax.set(xscale="log", xlabel="days of forcing left intact", ylabel=label)
             ticks = [*(day for day in (1, 3, 10, 30, 100) if 1.5 * day <= lookback), lookback]
             ax.set_xticks(ticks, [str(day) for day in ticks])
+            # A logarithmic axis may label its minor ticks too, which would stand among the chosen ones.
             ax.minorticks_off()
             ax.set_ylim(max(table[column].min() if table[column].notna().any() else 0.0, -0.5) - 0.05, 1.08)
         legend_below(figure, axes[0, 0])
@@ -64,8 +65,10 @@ def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
     shown = pd.DataFrame(
         {"layer": list(days), f"days for {KEPT:.0%} of r": [f"{v:.0f}" if v == v else "–" for v in days.values()]}
     )
-    whole = table[table["intact_days"] == table["intact_days"].max()].groupby("layer")[["pearson_r", "nse"]].median()
-    shown = shown.join(whole.rename(columns={"pearson_r": "r intact", "nse": "NSE intact"}), on="layer")
+    intact_skill = (
+        table[table["intact_days"] == table["intact_days"].max()].groupby("layer")[["pearson_r", "nse"]].median()
+    )
+    shown = shown.join(intact_skill.rename(columns={"pearson_r": "r intact", "nse": "NSE intact"}), on="layer")
     return Section("fig3", caption, svg(figure), table, shown, {"memory_days": days})
 
 
@@ -105,8 +108,8 @@ def importance_section(table: pd.DataFrame, period: str) -> Section:
         f"n = {int(table['n'].max())} sampled cell-days a layer, {period}."
     )
     median = table.groupby(["layer", "input"])["r_drop"].median()
-    found = {layer: {str(k): float(v) for k, v in median[layer].items()} for layer in layers}
-    return Section("figS2", caption, svg(figure), table, findings={"r_drop": found})
+    median_drops = {layer: {str(k): float(v) for k, v in median[layer].items()} for layer in layers}
+    return Section("figS2", caption, svg(figure), table, findings={"r_drop": median_drops})
 
 
 def _band(table: pd.DataFrame, by: str, column: str) -> pd.DataFrame:

@@ -28,6 +28,7 @@ from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 MAPS_ABREAST = 3
+# The paper compares the patterns of products everywhere and south of 60 N (Fig 6).
 SOUTH_OF = 60.0
 JUDGED = "this product"
 
@@ -58,10 +59,10 @@ def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
     December belongs to the winter of the year after.
     """
     days = pd.DatetimeIndex(field["time"].values)
-    whole = season_days(days, season)
-    part = field.isel(time=np.flatnonzero(whole))
-    labelled = part.assign_coords(year=("time", years_of(days)[whole]))
-    return labelled.groupby("year").mean() if whole.any() else labelled.swap_dims(time="year").drop_vars("time")
+    is_in_season = season_days(days, season)
+    season_field = field.isel(time=np.flatnonzero(is_in_season))
+    labelled = season_field.assign_coords(year=("time", years_of(days)[is_in_season]))
+    return labelled.groupby("year").mean() if is_in_season.any() else labelled.swap_dims(time="year").drop_vars("time")
 
 
 def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:
@@ -69,6 +70,7 @@ def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:
     if seasons.sizes["year"] < 3:
         return xr.full_like(seasons.sel(year=year, drop=True), np.nan)
     spread = seasons.std("year", ddof=1)
+    # Seasons that are equal but for rounding have no z-score.
     return (seasons.sel(year=year, drop=True) - seasons.mean("year")) / spread.where(spread > 1e-6)
 
 
@@ -169,16 +171,16 @@ def regions_section(
             ax.set_axis_off()
         for ax, name in zip(axes.ravel(), names, strict=False):
             for k, layer in enumerate(layers):
-                here = _of(table, JUDGED, name, layer)
+                curve = _of(table, JUDGED, name, layer)
                 ax.plot(
-                    here["year"], here["anomaly"], marker="o", markersize=3, color=COLOURS[k], label=depth_of(layer)
+                    curve["year"], curve["anomaly"], marker="o", markersize=3, color=COLOURS[k], label=depth_of(layer)
                 )
             for k, other in enumerate(compared, start=len(layers)):
                 line = _of(table, other, name, layers[0])
                 colour = COLOURS[k % len(COLOURS)]
                 ax.plot(line["year"], line["anomaly"], "--", linewidth=1, color=colour, label=f"{other}, {first}")
             ax.axhline(0, color="#888888", linewidth=0.8)
-            ax.set(title=f"{name} (n = {int(here['cells'].max())})", ylabel=f"anomaly ({UNITS})")
+            ax.set(title=f"{name} (n = {int(curve['cells'].max())})", ylabel=f"anomaly ({UNITS})")
             ax.xaxis.get_major_locator().set_params(integer=True, nbins=4)
         legend_below(figure, axes[0, 0])
     caption = (
@@ -196,6 +198,7 @@ def _of(table: pd.DataFrame, product: str, region: str, layer: str) -> pd.DataFr
 def regional_anomalies(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...]) -> pd.DataFrame:
     """Area-weighted seasonal anomaly: region, layer, year, anomaly (m3 m-3), cells."""
     with warnings.catch_warnings():
+        # A product outside Europe has no PRUDENCE region; the section says so in its own words.
         warnings.filterwarnings("ignore", "No gridpoint belongs to any region")
         warnings.filterwarnings("ignore", "Use `@` matmul", PendingDeprecationWarning)
         inside = regionmask.defined_regions.prudence.mask_3D(grid.lon, grid.lat, drop=True, wrap_lon=False)
@@ -205,10 +208,10 @@ def regional_anomalies(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...
     for name, mask in zip(inside["names"].values, inside.values, strict=True):
         for k, layer in enumerate(layers):
             field = anomaly[:, k].values
-            known = mask & np.isfinite(field).all(0)
-            if known.any():
-                mean = (field[:, known] * weights[known]).sum(1) / weights[known].sum()
-                cells = int(known.sum())
+            has_values = mask & np.isfinite(field).all(0)
+            if has_values.any():
+                mean = (field[:, has_values] * weights[has_values]).sum(1) / weights[has_values].sum()
+                cells = int(has_values.sum())
                 rows += [
                     (str(name), layer, int(y), float(v), cells)
                     for y, v in zip(anomaly["year"].values, mean, strict=True)
@@ -237,12 +240,12 @@ def _records(table: pd.DataFrame) -> list[dict[str, object]]:
 
 def _tidy(means: Mapping[str, NDArray], scores: Mapping[str, NDArray], grid: Grid) -> pd.DataFrame:
     lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
-    parts = []
+    tables = []
     for name, mean in means.items():
-        known = {"lat": lat.ravel(), "lon": lon.ravel(), "mean": mean.ravel(), "z_score": scores[name].ravel()}
-        part = {"product": name, **known}
-        parts.append(pd.DataFrame(part).dropna(subset=["mean"]))
-    return pd.concat(parts, ignore_index=True)
+        cell_values = {"lat": lat.ravel(), "lon": lon.ravel(), "mean": mean.ravel(), "z_score": scores[name].ravel()}
+        product_values = {"product": name, **cell_values}
+        tables.append(pd.DataFrame(product_values).dropna(subset=["mean"]))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _limits(field: NDArray) -> tuple[float, float]:

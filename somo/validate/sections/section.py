@@ -13,7 +13,7 @@ from somo.validate.published import ValidationError
 
 
 class Impossible(ValidationError):
-    """Data that hold too little for a section, which then says so in words; the text names what is missing."""
+    """Too few data for a section, which then has words instead of a figure; the text names what is missing."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def write_section(section: Section, folder: str, inputs: str) -> None:
 
 
 def is_made(folder: str, name: str, inputs: str) -> bool:
-    """Whether a section is there whole and was made of these inputs; reads its description alone."""
+    """Whether all files of a section exist and were made of these inputs; reads its description alone."""
     if not all(exists(join(folder, f"{name}.{kind}")) for kind in ("json", "svg", "parquet")):
         return False
     described = json.loads(read_bytes(join(folder, f"{name}.json")))
@@ -66,7 +66,7 @@ def is_made(folder: str, name: str, inputs: str) -> bool:
 
 
 def read_section(folder: str, name: str, inputs: str | None = None) -> Section | None:
-    """A section written before, or None if it is not there whole or was made of other inputs."""
+    """A section written before; None if one of its files is missing, or if it was made of other inputs."""
     if not all(exists(join(folder, f"{name}.{kind}")) for kind in ("json", "svg", "parquet")):
         return None
     described = json.loads(read_bytes(join(folder, f"{name}.json")))

@@ -21,8 +21,8 @@ from somo.validate.sections.figures import (
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
+# Days at the end of a daily series that are drawn: more would hide each other.
 DRAWN_DAYS = 1096
-"""Days at the end of a daily series that are drawn: more would hide each other."""
 
 
 def held_back_series(judged: Judged) -> Section:
@@ -48,10 +48,11 @@ def typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:
         if no cell has two pairs
     """
     skill = cell_scores(pairs, metrics=("pearson_r",)).groupby(["domain", "cell"], observed=True)["pearson_r"]
-    found = skill.agg(["mean", "size"])
-    if found.empty:
+    by_cell = skill.agg(["mean", "size"])
+    if by_cell.empty:
         raise Impossible("no cell has two days with a measurement and a held-back prediction")
-    most = found[found["size"] == found["size"].max()].sort_values("mean")
+    most = by_cell[by_cell["size"] == by_cell["size"].max()].sort_values("mean")
+    # The first and the last are left out: the worst and the best cell are not typical.
     places = np.unique(np.linspace(0, len(most) - 1, count + 2).round().astype(int)[1:-1])
     return [(str(domain), int(cell)) for domain, cell in most.index[places]]
 
@@ -70,18 +71,18 @@ def weather_section(published: Published, weather: pd.DataFrame) -> Section:
     """
     cells = [int(c) for c in weather["cell"].unique()]
     layers = published.layers
-    parts = []
+    tables = []
     with canvas(len(layers) + 1, len(cells), 4.2 * len(cells), 2.0 * (len(layers) + 1), sharex="col") as (figure, axes):
         for column, cell in enumerate(cells):
-            here = weather[weather["cell"] == cell].set_index("time")
+            cell_weather = weather[weather["cell"] == cell].set_index("time")
             lat, lon = (float(v) for v in published.grid.centres(cell))
-            _weather_panel(axes[0, column], here, f"cell {cell} ({lat:.2f}° N, {lon:.2f}° E)")
+            _weather_panel(axes[0, column], cell_weather, f"cell {cell} ({lat:.2f}° N, {lon:.2f}° E)")
             for row, layer in enumerate(layers, start=1):
                 table = _published_and_measured(published, cell, layer)
                 _weekly_panel(axes[row, column], table, layer)
-                parts.append(table.assign(cell=cell, layer=layer))
+                tables.append(table.assign(cell=cell, layer=layer))
         legend_below(figure, axes[1, 0])
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(tables, ignore_index=True)
     sky = "precipitation (area) and skin temperature (line)" if "skin_temperature" in weather else "precipitation"
     caption = (
         f"Soil moisture of the final ensemble at {len(cells)} cells with targets in most layers as 7-day means, the "
@@ -106,14 +107,14 @@ def _weekly_panel(ax: Axes, table: pd.DataFrame, layer: str) -> None:
     ax.set(title=depth_of(layer), ylabel=UNITS)
 
 
-def _weather_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:
-    rain = weekly(here["precipitation"])
+def _weather_panel(ax: Axes, cell_weather: pd.DataFrame, title: str) -> None:
+    rain = weekly(cell_weather["precipitation"])
     ax.fill_between(rain.index, rain.to_numpy(), color=COLOURS[0], linewidth=0, rasterized=True)
     ax.set(title=title)
     ax.set_ylabel("rain (mm d⁻¹)", color=COLOURS[0])
-    if "skin_temperature" in here:
+    if "skin_temperature" in cell_weather:
         other = ax.twinx()
-        draw_series(other, weekly(here["skin_temperature"]) - 273.15, COLOURS[5], "skin temperature", 0.9)
+        draw_series(other, weekly(cell_weather["skin_temperature"]) - 273.15, COLOURS[5], "skin temperature", 0.9)
         other.set_ylabel("skin (°C)", color=COLOURS[5])
         other.grid(visible=False)
 
@@ -125,10 +126,12 @@ def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
     layers = layer_names(pairs)
     with canvas(len(layers), len(chosen), 4.2 * len(chosen), 2.1 * len(layers), sharex="col") as (figure, axes):
         for column, (domain, cell) in enumerate(chosen):
-            here = pairs[(pairs["domain"] == domain) & (pairs["cell"] == cell)]
+            cell_pairs = pairs[(pairs["domain"] == domain) & (pairs["cell"] == cell)]
             for row, layer in enumerate(layers):
                 _series_panel(
-                    axes[row, column], here[here["layer"] == layer], f"{domain} cell {cell}, {depth_of(layer)}"
+                    axes[row, column],
+                    cell_pairs[cell_pairs["layer"] == layer],
+                    f"{domain} cell {cell}, {depth_of(layer)}",
                 )
         legend_below(figure, axes[0, 0], markerscale=3)
     table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
@@ -141,11 +144,11 @@ def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
     return Section("series", caption, svg(figure), table)
 
 
-def _series_panel(ax: Axes, here: pd.DataFrame, title: str) -> None:
-    if here.empty:
+def _series_panel(ax: Axes, layer_pairs: pd.DataFrame, title: str) -> None:
+    if layer_pairs.empty:
         ax.set(title=f"{title}: no data")
         return
-    series = here.set_index("time").sort_index()
+    series = layer_pairs.set_index("time").sort_index()
     drawn = series[series.index > series.index[-1] - pd.Timedelta(days=DRAWN_DAYS)]
     draw_series(ax, drawn["y_hat"], COLOURS[1], "predicted")
     draw_points(ax, drawn["y"], MEASURED, "measured")

@@ -20,8 +20,8 @@ from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
 MODELS = {"network": "y_hat", "ridge baseline": "y_ridge"}
+# Points whose standard deviation in m3 m-3 is smaller are equal but for rounding, and have neither r nor NSE.
 LEAST_STD = 1e-6
-"""Standard deviation of points in m3 m-3, below which they are equal but for rounding and have neither r nor NSE."""
 SHOWN = ("pearson_r", "ubrmsd", "bias", "nse")
 
 
@@ -41,8 +41,8 @@ def transfer(judged: Judged) -> Section:
 
 def later_days(judged: Judged) -> Section:
     """Section `figS4` of a version."""
-    pairs, which = judged.later_days()
-    return split_section(pairs, "figS4", f"Predictions for {which}.")
+    pairs, period = judged.later_days()
+    return split_section(pairs, "figS4", f"Predictions for {period}.")
 
 
 def split_section(pairs: pd.DataFrame, name: str, how: str) -> Section:
@@ -78,29 +78,35 @@ def split_section(pairs: pd.DataFrame, name: str, how: str) -> Section:
 def skill_table(pairs: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
     """Median skill over cells, its columns as in the last line; fold -1 is all folds, `of` is value or anomaly."""
     by = (*KEYS, "model", "fold")
-    parts = []
+    tables = []
     complete = pairs.dropna(subset=list(models.values()))
     deviations = anomalies(complete, ["y", *models.values()])
     for of, frame in (("value", complete), ("anomaly", deviations)):
         cells = cell_scores(wide_to_models(frame, models), by=by)
         every = summarise(cells, ("layer", "model")).assign(fold=-1)
-        parts += [part.assign(of=of) for part in (every, summarise(cells, ("layer", "model", "fold")))]
+        tables += [summary.assign(of=of) for summary in (every, summarise(cells, ("layer", "model", "fold")))]
     columns = ["layer", "model", "fold", "of", "metric", "value", "low", "high", "cells", "days"]
-    return pd.concat(parts, ignore_index=True)[columns]
+    return pd.concat(tables, ignore_index=True)[columns]
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of layer and model, columns of metric with interval, folds as a range."""
     rows = []
     for (layer, model), group in table[table["of"] == "value"].groupby(["layer", "model"], observed=True):
-        whole, folds = group[group["fold"] < 0].set_index("metric"), group[group["fold"] >= 0]
-        row = {"layer": layer, "model": model, "cells": int(whole["cells"].max()), "days": int(whole["days"].max())}
+        all_folds, folds = group[group["fold"] < 0].set_index("metric"), group[group["fold"] >= 0]
+        row = {
+            "layer": layer,
+            "model": model,
+            "cells": int(all_folds["cells"].max()),
+            "days": int(all_folds["days"].max()),
+        }
         for metric in SHOWN:
-            value, low, high = whole.loc[metric, ["value", "low", "high"]]
+            value, low, high = all_folds.loc[metric, ["value", "low", "high"]]
+            # The `z` writes 0.000 where rounding leaves -0.000.
             row[metric] = f"{value:z.3f} [{low:z.3f}, {high:z.3f}]"
         anomaly = table[(table["of"] == "anomaly") & (table["fold"] < 0) & (table["metric"] == "pearson_r")]
-        found = anomaly[(anomaly["layer"] == layer) & (anomaly["model"] == model)]["value"]
-        row["anomaly r"] = f"{found.iloc[0]:.3f}" if len(found) else "–"
+        anomaly_r = anomaly[(anomaly["layer"] == layer) & (anomaly["model"] == model)]["value"]
+        row["anomaly r"] = f"{anomaly_r.iloc[0]:.3f}" if len(anomaly_r) else "–"
         by_fold = folds[folds["metric"] == "pearson_r"].sort_values("fold")
         if len(by_fold) > 1:
             row["pearson_r by fold"] = " ".join(f"{v:.2f}" for v in by_fold["value"])
@@ -110,13 +116,13 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def findings(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     """{model: {layer: {metric: median over cells}}} with `cells` and `days`, for machines."""
-    whole = table[(table["fold"] < 0) & (table["of"] == "value")]
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for (model, layer), group in whole.groupby(["model", "layer"], observed=True):
+    all_folds = table[(table["fold"] < 0) & (table["of"] == "value")]
+    medians: dict[str, dict[str, dict[str, float]]] = {}
+    for (model, layer), group in all_folds.groupby(["model", "layer"], observed=True):
         values = dict(zip(group["metric"], group["value"].astype(float), strict=True))
         counts = {"cells": int(group["cells"].max()), "days": int(group["days"].max())}
-        found.setdefault(str(model), {})[str(layer)] = {**values, **counts}
-    return found
+        medians.setdefault(str(model), {})[str(layer)] = {**values, **counts}
+    return medians
 
 
 def _figure(pairs: pd.DataFrame) -> Figure:

@@ -56,6 +56,7 @@ def probability_by_chance(r: float, size: float) -> float:
     if not np.isfinite(r) or size <= 2:
         return float("nan")
     freedom = size - 2
+    # A perfect correlation would divide by zero.
     t = abs(r) * np.sqrt(freedom / max(1 - r**2, 1e-12))
     return float(2 * student.sf(t, freedom))
 
@@ -74,7 +75,9 @@ def stations_section(published: Published) -> Section:
         raise Impossible(f"no held-back cell has {LEAST_DAYS} days with a measurement and a prediction")
     table = with_places(with_significance(skill, pairs), published.sensors)
     cells = table.drop_duplicates(list(KEYS))
-    share = {layer: float(part["significant"].mean()) for layer, part in cells.groupby("layer", observed=True)}
+    share = {
+        layer: float(layer_cells["significant"].mean()) for layer, layer_cells in cells.groupby("layer", observed=True)
+    }
     home = cells[cells["domain"] == "home"]
     layers = layer_names(cells)
     width, height = map_size(published.grid)
@@ -83,11 +86,11 @@ def stations_section(published: Published) -> Section:
             drawn = _map(ax, home[home["layer"] == layer])
             frame_map(ax, map_extent(published.grid), depth_of(layer))
         colour_bar(figure, drawn, axes[0].tolist(), "correlation r with the measurements", extend="min")
-    told = ", ".join(f"{value:.0%} at {depth_of(layer)}" for layer, value in share.items())
+    shares_text = ", ".join(f"{value:.0%} at {depth_of(layer)}" for layer, value in share.items())
     caption = (
         f"Correlation r of held-back cells on the map of the predicted domain, n = {len(home)} cell-layers; large "
         f"where it is more than chance (two-sided p < {SIGNIFICANT:g}, days counted as the independent ones that they "
-        f"stand for), small and edged in orange where it is not. More than chance: {told} of all {len(cells)} "
+        f"stand for), small and edged in orange where it is not. More than chance: {shares_text} of all {len(cells)} "
         "cell-layers of every domain. Stations "
         "that share a cell share its row's numbers. Coast: Natural Earth."
     )
@@ -101,8 +104,8 @@ def with_significance(skill: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
         sizes[key] = effective_size(group["y"].to_numpy(np.float64), group["y_hat"].to_numpy(np.float64))
     size = [sizes[key] for key in skill[list(KEYS)].itertuples(index=False, name=None)]
     chance = [probability_by_chance(r, n) for r, n in zip(skill["pearson_r"], size, strict=True)]
-    told = skill.assign(independent_days=size, p=chance)
-    return told.assign(significant=(told["p"] < SIGNIFICANT) & (told["pearson_r"] > 0))
+    tested = skill.assign(independent_days=size, p=chance)
+    return tested.assign(significant=(tested["p"] < SIGNIFICANT) & (tested["pearson_r"] > 0))
 
 
 def with_places(skill: pd.DataFrame, sensors: pd.DataFrame) -> pd.DataFrame:

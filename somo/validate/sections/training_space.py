@@ -13,8 +13,8 @@ from somo.validate.sections.figures import COLOURS, canvas, frame_map, legend_be
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section
 
+# A map of a few stations inland shows at least so much around them, so that coasts tell where on Earth they are.
 LEAST_WIDTH_DEG, LEAST_HEIGHT_DEG = 60.0, 30.0
-"""A map of a few stations inland shows at least so much around them, so that coasts tell where on Earth they are."""
 DOMAIN_COLOURS = (COLOURS[5], COLOURS[0], COLOURS[2], COLOURS[3])
 
 
@@ -55,9 +55,11 @@ def training_section(published: Published, climate: pd.DataFrame) -> Section:
         f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. "
         "Coast: Natural Earth."
     )
-    found = {str(r["layer"]): {"cells": int(r["cells"]), "days": int(r["days"])} for r in total.to_dict("records")}
+    counts_by_layer = {
+        str(r["layer"]): {"cells": int(r["cells"]), "days": int(r["days"])} for r in total.to_dict("records")
+    }
     table = climate.merge(cells, on=["domain", "cell"], how="left").assign(training=lambda t: t["latitude"].notna())
-    return Section("fig2", caption, svg(figure), table, counts, found)
+    return Section("fig2", caption, svg(figure), table, counts, counts_by_layer)
 
 
 def training_counts(targets: pd.DataFrame) -> pd.DataFrame:
@@ -105,10 +107,10 @@ def _bars(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str]) -> None:
     layers, domains = sorted(counts["layer"].unique()), sorted(counts["domain"].unique())
     width = 0.8 / len(domains)
     for k, domain in enumerate(domains):
-        here = counts[counts["domain"] == domain].set_index("layer").reindex(layers)
+        domain_counts = counts[counts["domain"] == domain].set_index("layer").reindex(layers)
         at = np.arange(len(layers)) + (k - (len(domains) - 1) / 2) * width
-        ax.bar(at, here["cells"].fillna(0), width * 0.9, color=colours[str(domain)], label=str(domain))
-        for x, (_, row) in zip(at, here.iterrows(), strict=True):
+        ax.bar(at, domain_counts["cells"].fillna(0), width * 0.9, color=colours[str(domain)], label=str(domain))
+        for x, (_, row) in zip(at, domain_counts.iterrows(), strict=True):
             if row["cells"] > 0:
                 text = f"{int(row['cells'])} cells\n{int(row['days']):,} days"
                 ax.text(x, row["cells"], text, ha="center", va="bottom", fontsize=7)

@@ -12,8 +12,8 @@ from somo.validate.sections.figures import COLOURS, UNITS, canvas, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
 
+# The gate's default bounds for the coverage of the 90 % interval: between them it is drawn as good.
 WANTED = (0.85, 0.95)
-"""Shares between which the coverage of the 90 % interval is drawn as good, as the gate's default."""
 
 
 def uncertainty(judged: Judged) -> Section:
@@ -48,15 +48,15 @@ def uncertainty_section(published: Published) -> Section:
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of layer, stated width and group; coverage with its interval, scores as they are."""
+    """Rows of layer, stated width and group; coverage with its interval, scores without one."""
     rows = []
     keys = ["layer", "width", "by", "group"]
     chosen = table[(table["by"] == "all") | (table["width"] == "uncertainty")]
-    for (layer, width, by, group), part in chosen.groupby(keys, observed=True, sort=False):
-        metric = part.set_index("metric")
+    for (layer, width, by, group), group_scores in chosen.groupby(keys, observed=True, sort=False):
+        metric = group_scores.set_index("metric")
         score = metric["value"].astype(float)
         row = {"layer": layer, "stated": width, "of": group if by == "all" else f"{by}: {group}"}
-        row |= {"cells": int(part["cells"].max()), "days": int(part["days"].max())}
+        row |= {"cells": int(group_scores["cells"].max()), "days": int(group_scores["days"].max())}
         for level in LEVELS:
             value, low, high = metric.loc[f"coverage_{100 * level:g}", ["value", "low", "high"]]
             wide = f" [{low:.2f}, {high:.2f}]" if level == JUDGED else ""
@@ -69,10 +69,12 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def findings(table: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
     """{stated width: {layer: {metric: value}}} over all rows, for machines."""
-    whole = table[table["by"] == "all"]
+    all_rows = table[table["by"] == "all"]
     scores: dict[str, dict[str, dict[str, float]]] = {}
-    for (width, layer), part in whole.groupby(["width", "layer"], observed=True):
-        scores.setdefault(str(width), {})[str(layer)] = dict(zip(part["metric"], part["value"], strict=True))
+    for (width, layer), layer_scores in all_rows.groupby(["width", "layer"], observed=True):
+        scores.setdefault(str(width), {})[str(layer)] = dict(
+            zip(layer_scores["metric"], layer_scores["value"], strict=True)
+        )
     return scores
 
 
@@ -87,20 +89,22 @@ def _figure(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_reliability(ax: Axes, part: pd.DataFrame, layer: str) -> None:
+def _draw_reliability(ax: Axes, scores: pd.DataFrame, layer: str) -> None:
     ax.plot([0, 1], [0, 1], color="#888888", linewidth=0.8)
     for colour, width in zip(COLOURS, WIDTHS, strict=False):
-        inside = [part[(part["width"] == width) & (part["metric"] == f"coverage_{100 * v:g}")] for v in LEVELS]
+        inside = [scores[(scores["width"] == width) & (scores["metric"] == f"coverage_{100 * v:g}")] for v in LEVELS]
         if all(len(value) for value in inside):
             ax.plot(LEVELS, [value["value"].iloc[0] for value in inside], marker="o", color=colour, label=width)
     ax.set(title=depth_of(layer), xlabel="share meant", ylabel="share inside", xlim=(0.4, 1), ylim=(0, 1))
 
 
-def _draw_groups(ax: Axes, part: pd.DataFrame) -> None:
-    names = [group if by == "all" else f"{by}: {group}" for by, group in zip(part["by"], part["group"], strict=True)]
+def _draw_groups(ax: Axes, scores: pd.DataFrame) -> None:
+    names = [
+        group if by == "all" else f"{by}: {group}" for by, group in zip(scores["by"], scores["group"], strict=True)
+    ]
     places = range(len(names))
     ax.axvspan(*WANTED, color="#dddddd", zorder=0)
-    ax.hlines(places, part["low"], part["high"], color=COLOURS[0], linewidth=1.2)
-    ax.scatter(part["value"], places, s=16, color=COLOURS[0], zorder=3)
+    ax.hlines(places, scores["low"], scores["high"], color=COLOURS[0], linewidth=1.2)
+    ax.scatter(scores["value"], places, s=16, color=COLOURS[0], zorder=3)
     ax.set(xlabel=f"share inside {JUDGED:.0%}", xlim=(0.5, 1), yticks=list(places), yticklabels=names)
     ax.invert_yaxis()

@@ -1,4 +1,4 @@
-"""What the numbers of a section are in, where the measured series were scaled before they were learnt."""
+"""A note on the units of a section's numbers, where the measured series were scaled before they were learnt from."""
 
 from typing import Literal
 
