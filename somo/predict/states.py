@@ -1,6 +1,6 @@
 """What the networks of a region carry from its last final day to the next run, kept beside the product.
 
-A state stands for a fresh start over the forcing that it has seen and for nothing else. It therefore holds a digest of
+A state may replace a fresh start over exactly the forcing that made it. It therefore holds a digest of
 every day of that forcing, and a hash of the files that the days came from: where the files are the same nothing has to
 be read to trust it, where they were replaced the days themselves are compared.
 
@@ -25,8 +25,8 @@ from somo.storage.objects import join, put, read_bytes
 from somo.storage.patience import StorageError
 
 SUFFIX = ".state"
+# Days of forcing whose files share one hash: about a month, the shortest file that providers of archives offer.
 SEGMENT_ROWS = 32
-"""Days of forcing whose files share one hash: about a month, the shortest file that providers of archives offer."""
 CHECKSUM_BYTES = 32
 DIGEST_BYTES = 16
 
@@ -61,6 +61,7 @@ class State:
             "files": np.frombuffer(",".join(self.files).encode(), np.uint8),
         }
         data = save(tensors)
+        # In the same object: a checksum beside it could be older or newer than the state.
         return hashlib.sha256(data).digest() + data
 
     @classmethod
@@ -112,13 +113,14 @@ class Listed:
 
 
 def states_url(root: str, method: str) -> str:
-    """Folder of the states that networks of one method have reached; readers have no use for it."""
+    """Folder of the states that networks of one method have reached, which production alone reads."""
     return join(root, "states", method)
 
 
 def list_states(url: str) -> list[Listed]:
     """Every state of a method, in one listing."""
     fs, path = filesystem(url)
+    # fsspec keeps listings, and other workers have written since.
     fs.invalidate_cache()
     names = [PurePosixPath(place).name for place in (fs.find(path) if fs.exists(path) else [])]
     states = []
@@ -132,17 +134,18 @@ def read_state(url: str) -> State | None:
     """A state, or None where it is missing or damaged: its region then begins anew."""
     try:
         return State.from_bytes(read_bytes(url))
+    # A state saves time and nothing else: without it the same bytes come from a fresh start.
     except (StorageError, StateError, safetensors.SafetensorError):
         return None
 
 
 def write_state(folder: str, region: str, state: State) -> None:
-    """Put a state under its name."""
+    """Write a state under the name that its region, days and forcing give it."""
     put(join(folder, state.name(region)), state.to_bytes())
 
 
 def remove_states(states: Sequence[Listed]) -> None:
-    """Remove states that no later run can go on from; another worker may have removed them before."""
+    """Remove states that no later run can go on from; none of them need be there any more."""
     if states:
         fs, _ = filesystem(states[0].url)
         with suppress(FileNotFoundError):
