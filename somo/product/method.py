@@ -94,8 +94,8 @@ class Chunks(Declared):
     """Zarr layout: a region (a shard) of `days` x `tile_lat` x `tile_lon` cells, in chunks of `time` x `lat` x `lon`.
 
     Left out, `days` is the least multiple of the sequence's `predict_last_n` that reaches 30, and `time` the divisor of
-    `days` nearest to 6. What is larger than the grid is cut to it. Where reading a tile's forcing in place costs more
-    than `read_factor` times its own bytes, the forcing is first laid out by tile.
+    `days` nearest to 6. Chunks and tiles larger than the grid are cut to it. Where reading a tile's forcing in place
+    costs more than `read_factor` times its own bytes, the forcing is first laid out by tile.
     """
 
     days: int | None = Field(default=None, ge=1)
@@ -122,7 +122,7 @@ class Prediction(Declared):
 
 
 class Drought(Declared):
-    """Climatology of the drought classes; without a base period the whole product serves.
+    """Climatology of the drought classes, from the days of `base`, or from all days of the product without one.
 
     With fewer complete years than `min_years` no drought is published: D4, the driest 2 percent, is one window in
     fifty. 30 years are advised (World Meteorological Organization's climate normals).
@@ -169,7 +169,7 @@ class Compared(Declared):
     @model_validator(mode="before")
     @classmethod
     def _single(cls, value: Any) -> Any:
-        """One variable may stand in the product's own table, as a single layer."""
+        """The declaration with `layers`, where the keys of a single layer stand in the product's own table."""
         keys = tuple(ComparedLayer.model_fields)
         if not isinstance(value, dict) or not any(key in value for key in keys):
             return value

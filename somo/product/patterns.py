@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 SCHEMES = ("abfs", "abfss", "az", "file", "gcs", "gs", "http", "https", "memory", "s3", "zip")
 DIGITS = {"year": 4, "month": 2, "day": 2, "doy": 3}
 FIELDS = (*DIGITS, "domain")
+# A month without a year, or a day without a month, names no date.
 NEEDS = {"month": ("year",), "day": ("year", "month"), "doy": ("year",)}
 
 
@@ -31,6 +32,7 @@ class Pattern:
 
     @cached_property
     def fields(self) -> frozenset[str]:
+        """Names of the fields that stand in it."""
         return frozenset(field for _, field, _ in self.pieces if field is not None)
 
     @property
@@ -51,14 +53,14 @@ class Pattern:
     def on(self, day: dt.date, domain: str) -> str:
         """The URL of a day, in which `*` and `?` are left."""
         numbers = {"year": day.year, "month": day.month, "day": day.day, "doy": day.timetuple().tm_yday}
-        parts = []
+        texts = []
         for literal, field, form in self.pieces:
-            parts.append(literal)
+            texts.append(literal)
             if field == "domain":
-                parts.append(domain)
+                texts.append(domain)
             elif field is not None:
-                parts.append(format(numbers[field], form or f"0{DIGITS[field]}d"))
-        return "".join(parts)
+                texts.append(format(numbers[field], form or f"0{DIGITS[field]}d"))
+        return "".join(texts)
 
     def day_of(self, url: str, domain: str) -> dt.date | None:
         """The day that a URL's name stands for; None if its name holds no day."""
@@ -70,6 +72,7 @@ class Pattern:
             if "doy" in numbers:
                 return dt.date(numbers["year"], 1, 1) + dt.timedelta(numbers["doy"] - 1)
             return dt.date(numbers["year"], numbers["month"], numbers["day"])
+        # Four digits and two and two need not be a date: 2003-13-01 belongs to no day.
         except ValueError:
             return None
 
@@ -80,18 +83,19 @@ class Pattern:
 
 @lru_cache(maxsize=1024)
 def _regex(pattern: Pattern, domain: str) -> re.Pattern[str]:
-    parts, named = [], set()
+    expressions, named = [], set()
     for literal, field, form in pattern.pieces:
-        parts.append(wildcards(literal, pattern.on_web))
+        expressions.append(wildcards(literal, pattern.on_web))
         if field == "domain":
-            parts.append(re.escape(domain))
+            expressions.append(re.escape(domain))
+        # A field may stand twice, as in {year}/t2m_{year}.nc; a name of a group may not, so the second one refers back.
         elif field is not None and field in named:
-            parts.append(f"(?P={field})" if not form else r"\d+")
+            expressions.append(f"(?P={field})" if not form else r"\d+")
         elif field is not None:
             digits = r"\d+" if form else rf"\d{{{DIGITS[field]}}}"
-            parts.append(f"(?P<{field}>{digits})")
+            expressions.append(f"(?P<{field}>{digits})")
             named.add(field)
-    return re.compile("".join(parts))
+    return re.compile("".join(expressions))
 
 
 def wildcards(text: str, on_web: bool = False) -> str:
@@ -101,7 +105,7 @@ def wildcards(text: str, on_web: bool = False) -> str:
 
 
 def pattern_faults(text: str) -> str | None:
-    """What is wrong with a URL pattern as a declaration has it; None if nothing is."""
+    """A sentence about what is wrong with a URL pattern of a declaration; None if nothing is."""
     try:
         fields = Pattern(text).fields
     except ValueError as error:
@@ -127,8 +131,8 @@ def _format_faults(text: str) -> str | None:
 
 
 def _place_faults(text: str) -> str | None:
-    for part in text.split("::"):
-        scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", part)
+    for address in text.split("::"):
+        scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
         if scheme and scheme[1].lower() not in SCHEMES:
             return f"url {text!r} begins with {scheme[1]}://; known are {', '.join(f'{s}://' for s in SCHEMES)}"
     if text.startswith("zip://") != ("::" in text) or text.count("::") > 1:
