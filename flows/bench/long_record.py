@@ -43,10 +43,10 @@ PROVISIONAL_DAYS = 2
 STATIONS = 12
 WEATHER = {AIR: "air_temperature", SKIN: "skin_temperature", RAIN: "precipitation", LONGWAVE: "net_longwave"}
 NAMES = {"air_temperature": AIR, "skin_temperature": SKIN, "precipitation": RAIN, "net_radiation": LONGWAVE}
+# From the invented weather's mm and W m-2 to the files' m and J m-2.
 SCALE = {RAIN: 1e-3, LONGWAVE: 86_400.0}
-"""From the invented weather's mm and W m-2 to the files' m and J m-2."""
+# Value of every cell and day in the years that an update never reads, in the files' units.
 TYPICAL = {AIR: 280.0, SKIN: 280.0, RAIN: 0.002, LONGWAVE: -5e6}
-"""Value of every cell and day in the years that an update never reads, in the files' units."""
 
 
 def declared(root: str, size: tuple[int, int], tile: int, first_year: int, last_year: int) -> Product:
@@ -195,6 +195,7 @@ def invent_days(product: Product, root: str, inputs: Mapping[str, Inputs], model
 def invent_region(job: Job, work: Work, last_block: int) -> None:
     """What `produce_region` leaves behind, of values that nobody predicted."""
     opened, region = open_job(job), work.region
+    # An update reads the last two blocks: only their shards need the size that predicted days have.
     days, varies = region.days.stop - region.days.start, region.block >= last_block - 1
     shards = invented_shards(opened.layout, region.tile, days, varies, opened.fields, opened.land.tobytes())
     for name, shard in shards.items():

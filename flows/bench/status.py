@@ -35,8 +35,8 @@ from somo.storage.objects import join, put
 from somo.synthetic.europe import World, domains_of
 
 YEARS = (2002, 2021)
+# Rows and columns of tiles, of which about four fifths hold land.
 SIZES = {"Europe, 18 years": 5, "the globe at 0.1 degree, 18 years": 31}
-"""Rows and columns of tiles, of which about four fifths hold land."""
 GOALS_S = {"Europe, 18 years": 1.0, "the globe at 0.1 degree, 18 years": 10.0}
 
 

@@ -156,7 +156,7 @@ def run_stretch(
 def _run_batch(
     runner: Runner, x_d: Tensor, x_s: Tensor, former: Tensor | None, keep_after: int | None
 ) -> tuple[list[Tensor], NDArray[np.float32] | None]:
-    """Per layer [member, day, cell], and the memory [network, 2, cell, hidden] later_memory a number of days."""
+    """Per layer [member, day, cell], and the memory [network, 2, cell, hidden] after a number of days."""
     if not runner.continues:
         return cascade(runner.layers, x_d, x_s), None
     y_by_layer, memory_by_network, network = [], [], 0

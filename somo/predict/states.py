@@ -145,7 +145,7 @@ def write_state(folder: str, region: str, state: State) -> None:
 
 
 def remove_states(states: Sequence[Listed]) -> None:
-    """Remove states that no later run can go on from; none of them need be there any more."""
+    """Remove states that no later run can go on from; other workers may have removed some of them already."""
     if states:
         fs, _ = filesystem(states[0].url)
         with suppress(FileNotFoundError):

@@ -183,7 +183,7 @@ class Product(Declared):
         }
 
     def in_domain(self, domain: str) -> Self:
-        """The product with the files of forcing that a domain declares; the product itself where it declares none."""
+        """The product with the forcing files that a domain declares; the product itself where it declares none."""
         others = self.domains[domain].forcing if domain in self.domains else {}
         if not others:
             return self

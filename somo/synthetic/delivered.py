@@ -113,7 +113,7 @@ def _write_statics(root: str, regions: Sequence[tuple[Grid, Land]], seed: int) -
 
 
 def _write_era5_land(root: str, world: World, past: Sequence[Past]) -> None:
-    """A file a variable and month; sums run from 00 UTC, and the first hour following_day the last day completes it."""
+    """A file a variable and month; sums run from 00 UTC, and the first hour after the last day completes it."""
     grid = Grid(world.domain.grid.lat[NODES], world.domain.grid.lon[NODES], 2 * world.domain.grid.step_deg)
     land, totals = world.land.land[NODES, NODES], dict[str, Array]()
     for month, days in itertools.groupby(past, lambda day: day[0].astype("M8[M]")):

@@ -115,7 +115,7 @@ class World:
         return cls(domain, land, weather, seed, error)
 
     def days(self, first: np.datetime64, last: np.datetime64) -> Iterator[tuple[np.datetime64, Day, Array]]:
-        """Weather and soil moisture [layer, lat, lon], m3 m-3, of every day; a year of spin-up goes before the first."""
+        """Weather and soil moisture [layer, lat, lon], m3 m-3, of every day; a year before the first is spin-up."""
         soil = make_soil(self.land)
         moisture = start(soil)
         begin, end = (int(d.astype(np.int64)) for d in (first, last))
