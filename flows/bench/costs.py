@@ -41,7 +41,7 @@ class Cost:
 
 @contextmanager
 def observed(stage: str, root: str, client: Client, costs: list[Cost]) -> Iterator[None]:
-    """Add what happens inside to the costs; the two listings around it are not counted."""
+    """Add the cost of the work inside the context; the two listings around it are not counted."""
     objects, used_before = dict(listing(root)), used(client)
     started = time.perf_counter()
     yield

@@ -47,38 +47,38 @@ from somo.product.declaration import Product
 from somo.storage.client import zarr_store
 from somo.forcing.references.decoding import decode
 from somo.forcing.dataset import open_forcing, read_forcing
-given = json.loads(sys.stdin.read())
-product, rows, columns = Product.model_validate(given["product"]), *(slice(0, n) for n in given["tile"])
+task = json.loads(sys.stdin.read())
+product, rows, columns = Product.model_validate(task["product"]), *(slice(0, n) for n in task["tile"])
 
 def opened():
-    return open_forcing(product, product.home, given["references"], by_tile=True)
+    return open_forcing(product, product.home, task["references"], by_tile=True)
 
 def ours(ds):
-    return read_forcing(ds, [given["name"]], *given["days"], rows, columns)
+    return read_forcing(ds, [task["name"]], *task["days"], rows, columns)
 
 def with_h5netcdf():
-    parts = []
-    for url in given["files"]:
+    years = []
+    for url in task["files"]:
         with fsspec.open(url) as remote, h5netcdf.File(remote) as file:
-            variable = file.variables[given["stored"]]
+            variable = file.variables[task["stored"]]
             names = ("scale_factor", "add_offset", "_FillValue")
             attrs = {name: (float(variable.attrs[name]), "f8") for name in names}
-            parts.append(decode(variable[:, rows, columns], attrs))
-    return np.concatenate(parts)
+            years.append(decode(variable[:, rows, columns], attrs))
+    return np.concatenate(years)
 
 def with_zarr():
-    parts = []
-    for slab in given["slabs"]:
+    slabs = []
+    for slab in task["slabs"]:
         stored = zarr.open_array(zarr_store(slab["url"]), mode="r")
-        parts.append(decode(stored[slice(*slab["days"]), rows, columns], slab["attrs"]))
-    return np.concatenate(parts)
+        slabs.append(decode(stored[slice(*slab["days"]), rows, columns], slab["attrs"]))
+    return np.concatenate(slabs)
 """
 TIMED = """
 {before}
 began = time.perf_counter()
-found = {read}
+values = {read}
 taken = 1000 * (time.perf_counter() - began)
-print(taken, sum(found.sizes.values()) if hasattr(found, "sizes") else float(np.sum(found, dtype=float)))
+print(taken, sum(values.sizes.values()) if hasattr(values, "sizes") else float(np.sum(values, dtype=float)))
 """
 
 
@@ -138,7 +138,7 @@ def write_sources(product: Product, root: str) -> None:
 
 
 def describe(product: Product, references: dict[str, str]) -> dict[str, object]:
-    """What the reading processes are told."""
+    """Product, references, tile, days, files and slabs, as the reading processes get them on their standard input."""
     first, stop = np.datetime64(f"{READ_YEARS[0]}", "D"), np.datetime64(f"{READ_YEARS[-1] + 1}", "D")
     slabs = plan_slabs(daily_arrays(product, product.home, references)[NAME])
     days_by_slab = [(slab, _overlap(slab, int(first.astype(int)), int(stop.astype(int)))) for slab in slabs]

@@ -98,7 +98,7 @@ def measure(batch: int, days: int, hidden: int, device: torch.device) -> list[Ra
     learning: dict[str, Callable[[], object]] = {
         road: partial(learn_step, model, forward, y)
         for road, (model, forward) in road_calls.items()
-        # bfloat16 trains on a GPU alone, and the production kernel has no gradient.
+        # The production kernel has no gradient; training in bfloat16 is measured on GPUs alone.
         if road != "production" and ("bfloat16" not in road or device.type == "cuda")
     }
     work = 6 * hidden * (hidden + DYNAMIC) * days * batch

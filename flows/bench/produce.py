@@ -203,7 +203,7 @@ def write_models(product: Product, url: str) -> str:
 
 
 def timed_region(job: Job, work: Work) -> Timing:
-    """What `produce_region` does, with a clock."""
+    """Produce a region as `produce_region` does, and time each of its steps."""
     opened, region = open_job(job), work.region
     started = time.perf_counter()
     x_d, x_s, land = read_inputs(opened, region)

@@ -153,8 +153,8 @@ def measure(root: str, product: Product) -> list[Reading]:
     return readings
 
 
-def _child(before: str, read: str) -> float:
-    code = CHILD.format(before=before, read=read)
+def _child(preparation: str, read: str) -> float:
+    code = CHILD.format(before=preparation, read=read)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
 

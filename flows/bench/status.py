@@ -53,7 +53,7 @@ def main(sizes: dict[str, int] | None = None) -> dict[str, object]:
 
 
 def looked_at(root: str, size: int, goal_s: float | None) -> dict[str, object]:
-    """Seconds of each way of looking at a record of so many tiles along a side."""
+    """Seconds of plan, status, manifest and verification of a record with `size` tiles along each side."""
     declared = long_record.declared(root, (size, size), 1, *YEARS)
     # Tiles of one cell would be laid out one by one: nothing is predicted here, so that nothing is.
     chunks = declared.chunks.model_copy(update={"read_factor": 1e9})

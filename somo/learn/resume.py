@@ -94,7 +94,7 @@ def read_progress(url: str) -> Progress | None:
     try:
         tensors = safetensors.torch.load(data)
     except SafetensorError:
-        # A process that died while it wrote: to begin anew costs time, to stop would need a person.
+        # A damaged state: to begin anew costs time, to stop would need a person.
         return None
     # safetensors.torch.load gives the tensors alone; the metadata lie in the header, whose length the file begins with.
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])

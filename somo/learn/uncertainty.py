@@ -48,7 +48,7 @@ class Uncertainty:
     ----------
     layer : name of the soil layer
     centre, width : mean and standard deviation of the predictions that it was fitted on, m3 m-3
-    low, high : range of those predictions, m3 m-3; predictions outside count as at its ends
+    low, high : range of those predictions, m3 m-3; predictions outside have the uncertainty of its ends
     root_centre, root_width : mean and standard deviation of the root of their dissimilarity index
     farthest : largest dissimilarity index among them
     coefficients : of ln u: constant, prediction, its square, root of the dissimilarity (never negative)

@@ -34,7 +34,7 @@ class Runner:
     def continues(self) -> bool:
         """Whether a sequence may be run in parts: by kernels, in which a day is the same arithmetic on the same shapes.
 
-        cuDNN chooses its own by the length of a sequence and may then round otherwise: a GPU begins anew.
+        cuDNN chooses its kernels by the length of a sequence, and they may round differently: a GPU begins anew.
         """
         return not any(isinstance(member, Forward) for layer in self.layers for member in layer)
 

@@ -64,7 +64,7 @@ class Written:
     @classmethod
     def of(cls, data: bytes) -> "Written":
         """What an object of these bytes is known by."""
-        # MD5 is what ETags are, and nothing rests on it; machines in FIPS mode would else refuse to take it.
+        # MD5 is what ETags are, and nothing rests on it; machines in FIPS mode would otherwise refuse it.
         return cls(len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(), checksum(data))
 
 

@@ -41,7 +41,7 @@ class State:
 
     Attributes
     ----------
-    days : of the region that lie behind, from its first
+    days : number of the region's days, from its first, that it has passed
     digests : [day of forcing, 16] uint8, of every day since the sequence began
     files : [segment] hash of the source files of `SEGMENT_ROWS` days of forcing
     memory : [network, 2, cell, hidden] float32 as `somo.predict.infer.Stretch` gives it
@@ -81,7 +81,7 @@ class State:
         return cls(int(tensors["days"][0]), tensors["digests"], files, tensors["memory"])
 
     def name(self, region: str) -> str:
-        """Name of the object of a region: the days behind it and the forcing it has seen."""
+        """Name of the object of a region: region, days that it has passed and digest of their forcing."""
         return f"{region}.{self.days:05d}.{content_hash(self.digests.tobytes())}{SUFFIX}"
 
 

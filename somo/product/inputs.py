@@ -152,6 +152,7 @@ class Targets(Declared):
     """
 
     scaling: Literal["reference", "pooled", "none"] = "reference"
+    # As in the paper, before and after scaling.
     min_days: int = Field(default=90, ge=2)
     max_equal_share: float = Field(default=0.9, gt=0, le=1)
     reference: tuple[ReferenceLayer, ...] = ()

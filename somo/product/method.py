@@ -13,8 +13,11 @@ from somo.product.network import NETWORK_KINDS
 class Sequence(Declared):
     """`lookback - 1` days of spin-up, then `predict_last_n` supervised or predicted days."""
 
+    # The paper looks back a year. It predicts one day a sequence; blocks reach the same skill for a fortieth of the
+    # arithmetic (docs/benchmarks.md).
     lookback: int = Field(default=365, ge=1)
     predict_last_n: int = Field(default=365, ge=1)
+    # The paper's text ends the window on the day before the predicted one, SoMo.ml v1's code on that day itself.
     lag_days: Literal[0, 1] = 0
 
     @property
@@ -32,6 +35,8 @@ class Training(Declared):
     """One training run, the ensemble and the folds; `period` bounds what is learnt from and the climatology."""
 
     period: Period | None = None
+    # The paper names neither loss nor optimiser: 30 epochs, batches of 256, 1e-3 and the clipped norm are those of
+    # Kratzert et al. (2019), whose network it is; five members and five folds are the paper's.
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)

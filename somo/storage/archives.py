@@ -64,7 +64,13 @@ def members(archive: str, expected: str) -> tuple[Member, ...]:
 
 
 def member(url: str, expected: str) -> Member:
-    """The file in an archive behind a URL."""
+    """The file in an archive behind a URL.
+
+    Raises
+    ------
+    StorageError
+        if the archive holds no such file, or cannot be read
+    """
     name, archive = split(url)
     for candidate in members(archive, archive_fingerprint(expected)):
         if candidate.name == name:

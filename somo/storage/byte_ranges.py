@@ -42,7 +42,7 @@ def retry_config() -> "RetryConfig":
 
 @lru_cache(maxsize=4096)
 def opened(url: str) -> tuple[AbstractFileSystem, str]:
-    """File system and path behind a URL, found once per process."""
+    """File system and path behind a URL, looked up once per process."""
     return filesystem(url)
 
 
@@ -163,7 +163,17 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
 
 
 def read_member(url: str, expected: str, offset: int, size: int) -> bytes:
-    """`size` bytes at `offset` of a file in a zip archive."""
+    """`size` bytes at `offset` of a file in a zip archive.
+
+    Parameters
+    ----------
+    expected : fingerprint of the file, `SIZE-ARCHIVE'S FINGERPRINT`
+
+    Raises
+    ------
+    StorageError
+        if the archive was replaced, holds no such file or is damaged
+    """
     member, (_, archive) = archives.member(url, expected), archives.split(url)
     if member.offset is not None:
         return read_range(archive, archives.archive_fingerprint(expected), member.offset + offset, size)

@@ -56,7 +56,7 @@ def _of_file(fs: Any, path: str, info: Mapping[str, Any]) -> str:
 def recorded_content(root: str, url: str, version: str) -> str:
     """Name of the bytes behind a URL as an earlier run has recorded it; their version where none has.
 
-    Nothing but the record is read, so that whoever only looks does not wait for large archives.
+    Only the record is read, so that commands which show a state do not wait for large archives.
     """
     if _TELLS_BYTES.fullmatch(version):
         return version

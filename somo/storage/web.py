@@ -44,7 +44,13 @@ def version(url: str) -> str | None:
 
 
 def content(url: str) -> bytes | None:
-    """All bytes of a small file, None if the server has none."""
+    """All bytes of a small file, None if the server has none.
+
+    Raises
+    ------
+    StorageError
+        if the server forbids it, asks for a login, or stays out of reach
+    """
     response = _ask(url, "GET")
     if response is None:
         return None
@@ -109,6 +115,7 @@ def _require_allowed(url: str, response: requests.Response) -> None:
 
 
 def _mark(response: requests.Response) -> str:
+    """What tells a file's present bytes from former ones: its ETag, else its date, else nothing."""
     headers = response.headers
     # The same ETag may come with and without the mark W/, as where a proxy compresses.
     return (headers.get("ETag") or headers.get("Last-Modified") or "").removeprefix("W/").strip('"').replace(" ", "_")

@@ -116,10 +116,10 @@ def write_archive(
         put_file(local, join(root, path))
 
 
-def _sensor_files(station: Station, seen: Seen, form: Format, seed: int) -> Iterator[tuple[str, str]]:
+def _sensor_files(station: Station, history: Seen, form: Format, seed: int) -> Iterator[tuple[str, str]]:
     network = station.network
     for top, bottom in network.depths:
-        time, value, flag = observe(station, seen, (top, bottom), seed)
+        time, value, flag = observe(station, history, (top, bottom), seed)
         lines = _header_values if form == "header+values" else _ceop
         first, last = (str(time[i].astype("M8[D]")).replace("-", "") for i in (0, -1))
         name = f"{network.name}_{network.name}_{station.name}_sm_{top:.6f}_{bottom:.6f}_{network.instrument}"

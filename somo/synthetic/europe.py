@@ -109,6 +109,7 @@ class World:
 
     @classmethod
     def make(cls, domain: Domain, seed: int) -> "World":
+        """The world of a domain, all of it drawn from the seed."""
         land = make_land(domain.grid, domain.name, seed)
         weather = Weather.make(domain.grid, land, domain.name, seed)
         error = Waves.draw(generator(seed, domain.name, "model"), 4.0, 12.0)

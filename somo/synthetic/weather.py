@@ -34,6 +34,7 @@ class Day:
 
     @property
     def net_radiation(self) -> Array:
+        """W m-2, downward."""
         return self.net_shortwave + self.net_longwave
 
 
@@ -70,6 +71,7 @@ class Weather:
 
     @classmethod
     def make(cls, grid: Grid, land: Land, domain: str, seed: int) -> Self:
+        """The weather of a domain, with its waves drawn from the seed."""
         waves = {
             "temperature": Waves.draw(generator(seed, domain, "temperature"), 6.0, 9.0),
             "cloud": Waves.draw(generator(seed, domain, "cloud"), 3.0, 5.0),
