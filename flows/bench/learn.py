@@ -164,7 +164,7 @@ def _predict_share(_: int) -> None:
 
 
 def production_kernel(net: EALSTM) -> CpuForward:
-    """What regions run on a CPU, with inputs and output left as they are."""
+    """The kernel that regions run on a CPU, with a scaling that changes neither inputs nor output."""
     plain: Transform = ""
     dynamic, static, target = (
         Scaler(names, (plain,) * len(names), (0.0,) * len(names), (1.0,) * len(names))

@@ -95,7 +95,7 @@ def write_sources(root: str, world: World, first_year: int, last: date) -> None:
 
 
 def replace_months(root: str, world: World, last: date, warmer: float = 0.0) -> int:
-    """Write the files of the months of the last days anew; returns their number."""
+    """Write the files of the months of the last twelve days once more; returns the number of files."""
     months = pd.period_range(last - timedelta(12), last, freq="M")
     for month in months:
         write_month(root, world, month, last, warmer)
@@ -156,7 +156,7 @@ def _write_stations(root: str, world: World, role: str, offset: int, last: date)
 
 
 def invent_models(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
-    """Networks of the real size where training would leave them, with what it knows of them; returns their URL."""
+    """Networks of the real size with cross-validation, calibration and applicability, as trained ones; returns their URL."""
     url = models_url(product, root, inputs, targets)
     put(samples_url(product, root, inputs, targets), b"no update reads the samples")
     pairs = pd.read_parquet(io.BytesIO(read_bytes(targets))).rename(columns={"value": "y"}).drop(columns="count")
@@ -235,7 +235,7 @@ def encoded(
 
 
 def invented_state(opened: Opened, job: Job, work: Work) -> State:
-    """A state that has seen the forcing until the last final day, and remembers nothing of it."""
+    """A state after the last final day, with the digests of its forcing and a memory of zeros."""
     product, region = opened.product, work.region
     rows = product.sequence.lookback - 1 + work.final_days
     begins = product.period.start + timedelta(region.days.start - product.sequence.spinup_days)

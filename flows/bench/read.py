@@ -1,6 +1,6 @@
 """Benchmark of reading: a day's map, a cell's series and opening, from a local S3 server without credentials.
 
-The stores have the full European grid and 18 years; of the values only those that are read are there. Each read is
+The stores have the full European grid and 18 years, but hold only the values that are read. Each read is
 made by a fresh process after its imports; the web page, in Chromium, draws days whose chunks it has not read yet.
 Prints what `make bench` reports and writes `bench/read.json`.
 """

@@ -148,7 +148,7 @@ def budget(
 
 
 def thinned(data: TrainingSet, run: Run, sequence: SequenceSettings, share: float) -> TrainingSet:
-    """The training set with a share of its targets, where one sequence supervises one day; else as it is."""
+    """The training set with a share of its targets, where one sequence supervises one day; else all of it."""
     # A sequence that supervises one day vanishes with its target; a longer one would be run all the same.
     if share == 1.0 or sequence.predict_last_n > 1:
         return data

@@ -1,6 +1,6 @@
 """Benchmark of looking: status, plan, manifest and verification of many regions, whose shards hold one cell each.
 
-What these read are lists and documents, which are as long as those of the products that they stand for: 18 years of
+These commands read lists and documents, which are as long as those of the products that they imitate: 18 years of
 Europe in some 340 regions, and of the land of the globe at 0.1 degree in some 14,000. Prints what `make bench` reports
 and writes `bench/status.json`.
 """

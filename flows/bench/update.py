@@ -169,7 +169,7 @@ def stages(product: Product, root: str, client: Client) -> Iterator[tuple[str, d
 
 
 def begun_anew(product: Product, root: str, client: Client) -> dict[str, object]:
-    """Prediction of a day where the states were deleted, of some tiles; their share of the cells tells the whole."""
+    """Time of predicting a day without states, of some tiles, and of all tiles by their share of the cells."""
     inputs = ingest(product, root, client)
     targets = build_targets(product, root, inputs, client)
     wanted = prepare(product, root, inputs, train(product, root, inputs, targets, client))

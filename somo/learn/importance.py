@@ -68,7 +68,7 @@ def _errors(y_hat: Tensor, y: Tensor) -> NDArray[np.float64]:
 
 
 def cell_features(data: TrainingSet, days: slice) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Names and [cell, feature] of what tells cells apart: mean and std of each forcing variable, static features.
+    """Names and values [cell, feature] by which cells differ: mean and std of each forcing variable, static features.
 
     Parameters
     ----------

@@ -87,7 +87,7 @@ def write_progress(url: str, progress: Progress) -> None:
 
 
 def read_progress(url: str) -> Progress | None:
-    """The state kept at `url`; None where there is none, or none that can be read, and the run begins anew."""
+    """The state kept at `url`; None where there is none or where it cannot be read, so that the run starts afresh."""
     if not exists(url):
         return None
     data = read_bytes(url)

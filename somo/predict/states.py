@@ -53,7 +53,7 @@ class State:
     memory: NDArray[np.float32]
 
     def to_bytes(self) -> bytes:
-        """The state after the SHA-256 of its own bytes."""
+        """The SHA-256 of the state's bytes, followed by these bytes."""
         tensors: dict[str, NDArray[Any]] = {
             "memory": np.ascontiguousarray(self.memory),
             "digests": np.ascontiguousarray(self.digests),
@@ -92,7 +92,7 @@ def day_digests(x_d: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def first_changed_row(state: State, files: Sequence[str]) -> int:
-    """First day of forcing whose files are no longer those that a state has seen; all of its days if none is.
+    """First day of forcing whose files have changed since a state was made; the number of its days if none has.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def list_states(url: str) -> list[Listed]:
 
 
 def read_state(url: str) -> State | None:
-    """A state, or None where it is missing or damaged: its region then begins anew."""
+    """A state, or None where it is missing or damaged: its region is then computed from a fresh start."""
     try:
         return State.from_bytes(read_bytes(url))
     # A state saves time and nothing else: without it the same bytes come from a fresh start.

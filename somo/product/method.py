@@ -187,7 +187,7 @@ class Compared(Declared):
 class Report(Declared):
     """What the validation report looks at: a season, and the year that is set against all others.
 
-    Without `year`, 2015 if it is there (the year of the paper's figure), else the last one.
+    Without `year` it is 2015, the year of the paper's figure, where the product holds it, and else the last year.
     """
 
     season: Literal["DJF", "MAM", "JJA", "SON"] = "JJA"
@@ -223,7 +223,7 @@ class Author(Declared):
 
 
 class Publication(Declared):
-    """What readers and catalogues are told about the data; `date` is the day this version is dated and cited by.
+    """How readers and catalogues see the data described; `date` is the day by which this version is dated and cited.
 
     Without `authors`, `creator` is cited. `papers` are the DOIs of the papers that describe the data. `address` is the
     https address at which readers find the root; pages that show a link's picture want it whole.

@@ -1,4 +1,4 @@
-"""Patterns of URLs: which names they stand for on a day of a domain, and which day a name stands for."""
+"""Patterns of URLs: the names that they give for a day and a domain, and the day that a name belongs to."""
 
 import datetime as dt
 import re
@@ -63,7 +63,7 @@ class Pattern:
         return "".join(texts)
 
     def day_of(self, url: str, domain: str) -> dt.date | None:
-        """The day that a URL's name stands for; None if its name holds no day."""
+        """The day that a URL belongs to by its name; None if the name holds no day."""
         match = _regex(self, domain).fullmatch(url) if self.by_day else None
         if match is None:
             return None
@@ -77,7 +77,7 @@ class Pattern:
             return None
 
     def matches(self, url: str, domain: str) -> bool:
-        """Whether the pattern stands for a URL in a domain."""
+        """Whether a URL in a domain is one of those that the pattern describes."""
         return _regex(self, domain).fullmatch(url) is not None
 
 

@@ -1,4 +1,4 @@
-"""Writes that happen only if an object is still the one that was read: of two writers, one is told that it is late."""
+"""Writes that happen only if an object is still the one that was read: of two writers, the later one gets an error."""
 
 import errno
 import fcntl

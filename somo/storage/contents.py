@@ -1,8 +1,8 @@
 """Names of a source's bytes, so that files which moved to another place are known to be the same.
 
 The ETag of an object that was put in one piece is the MD5 of its bytes; of a local file the MD5 is computed.
-Both give `SIZE-MD5`. Where a store tells no checksum of the bytes (uploads in several pieces, web servers), its own
-version stands for them. MD5 guards against mistakes here, not against forgery.
+Both give `SIZE-MD5`. Where a store has no checksum of the bytes (uploads in several pieces, web servers), its own
+version of the object is the name. MD5 guards against mistakes here, not against forgery.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ def content_of(url: str, version: str) -> str:
 
     Parameters
     ----------
-    version : fingerprint of what lies there, which stands for it where the store tells no checksum of the bytes
+    version : present fingerprint of the URL, which serves as the name where the store has no checksum of the bytes
     """
     if _TELLS_BYTES.fullmatch(version) or url.startswith(("http://", "https://")):
         return version

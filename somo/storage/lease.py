@@ -50,7 +50,13 @@ def put_visible(url: str, data: bytes) -> None:
 
 
 def require_lease() -> None:
-    """Refuse to go on if this run's lease was lost; work without one, as in a notebook, is not held up."""
+    """Require that this run still has its lease; work that never took one, as in a notebook, may go on.
+
+    Raises
+    ------
+    LeaseError
+        if another run has taken over meanwhile
+    """
     if (lease := _held.get()) is not None:
         lease.require()
 
@@ -200,7 +206,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _boot() -> str:
-    """What tells this start of this machine, and this container, from others."""
+    """Name of this start of this machine and of this container; empty where the system has no `/proc`."""
     try:
         namespace = Path("/proc/self/ns/pid").readlink()
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {namespace}"

@@ -1,4 +1,4 @@
-"""URLs -> bytes and files on any file system; writes are seen whole or not at all."""
+"""URLs -> bytes and files on any file system; readers see all of what a write writes, or nothing of it."""
 
 import errno
 import hashlib
@@ -109,7 +109,13 @@ def _content_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:
 
 
 def put_file(local: Path, url: str) -> None:
-    """Move a finished local file into place, seen whole or not at all."""
+    """Copy a finished local file to a URL, so that readers see all of it or nothing.
+
+    Raises
+    ------
+    StorageError
+        if it cannot be written; nothing is left behind
+    """
     fs, path = filesystem(url)
     try:
         if not isinstance(fs, LocalFileSystem):
@@ -130,7 +136,13 @@ def put_file(local: Path, url: str) -> None:
 
 @contextmanager
 def local_copy(url: str) -> Iterator[Path]:
-    """A local path with the bytes of `url`: the file itself if it is local, else a temporary download."""
+    """A local path with the bytes of `url`: the file itself if it is local, else a temporary download.
+
+    Raises
+    ------
+    StorageError
+        if there is no such file
+    """
     fs, path = filesystem(url)
     if not fs.exists(path):
         raise StorageError(f"{url}: no such file; check the URL in the product declaration")
@@ -146,7 +158,12 @@ def local_copy(url: str) -> Iterator[Path]:
 def fingerprint(url: str) -> str:
     """Size and version of an object (ETag, or modification time), which change when its bytes are replaced.
 
-    For a folder it stands for everything inside.
+    The fingerprint of a folder changes with any of the files inside.
+
+    Raises
+    ------
+    StorageError
+        if there is nothing at the URL, or it may not be read
     """
     fs, path = filesystem(url)
     fs.invalidate_cache()

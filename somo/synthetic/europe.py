@@ -72,7 +72,7 @@ def write_europe(
     """Write the invented Europe under a URL.
 
     `forcing/<domain>/<variable>_<year>.nc`, `static/<domain>.nc`, `era5land/<domain>/swvl_<year>.nc`,
-    `insitu/EUROPE.zip` (header + values), `insitu/US.zip` (CEOP) and, for those who judge,
+    `insitu/EUROPE.zip` (header + values), `insitu/US.zip` (CEOP) and, for tests of the result,
     `truth/<domain>/soil_moisture_<year>.nc`.
 
     Parameters
