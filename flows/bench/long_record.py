@@ -156,7 +156,7 @@ def _write_stations(root: str, world: World, role: str, offset: int, last: date)
 
 
 def invent_models(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
-    """Networks of the real size with cross-validation, calibration and applicability, as trained ones; returns their URL."""
+    """Networks of the real size with cross-validation, calibration and applicability; returns their URL."""
     url = models_url(product, root, inputs, targets)
     put(samples_url(product, root, inputs, targets), b"no update reads the samples")
     pairs = pd.read_parquet(io.BytesIO(read_bytes(targets))).rename(columns={"value": "y"}).drop(columns="count")
