@@ -14,6 +14,7 @@ from flows.service.access import open_bucket
 from flows.service.s3server import S3Server
 from somo.storage.client import filesystem
 
+# Debian's own: playwright's browsers need a download.
 BROWSER = "/usr/bin/chromium"
 WIDTH, HEIGHT = 1280, 860
 
@@ -32,7 +33,8 @@ def main(bucket: str, folder: str) -> None:
         address = f"{server.endpoint}/{server.bucket}/demo/viewer/index.html"
         page.goto(f"{address}#date=2005-07-15&layer=1&quantity=soil_moisture&lat=50.25&lon=10.25")
         page.wait_for_load_state("networkidle")
-        page.wait_for_timeout(3000)  # the chart is drawn after the last request
+        # The chart is drawn after the last request.
+        page.wait_for_timeout(3000)
         page.screenshot(path=str(Path(folder) / "page.png"))
         chromium.close()
 

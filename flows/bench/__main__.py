@@ -30,10 +30,10 @@ def main(
     ] = None,
 ) -> None:
     """Measure on this machine, print tables of ratios and write them as JSON under `bench/`."""
-    for part in parts or PARTS:
-        if part not in PARTS:
-            raise typer.BadParameter(f"{part!r} is no part of the benchmark; choose of {', '.join(PARTS)}")
-        PARTS[part]()
+    for name in parts or PARTS:
+        if name not in PARTS:
+            raise typer.BadParameter(f"{name!r} is no part of the benchmark; choose of {', '.join(PARTS)}")
+        PARTS[name]()
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ class Cost:
 
 @contextmanager
 def observed(stage: str, root: str, client: Client, costs: list[Cost]) -> Iterator[None]:
-    """Add what happens inside to the costs; the two listings around it are not counted."""
+    """Add the cost of the work inside the context; the two listings around it are not counted."""
     objects, used_before = dict(listing(root)), used(client)
     started = time.perf_counter()
     yield
@@ -61,6 +61,7 @@ def observed(stage: str, root: str, client: Client, costs: list[Cost]) -> Iterat
 
 
 def _is_copy(key: str, stored: Object, objects: Mapping[str, Object]) -> bool:
+    # A second name of a file has its size and time, and a copy that S3 makes by itself has its ETag.
     return other_side(key) != key and objects.get(other_side(key)) == stored
 
 
@@ -80,4 +81,5 @@ def peak_bytes(client: Client) -> int:
 
 
 def _peak_bytes() -> int:
+    # Linux counts in kilobytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

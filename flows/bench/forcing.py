@@ -37,8 +37,8 @@ TILE = (60, 96)
 REPEATS = 7
 SOURCES = {"air_temperature": AIR, "skin_temperature": SKIN, "precipitation": RAIN, "net_radiation": LONGWAVE}
 NAME, STORED = "air_temperature", AIR.name
+# Milliseconds of opening; of both ways to read, times the plain read.
 GOALS = {"open": 1000.0, "tile in place": 1.2, "tile laid out": 1.2}
-"""Milliseconds; then times the plain read."""
 
 CHILD = """
 import json, sys, time
@@ -47,38 +47,38 @@ from somo.product.declaration import Product
 from somo.storage.client import zarr_store
 from somo.forcing.references.decoding import decode
 from somo.forcing.dataset import open_forcing, read_forcing
-given = json.loads(sys.stdin.read())
-product, rows, columns = Product.model_validate(given["product"]), *(slice(0, n) for n in given["tile"])
+task = json.loads(sys.stdin.read())
+product, rows, columns = Product.model_validate(task["product"]), *(slice(0, n) for n in task["tile"])
 
 def opened():
-    return open_forcing(product, product.home, given["references"], by_tile=True)
+    return open_forcing(product, product.home, task["references"], by_tile=True)
 
 def ours(ds):
-    return read_forcing(ds, [given["name"]], *given["days"], rows, columns)
+    return read_forcing(ds, [task["name"]], *task["days"], rows, columns)
 
 def with_h5netcdf():
-    parts = []
-    for url in given["files"]:
+    years = []
+    for url in task["files"]:
         with fsspec.open(url) as remote, h5netcdf.File(remote) as file:
-            variable = file.variables[given["stored"]]
+            variable = file.variables[task["stored"]]
             names = ("scale_factor", "add_offset", "_FillValue")
             attrs = {name: (float(variable.attrs[name]), "f8") for name in names}
-            parts.append(decode(variable[:, rows, columns], attrs))
-    return np.concatenate(parts)
+            years.append(decode(variable[:, rows, columns], attrs))
+    return np.concatenate(years)
 
 def with_zarr():
-    parts = []
-    for slab in given["slabs"]:
+    slabs = []
+    for slab in task["slabs"]:
         stored = zarr.open_array(zarr_store(slab["url"]), mode="r")
-        parts.append(decode(stored[slice(*slab["days"]), rows, columns], slab["attrs"]))
-    return np.concatenate(parts)
+        slabs.append(decode(stored[slice(*slab["days"]), rows, columns], slab["attrs"]))
+    return np.concatenate(slabs)
 """
 TIMED = """
 {before}
 began = time.perf_counter()
-found = {read}
+values = {read}
 taken = 1000 * (time.perf_counter() - began)
-print(taken, sum(found.sizes.values()) if hasattr(found, "sizes") else float(np.sum(found, dtype=float)))
+print(taken, sum(values.sizes.values()) if hasattr(values, "sizes") else float(np.sum(values, dtype=float)))
 """
 
 
@@ -91,14 +91,14 @@ def main() -> dict[str, object]:
         write_sources(product, root)
         with cluster(product) as client:
             references = reference(product, root, client)[product.home]
-            given = describe(product, references)
+            task = describe(product, references)
             ours = "ds = opened(); ours(ds)", "ours(ds)"
             plain = {name: (f"{name}()", f"{name}()") for name in ("with_h5netcdf", "with_zarr")}
-            found = measure(given, {"open": ("", "opened()")})
-            found |= measure(given, {"tile in place": ours, "tile in place, h5netcdf": plain["with_h5netcdf"]})
+            timings = measure(task, {"open": ("", "opened()")})
+            timings |= measure(task, {"tile in place": ours, "tile in place, h5netcdf": plain["with_h5netcdf"]})
             lay_out_by_tile(product, references, client)
-            found |= measure(given, {"tile laid out": ours, "tile laid out, zarr": plain["with_zarr"]})
-    return report(found)
+            timings |= measure(task, {"tile laid out": ours, "tile laid out, zarr": plain["with_zarr"]})
+    return report(timings)
 
 
 def declare(root: str) -> Product:
@@ -128,6 +128,7 @@ def write_sources(product: Product, root: str) -> None:
     grid = Grid.regular(EDGES["west"], EDGES["east"], EDGES["south"], EDGES["north"], product.grid.step_deg)
     rough = np.random.default_rng(0).normal(0, 1, (366, *grid.shape)).astype(np.float32)
     for variable in SOURCES.values():
+        # Noise of two thousand steps of the packing, so that no chunk compresses to next to nothing.
         values = variable.offset + 2000 * variable.scale * rough
         for year in YEARS:
             days = np.arange(f"{year}-01-01", f"{year + 1}-01-01", dtype="M8[D]")
@@ -137,15 +138,15 @@ def write_sources(product: Product, root: str) -> None:
 
 
 def describe(product: Product, references: dict[str, str]) -> dict[str, object]:
-    """What the reading processes are told."""
+    """Product, references, tile, days, files and slabs, as the reading processes get them on their standard input."""
     first, stop = np.datetime64(f"{READ_YEARS[0]}", "D"), np.datetime64(f"{READ_YEARS[-1] + 1}", "D")
     slabs = plan_slabs(daily_arrays(product, product.home, references)[NAME])
-    parts = [(slab, _overlap(slab, int(first.astype(int)), int(stop.astype(int)))) for slab in slabs]
+    days_by_slab = [(slab, _overlap(slab, int(first.astype(int)), int(stop.astype(int)))) for slab in slabs]
     return {
         "product": product.model_dump(mode="json"), "references": references, "tile": TILE, "name": NAME,
         "stored": STORED, "days": [str(first), str(stop - 1)],
         "files": [product.sources[NAME].patterns[0].on(dt.date(year, 1, 1), "home") for year in READ_YEARS],
-        "slabs": [{"url": s.url, "attrs": s.attrs, "days": days} for s, days in parts if days[0] < days[1]],
+        "slabs": [{"url": s.url, "attrs": s.attrs, "days": days} for s, days in days_by_slab if days[0] < days[1]],
     }  # fmt: skip
 
 
@@ -153,33 +154,35 @@ def _overlap(slab: Slab, first: int, stop: int) -> tuple[int, int]:
     return max(first - slab.first_day, 0), min(stop - slab.first_day, slab.n_days)
 
 
-def measure(given: dict[str, object], reads: dict[str, tuple[str, str]]) -> dict[str, tuple[float, float]]:
+def measure(task: dict[str, object], reads: dict[str, tuple[str, str]]) -> dict[str, tuple[float, float]]:
     """Median milliseconds, and the sum of what was read, of readings that take turns: (before, what is timed)."""
-    told = json.dumps(given)
-    runs: dict[str, list[tuple[float, float]]] = {what: [] for what in reads}
+    task_json = json.dumps(task)
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in reads}
     for _ in range(REPEATS):
-        for what, (before, read) in reads.items():
-            code = CHILD + TIMED.format(before=before, read=read)
-            done = subprocess.run([sys.executable, "-c", code], input=told, capture_output=True, text=True, check=True)
-            taken, total = map(float, done.stdout.split())
-            runs[what].append((taken, total))
-    return {what: (statistics.median(taken for taken, _ in each), each[0][1]) for what, each in runs.items()}
+        for name, (preparation, read) in reads.items():
+            code = CHILD + TIMED.format(before=preparation, read=read)
+            command = [sys.executable, "-c", code]
+            process = subprocess.run(command, input=task_json, capture_output=True, text=True, check=True)
+            taken, total = map(float, process.stdout.split())
+            runs[name].append((taken, total))
+    return {name: (statistics.median(taken for taken, _ in each), each[0][1]) for name, each in runs.items()}
 
 
-def report(found: dict[str, tuple[float, float]]) -> dict[str, object]:
+def report(timings: dict[str, tuple[float, float]]) -> dict[str, object]:
     """Print the table, write the JSON; what is compared must be the same numbers."""
     peers = {"tile in place": "tile in place, h5netcdf", "tile laid out": "tile laid out, zarr"}
     table = Table("read", "ms", "times the plain read", "goal", title=f"forcing on {platform.machine()}")
     ratios = {}
-    for what, (ms, total) in found.items():
-        if peer := peers.get(what):
-            np.testing.assert_allclose(total, found[peer][1], rtol=1e-6)
-            ratios[what] = ms / found[peer][0]
-        goal = GOALS.get(what)
-        met = "" if goal is None else f"{goal:g}: {'met' if ratios.get(what, ms) <= goal else 'missed'}"
-        table.add_row(what, f"{ms:.0f}", f"{ratios[what]:.2f}" if what in ratios else "", met)
+    for name, (ms, total) in timings.items():
+        if peer := peers.get(name):
+            # To rounding: sums of many single-precision numbers depend on their order.
+            np.testing.assert_allclose(total, timings[peer][1], rtol=1e-6)
+            ratios[name] = ms / timings[peer][0]
+        goal = GOALS.get(name)
+        met = "" if goal is None else f"{goal:g}: {'met' if ratios.get(name, ms) <= goal else 'missed'}"
+        table.add_row(name, f"{ms:.0f}", f"{ratios[name]:.2f}" if name in ratios else "", met)
     output.print(table)
-    result: dict[str, object] = {"ms": {what: ms for what, (ms, _) in found.items()}, "times the plain read": ratios}
+    result: dict[str, object] = {"ms": {name: ms for name, (ms, _) in timings.items()}, "times the plain read": ratios}
     Path("bench").mkdir(exist_ok=True)
     Path("bench", "forcing.json").write_text(json.dumps(result, indent=1))
     return result

@@ -93,11 +93,12 @@ def measure(batch: int, days: int, hidden: int, device: torch.device) -> list[Ra
     x_d = torch.randn(days, batch, DYNAMIC, device=device)
     x_s = torch.randn(batch, STATIC, device=device)
     y = torch.randn(1, batch, device=device)
-    found = roads(net, x_d, x_s)
-    predicting: dict[str, Callable[[], object]] = {road: forward for road, (_, forward) in found.items()}
+    road_calls = roads(net, x_d, x_s)
+    predicting: dict[str, Callable[[], object]] = {road: forward for road, (_, forward) in road_calls.items()}
     learning: dict[str, Callable[[], object]] = {
         road: partial(learn_step, model, forward, y)
-        for road, (model, forward) in found.items()
+        for road, (model, forward) in road_calls.items()
+        # The production kernel has no gradient; training in bfloat16 is measured on GPUs alone.
         if road != "production" and ("bfloat16" not in road or device.type == "cuda")
     }
     work = 6 * hidden * (hidden + DYNAMIC) * days * batch
@@ -118,28 +119,29 @@ def rates_of(kind: str, seconds: dict[str, float], batch: int, work: int) -> lis
 
 def roads(net: EALSTM, x_d: Tensor, x_s: Tensor) -> dict[str, tuple[torch.nn.Module, Callable[[], Tensor]]]:
     """Every road to the last day's output [1, batch] with the same weights."""
-    found: dict[str, tuple[torch.nn.Module, Callable[[], Tensor]]] = {
+    road_calls: dict[str, tuple[torch.nn.Module, Callable[[], Tensor]]] = {
         "fused": (net, lambda: net(x_d, x_s, 1, "fused")),
         "plain loop": (net, lambda: net(x_d, x_s, 1, "loop")),
     }
     if not x_d.is_cuda:
         production = production_kernel(net)
-        found["recurrence"] = (net, lambda: net(x_d, x_s, 1, "recurrence"))
-        found["production"] = (net, lambda: production(x_d, x_s, 1))
+        road_calls["recurrence"] = (net, lambda: net(x_d, x_s, 1, "recurrence"))
+        road_calls["production"] = (net, lambda: production(x_d, x_s, 1))
     if x_d.is_cuda or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         x_d16, x_s16 = x_d.bfloat16(), x_s.bfloat16()
-        found["fused bfloat16"] = (net, lambda: net(x_d16, x_s16, 1))
+        road_calls["fused bfloat16"] = (net, lambda: net(x_d16, x_s16, 1))
     theirs = neuralhydrology_model(net)
     if theirs is not None:
         data = {"x_d": {f"d{i}": x_d[..., i : i + 1].transpose(0, 1) for i in range(DYNAMIC)}, "x_s": x_s}
-        found["NeuralHydrology"] = (theirs, lambda: theirs(data)["y_hat"][:, -1:, 0].t())
-    return found
+        road_calls["NeuralHydrology"] = (theirs, lambda: theirs(data)["y_hat"][:, -1:, 0].t())
+    return road_calls
 
 
 @contextmanager
 def on_each_core(road: str, batch: int, days: int, hidden: int) -> Iterator[Callable[[], object]]:
-    """A call in which one process of one thread for each core predicts its share of the batch."""
+    """A call that shares the batch among as many processes of one thread as there are cores."""
     cores = torch.get_num_threads()
+    # A forked process would inherit torch's pool of threads without the threads, and may wait for them for ever.
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(cores, initializer=_prepare, initargs=(road, math.ceil(batch / cores), days, hidden)) as pool:
         yield lambda: pool.map(_predict_share, range(cores), chunksize=1)
@@ -162,7 +164,7 @@ def _predict_share(_: int) -> None:
 
 
 def production_kernel(net: EALSTM) -> CpuForward:
-    """What regions run on a CPU, with inputs and output left as they are."""
+    """The kernel that regions run on a CPU, with a scaling that changes neither inputs nor output."""
     plain: Transform = ""
     dynamic, static, target = (
         Scaler(names, (plain,) * len(names), (0.0,) * len(names), (1.0,) * len(names))
@@ -212,9 +214,11 @@ def best_times(
             for name, call in {PRODUCT: lambda: left @ right, **calls}.items():
                 start = time.perf_counter()
                 call()
+                # A call on a GPU returns before its work is done.
                 if device.type == "cuda":
                     torch.cuda.synchronize()
-                if repeat:  # the first warms up
+                # The first round warms up.
+                if repeat:
                     best[name] = min(best.get(name, math.inf), time.perf_counter() - start)
     return best
 

@@ -43,10 +43,10 @@ PROVISIONAL_DAYS = 2
 STATIONS = 12
 WEATHER = {AIR: "air_temperature", SKIN: "skin_temperature", RAIN: "precipitation", LONGWAVE: "net_longwave"}
 NAMES = {"air_temperature": AIR, "skin_temperature": SKIN, "precipitation": RAIN, "net_radiation": LONGWAVE}
+# From the invented weather's mm and W m-2 to the files' m and J m-2.
 SCALE = {RAIN: 1e-3, LONGWAVE: 86_400.0}
-"""From the invented weather's mm and W m-2 to the files' m and J m-2."""
+# Value of every cell and day in the years that an update never reads, in the files' units.
 TYPICAL = {AIR: 280.0, SKIN: 280.0, RAIN: 0.002, LONGWAVE: -5e6}
-"""Value of every cell and day in the years that an update never reads, in the files' units."""
 
 
 def declared(root: str, size: tuple[int, int], tile: int, first_year: int, last_year: int) -> Product:
@@ -95,7 +95,7 @@ def write_sources(root: str, world: World, first_year: int, last: date) -> None:
 
 
 def replace_months(root: str, world: World, last: date, warmer: float = 0.0) -> int:
-    """Write the files of the months of the last days anew; returns their number."""
+    """Write the files of the months of the last twelve days once more; returns the number of files."""
     months = pd.period_range(last - timedelta(12), last, freq="M")
     for month in months:
         write_month(root, world, month, last, warmer)
@@ -156,7 +156,7 @@ def _write_stations(root: str, world: World, role: str, offset: int, last: date)
 
 
 def invent_models(product: Product, root: str, inputs: Mapping[str, Inputs], targets: str) -> str:
-    """Networks of the real size where training would leave them, with what it knows of them; returns their URL."""
+    """Networks of the real size with cross-validation, calibration and applicability; returns their URL."""
     url = models_url(product, root, inputs, targets)
     put(samples_url(product, root, inputs, targets), b"no update reads the samples")
     pairs = pd.read_parquet(io.BytesIO(read_bytes(targets))).rename(columns={"value": "y"}).drop(columns="count")
@@ -195,6 +195,7 @@ def invent_days(product: Product, root: str, inputs: Mapping[str, Inputs], model
 def invent_region(job: Job, work: Work, last_block: int) -> None:
     """What `produce_region` leaves behind, of values that nobody predicted."""
     opened, region = open_job(job), work.region
+    # An update reads the last two blocks: only their shards need the size that predicted days have.
     days, varies = region.days.stop - region.days.start, region.block >= last_block - 1
     shards = invented_shards(opened.layout, region.tile, days, varies, opened.fields, opened.land.tobytes())
     for name, shard in shards.items():
@@ -234,7 +235,7 @@ def encoded(
 
 
 def invented_state(opened: Opened, job: Job, work: Work) -> State:
-    """A state that has seen the forcing until the last final day, and remembers nothing of it."""
+    """A state after the last final day, with the digests of its forcing and a memory of zeros."""
     product, region = opened.product, work.region
     rows = product.sequence.lookback - 1 + work.final_days
     begins = product.period.start + timedelta(region.days.start - product.sequence.spinup_days)

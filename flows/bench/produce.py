@@ -44,10 +44,11 @@ DAYS_18_YEARS = 6575
 MEMBERS = 5
 EVERY_TILE = 10
 SLAB_DAYS = 20
+# Cells of the European grid whose centre is land in Natural Earth 1:50m; the invented Europe has more.
 LAND_CELLS = 122_751
-"""Cells of the European grid whose centre is land in Natural Earth 1:50m; the invented Europe has more."""
+# Days of a block for which the historical run's time is told; `flows.bench.sequence --blocks` tells their skill.
 BLOCK_DAYS = (365, 730, 1095, 2190)
-"""Days of a block for which the historical run's time is told; `flows.bench.sequence --blocks` tells their skill."""
+# NVIDIA's specification of float32 without tensor cores.
 H100_FLOPS = 67e12
 MEANS = {"air_temperature": 280.0, "skin_temperature": 280.0, "precipitation": 0.6, "net_radiation": -60.0}
 FEATURES = ("elevation", "elevation_std", "forest", "short_vegetation", "sand_surface", "clay_surface")
@@ -202,7 +203,7 @@ def write_models(product: Product, url: str) -> str:
 
 
 def timed_region(job: Job, work: Work) -> Timing:
-    """What `produce_region` does, with a clock."""
+    """Produce a region as `produce_region` does, and time each of its steps."""
     opened, region = open_job(job), work.region
     started = time.perf_counter()
     x_d, x_s, land = read_inputs(opened, region)
@@ -229,7 +230,9 @@ def timed_region(job: Job, work: Work) -> Timing:
 
 def measure(wanted: Production, every: int, workers: int, client: Client) -> Result:
     """Produce some of the regions and add up where the time went."""
+    # Workers open the job once, and then produce many regions: opening is no part of a region's time.
     client.run(open_job, wanted.job)
+    # Spread over the domain, since tiles differ in their share of land.
     some = wanted.work[every // 2 :: every]
     start = time.perf_counter()
     futures = [client.submit(timed_region, wanted.job, work, pure=False) for work in some]
@@ -266,6 +269,7 @@ def project(product: Product, wanted: Production, land: int, results: Sequence[R
     steps = [(sequence.lookback - 1 + days) * c * LAND_CELLS / land for days in blocks for c in cells]
     seconds = [two.core_s_per_cell_step * networks * s for s in steps]
     hidden, inputs = product.network.hidden, len(product.inputs) + len(product.static)
+    # Four gates, each a product with the inputs and the hidden state; a multiplication and an addition count as two.
     flops = sum(steps) * networks * 2 * 4 * hidden * (hidden + inputs)
     by_block = {n: steps_per_day(n, sequence.lookback) for n in BLOCK_DAYS}
     return {

@@ -1,6 +1,6 @@
 """Benchmark of reading: a day's map, a cell's series and opening, from a local S3 server without credentials.
 
-The stores have the full European grid and 18 years; of the values only those that are read are there. Each read is
+The stores have the full European grid and 18 years, but hold only the values that are read. Each read is
 made by a fresh process after its imports; the web page, in Chromium, draws days whose chunks it has not read yet.
 Prints what `make bench` reports and writes `bench/read.json`.
 """
@@ -49,6 +49,7 @@ REPEATS = 7
 YEAR = 2012
 CELL = (200, 300)
 FILE = "ds = xr.open_dataset(fsspec.open({file!r}, anon=True).open(), engine='h5netcdf')"
+# What is read before the clock starts, and while it runs.
 READS = {
     "open": ("", "somo.open({root!r})"),
     "map": ("ds = somo.open({root!r})", "ds['soil_moisture'].isel(depth=0).sel(time={day!r}).values"),
@@ -59,7 +60,6 @@ READS = {
     "map, yearly NetCDF": (FILE, "ds['layer1'].sel(time={day!r}).values"),
     "series of one of 18 years, yearly NetCDF": (FILE, "ds['layer1'].isel(lat={row}, lon={column}).values"),
 }
-"""What is read before the clock starts, and while it runs."""
 
 CHILD = """
 import time, sys
@@ -146,15 +146,15 @@ def measure(root: str, product: Product) -> list[Reading]:
     """Time every read in fresh processes."""
     file = netcdf.file_url(join(root, f"v{product.version}"), product.name, product.layers[0].name, YEAR)
     values = {"root": root, "file": file, "day": f"{YEAR}-07-01", "row": CELL[0], "column": CELL[1]}
-    found = []
-    for what, (before, read) in READS.items():
-        times = [_child(before.format(**values), read.format(**values)) for _ in range(REPEATS)]
-        found.append(Reading(what, statistics.median(times), max(times)))
-    return found
+    readings = []
+    for what, (preparation, read) in READS.items():
+        times = [_child(preparation.format(**values), read.format(**values)) for _ in range(REPEATS)]
+        readings.append(Reading(what, statistics.median(times), max(times)))
+    return readings
 
 
-def _child(before: str, read: str) -> float:
-    code = CHILD.format(before=before, read=read)
+def _child(preparation: str, read: str) -> float:
+    code = CHILD.format(before=preparation, read=read)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return float(done.stdout)
 
@@ -184,6 +184,7 @@ def draw(page_url: str) -> list[Reading]:
     return [
         Reading(FIRST, statistics.median(firsts), max(firsts)),
         Reading(FIRST_KB, statistics.median(kilobytes), max(kilobytes), "kB"),
+        # The first of these days is the one that the page was opened with.
         Reading(PAGE, statistics.median(times[1:]), max(times[1:])),
     ]
 
@@ -194,9 +195,9 @@ def first_map(chromium: "Browser", page_url: str) -> tuple[float, float]:
     page = context.new_page()
     page.goto(page_url, wait_until="commit")
     page.wait_for_selector("body[data-first-map-ms]")
-    told = page.evaluate("[document.body.dataset.firstMapMs, document.body.dataset.firstMapBytes].map(Number)")
+    ms, read = page.evaluate("[document.body.dataset.firstMapMs, document.body.dataset.firstMapBytes].map(Number)")
     context.close()
-    return float(told[0]), told[1] / 1000
+    return float(ms), read / 1000
 
 
 def main() -> dict[str, object]:
@@ -207,9 +208,9 @@ def main() -> dict[str, object]:
         root = f"s3://{server.bucket}/europe"
         write_version(product, root)
         open_bucket(root)
-        found = measure(root, product)
-        found += draw(f"{server.endpoint}/{server.bucket}/europe/viewer/index.html")
-    for reading in found:
+        readings = measure(root, product)
+        readings += draw(f"{server.endpoint}/{server.bucket}/europe/viewer/index.html")
+    for reading in readings:
         goal = GOALS_MS.get(reading.what)
         met = goal is not None and reading.median_ms <= goal
         verdict = "" if goal is None else f" (goal {goal:.0f} {reading.units}: {'met' if met else 'missed'})"
@@ -217,7 +218,7 @@ def main() -> dict[str, object]:
         console.print(f"{reading.what}: {reading.median_ms:.0f} {reading.units}, {worst}{verdict}")
     result: dict[str, object] = {
         "machine": platform.processor(),
-        **{r.what: {r.units: r.median_ms, f"worst_{r.units}": r.worst_ms} for r in found},
+        **{r.what: {r.units: r.median_ms, f"worst_{r.units}": r.worst_ms} for r in readings},
     }
     Path("bench").mkdir(exist_ok=True)
     Path("bench", "read.json").write_text(json.dumps(result, indent=1))

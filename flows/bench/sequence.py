@@ -33,6 +33,7 @@ from somo.product.declaration import Product
 from somo.product.method import Sequence as SequenceSettings
 from somo.product.method import Training
 
+# A short and a long run: what the second takes more is the time of its further steps alone.
 PROBE_STEPS = 10, 60
 
 
@@ -76,8 +77,8 @@ def main(
         outcomes = compare(declared, samples, seconds, seeds, blocks or [1, declared.sequence.lookback], client)
     report = [summary(outcomes, n) for n in sorted({o.n for o in outcomes})]
     Path("bench").mkdir(exist_ok=True)
-    found = {"product": declared.name, "seconds": seconds, "summary": report, "runs": [asdict(o) for o in outcomes]}
-    Path("bench", "sequence.json").write_text(json.dumps(found, indent=1))
+    result = {"product": declared.name, "seconds": seconds, "summary": report, "runs": [asdict(o) for o in outcomes]}
+    Path("bench", "sequence.json").write_text(json.dumps(result, indent=1))
     table = Table(*report[0], title=f"{declared.name}, {declared.layers[0].name}: {seconds:g} s of training a network")
     for row in report:
         table.add_row(*(f"{value:.4g}" for value in row.values()))
@@ -129,11 +130,11 @@ def budget(
     The time of a step is what a longer run takes more than a shorter one, after one that warms up.
     """
     training = product.training.model_copy(update={"held_back": 0.0, "epochs": 1})
-    whole = _steps(data, run, sequence, training.batch_size)
+    steps_per_epoch = _steps(data, run, sequence, training.batch_size)
 
     def taken(steps: int) -> tuple[int, float]:
-        probe = thinned(data, run, sequence, min(1.0, steps / whole))
-        several = training.model_copy(update={"epochs": max(1, round(steps / whole))})
+        probe = thinned(data, run, sequence, min(1.0, steps / steps_per_epoch))
+        several = training.model_copy(update={"epochs": max(1, round(steps / steps_per_epoch))})
         start = time.perf_counter()
         fit(probe, run, product.network, sequence, several, device)
         return several.epochs * _steps(probe, run, sequence, training.batch_size), time.perf_counter() - start
@@ -142,16 +143,18 @@ def budget(
     (few, short), (many, long) = (taken(steps) for steps in PROBE_STEPS)
     per_step = max(long - short, 1e-6) / max(many - few, 1)
     steps = max(1, int((seconds - short) / per_step) + few)
-    return training.model_copy(update={"epochs": max(1, round(steps / whole))}), min(1.0, steps / whole)
+    epochs = max(1, round(steps / steps_per_epoch))
+    return training.model_copy(update={"epochs": epochs}), min(1.0, steps / steps_per_epoch)
 
 
 def thinned(data: TrainingSet, run: Run, sequence: SequenceSettings, share: float) -> TrainingSet:
-    """The training set with a share of its targets, where one sequence supervises one day; else as it is."""
+    """The training set with a share of its targets, where one sequence supervises one day; else all of it."""
+    # A sequence that supervises one day vanishes with its target; a longer one would be run all the same.
     if share == 1.0 or sequence.predict_last_n > 1:
         return data
-    kept = torch.rand(data.y.shape, generator=torch.Generator().manual_seed(run.seed)) < share
+    drawn = torch.rand(data.y.shape, generator=torch.Generator().manual_seed(run.seed)) < share
     values = {name: getattr(data, name) for name in data.__dataclass_fields__}
-    return TrainingSet(**{**values, "y": torch.where(kept, data.y, torch.nan)})
+    return TrainingSet(**{**values, "y": torch.where(drawn, data.y, torch.nan)})
 
 
 def _steps(data: TrainingSet, run: Run, sequence: SequenceSettings, batch_size: int) -> int:
@@ -164,10 +167,10 @@ def _steps(data: TrainingSet, run: Run, sequence: SequenceSettings, batch_size: 
 
 def _score(y: NDArray[np.float32], y_hat: NDArray[np.float32]) -> tuple[float, float]:
     """Correlation and ubRMSD of one cell; NaN with fewer than three common days."""
-    known = np.isfinite(y) & np.isfinite(y_hat)
-    if known.sum() < 3:
+    has_both = np.isfinite(y) & np.isfinite(y_hat)
+    if has_both.sum() < 3:
         return np.nan, np.nan
-    a, b = y[known].astype(float), y_hat[known].astype(float)
+    a, b = y[has_both].astype(float), y_hat[has_both].astype(float)
     r = np.corrcoef(a, b)[0, 1] if a.std() > 0 and b.std() > 0 else 0.0
     return r, float(np.std((b - b.mean()) - (a - a.mean())))
 

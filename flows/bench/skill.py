@@ -41,8 +41,8 @@ Floats = NDArray[np.float64]
 Width = Callable[[pd.DataFrame, pd.DataFrame], Floats]
 """Rows to learn from, rows to judge -> standard deviation stated for the rows to judge, m3 m-3."""
 
+# m3 m-3; members that agree to the last digit would otherwise state no width, which no factor makes wider.
 LEAST_SPREAD = 1e-4
-"""m3 m-3; members that agree to the last digit would otherwise state no width, which no factor makes wider."""
 TABLE_COLUMNS = 160
 OWN_WIDTH = "each cell's own width (bound: knows its errors)"
 WITH_SPREAD = "spread, scaled"

@@ -36,8 +36,8 @@ from somo.storage import byte_ranges
 from somo.storage.objects import join, put_file
 
 HOURS = 24 * 365 * 15
+# Two of these were placed in inches, and the last one lies in no layer.
 DEPTHS_M = (0.05, 0.1016, 0.2, 0.508, 1.0)
-"""Of these the last lies in no layer."""
 VARIABLES = ("sm", "ts")
 WORKERS = 2
 GOALS = {"read_factor": 1.1, "second_share": 0.1}
@@ -115,6 +115,7 @@ def count_requests() -> None:
         _asked.append(size)
         return plain(url, expected, offset, size)
 
+    # `reading` has taken the function's name over when it was imported.
     byte_ranges.read_range = reading.read_range = counted
 
 

@@ -1,6 +1,6 @@
 """Benchmark of looking: status, plan, manifest and verification of many regions, whose shards hold one cell each.
 
-What these read are lists and documents, which are as long as those of the products that they stand for: 18 years of
+These commands read lists and documents, which are as long as those of the products that they imitate: 18 years of
 Europe in some 340 regions, and of the land of the globe at 0.1 degree in some 14,000. Prints what `make bench` reports
 and writes `bench/status.json`.
 """
@@ -35,8 +35,8 @@ from somo.storage.objects import join, put
 from somo.synthetic.europe import World, domains_of
 
 YEARS = (2002, 2021)
+# Rows and columns of tiles, of which about four fifths hold land.
 SIZES = {"Europe, 18 years": 5, "the globe at 0.1 degree, 18 years": 31}
-"""Rows and columns of tiles, of which about four fifths hold land."""
 GOALS_S = {"Europe, 18 years": 1.0, "the globe at 0.1 degree, 18 years": 10.0}
 
 
@@ -53,7 +53,7 @@ def main(sizes: dict[str, int] | None = None) -> dict[str, object]:
 
 
 def looked_at(root: str, size: int, goal_s: float | None) -> dict[str, object]:
-    """Seconds of each way of looking at a record of so many tiles along a side."""
+    """Seconds of plan, status, manifest and verification of a record with `size` tiles along each side."""
     declared = long_record.declared(root, (size, size), 1, *YEARS)
     # Tiles of one cell would be laid out one by one: nothing is predicted here, so that nothing is.
     chunks = declared.chunks.model_copy(update={"read_factor": 1e9})

@@ -47,10 +47,10 @@ from somo.validate.gate.evidence import look_at
 from somo.validate.published import open_soil
 
 YEARS = (2002, 2021)
+# Month and day of the last published day: in the second half of a block, the dearer one.
 PUBLISHED_UNTIL = (9, 24)
-"""Month and day of the last published day: in the second half of a block, the dearer one."""
+# Tiles that begin anew where the states are deleted, one a worker; the others' time follows from their cells.
 FRESH_TILES = 2
-"""Tiles that begin anew where the states are deleted, one a worker; the others' time follows from their cells."""
 
 
 def main(size: tuple[int, int] = FULL_SIZE, years: tuple[int, int] = YEARS, tile: int = 0) -> dict[str, object]:
@@ -169,7 +169,7 @@ def stages(product: Product, root: str, client: Client) -> Iterator[tuple[str, d
 
 
 def begun_anew(product: Product, root: str, client: Client) -> dict[str, object]:
-    """Prediction of a day where the states were deleted, of some tiles; their share of the cells tells the whole."""
+    """Time of predicting a day without states, of some tiles, and of all tiles by their share of the cells."""
     inputs = ingest(product, root, client)
     targets = build_targets(product, root, inputs, client)
     wanted = prepare(product, root, inputs, train(product, root, inputs, targets, client))

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 EARTH_RADIUS_KM = 6371.0
+# How far apart two coordinates of one border may lie that were rounded to six decimals each.
 ROUNDING_DEG = 2e-6
-"""How far apart two rounded coordinates of one border may lie."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,7 @@ class Grid:
     def regular(cls, west: float, east: float, south: float, north: float, step_deg: float) -> Self:
         """Grid between outer edges in degrees, rows from north to south."""
         n_lat, n_lon = round((north - south) / step_deg), round((east - west) / step_deg)
+        # Whole steps of 0.1 are no binary numbers: rounded, equal grids have equal coordinates wherever they were made.
         lat = np.round(north - step_deg * (np.arange(n_lat) + 0.5), 6)
         return cls(lat, np.round(west + step_deg * (np.arange(n_lon) + 0.5), 6), step_deg)
 
@@ -45,10 +46,12 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
         return len(self.lat), len(self.lon)
 
     @property
     def size(self) -> int:
+        """Number of cells."""
         return len(self.lat) * len(self.lon)
 
     def centres(self, cell: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -80,6 +83,7 @@ class Grid:
 
     def area_weights(self) -> NDArray[np.float64]:
         """[n_lat] relative area of a cell in each row: the difference of sin(latitude) over its bounds."""
+        # A row of centres at a pole would reach beyond it by half a step.
         edges = np.clip(np.radians(self.bounds()[0]), -np.pi / 2, np.pi / 2)
         return np.abs(np.sin(edges[:, 1]) - np.sin(edges[:, 0]))
 
@@ -89,6 +93,7 @@ def _closest(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """First and last index of the centres closest to each point, two on a border; -1 further than half a step."""
     round_one_way = np.abs(points[:, None] - centres) % period
+    # Rounded, so that a point on a border is equally far from both centres, whatever its last bits are.
     apart = np.round(np.minimum(round_one_way, period - round_one_way), 9)
     first, last = apart.argmin(1), len(centres) - 1 - apart[:, ::-1].argmin(1)
     inside = apart[np.arange(len(points)), first] <= step_deg / 2 + 1e-9
@@ -110,4 +115,5 @@ def distance_km(lat_a: ArrayLike, lon_a: ArrayLike, lat_b: ArrayLike, lon_b: Arr
     p, q = np.radians(np.asarray(lat_a, float)), np.radians(np.asarray(lat_b, float))
     half_lon = np.radians(np.asarray(lon_b, float) - np.asarray(lon_a, float)) / 2
     h = np.sin((q - p) / 2) ** 2 + np.cos(p) * np.cos(q) * np.sin(half_lon) ** 2
+    # Rounding may lift h of two opposite points above 1, where the arcsine is not a number.
     return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(h, 0, 1)))

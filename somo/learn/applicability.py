@@ -40,9 +40,9 @@ class Applicability:
         features : [cell, feature] in the order of `names`, units as in training
         """
         result = np.full(len(features), np.nan)
-        known = np.isfinite(features).all(axis=1)
-        scaled = (features[known].astype(float) - self.mean) / self.std * self.weights
-        result[known] = cKDTree(self.cells).query(scaled)[0] / self.mean_distance
+        has_all_features = np.isfinite(features).all(axis=1)
+        scaled = (features[has_all_features].astype(float) - self.mean) / self.std * self.weights
+        result[has_all_features] = cKDTree(self.cells).query(scaled)[0] / self.mean_distance
         return result
 
     def inside(self, features: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -73,6 +73,7 @@ def fit_applicability(
     """
     features = features.astype(float)
     std = features.std(axis=0)
+    # A feature that is the same at all training cells would divide by zero; with 1 it tells no cells apart.
     std[std < 1e-9] = 1.0
     mean = features.mean(axis=0)
     weights = np.clip(importance, 0, None).astype(float)
@@ -84,6 +85,7 @@ def fit_applicability(
             f"{len(cells)} training cells in {len(np.unique(folds))} folds with {len(np.unique(cells, axis=0))} "
             "different sets of features: they have no distance; add stations or static features that differ"
         )
+    # A box plot's upper whisker, as Meyer & Pebesma have it: one odd training cell must not make every cell known.
     between = dissimilarity_between_folds(cells, folds) / distances.mean()
     low, high = np.percentile(between, [25, 75])
     threshold = between[between <= high + 1.5 * (high - low)].max()
@@ -94,6 +96,6 @@ def dissimilarity_between_folds(cells: NDArray[np.float64], folds: NDArray[np.in
     """[cell] distance of each training cell to the nearest one of another fold."""
     result = np.empty(len(cells))
     for fold in np.unique(folds):
-        here = folds == fold
-        result[here] = cKDTree(cells[~here]).query(cells[here])[0]
+        in_fold = folds == fold
+        result[in_fold] = cKDTree(cells[~in_fold]).query(cells[in_fold])[0]
     return result

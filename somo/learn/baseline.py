@@ -14,6 +14,7 @@ PENALTY = 10.0
 def exponential_filter(x: NDArray[np.float64], days: float) -> NDArray[np.float64]:
     """q_t = a q_{t-1} + (1 - a) x_t with a = exp(-1 / days), q_0 = x_0, along the first axis (Wagner et al. 1999)."""
     a = np.exp(-1 / days)
+    # lfilter's own initial state is zero, as if the days before had had neither rain nor warmth.
     start = (a * x[0])[None]
     return lfilter([1 - a], [1, -a], x, axis=0, zi=start)[0]
 
@@ -37,8 +38,9 @@ def ridge_predict(
     y = data.y[data.layers.index(layer)][first:, train].double().numpy()
     mean, std = x.mean((0, 1)), x.std((0, 1))
     std[std < 1e-9] = 1.0
-    known = np.isfinite(y)
-    z, target = (x[known] - mean) / std, y[known]
+    has_target = np.isfinite(y)
+    z, target = (x[has_target] - mean) / std, y[has_target]
     gram = z.T @ z + PENALTY * np.eye(z.shape[1])
+    # Targets are centred and no constant is fitted, so that the penalty does not pull predictions towards zero.
     weights = np.linalg.solve(gram, z.T @ (target - target.mean()))
     return ((baseline_features(data, test) - mean) / std) @ weights + target.mean()

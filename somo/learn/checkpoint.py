@@ -19,6 +19,7 @@ from somo.storage.objects import checksum, exists, join, put, read_bytes
 
 FORMAT = 1
 ENSEMBLE = "ensemble.json"
+# How files of torch.save begin: a zip since PyTorch 1.6, a bare pickle before.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 
 
@@ -93,10 +94,10 @@ class Ensemble:
         LearnError
             naming both lists
         """
-        for what, want, got in (("forcing", self.dynamic, dynamic), ("static features", self.static, static)):
+        for kind, want, got in (("forcing", self.dynamic, dynamic), ("static features", self.static, static)):
             if want != got:
                 raise LearnError(
-                    f"{self.url}: trained on {what} {', '.join(want)}, given {', '.join(got)}; train again or declare "
+                    f"{self.url}: trained on {kind} {', '.join(want)}, given {', '.join(got)}; train again or declare "
                     "the same features in the same order"
                 )
 
@@ -108,6 +109,7 @@ def upper_input(layer: str) -> str:
 
 def write_checkpoint(stem: str, checkpoint: Checkpoint) -> None:
     """Write `<stem>.safetensors`, then `<stem>.json`, which makes it visible."""
+    # safetensors refuses views that share memory or are not contiguous, and knows nothing of gradients.
     data = safetensors.torch.save({name: w.detach().cpu().contiguous() for name, w in checkpoint.weights.items()})
     described = {
         "format": FORMAT,
@@ -120,6 +122,7 @@ def write_checkpoint(stem: str, checkpoint: Checkpoint) -> None:
         "provenance": dict(checkpoint.provenance),
         "weights_sha256": checksum(data),
     }
+    # Readers look for the JSON: weights that it names must lie there before.
     put(f"{stem}.safetensors", data)
     put(f"{stem}.json", json.dumps(described, indent=1).encode())
 
@@ -170,6 +173,7 @@ def _described(url: str) -> dict[str, Any]:
 
 def _weights(url: str, digest: str) -> dict[str, Tensor]:
     data = read_bytes(url)
+    # Before the checksum is compared: it would differ too, but only this error says what to do instead.
     _refuse_pickle(url, data)
     if checksum(data) != digest:
         raise LearnError(
@@ -206,7 +210,7 @@ def member_stem(url: str, layer: str, member: int) -> str:
 
 
 def write_ensemble(url: str, layers: tuple[str, ...], members: int, provenance: Mapping[str, Any]) -> None:
-    """Make an ensemble visible: its members are there already."""
+    """Make an ensemble visible; all its members must have been written before."""
     described = {"format": FORMAT, "layers": list(layers), "members": members, "provenance": dict(provenance)}
     put(join(url, ENSEMBLE), json.dumps(described, indent=1).encode())
 

@@ -42,11 +42,12 @@ _NAMES: dict[Style, dict[str, str]] = {
         "head.net.0.bias": "head.0.bias",
     },
 }
+# NeuralHydrology's input gate is a torch.nn.Linear, whose weight is [out, in]; here it multiplies from the right.
 _TRANSPOSED = "input_gate.weight"
 
 
 def from_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our weights from a state dict of either style; its names tell which.
+    """Our weights from a state dict of either style, which is told by the names of its tensors.
 
     Raises
     ------
@@ -59,8 +60,8 @@ def from_state_dict(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
                 ours: (state[name].t() if name == _TRANSPOSED else state[name]).contiguous().float()
                 for name, ours in names.items()
             }
-    known = "; or ".join(", ".join(names) for names in _NAMES.values())
-    raise LearnError(f"weights {', '.join(state)} are of no EA-LSTM known here; expected {known}")
+    names_of_styles = "; or ".join(", ".join(names) for names in _NAMES.values())
+    raise LearnError(f"weights {', '.join(state)} are of no EA-LSTM known here; expected {names_of_styles}")
 
 
 def to_state_dict(weights: Mapping[str, Tensor], style: Style) -> dict[str, Tensor]:
@@ -94,9 +95,11 @@ def read_state_dict(url: str) -> dict[str, Tensor]:
         try:
             if url.endswith(".safetensors"):
                 return safetensors.torch.load_file(path)
+            # weights_only keeps torch from running the code that a pickle of a stranger may hold.
             state = torch.load(path, map_location="cpu", weights_only=True)
         except SafetensorError as error:
             raise LearnError(f"{url}: not a safetensors file ({error})") from error
+        # torch has no one error for files that it cannot read: what is raised depends on where it stumbles.
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise LearnError(
@@ -152,7 +155,7 @@ def read_description(url: str) -> Description:
         raise LearnError(f"{url}: not valid TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(name) for name in first["loc"])
         raise LearnError(f"{url}: {key}: {first['msg']}") from error
 
 

@@ -22,6 +22,7 @@ from somo.product.method import Sequence as SequenceSettings
 from somo.product.method import Training
 from somo.product.network import NetworkKind
 
+# Small cases have epochs of a fraction of a second, which must not be spent on writing their state to a bucket.
 SAVE_SECONDS = 5.0
 EVALUATION_CELLS = 256
 
@@ -67,7 +68,7 @@ def fit(
 
     Parameters
     ----------
-    resume : URL where the state after an epoch is kept, and taken up again after the process died
+    resume : URL where the state after an epoch is kept; a run that finds one there goes on from it
     report : called after every epoch with its number and the mean squared error (normalised) on the held-back cells, or
         on the fitted ones if none are held back
 
@@ -95,6 +96,7 @@ def fit(
         "score": progress.best_score,
     }
     facts |= {"cells": len(run.cells), "held_back": len(run.held), "history": progress.history, "device": str(device)}
+    # Without held-back cells no epoch is known to be the best one: the last one counts.
     weights = progress.best if progress.best else progress.weights
     return Checkpoint(
         run.layer, run.member, weights, trainer.scaling, sequence, network, provenance={**facts, **(provenance or {})}
@@ -120,9 +122,11 @@ class _Trainer:
         self.x_d = data.x_d.to(device)
         self.x_s = data.x_s.to(device)
         self.z_s = self.scaling.static.apply(self.x_s)
+        # Inputs of a deeper layer hold what the upper networks predict in each sequence: they are made batch by batch.
         self.z_d = self.scaling.dynamic.apply(self.x_d) if not run.upper else None
         self.y = self.scaling.target.apply(y.unsqueeze(-1)).squeeze(-1).to(device)
         self.cells, self.held = torch.as_tensor(run.cells), torch.as_tensor(run.held)
+        # The process's own random numbers stay as they were: several runs share a worker and must not depend on order.
         with torch.random.fork_rng(_forked(device)):
             torch.manual_seed(run.seed)
             self.net = build_network(len(self.scaling.dynamic.names), len(data.static), network).to(device)
@@ -130,7 +134,7 @@ class _Trainer:
         self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=training.learning_rate, weight_decay=decay)
 
     def begin(self, progress: Progress | None) -> Progress:
-        """Take up where an earlier process stopped, or begin."""
+        """Go on where an earlier process stopped, or start from fresh weights."""
         if progress is None:
             return Progress.start(self.net.state_dict())
         self.net.load_state_dict(progress.weights)
@@ -140,6 +144,7 @@ class _Trainer:
     def epoch(self, progress: Progress) -> Progress:
         """One pass over the sequences; its random numbers depend on seed and epoch alone."""
         with torch.random.fork_rng(_forked(self.device)):
+            # 100,003 is more than any number of epochs, so that no two seeds share the random numbers of an epoch.
             torch.manual_seed(self.run.seed * 100_003 + progress.epoch + 1)
             loss = self._learn(progress.epoch)
         score = self._score() if len(self.held) else loss
@@ -154,17 +159,18 @@ class _Trainer:
         pairs = draw(self.y.cpu(), self.cells, self.window, generator)
         self.net.train()
         total = count = 0.0
-        parts = list(batches(pairs, self.training.batch_size))
-        for i, (cell, day) in enumerate(parts):
-            rate = rate_factor(self.training.schedule, (epoch + i / len(parts)) / self.training.epochs)
+        epoch_batches = list(batches(pairs, self.training.batch_size))
+        for i, (cell, day) in enumerate(epoch_batches):
+            rate = rate_factor(self.training.schedule, (epoch + i / len(epoch_batches)) / self.training.epochs)
             for group in self.optimiser.param_groups:
                 group["lr"] = self.training.learning_rate * rate
-            squares, known = self._squares(cell.to(self.device), day.to(self.device))
+            squares, n_targets = self._squares(cell.to(self.device), day.to(self.device))
             self.optimiser.zero_grad()
-            (squares / known).backward()
+            # Over the targets that are there: sequences have gaps, which would otherwise weaken a batch's step.
+            (squares / n_targets).backward()
             nn.utils.clip_grad_norm_(self.net.parameters(), self.training.clip_norm)
             self.optimiser.step()
-            total, count = total + squares.item(), count + known.item()
+            total, count = total + squares.item(), count + n_targets.item()
         return total / max(count, 1)
 
     @torch.no_grad()
@@ -172,8 +178,8 @@ class _Trainer:
         self.net.eval()
         total = count = 0.0
         for cell, day in batches(blocks(self.y.cpu(), self.held, self.window), EVALUATION_CELLS):
-            squares, known = self._squares(cell.to(self.device), day.to(self.device))
-            total, count = total + squares.item(), count + known.item()
+            squares, n_targets = self._squares(cell.to(self.device), day.to(self.device))
+            total, count = total + squares.item(), count + n_targets.item()
         return total / max(count, 1)
 
     def _squares(self, cell: Tensor, day: Tensor) -> tuple[Tensor, Tensor]:
@@ -184,11 +190,11 @@ class _Trainer:
         if self.net.training and self.training.static_noise:
             z_s = z_s + self.training.static_noise * torch.randn_like(z_s)
         y = self.window.targets(self.y, cell, day)
-        known = ~y.isnan()
+        has_target = ~y.isnan()
         # In float32 on a GPU too: cuDNN trains batches of 64 sequences 5 times as fast in it as in bfloat16 on an H200,
         # and those of 1024 as fast (docs/benchmarks.md).
         error = self.net(z_d, z_s, self.window.n) - y.nan_to_num()
-        return (error.square() * known).sum(), known.sum()
+        return (error.square() * has_target).sum(), has_target.sum()
 
     def _inputs(self, cell: Tensor, day: Tensor) -> Tensor:
         """Normalised inputs [T, B, D]; with the layers above run over these very sequences from zero state."""
@@ -268,13 +274,14 @@ def predict_blocks(
     statistic : of the members of a layer, [member, day, cell] -> [day, cell], m3 m-3
     """
     result = torch.full((len(layers), data.n_days, len(cells)), torch.nan)
-    for part in torch.arange(len(cells)).split(EVALUATION_CELLS):
-        chosen = torch.as_tensor(cells)[part]
+    for batch in torch.arange(len(cells)).split(EVALUATION_CELLS):
+        chosen = torch.as_tensor(cells)[batch]
         for start in range(first, data.n_days, sequence.predict_last_n):
             stop = min(start + sequence.predict_last_n, data.n_days)
             days = slice(start - sequence.spinup_days, stop - sequence.lag_days)
             by_layer = [statistic(m) for m in cascade(list(layers), data.x_d[days][:, chosen], data.x_s[chosen])]
-            result[:, start:stop, part] = torch.stack(by_layer)[:, start - stop :].cpu()
+            # Inputs begin with the spin-up, whose predictions are no product: the last days alone are kept.
+            result[:, start:stop, batch] = torch.stack(by_layer)[:, start - stop :].cpu()
     return result
 
 

@@ -18,7 +18,7 @@ def spatial_folds(
     Parameters
     ----------
     lat, lon : [cell] centres in degrees; equal centres are one place
-    distance : km that two cells of different folds keep at least
+    distance : least distance in km between two cells of different folds
 
     Raises
     ------
@@ -33,6 +33,7 @@ def spatial_folds(
             f"{len(lat)} training cells form {len(sizes)} groups at least {distance:g} km apart, too few for "
             f"{n_folds} folds; lower training.folds or training.fold_distance_km, or add stations"
         )
+    # Shuffled before they are sorted: sorting is stable, so groups of one size still go to folds at random.
     order = np.random.default_rng(seed).permutation(len(sizes))
     fold_of_group = np.empty(len(sizes), int)
     load = np.zeros(n_folds, int)
@@ -40,6 +41,7 @@ def spatial_folds(
         fold_of_group[g] = load.argmin()
         load[load.argmin()] += sizes[g]
     folds = fold_of_group[group]
+    # A leak between folds would make every score of the report too good without a trace: it is proven, not assumed.
     require_apart(lat, lon, folds, distance)
     return folds
 
@@ -84,6 +86,7 @@ def hold_back(
     held = np.zeros(len(lat), bool)
     if share == 0 or len(sizes) < 2:
         return held
+    # The last group is never held back, so that there is always something to learn from.
     for g in np.random.default_rng(seed).permutation(len(sizes))[:-1]:
         if held.sum() >= max(1, round(share * len(lat))):
             break

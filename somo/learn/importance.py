@@ -1,4 +1,4 @@
-"""How much a model needs each feature: the error after the feature was taken from another cell."""
+"""How much a model needs each feature: how its error grows when the feature is taken from another cell."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,8 +13,8 @@ from somo.learn.networks.forward import Forward
 from somo.learn.samples import TrainingSet
 from somo.product.method import Sequence as SequenceSettings
 
+# With few cells an error rests on few exchanges: each cell is then used several times, with different donors.
 LEAST_EXCHANGES = 12
-"""Exchanges that an error is averaged over at least; few cells take each feature from several others."""
 
 
 def permutation_importance(
@@ -39,26 +39,27 @@ def permutation_importance(
     """
     cells = np.tile(cells, -(-LEAST_EXCHANGES // len(cells)))
     origin = np.resize(np.random.default_rng(seed).permutation(donors), len(cells))
-    part = replace(data, x_d=data.x_d[:, cells], x_s=data.x_s[cells], y=data.y[:, :, cells])
-    here = np.arange(len(cells))
-    before = _errors(predict_blocks(layers, part, here, sequence, first), part.y)
+    recipients = replace(data, x_d=data.x_d[:, cells], x_s=data.x_s[cells], y=data.y[:, :, cells])
+    every_recipient = np.arange(len(cells))
+    undisturbed_errors = _errors(predict_blocks(layers, recipients, every_recipient, sequence, first), recipients.y)
     increases = [
-        _errors(predict_blocks(layers, changed, here, sequence, first), part.y) - before
-        for changed in _exchanged(part, data, origin)
+        _errors(predict_blocks(layers, changed, every_recipient, sequence, first), recipients.y) - undisturbed_errors
+        for changed in _exchanged(recipients, data, origin)
     ]
+    # A feature that happens to predict better when it is wrong counts as unimportant, and a layer without targets too.
     return np.nan_to_num(np.clip(np.stack(increases, axis=1), 0, None))
 
 
-def _exchanged(part: TrainingSet, data: TrainingSet, origin: NDArray[np.int64]) -> Iterator[TrainingSet]:
-    """The part with one feature at a time taken from cells of all data."""
-    for i in range(len(part.dynamic)):
-        x_d = part.x_d.clone()
+def _exchanged(recipients: TrainingSet, data: TrainingSet, origin: NDArray[np.int64]) -> Iterator[TrainingSet]:
+    """The recipients with one feature at a time taken from cells of all data."""
+    for i in range(len(recipients.dynamic)):
+        x_d = recipients.x_d.clone()
         x_d[:, :, i] = data.x_d[:, origin, i]
-        yield replace(part, x_d=x_d)
-    for i in range(len(part.static)):
-        x_s = part.x_s.clone()
+        yield replace(recipients, x_d=x_d)
+    for i in range(len(recipients.static)):
+        x_s = recipients.x_s.clone()
         x_s[:, i] = data.x_s[origin, i]
-        yield replace(part, x_s=x_s)
+        yield replace(recipients, x_s=x_s)
 
 
 def _errors(y_hat: Tensor, y: Tensor) -> NDArray[np.float64]:
@@ -67,7 +68,7 @@ def _errors(y_hat: Tensor, y: Tensor) -> NDArray[np.float64]:
 
 
 def cell_features(data: TrainingSet, days: slice) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Names and [cell, feature] of what tells cells apart: mean and std of each forcing variable, static features.
+    """Names and values [cell, feature] by which cells differ: mean and std of each forcing variable, static features.
 
     Parameters
     ----------

@@ -29,6 +29,7 @@ class Scaler:
 
     def apply(self, x: Tensor) -> Tensor:
         """Normalised [..., feature] of physical [..., feature]."""
+        # In place after the first operation: a region's inputs are large, and every further copy is a pass over memory.
         z = (_transformed(x, self.transforms) - x.new_tensor(self.mean)).div_(x.new_tensor(self.std))
         return z if self.limit is None else z.clamp_(-self.limit, self.limit)
 
@@ -51,9 +52,11 @@ class Scaler:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
-        parts = {**value}
-        limit = parts.pop("limit")
-        return cls(**{key: tuple(items) for key, items in parts.items()}, limit=limit)
+        """The scaler that `dataclasses.asdict` made a table of."""
+        columns = {**value}
+        limit = columns.pop("limit")
+        # JSON knows lists alone; tuples keep a scaler hashable and equal to the one that was written.
+        return cls(**{key: tuple(items) for key, items in columns.items()}, limit=limit)
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,12 @@ class Scaling:
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Self:
-        return cls(**{key: Scaler.from_dict(part) for key, part in value.items()})
+        """The scalers that `dataclasses.asdict` made a table of."""
+        return cls(**{key: Scaler.from_dict(scaler) for key, scaler in value.items()})
 
 
 def transform_of(name: str) -> Transform:
-    """Precipitation enters as ln(1 + P [mm d-1]); everything else as it is."""
+    """Precipitation enters as ln(1 + P [mm d-1]); every other variable is not transformed."""
     return "log1p" if name == "precipitation" else ""
 
 
@@ -87,19 +91,22 @@ def fit_scaler(names: tuple[str, ...], x: Tensor, limit: float | None = None) ->
         spread = float(column.std(correction=0)) if len(column) else 0.0
         centre = float(column.mean()) if len(column) else 0.0
         mean.append(centre)
+        # Relative to the mean: what differs by rounding alone is a constant and must not be blown up.
         std.append(spread if spread > 1e-6 * max(abs(centre), 1e-6) else 1.0)
     return Scaler(names, transforms, tuple(mean), tuple(std), limit)
 
 
 def transformed(names: tuple[str, ...], x: Tensor) -> Tensor:
-    """[..., feature] as it enters the normalisation."""
+    """[..., feature] after its transform (the logarithm of precipitation) and before mean and std are taken off."""
     return _transformed(x, tuple(transform_of(name) for name in names))
 
 
 def _transformed(x: Tensor, transforms: tuple[Transform, ...]) -> Tensor:
     columns = _logarithmic(transforms)
+    # Copied only where something changes in it: without precipitation the caller's own tensor serves.
     x = x.clone() if columns else x
     for i in columns:
+        # De-accumulated precipitation may be a rounding step below zero.
         x[..., i] = torch.log1p(x[..., i].clamp(min=0))
     return x
 

@@ -38,6 +38,7 @@ class Progress:
 
     @classmethod
     def start(cls, weights: Mapping[str, Tensor]) -> Self:
+        """The state before the first epoch."""
         return cls(0, 0, float("inf"), (), _copied(weights), {}, {})
 
     def after(
@@ -66,6 +67,7 @@ class Progress:
         for name, parameter in parameters:
             if name in self.moments:
                 optimiser.state[parameter] = {
+                    # Adam counts its steps in a tensor that stays on the CPU, whatever device the weights are on.
                     key: value.to(parameter.device if value.ndim else "cpu")
                     for key, value in _copied(self.moments[name]).items()
                 }
@@ -75,20 +77,26 @@ def write_progress(url: str, progress: Progress) -> None:
     """Keep the state in one object."""
     tensors = {f"weights/{name}": w for name, w in progress.weights.items()}
     tensors |= {f"best/{name}": w for name, w in progress.best.items()}
-    tensors |= {f"moments/{name}/{key}": v for name, part in progress.moments.items() for key, v in part.items()}
+    tensors |= {
+        f"moments/{name}/{key}": tensor
+        for name, of_weight in progress.moments.items()
+        for key, tensor in of_weight.items()
+    }
     numbers = [progress.epoch, progress.best_epoch, progress.best_score, progress.history]
     put(url, safetensors.torch.save({k: t.clone() for k, t in tensors.items()}, {"progress": json.dumps(numbers)}))
 
 
 def read_progress(url: str) -> Progress | None:
-    """The state kept at `url`; None where there is none, or none that can be read, and the run begins anew."""
+    """The state kept at `url`; None where there is none or where it cannot be read, so that the run starts afresh."""
     if not exists(url):
         return None
     data = read_bytes(url)
     try:
         tensors = safetensors.torch.load(data)
     except SafetensorError:
+        # A damaged state: to begin anew costs time, to stop would need a person.
         return None
+    # safetensors.torch.load gives the tensors alone; the metadata lie in the header, whose length the file begins with.
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     epoch, best_epoch, best_score, history = json.loads(header["__metadata__"]["progress"])
     moments: dict[str, dict[str, Tensor]] = {}

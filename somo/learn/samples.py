@@ -45,6 +45,7 @@ class TrainingSet:
 
     @property
     def n_days(self) -> int:
+        """Days of the forcing."""
         return self.x_d.shape[0]
 
     def where(self, i: int) -> str:
@@ -94,28 +95,30 @@ def write_training_set(url: str, data: TrainingSet) -> None:
         "lat": torch.from_numpy(data.lat),
         "lon": torch.from_numpy(data.lon),
     }
-    words = {
+    # Metadata of safetensors are texts.
+    metadata = {
         "first_day": str(data.first_day),
         "dynamic": json.dumps(data.dynamic),
         "static": json.dumps(data.static),
         "layers": json.dumps(data.layers),
         "domain": json.dumps(data.domain),
     }
-    put(url, safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()}, metadata=words))
+    put(url, safetensors.torch.save({name: t.contiguous() for name, t in tensors.items()}, metadata=metadata))
 
 
 def read_training_set(url: str) -> TrainingSet:
     """The training set kept at a URL."""
     data = read_bytes(url)
+    # safetensors.torch.load gives the tensors alone; the metadata lie in the header, whose length the file begins with.
     size = int.from_bytes(data[:8], "little")
-    words = json.loads(data[8 : 8 + size])["__metadata__"]
+    metadata = json.loads(data[8 : 8 + size])["__metadata__"]
     tensors = safetensors.torch.load(data)
     dynamic, static, layers, domain = (
-        tuple(json.loads(words[key])) for key in ("dynamic", "static", "layers", "domain")
+        tuple(json.loads(metadata[key])) for key in ("dynamic", "static", "layers", "domain")
     )
     cell, lat, lon = (tensors[key].numpy() for key in ("cell", "lat", "lon"))
     x_d, x_s, y = (tensors[key] for key in ("x_d", "x_s", "y"))
-    first_day = np.datetime64(words["first_day"], "D")
+    first_day = np.datetime64(metadata["first_day"], "D")
     return TrainingSet(first_day, dynamic, static, layers, domain, cell, lat, lon, x_d, x_s, y)
 
 
@@ -185,6 +188,7 @@ def draw(y: Tensor, cells: Tensor, window: Window, generator: torch.Generator) -
     y : [day, cell] target
     cells : indices of the cells to draw from
     """
+    # One possible block: drawing phases would only repeat it.
     if window.last_start == window.first:
         days = torch.full((len(cells), 1), window.first)
     else:
@@ -192,6 +196,7 @@ def draw(y: Tensor, cells: Tensor, window: Window, generator: torch.Generator) -
         phase = torch.randint(0, window.n, (len(cells), 1), generator=generator)
         days = (window.first - phase + window.n * torch.arange(count + 1)).clamp(window.first, window.last_start)
     pairs = torch.stack([cells[:, None].expand_as(days).flatten(), days.flatten()], dim=1)
+    # Blocks that were pushed inside may coincide.
     pairs = _supervised(y, torch.unique(pairs, dim=0), window)
     return pairs[torch.randperm(len(pairs), generator=generator)]
 
@@ -203,12 +208,13 @@ def blocks(y: Tensor, cells: Tensor, window: Window) -> Tensor:
 
 
 def _supervised(y: Tensor, pairs: Tensor, window: Window) -> Tensor:
-    known = torch.cat([y.new_zeros(1, y.shape[1]), (~y.isnan()).float().cumsum(0)])
+    # Running counts tell any block's number of targets by one subtraction, however long the blocks are.
+    targets_before = torch.cat([y.new_zeros(1, y.shape[1]), (~y.isnan()).float().cumsum(0)])
     cell, day = pairs.t()
-    return pairs[known[day + window.n, cell] > known[day, cell]]
+    return pairs[targets_before[day + window.n, cell] > targets_before[day, cell]]
 
 
 def batches(pairs: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """(cell, day) of `size` sequences at a time."""
-    for part in pairs.split(size):
-        yield part[:, 0], part[:, 1]
+    for batch in pairs.split(size):
+        yield batch[:, 0], batch[:, 1]

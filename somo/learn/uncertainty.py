@@ -26,17 +26,16 @@ FORMAT = 1
 UNCERTAINTY = "uncertainty.json"
 LEVEL, STANDARD_WIDTH = 0.9, 1.6448536269514722
 """The interval that is calibrated: the central 90 % of a normal distribution reach 1.645 standard deviations."""
+# Errors that the coefficients are fitted to; more are thinned evenly, for four coefficients need no millions.
 MOST_ERRORS = 200_000
-"""Errors that the coefficients are fitted to; more are thinned evenly, for four coefficients need no millions."""
+# Two windows deviate from their mean by one and the same number: three are the fewest that have a climatology.
 LEAST_WINDOWS = 3
+# On the squared slopes, divided by the number of cells, for the days of a cell err alike.
+# On eu-basins 0.2 to 0.5 score best out of fold (0.90 to 0.98 of one constant width; 0.004 leaves slopes of four
+# basins' noise and 85 % inside, 2 leaves none); hundreds of cells do not notice it.
 PENALTY = 0.5
-"""On the squared slopes, divided by the number of cells, for the days of a cell err alike.
-
-On eu-basins 0.2 to 0.5 score best out of fold (0.90 to 0.98 of one constant width; 0.004 leaves slopes of four basins'
-noise and 85 % inside, 2 leaves none); hundreds of cells do not notice it.
-"""
+# Degrees of freedom that stand for infinitely many, where all cells err equally much.
 MOST_FREEDOM = 1e6
-"""Degrees of freedom that stand for infinitely many, where all cells err equally much."""
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +48,7 @@ class Uncertainty:
     ----------
     layer : name of the soil layer
     centre, width : mean and standard deviation of the predictions that it was fitted on, m3 m-3
-    low, high : range of those predictions, m3 m-3; predictions outside count as at its ends
+    low, high : range of those predictions, m3 m-3; predictions outside have the uncertainty of its ends
     root_centre, root_width : mean and standard deviation of the root of their dissimilarity index
     farthest : largest dissimilarity index among them
     coefficients : of ln u: constant, prediction, its square, root of the dissimilarity (never negative)
@@ -83,17 +82,20 @@ class Uncertainty:
         return self.factor * np.exp(constant + slope * z + curvature * z**2)
 
     def of_cells(self, dissimilarity: ArrayLike) -> tuple[Floats, Floats]:
-        """The factor that a cell's dissimilarity decides, and the variance added beyond all dissimilarity of the folds.
+        """The factor that a cell's dissimilarity decides, and the variance added where it exceeds that of all folds.
 
         A cell without an index counts as unlike every training cell.
         """
+        # Without features there is no index; to call such a cell like the others would promise too much.
         index = np.nan_to_num(np.asarray(dissimilarity, float), nan=np.inf)
         root = (np.sqrt(np.minimum(index, self.farthest)) - self.root_centre) / self.root_width
+        # Where every cell has its like in another fold the farthest is 0, and any distance is beyond it.
         beyond = np.maximum(index - self.farthest, 0) / max(self.farthest, np.finfo(float).tiny)
         return np.exp(self.coefficients[3] * root), self.ignorance * -np.expm1(-np.square(beyond))
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Uncertainty":
+        """The uncertainty that `dataclasses.asdict` made a table of."""
         a, b, c, d = value["coefficients"]
         return cls(**{**value, "coefficients": (a, b, c, d)})
 
@@ -146,6 +148,7 @@ def conformal_factor(standardised: ArrayLike, level: float = LEVEL) -> float:
     the ceil(level (n + 1))-th smallest error over the interval's width, at most the largest; never zero
     """
     ordered = np.sort(np.asarray(standardised, float))
+    # n + 1, since the next error may lie beyond all of these: split conformal prediction's correction for few errors.
     rank = min(math.ceil(level * (len(ordered) + 1)), len(ordered))
     return max(float(ordered[rank - 1]) / STANDARD_WIDTH, np.finfo(float).tiny)
 
@@ -173,6 +176,7 @@ def few_cells_factor(standardised: ArrayLike, cell: NDArray[np.integer]) -> floa
         return 1.0
     variance = float(mean_squares.var(ddof=1)) / len(mean_squares)
     with np.errstate(divide="ignore", invalid="ignore"):
+        # Cells that all err alike have no variance: 0 / 0 where they do not err at all, else infinite freedom.
         freedom = np.nan_to_num(2 * mean_squares.mean() ** 2 / np.float64(variance), nan=MOST_FREEDOM)
     return float(student_t.ppf((1 + LEVEL) / 2, min(freedom, MOST_FREEDOM))) / STANDARD_WIDTH
 
@@ -182,7 +186,7 @@ def anomaly_share(
 ) -> float:
     """Share of the uncertainty that is left in a window's deviation from its cell's long-term mean.
 
-    What a prediction errs by throughout is in its climatology too, and makes no anomaly.
+    An error that a cell has on all days is in its climatology too: a deviation from that climatology does not show it.
 
     Parameters
     ----------
@@ -200,12 +204,13 @@ def anomaly_share(
     means = np.bincount(group, np.asarray(error, float)) / days
     stated = np.bincount(group, np.asarray(uncertainty, float)) / days
     _, member, windows = np.unique(keys[0], return_inverse=True, return_counts=True)
-    known = windows[member] >= LEAST_WINDOWS
-    if not known.any():
+    of_enough_windows = windows[member] >= LEAST_WINDOWS
+    if not of_enough_windows.any():
         return 1.0
     deviation = means - (np.bincount(member, means) / windows)[member]
+    # The mean is taken from the same windows, which makes deviations from it too small: n / (n - 1) mends that.
     variance = np.square(deviation) * (windows / np.maximum(windows - 1, 1))[member]
-    return min(1.0, math.sqrt(variance[known].mean() / np.square(stated[known]).mean()))
+    return min(1.0, math.sqrt(variance[of_enough_windows].mean() / np.square(stated[of_enough_windows]).mean()))
 
 
 def crps(error: ArrayLike, sigma: ArrayLike) -> Floats:
@@ -248,6 +253,7 @@ def _coefficients(
 ) -> tuple[float, float, float, float]:
     """Coefficients of ln u with the least mean score and penalty on squared slopes."""
     thin = slice(None, None, -(-len(error) // MOST_ERRORS))
+    # In units of the typical error the coefficients are near zero, where the search begins.
     typical = max(float(np.sqrt(np.square(error).mean())), 1e-6)
     z = (y_hat[thin] - draft.centre) / draft.width
     q = (root[thin] - draft.root_centre) / draft.root_width
@@ -255,13 +261,16 @@ def _coefficients(
     scaled = error[thin] / typical
 
     def loss(b: Floats) -> tuple[float, Floats]:
+        # A first step of the search may be wild: e^8 typical errors either way are wide enough, and nothing overflows.
         sigma = np.exp(np.clip(design @ b, -8, 8))
         # d CRPS / d sigma = 2 density(z) - 1 / sqrt(pi), and d sigma / d b = sigma times the design.
         slope = (2 * _density(scaled / sigma) - 1 / math.sqrt(math.pi)) * sigma
         score = float(crps(scaled, sigma).mean() + (penalties * b**2).sum())
         return score, design.T @ slope / len(scaled) + 2 * penalties * b
 
+    # The constant is free: pulling it to zero would narrow or widen all intervals alike.
     penalties = penalty * np.array([0.0, 1.0, 1.0, 1.0])
+    # A cell less like the training cells is never better known, whatever a few cells' luck says.
     bounds = [(None, None), (None, None), (None, None), (0, None)]
     constant, slope, curvature, distance = minimize(
         loss, np.zeros(4), jac=True, method="L-BFGS-B", bounds=bounds

@@ -15,6 +15,7 @@ def is_frozen(kelvin: NDArray[np.float32], declared: Frozen) -> NDArray[np.int8]
     ----------
     kelvin : [declared.days - 1 + day, cell] daily means in K, of the days to tell of and those before them
     """
+    # In float32 as the temperatures are, so that no rounding between the types decides about a day at the limit.
     below = kelvin < np.float32(declared.below_c + ZERO_CELSIUS_K)
     windows = np.lib.stride_tricks.sliding_window_view(below, declared.days, axis=0)
     return np.asarray(windows.all(axis=-1), np.int8)

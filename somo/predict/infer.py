@@ -14,6 +14,7 @@ from somo.learn.networks.register import ARCHITECTURES
 from somo.product.method import Sequence as SequenceSettings
 
 Member = Forward | Kernel
+# Cells run together: on a CPU few enough that their gates stay in a core's cache, on a GPU enough to keep it busy.
 CPU_BATCH, GPU_BATCH = 192, 8192
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -33,7 +34,7 @@ class Runner:
     def continues(self) -> bool:
         """Whether a sequence may be run in parts: by kernels, in which a day is the same arithmetic on the same shapes.
 
-        cuDNN chooses its own by the length of a sequence and may then round otherwise: a GPU begins anew.
+        cuDNN chooses its kernels by the length of a sequence, and they may round differently: a GPU begins anew.
         """
         return not any(isinstance(member, Forward) for layer in self.layers for member in layer)
 
@@ -59,8 +60,10 @@ def load_runner(ensemble: Ensemble, precision: str = "float32") -> Runner:
     """Members on the GPU of this process if it has one, else on one CPU thread."""
     dtype = PRECISIONS[precision]
     if torch.cuda.is_available():
+        # TF32 keeps ten bits of a product: then a GPU would publish other values than a CPU.
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         return Runner([[load(m, "cuda", dtype) for m in layer] for layer in ensemble.layers.values()], GPU_BATCH)
+    # Workers are processes of one thread, one a core: more threads would only take turns with the neighbours'.
     torch.set_num_threads(1)
     return Runner([[_on_cpu(m, dtype) for m in layer] for layer in ensemble.layers.values()], CPU_BATCH)
 
@@ -98,6 +101,7 @@ def infer(
     std = np.empty_like(mean)
     for first_day in range(0, days, sequence.predict_last_n):
         block = slice(first_day, min(first_day + sequence.predict_last_n, days))
+        # Every block has its own spin-up from zero state, as in training: no value depends on how days were cut up.
         x = x_d[first_day : block.stop + sequence.lookback - 1]
         stretch = run_stretch(runner, x, x_s, block.stop - block.start)
         mean[:, block], std[:, block] = stretch.mean, stretch.std
@@ -127,24 +131,26 @@ def run_stretch(
     ValueError
         if a memory is given to or wanted of a runner that cannot continue
     """
+    # A GPU rounds by the length of a sequence: days that go on from a memory would not have the bytes of a fresh start.
     if not runner.continues and (memory is not None or keep_after is not None):
         raise ValueError("sequences continue on a CPU alone; begin this one from zero state")
     cells = x_d.shape[1]
     mean = np.empty((len(runner.layers), days, cells), np.float32)
     std = np.zeros_like(mean)
-    parts, networks = [], sum(len(layer) for layer in runner.layers)
+    memory_by_batch, networks = [], sum(len(layer) for layer in runner.layers)
     for first_cell in range(0, cells, runner.batch):
         batch = slice(first_cell, first_cell + runner.batch)
         x, features = torch.from_numpy(np.ascontiguousarray(x_d[:, batch])), torch.from_numpy(x_s[batch])
         former = None if memory is None else torch.from_numpy(memory[:, :, batch])
-        y_by_layer, kept = _run_batch(runner, x, features, former, keep_after)
-        parts += [] if kept is None else [kept]
+        y_by_layer, batch_memory = _run_batch(runner, x, features, former, keep_after)
+        memory_by_batch += [] if batch_memory is None else [batch_memory]
         for layer, y in enumerate(y_by_layer):
             members = y[:, -days:]
             mean[layer, :, batch] = mean_of(members).cpu().numpy()
             if len(members) > 1:
                 std[layer, :, batch] = members.std(0).cpu().numpy()
-    return Stretch(mean, std, np.concatenate(parts, axis=2) if parts else None, len(x_d) * cells * networks)
+    later_memory = np.concatenate(memory_by_batch, axis=2) if memory_by_batch else None
+    return Stretch(mean, std, later_memory, len(x_d) * cells * networks)
 
 
 def _run_batch(
@@ -153,19 +159,19 @@ def _run_batch(
     """Per layer [member, day, cell], and the memory [network, 2, cell, hidden] after a number of days."""
     if not runner.continues:
         return cascade(runner.layers, x_d, x_s), None
-    y_by_layer, kept, network = [], [], 0
+    y_by_layer, memory_by_network, network = [], [], 0
     for layer in runner.layers:
         y_by_member = []
         for member in layer:
             assert not isinstance(member, Forward)
             memory = None if former is None else former[network]
-            y, after = member.advance(x_d, x_s, memory, keep_after)
+            y, later_memory = member.advance(x_d, x_s, memory, keep_after)
             y_by_member.append(y)
-            kept += [] if after is None else [after]
+            memory_by_network += [] if later_memory is None else [later_memory]
             network += 1
         y_by_layer.append(torch.stack(y_by_member))
         x_d = torch.cat([x_d, mean_of(y_by_layer[-1]).unsqueeze(-1)], dim=2)
-    return y_by_layer, torch.stack(kept).numpy() if kept else None
+    return y_by_layer, torch.stack(memory_by_network).numpy() if memory_by_network else None
 
 
 def mean_of(members: Tensor) -> Tensor:

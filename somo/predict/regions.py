@@ -21,6 +21,7 @@ from somo.storage.client import filesystem
 from somo.storage.listing import Object, listing
 from somo.storage.objects import checksum, join, put, read_bytes
 
+# Objects read side by side: each waits for the network most of its time.
 READERS = 8
 
 
@@ -43,10 +44,12 @@ class Region:
 
     @property
     def name(self) -> str:
+        """Name of its entry and its states, which sorts by block, then by tile."""
         return f"b{self.block:04d}-r{self.tile[0]:02d}-c{self.tile[1]:02d}"
 
     @property
     def cells(self) -> int:
+        """Cells of its tile, sea included."""
         return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
 
 
@@ -60,6 +63,8 @@ class Written:
 
     @classmethod
     def of(cls, data: bytes) -> "Written":
+        """What an object of these bytes is known by."""
+        # MD5 is what ETags are, and nothing rests on it; machines in FIPS mode would otherwise refuse it.
         return cls(len(data), hashlib.md5(data, usedforsecurity=False).hexdigest(), checksum(data))
 
 
@@ -79,17 +84,20 @@ class Entry:
     objects: Mapping[str, Written]
 
     def to_json(self) -> bytes:
+        """The entry as it is kept, with runs of equal status."""
         objects = {field: asdict(written) for field, written in sorted(self.objects.items())}
         return json.dumps({"inputs": self.inputs, "status": list(_runs(self.status)), "objects": objects}).encode()
 
     @classmethod
     def from_json(cls, data: bytes) -> "Entry":
+        """The entry that `to_json` wrote."""
         raw = json.loads(data)
         status = tuple(value for value, count in raw["status"] for _ in range(count))
         return cls(raw["inputs"], status, {field: Written(**w) for field, w in raw["objects"].items()})
 
 
 def _runs(status: Iterable[int]) -> Iterator[tuple[int, int]]:
+    # A status a day would make each of thousands of entries hundreds of numbers long: runs of equal ones are few.
     values = np.asarray(list(status), int)
     edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), values.size] if values.size else [0]
     for start, stop in pairwise(edges):
@@ -113,12 +121,12 @@ def regions(layout: Layout, days: int, land: NDArray[np.bool_]) -> list[Region]:
 
 
 def manifest_url(root: str, version: str) -> str:
-    """Folder of a version's manifest; readers have no use for it."""
+    """Folder of a version's manifest of regions, which production alone reads."""
     return join(root, "regions", f"v{version}")
 
 
 def read_manifest(url: str) -> dict[str, Entry]:
-    """Entries by name of region: those that are as the index holds them from there, the others one by one.
+    """Entries by name of region: from the index where the listing shows them unchanged, the others one by one.
 
     With 14,000 regions one object is read instead of as many.
     """
@@ -129,6 +137,7 @@ def read_manifest(url: str) -> dict[str, Entry]:
     if others := sorted(objects.keys() - indexed.keys()):
         fs, path = filesystem(url)
         paths = {f"{path.rstrip('/')}/{name}": name for name in others}
+        # One call for all of them: fsspec asks for many objects at the same time.
         entries |= {paths[place]: content for place, content in fs.cat(list(paths)).items()}
     return {name.removesuffix(".json"): Entry.from_json(content) for name, content in sorted(entries.items())}
 
@@ -159,8 +168,8 @@ def _read_index(url: str) -> dict[str, tuple[str, dict[str, Any]]]:
         return {}
 
 
-def _stamp(found: Object) -> str:
-    return f"{found.size} {found.version}"
+def _stamp(listed: Object) -> str:
+    return f"{listed.size} {listed.version}"
 
 
 def write_entry(url: str, region: Region, entry: Entry) -> None:
@@ -209,9 +218,11 @@ def plan(
     def intact(region: Region, side: int) -> bool:
         return region.name in good and all(key in held for key in _keys(region, manifest[region.name], side))
 
+    # A block that readers see must not change under them: it is made on the other side, and all other shards follow it.
+    # Days after the last visible one can be written where readers are, who do not look there yet.
     stale = [region for region in wanted if not intact(region, visible_side)]
-    seen = any(region.days.start < len(visible) for region in stale)
-    side = 1 - visible_side if seen else visible_side
+    touches_visible_days = any(region.days.start < len(visible) for region in stale)
+    side = 1 - visible_side if touches_visible_days else visible_side
     missing = [region for region in wanted if not intact(region, side)]
     copied = [region for region in missing if intact(region, 1 - side)]
     pairs = (
@@ -226,7 +237,7 @@ def plan(
 def _as_wanted(
     region: Region, entry: Entry | None, inputs: str, status: NDArray[np.int8], visible: NDArray[np.int8]
 ) -> bool:
-    """Whether an entry stands for the region; days that readers see as final stay, whatever their forcing."""
+    """Whether a region need not be made again; days that readers see as final stay, whatever their forcing."""
     if entry is None or not np.array_equal(entry.status, status[region.days]):
         return False
     shown = visible[region.days]
@@ -238,7 +249,7 @@ def _keys(region: Region, entry: Entry, side: int) -> list[str]:
 
 
 Recorded = Callable[[str, int, str], str | None]
-"""SHA-256 of an object as it was taken, by key, size and version that storage tells; None if nobody took it."""
+"""Key, size and version that storage tells -> SHA-256 that was taken of the object earlier; None if nobody has."""
 
 
 def held_objects(
@@ -246,7 +257,7 @@ def held_objects(
 ) -> set[str]:
     """Keys under a store, on both sides, of objects that hold the bytes of the manifest.
 
-    One listing; an object of which neither the storage nor a record tells the checksum is read.
+    The store is listed once; an object whose checksum neither storage nor an earlier record knows is read.
     """
     objects = listing(url)
     held, doubtful = set(), []
@@ -255,6 +266,7 @@ def held_objects(
         for field, written in entry.objects.items() if entry else ():
             for side in range(len(SEPARATORS)):
                 key = shard_key(field, side, region.block, region.tile)
+                # Sizes tell most damage at no cost: only objects of the right size are worth reading.
                 if key not in objects or objects[key].size != written.size:
                     continue
                 version = objects[key].version

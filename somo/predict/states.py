@@ -1,6 +1,6 @@
 """What the networks of a region carry from its last final day to the next run, kept beside the product.
 
-A state stands for a fresh start over the forcing that it has seen and for nothing else. It therefore holds a digest of
+A state may replace a fresh start over exactly the forcing that made it. It therefore holds a digest of
 every day of that forcing, and a hash of the files that the days came from: where the files are the same nothing has to
 be read to trust it, where they were replaced the days themselves are compared.
 
@@ -25,8 +25,8 @@ from somo.storage.objects import join, put, read_bytes
 from somo.storage.patience import StorageError
 
 SUFFIX = ".state"
+# Days of forcing whose files share one hash: about a month, the shortest file that providers of archives offer.
 SEGMENT_ROWS = 32
-"""Days of forcing whose files share one hash: about a month, the shortest file that providers of archives offer."""
 CHECKSUM_BYTES = 32
 DIGEST_BYTES = 16
 
@@ -41,7 +41,7 @@ class State:
 
     Attributes
     ----------
-    days : of the region that lie behind, from its first
+    days : number of the region's days, from its first, that it has passed
     digests : [day of forcing, 16] uint8, of every day since the sequence began
     files : [segment] hash of the source files of `SEGMENT_ROWS` days of forcing
     memory : [network, 2, cell, hidden] float32 as `somo.predict.infer.Stretch` gives it
@@ -53,7 +53,7 @@ class State:
     memory: NDArray[np.float32]
 
     def to_bytes(self) -> bytes:
-        """The state after the SHA-256 of its own bytes."""
+        """The SHA-256 of the state's bytes, followed by these bytes."""
         tensors: dict[str, NDArray[Any]] = {
             "memory": np.ascontiguousarray(self.memory),
             "digests": np.ascontiguousarray(self.digests),
@@ -61,6 +61,7 @@ class State:
             "files": np.frombuffer(",".join(self.files).encode(), np.uint8),
         }
         data = save(tensors)
+        # In the same object: a checksum beside it could be older or newer than the state.
         return hashlib.sha256(data).digest() + data
 
     @classmethod
@@ -80,7 +81,7 @@ class State:
         return cls(int(tensors["days"][0]), tensors["digests"], files, tensors["memory"])
 
     def name(self, region: str) -> str:
-        """Name of the object of a region: the days behind it and the forcing it has seen."""
+        """Name of the object of a region: region, days that it has passed and digest of their forcing."""
         return f"{region}.{self.days:05d}.{content_hash(self.digests.tobytes())}{SUFFIX}"
 
 
@@ -91,7 +92,7 @@ def day_digests(x_d: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def first_changed_row(state: State, files: Sequence[str]) -> int:
-    """First day of forcing whose files are no longer those that a state has seen; all of its days if none is.
+    """First day of forcing whose files have changed since a state was made; the number of its days if none has.
 
     Parameters
     ----------
@@ -112,13 +113,14 @@ class Listed:
 
 
 def states_url(root: str, method: str) -> str:
-    """Folder of the states that networks of one method have reached; readers have no use for it."""
+    """Folder of the states that networks of one method have reached, which production alone reads."""
     return join(root, "states", method)
 
 
 def list_states(url: str) -> list[Listed]:
     """Every state of a method, in one listing."""
     fs, path = filesystem(url)
+    # fsspec keeps listings, and other workers have written since.
     fs.invalidate_cache()
     names = [PurePosixPath(place).name for place in (fs.find(path) if fs.exists(path) else [])]
     states = []
@@ -129,20 +131,21 @@ def list_states(url: str) -> list[Listed]:
 
 
 def read_state(url: str) -> State | None:
-    """A state, or None where it is missing or damaged: its region then begins anew."""
+    """A state, or None where it is missing or damaged: its region is then computed from a fresh start."""
     try:
         return State.from_bytes(read_bytes(url))
+    # A state saves time and nothing else: without it the same bytes come from a fresh start.
     except (StorageError, StateError, safetensors.SafetensorError):
         return None
 
 
 def write_state(folder: str, region: str, state: State) -> None:
-    """Put a state under its name."""
+    """Write a state under the name that its region, days and forcing give it."""
     put(join(folder, state.name(region)), state.to_bytes())
 
 
 def remove_states(states: Sequence[Listed]) -> None:
-    """Remove states that no later run can go on from; another worker may have removed them before."""
+    """Remove states that no later run can go on from; other workers may have removed some of them already."""
     if states:
         fs, _ = filesystem(states[0].url)
         with suppress(FileNotFoundError):

@@ -60,7 +60,7 @@ class PackedUncertainty:
             for layer, start, stop in zip(uncertainties, first, last, strict=True)
         )
         cells = [layer.of_cells(index) for layer, index in zip(uncertainties, dissimilarity, strict=True)]
-        by_cell, unknown = (np.stack(part).astype(np.float32) for part in zip(*cells, strict=True))
+        by_cell, unknown = (np.stack(of_layers).astype(np.float32) for of_layers in zip(*cells, strict=True))
         return cls(first, tables, by_cell, unknown, step, fill)
 
     def packed(self, mean: Packed, rows: slice, columns: slice, land: NDArray[np.bool_]) -> Packed:
@@ -75,7 +75,8 @@ class PackedUncertainty:
         result = np.empty_like(mean)
         inverse = np.float32(1 / self.step)
         for layer, table in enumerate(self.tables):
-            factor, unknown = (part[layer, rows, columns][land] for part in (self.by_cell, self.unknown))
+            factor, unknown = (by_layer[layer, rows, columns][land] for by_layer in (self.by_cell, self.unknown))
+            # Means outside of the table are as uncertain as those at its ends, as in `Uncertainty.of_means`.
             sigma = table.take(mean[layer].astype(np.int32) - self.first[layer], mode="clip")
             sigma *= factor
             np.square(sigma, out=sigma)

@@ -54,7 +54,7 @@ class SchedulerAddress(ClusterKind):
 class KubernetesPods(ClusterKind):
     """Pods of the Dask operator: up to `workers` of them as the work needs, and a group of `gpu_workers`.
 
-    The operator's pods talk without TLS: who reaches one may run code in it. `accept_plain_tcp` says that you know.
+    The operator's pods talk without TLS, so whoever reaches one can run code in it; `accept_plain_tcp` accepts that.
     """
 
     kind: Literal["kubernetes"] = "kubernetes"
@@ -73,6 +73,7 @@ WALLTIMES = (
     (re.compile(r"(\d+)-(\d+)"), (DAY_S, 3600)),
     (re.compile(r"(\d+)-(\d+):(\d+)"), (DAY_S, 3600, 60)),
     (re.compile(r"(\d+)-(\d+):(\d+):(\d+)"), (DAY_S, 3600, 60, 1)),
+    # A single number is minutes to SLURM, not seconds.
     (re.compile(r"(\d+)"), (60,)),
     (re.compile(r"(\d+):(\d+)"), (60, 1)),
     (re.compile(r"(\d+):(\d+):(\d+)"), (3600, 60, 1)),
@@ -98,7 +99,7 @@ def walltime_seconds(walltime: str) -> int:
 
 
 def _separate(directives: Any) -> Any:
-    """Directives as they come from the environment, in one line."""
+    """The directives of a text that holds all of them, as an environment variable does."""
     return shlex.split(directives) if isinstance(directives, str) else directives
 
 

@@ -148,6 +148,7 @@ class Product(Declared):
             raise ValueError(
                 f"frozen.variable {name!r} is no declared temperature; allowed are {', '.join(temperatures) or 'none'}"
             )
+        # A region reads the spin-up before its first day, and so many days back it can tell frost.
         if self.frozen.days > self.sequence.lookback:
             raise ValueError(
                 f"frozen.days {self.frozen.days} reaches back further than sequence.lookback {self.sequence.lookback}, "
@@ -157,6 +158,7 @@ class Product(Declared):
     @property
     def region_days(self) -> int:
         """Days of one region, the unit of production: a whole number of sequences."""
+        # At least a month: every region reads a year of spin-up, many-to-one networks (n = 1) would do so for each day.
         n = self.sequence.predict_last_n
         return self.chunks.days or n * math.ceil(30 / n)
 
@@ -181,7 +183,7 @@ class Product(Declared):
         }
 
     def in_domain(self, domain: str) -> Self:
-        """The product with the files that its forcing has in a domain; itself where these are those of home."""
+        """The product with the forcing files that a domain declares; the product itself where it declares none."""
         others = self.domains[domain].forcing if domain in self.domains else {}
         if not others:
             return self
@@ -195,7 +197,7 @@ class Product(Declared):
         return self.model_copy(update={"forcing": forcing, "domains": domains})
 
     def quantity(self, name: str) -> Quantity:
-        """What a variable or source is physically; a name of one's own is what the sum or mean that takes it is."""
+        """Physical quantity of a variable or source; a variable with a name of its own has that of its sum or mean."""
         name = name.split(".then.")[0]
         if name in FORCING:
             return FORCING[name]
@@ -203,7 +205,7 @@ class Product(Declared):
         quantity = FORCING[parent]
         if self.forcing[parent].mean_of:
             return quantity
-        # a term of a sum may be as large as the sum's limits in either direction
+        # A term of a sum may be as large as the sum's limits in either direction: upward radiation is a negative term.
         largest = max(abs(quantity.valid_min), abs(quantity.valid_max))
         climate = max(abs(quantity.climate_min), abs(quantity.climate_max))
         return replace(
@@ -231,7 +233,7 @@ def _divisors(n: int) -> list[int]:
 
 
 def without_places(declared: BaseModel) -> Any:
-    """A table of a declaration without the addresses in it, for names of results that do not depend on them."""
+    """A table of a declaration without its URLs, for names of results that stay the same when files move."""
     return _drop_urls(declared.model_dump(mode="json"))
 
 
@@ -244,7 +246,8 @@ def _drop_urls(value: Any) -> Any:
 def content_hash(*parts: object) -> str:
     """Sixteen hexadecimal digits that name a result by its inputs."""
     digest = hashlib.sha256()
-    for part in parts:
-        text = part.model_dump_json() if isinstance(part, BaseModel) else repr(part)
+    for value in parts:
+        text = value.model_dump_json() if isinstance(value, BaseModel) else repr(value)
+        # The zero keeps "a", "b" and "ab" apart.
         digest.update(text.encode() + b"\0")
     return digest.hexdigest()[:16]

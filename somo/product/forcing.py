@@ -36,7 +36,7 @@ class Files(Declared):
         return url
 
     def __hash__(self) -> int:
-        # `select` is a table, which has no hash of its own
+        # `select` is a table, which has no hash of its own.
         return hash(self.model_dump_json())
 
     @property
@@ -55,7 +55,7 @@ class Source(Files):
     `day_offset_hours` accepts days that begin so many hours after 00 UTC; `calendar_gap = "repeat"` fills the days that
     a calendar of 365 or 360 days does not have with the day before. `gaps = "interpolate"` fills at most `max_gap_days`
     missing days in a row linearly in time. `missing` lists numbers that stand for no value although the file does not
-    say so. `regrid` brings another grid onto the cells; without it the coordinates must be the cells'.
+    say so. `regrid` brings another grid onto the cells; without it the file's coordinates must be those of the cells.
     """
 
     units: str
@@ -104,9 +104,11 @@ class Forcing(Declared):
     def _flat(cls, value: Any) -> Any:
         if not isinstance(value, dict) or "source" in value:
             return value
-        own = {k: v for k, v in value.items() if k in ("sum_of", "mean_of", "then", "input")}
-        source = {k: v for k, v in value.items() if k not in own}
-        return {**own, "source": source} if source or not (own.get("sum_of") or own.get("mean_of")) else own
+        beside_source = {k: v for k, v in value.items() if k in ("sum_of", "mean_of", "then", "input")}
+        source = {k: v for k, v in value.items() if k not in beside_source}
+        computed = beside_source.get("sum_of") or beside_source.get("mean_of")
+        # A table with neither files nor terms keeps an empty source, so that the error names url and variable.
+        return {**beside_source, "source": source} if source or not computed else beside_source
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

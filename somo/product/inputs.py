@@ -11,6 +11,7 @@ from somo.product.forcing import Forcing as Forcing
 from somo.product.forcing import Regrid as Regrid
 from somo.product.forcing import Source as Source
 
+# Names become folders, files and variables: nothing that a file system or a URL reads otherwise.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
@@ -43,6 +44,7 @@ class RegularGrid(Declared):
             cells = (high - low) / self.step_deg
             if high <= low:
                 raise ValueError(f"{axis} {low}..{high} runs backward; swap the edges")
+            # Edges and steps such as 71.5 and 0.1 are no binary numbers: their quotient is whole to rounding alone.
             if cells < 0.5 or abs(cells - round(cells)) > 1e-6:
                 raise ValueError(f"{axis} {low}..{high} is not a whole number of cells of {self.step_deg} degrees")
         return self
@@ -64,7 +66,7 @@ Grid = Annotated[RegularGrid | ForcingGrid, Field(discriminator="kind")]
 class Domain(Declared):
     """A further domain that lends its stations to training and is not predicted; fills `{domain}` in URLs.
 
-    `forcing` names the variables whose files are others than at home, as where a data set ends at Europe's borders.
+    `forcing` names the variables that other files hold in this domain, as where a data set ends at Europe's borders.
     """
 
     grid: Grid
@@ -86,11 +88,13 @@ class Layer(Declared):
 
     @property
     def depth_m(self) -> float:
+        """Middle of the layer, metres below the surface."""
+        # Rounded: (0.1 + 0.2) / 2 would be published as 0.15000000000000002.
         return round((self.top_m + self.bottom_m) / 2, 6)
 
 
+# Values that a daily mean needs where nothing else is declared, as in the paper.
 FEWEST_SUBDAILY = 6
-"""Values that a daily mean needs where nothing else is declared, as in the paper."""
 
 
 class Insitu(Declared):
@@ -148,6 +152,7 @@ class Targets(Declared):
     """
 
     scaling: Literal["reference", "pooled", "none"] = "reference"
+    # As in the paper, before and after scaling.
     min_days: int = Field(default=90, ge=2)
     max_equal_share: float = Field(default=0.9, gt=0, le=1)
     reference: tuple[ReferenceLayer, ...] = ()

@@ -90,7 +90,8 @@ def _section(name: str, model: type[BaseModel]) -> str:
 
 def _rows(model: type[BaseModel]) -> Iterator[str]:
     for key, field in model.model_fields.items():
-        if key != "source":  # its keys stand in the same table as the variable's
+        # The keys of a source stand in the same table as those of its variable.
+        if key != "source":
             yield f"| `{key}` | {_type(field.annotation)} | {_default(field)} | {field.description or ''} |"
 
 

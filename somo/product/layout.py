@@ -14,11 +14,11 @@ from somo.product.declaration import Product
 
 Tile = tuple[int, int]
 SEPARATORS = ("/", ".")
+# Layer, block of days, row and column of tiles: the axes of a sharded array.
 SHARD_AXES = 4
-"""Layer, block of days, row and column of tiles: the axes of a sharded array."""
 FROZEN = "frozen"
+# Sharded arrays of the surface, which have no axis of layers.
 WITHOUT_LAYERS = (FROZEN,)
-"""Sharded arrays of the surface, which have no axis of layers."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ class Layout:
 
     @classmethod
     def of(cls, product: Product, shape: tuple[int, int]) -> Self:
-        """Layout of a product on a grid of `shape` cells; what is larger than the grid is cut to it."""
+        """Layout of a product on a grid of `shape` cells; chunks and tiles larger than the grid are cut to it."""
         declared = product.chunks
         chunk = min(declared.lat, shape[0]), min(declared.lon, shape[1])
+        # Rounded up to whole chunks: a shard of Zarr holds no parts of chunks, even where it reaches beyond the grid.
         tile = tuple(
-            math.ceil(min(wanted, cells) / part) * part
-            for wanted, cells, part in zip((declared.tile_lat, declared.tile_lon), shape, chunk, strict=True)
+            math.ceil(min(wanted, cells) / chunk_cells) * chunk_cells
+            for wanted, cells, chunk_cells in zip((declared.tile_lat, declared.tile_lon), shape, chunk, strict=True)
         )
         return cls(len(product.layers), shape, product.region_days, (product.chunk_days, *chunk), (tile[0], tile[1]))
 

@@ -13,8 +13,11 @@ from somo.product.network import NETWORK_KINDS
 class Sequence(Declared):
     """`lookback - 1` days of spin-up, then `predict_last_n` supervised or predicted days."""
 
+    # The paper looks back a year. It predicts one day a sequence; blocks reach the same skill for a fortieth of the
+    # arithmetic (docs/benchmarks.md).
     lookback: int = Field(default=365, ge=1)
     predict_last_n: int = Field(default=365, ge=1)
+    # The paper's text ends the window on the day before the predicted one, SoMo.ml v1's code on that day itself.
     lag_days: Literal[0, 1] = 0
 
     @property
@@ -32,6 +35,8 @@ class Training(Declared):
     """One training run, the ensemble and the folds; `period` bounds what is learnt from and the climatology."""
 
     period: Period | None = None
+    # The paper names neither loss nor optimiser: 30 epochs, batches of 256, 1e-3 and the clipped norm are those of
+    # Kratzert et al. (2019), whose network it is; five members and five folds are the paper's.
     epochs: int = Field(default=30, ge=1)
     batch_size: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
@@ -94,8 +99,8 @@ class Chunks(Declared):
     """Zarr layout: a region (a shard) of `days` x `tile_lat` x `tile_lon` cells, in chunks of `time` x `lat` x `lon`.
 
     Left out, `days` is the least multiple of the sequence's `predict_last_n` that reaches 30, and `time` the divisor of
-    `days` nearest to 6. What is larger than the grid is cut to it. Where reading a tile's forcing in place costs more
-    than `read_factor` times its own bytes, the forcing is first laid out by tile.
+    `days` nearest to 6. Chunks and tiles larger than the grid are cut to it. Where reading a tile's forcing in place
+    costs more than `read_factor` times its own bytes, the forcing is first laid out by tile.
     """
 
     days: int | None = Field(default=None, ge=1)
@@ -122,7 +127,7 @@ class Prediction(Declared):
 
 
 class Drought(Declared):
-    """Climatology of the drought classes; without a base period the whole product serves.
+    """Climatology of the drought classes, from the days of `base`, or from all days of the product without one.
 
     With fewer complete years than `min_years` no drought is published: D4, the driest 2 percent, is one window in
     fifty. 30 years are advised (World Meteorological Organization's climate normals).
@@ -169,7 +174,7 @@ class Compared(Declared):
     @model_validator(mode="before")
     @classmethod
     def _single(cls, value: Any) -> Any:
-        """One variable may stand in the product's own table, as a single layer."""
+        """The declaration with `layers`, where the keys of a single layer stand in the product's own table."""
         keys = tuple(ComparedLayer.model_fields)
         if not isinstance(value, dict) or not any(key in value for key in keys):
             return value
@@ -182,7 +187,7 @@ class Compared(Declared):
 class Report(Declared):
     """What the validation report looks at: a season, and the year that is set against all others.
 
-    Without `year`, 2015 if it is there (the year of the paper's figure), else the last one.
+    Without `year` it is 2015, the year of the paper's figure, where the product holds it, and else the last year.
     """
 
     season: Literal["DJF", "MAM", "JJA", "SON"] = "JJA"
@@ -218,7 +223,7 @@ class Author(Declared):
 
 
 class Publication(Declared):
-    """What readers and catalogues are told about the data; `date` is the day this version is dated and cited by.
+    """How readers and catalogues see the data described; `date` is the day by which this version is dated and cited.
 
     Without `authors`, `creator` is cited. `papers` are the DOIs of the papers that describe the data. `address` is the
     https address at which readers find the root; pages that show a link's picture want it whole.

@@ -18,6 +18,7 @@ class NetworkKind(Declared):
     """
 
     kind: str
+    # Both as in the paper.
     hidden: int = Field(default=128, ge=1)
     dropout: float = Field(default=0.4, ge=0, lt=1)
 
@@ -44,6 +45,7 @@ class Ealstm(NetworkKind):
     """
 
     kind: Literal["ealstm"] = "ealstm"
+    # As in SoMo.ml v1, the paper's predecessor.
     forget_bias: float = 5.0
     head_layers: int = Field(default=1, ge=1)
 

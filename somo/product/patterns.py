@@ -1,4 +1,4 @@
-"""Patterns of URLs: which names they stand for on a day of a domain, and which day a name stands for."""
+"""Patterns of URLs: the names that they give for a day and a domain, and the day that a name belongs to."""
 
 import datetime as dt
 import re
@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 SCHEMES = ("abfs", "abfss", "az", "file", "gcs", "gs", "http", "https", "memory", "s3", "zip")
 DIGITS = {"year": 4, "month": 2, "day": 2, "doy": 3}
 FIELDS = (*DIGITS, "domain")
+# A month without a year, or a day without a month, names no date.
 NEEDS = {"month": ("year",), "day": ("year", "month"), "doy": ("year",)}
 
 
@@ -31,6 +32,7 @@ class Pattern:
 
     @cached_property
     def fields(self) -> frozenset[str]:
+        """Names of the fields that stand in it."""
         return frozenset(field for _, field, _ in self.pieces if field is not None)
 
     @property
@@ -51,17 +53,17 @@ class Pattern:
     def on(self, day: dt.date, domain: str) -> str:
         """The URL of a day, in which `*` and `?` are left."""
         numbers = {"year": day.year, "month": day.month, "day": day.day, "doy": day.timetuple().tm_yday}
-        parts = []
+        texts = []
         for literal, field, form in self.pieces:
-            parts.append(literal)
+            texts.append(literal)
             if field == "domain":
-                parts.append(domain)
+                texts.append(domain)
             elif field is not None:
-                parts.append(format(numbers[field], form or f"0{DIGITS[field]}d"))
-        return "".join(parts)
+                texts.append(format(numbers[field], form or f"0{DIGITS[field]}d"))
+        return "".join(texts)
 
     def day_of(self, url: str, domain: str) -> dt.date | None:
-        """The day that a URL's name stands for; None if its name holds no day."""
+        """The day that a URL belongs to by its name; None if the name holds no day."""
         match = _regex(self, domain).fullmatch(url) if self.by_day else None
         if match is None:
             return None
@@ -70,28 +72,30 @@ class Pattern:
             if "doy" in numbers:
                 return dt.date(numbers["year"], 1, 1) + dt.timedelta(numbers["doy"] - 1)
             return dt.date(numbers["year"], numbers["month"], numbers["day"])
+        # Four digits and two and two need not be a date: 2003-13-01 belongs to no day.
         except ValueError:
             return None
 
     def matches(self, url: str, domain: str) -> bool:
-        """Whether the pattern stands for a URL in a domain."""
+        """Whether a URL in a domain is one of those that the pattern describes."""
         return _regex(self, domain).fullmatch(url) is not None
 
 
 @lru_cache(maxsize=1024)
 def _regex(pattern: Pattern, domain: str) -> re.Pattern[str]:
-    parts, named = [], set()
+    expressions, named = [], set()
     for literal, field, form in pattern.pieces:
-        parts.append(wildcards(literal, pattern.on_web))
+        expressions.append(wildcards(literal, pattern.on_web))
         if field == "domain":
-            parts.append(re.escape(domain))
+            expressions.append(re.escape(domain))
+        # A field may stand twice, as in {year}/t2m_{year}.nc; a name of a group may not, so the second one refers back.
         elif field is not None and field in named:
-            parts.append(f"(?P={field})" if not form else r"\d+")
+            expressions.append(f"(?P={field})" if not form else r"\d+")
         elif field is not None:
             digits = r"\d+" if form else rf"\d{{{DIGITS[field]}}}"
-            parts.append(f"(?P<{field}>{digits})")
+            expressions.append(f"(?P<{field}>{digits})")
             named.add(field)
-    return re.compile("".join(parts))
+    return re.compile("".join(expressions))
 
 
 def wildcards(text: str, on_web: bool = False) -> str:
@@ -101,7 +105,7 @@ def wildcards(text: str, on_web: bool = False) -> str:
 
 
 def pattern_faults(text: str) -> str | None:
-    """What is wrong with a URL pattern as a declaration has it; None if nothing is."""
+    """A sentence about what is wrong with a URL pattern of a declaration; None if nothing is."""
     try:
         fields = Pattern(text).fields
     except ValueError as error:
@@ -127,8 +131,8 @@ def _format_faults(text: str) -> str | None:
 
 
 def _place_faults(text: str) -> str | None:
-    for part in text.split("::"):
-        scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", part)
+    for address in text.split("::"):
+        scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", address)
         if scheme and scheme[1].lower() not in SCHEMES:
             return f"url {text!r} begins with {scheme[1]}://; known are {', '.join(f'{s}://' for s in SCHEMES)}"
     if text.startswith("zip://") != ("::" in text) or text.count("::") > 1:

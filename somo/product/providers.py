@@ -5,8 +5,8 @@ from difflib import get_close_matches
 from typing import Any
 
 Tables = Mapping[str, Mapping[str, Any]]
+# Keys of a provider that no declaration takes.
 FOR_PEOPLE = ("title", "where", "licence", "files", "note", "step_deg")
-"""Keys of a provider that no declaration takes."""
 
 
 def take_likes(declaration: dict[str, Any], providers: Tables) -> dict[str, Any]:

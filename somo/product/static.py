@@ -75,7 +75,7 @@ class Static(Declared):
         return self
 
     def __hash__(self) -> int:
-        # `select` is a table, which has no hash of its own
+        # `select` is a table, which has no hash of its own.
         return hash(self.model_dump_json())
 
     @property

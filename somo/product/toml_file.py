@@ -1,4 +1,4 @@
-"""A product's TOML file, read and validated; what is wrong with it is told by file, key, value and what is allowed."""
+"""A product's TOML file, read and validated; an error names file, line, key, value and what is allowed."""
 
 import re
 import tomllib
@@ -17,8 +17,8 @@ from somo.product.inputs import Forcing, Source
 from somo.product.providers import Tables, take_likes
 from somo.product.toml_lines import line_of
 
+# Keys of a declaration that say where something lies, which may differ between machines.
 PLACES = ("url", "root")
-"""Keys of a declaration that say where something lies, which may differ between machines."""
 SECRET_WORDS = {"SECRET", "PASSWORD", "PASSWD", "TOKEN", "KEY", "KEYS", "CREDENTIAL", "CREDENTIALS", "LOGIN", "AUTH",
                 "WEBHOOK"}  # fmt: skip
 
@@ -96,6 +96,7 @@ def _expand(value: Any, environ: Mapping[str, str], file: _File, location: tuple
 
 
 def _may_be_read(name: str) -> bool:
+    # Whole words, since SOMO_KEYBOARD or SOMO_MONKEY hold no key.
     return name.startswith("SOMO_") and not set(name.split("_")) & SECRET_WORDS
 
 
@@ -112,7 +113,7 @@ def _line_of_named(text: str, message: str) -> str:
 
 
 def _nearest(name: str, allowed: Iterable[str]) -> str:
-    """A question after the allowed word that is spelt most alike; empty where none is."""
+    """A question that proposes the allowed word spelt most alike; empty where none is similar."""
     near = get_close_matches(name, list(allowed), 1)
     return f"; did you mean {near[0]}?" if near else ""
 
@@ -157,13 +158,15 @@ def _allowed(location: tuple[int | str, ...], raw: Mapping[str, Any]) -> list[st
     if location == ("cluster",):
         return sorted(CLUSTER_KINDS[raw["cluster"].get("kind", DEFAULT_KIND)].model_fields)
     models: list[type[BaseModel]] = [Product]
-    for part in location:
+    for name in location:
+        # Of several models behind one key, as of a grid, pydantic's location names the kind next.
         if len(models) > 1:
-            models = [m for m in models if part in get_args(m.model_fields["kind"].annotation)]
-        elif str(part) in models[0].model_fields:
-            models = _models_in(models[0].model_fields[str(part)].annotation)
+            models = [m for m in models if name in get_args(m.model_fields["kind"].annotation)]
+        elif str(name) in models[0].model_fields:
+            models = _models_in(models[0].model_fields[str(name)].annotation)
     keys = {key for model in models for key in model.model_fields}
-    if location[:1] == ("forcing",):  # a source's keys stand beside those of the variable
+    # A source's keys stand beside those of its variable in TOML.
+    if location[:1] == ("forcing",):
         keys |= set(Forcing.model_fields) | set(Source.model_fields)
         keys -= {"source"}
     return sorted(keys)

@@ -1,4 +1,4 @@
-"""Where a key stands in the text of a TOML file, which parsers of TOML do not tell."""
+"""In which line of a TOML file a key stands: parsers of TOML give the values without it."""
 
 import re
 import tomllib
@@ -70,7 +70,7 @@ def _numbered(names: Location, elements: Counter[Location]) -> Location:
 
 
 def _names(dotted: str) -> Location:
-    return tuple(part.strip().strip("\"'") for part in re.findall(r""""[^"]*"|'[^']*'|[^.\s]+""", dotted))
+    return tuple(name.strip().strip("\"'") for name in re.findall(r""""[^"]*"|'[^']*'|[^.\s]+""", dotted))
 
 
 def _end_of_value(lines: Sequence[str], first: int) -> int:
@@ -89,6 +89,7 @@ def _shared(path: Location, wanted: Location) -> int:
     """How many names at the beginning of both are the same."""
     count = 0
     for name, other in zip(path, wanted, strict=False):
+        # A number of an element may come as text from a message.
         if str(name) != str(other):
             break
         count += 1

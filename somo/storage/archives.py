@@ -1,6 +1,6 @@
-"""Files inside zip archives: `zip://NAME::ARCHIVE`. Stored ones are read in place, compressed ones are unpacked once.
+"""Files inside zip archives: `zip://NAME::ARCHIVE`. Uncompressed ones are read in place, others are unpacked once.
 
-Unpacked files lie in a temporary folder of the process, which ends with it.
+Unpacked files lie in a temporary folder, which the process removes at its end.
 """
 
 import atexit
@@ -15,8 +15,10 @@ from typing import Any
 
 from somo.storage.patience import StorageError
 
+# Fixed part of the header before each file's bytes; name and extra field follow, whose lengths it ends with.
 LOCAL_HEADER_BYTES = 30
 PIECE_BYTES = 2**20
+# Threads of one process may ask for the same file at once.
 _unpacking = Lock()
 
 
@@ -62,7 +64,13 @@ def members(archive: str, expected: str) -> tuple[Member, ...]:
 
 
 def member(url: str, expected: str) -> Member:
-    """The file in an archive behind a URL."""
+    """The file in an archive behind a URL.
+
+    Raises
+    ------
+    StorageError
+        if the archive holds no such file, or cannot be read
+    """
     name, archive = split(url)
     for candidate in members(archive, archive_fingerprint(expected)):
         if candidate.name == name:
@@ -75,11 +83,13 @@ def _offset(handle: Any, info: zipfile.ZipInfo) -> int | None:
         return None
     handle.seek(info.header_offset)
     header = handle.read(LOCAL_HEADER_BYTES)
+    # The directory at the archive's end may tell another length of the extra field than the header itself.
     name, extra = int.from_bytes(header[26:28], "little"), int.from_bytes(header[28:30], "little")
     return info.header_offset + LOCAL_HEADER_BYTES + name + extra
 
 
 def _opened(archive: str, expected: str) -> Any:
+    # byte_ranges reads files in archives through this module: at the top of the file that would be a circle.
     from somo.storage.byte_ranges import open_blocks
 
     return open_blocks(archive, expected)
@@ -101,6 +111,7 @@ def unpacked(url: str, expected: str) -> Path:
             return target
         with _opened(archive, archive_fingerprint(expected)) as handle, target.with_suffix(".part").open("wb") as out:
             _copy(url, zipfile.ZipFile(handle), name, out)
+        # A file that could not be unpacked to its end has never had the final name.
         target.with_suffix(".part").replace(target)
     return target
 
@@ -111,6 +122,7 @@ def _copy(url: str, archive: zipfile.ZipFile, name: str, out: Any) -> None:
     try:
         with archive.open(name) as source:
             while piece := source.read(PIECE_BYTES):
+                # An archive made to do harm may unpack to any size: what exceeds the declared one is not written.
                 allowed -= len(piece)
                 if allowed < 0:
                     raise StorageError(f"{url}: is longer than its archive says; download the archive again")

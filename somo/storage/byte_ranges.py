@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from obstore.store import RetryConfig
 
 BLOCK_BYTES = 2**20
+# 128 MiB a file: h5py goes back and forth between a file's index and its chunks.
 MOST_BLOCKS = 128
 
 
 def retry_config() -> "RetryConfig":
     """The policy of `somo.storage.patience` in the terms of obstore, which repeats a request itself."""
     return {
+        # Never reached: the time decides, as everywhere else.
         "max_retries": 1000,
         "retry_timeout": dt.timedelta(seconds=patience.PATIENCE_S),
         "backoff": {
@@ -40,7 +42,7 @@ def retry_config() -> "RetryConfig":
 
 @lru_cache(maxsize=4096)
 def opened(url: str) -> tuple[AbstractFileSystem, str]:
-    """File system and path behind a URL, found once per process."""
+    """File system and path behind a URL, looked up once per process."""
     return filesystem(url)
 
 
@@ -60,6 +62,7 @@ def place(url: str) -> tuple[Any, str]:
 
 def conditions(expected: str, offset: int, size: int) -> Any:
     """Options of a request for a range of an object that still has the fingerprint `expected`."""
+    # Condition and bytes in one request: an object that was replaced since its scan is refused, never mixed in.
     return {"range": (offset, offset + size), "if_match": f'"{expected.split("-", 1)[1]}"'}
 
 
@@ -93,6 +96,7 @@ class _Blocks(io.RawIOBase):
         self.blocks: OrderedDict[int, bytes] = OrderedDict()
 
     def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+        # Without the blocks: the process that gets the file reads what it needs itself.
         return _Blocks, (self.url, self.expected)
 
     def readable(self) -> bool:
@@ -113,9 +117,9 @@ class _Blocks(io.RawIOBase):
         start = self.at
         while self.at < stop:
             number, inside = divmod(self.at, BLOCK_BYTES)
-            part = self._block(number)[inside : inside + stop - self.at]
-            buffer[self.at - start : self.at - start + len(part)] = part
-            self.at += len(part)
+            block_bytes = self._block(number)[inside : inside + stop - self.at]
+            buffer[self.at - start : self.at - start + len(block_bytes)] = block_bytes
+            self.at += len(block_bytes)
         return self.at - start
 
     def _block(self, number: int) -> bytes:
@@ -159,7 +163,17 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
 
 
 def read_member(url: str, expected: str, offset: int, size: int) -> bytes:
-    """`size` bytes at `offset` of a file in a zip archive."""
+    """`size` bytes at `offset` of a file in a zip archive.
+
+    Parameters
+    ----------
+    expected : fingerprint of the file, `SIZE-ARCHIVE'S FINGERPRINT`
+
+    Raises
+    ------
+    StorageError
+        if the archive was replaced, holds no such file or is damaged
+    """
     member, (_, archive) = archives.member(url, expected), archives.split(url)
     if member.offset is not None:
         return read_range(archive, archives.archive_fingerprint(expected), member.offset + offset, size)
@@ -177,6 +191,7 @@ def _cloud(fs: Any, bucket: str) -> Any:
 @lru_cache(maxsize=64)
 def _bucket(fs: Any, bucket: str) -> S3Store:
     """obstore's client of a bucket with the endpoint, region and credentials that s3fs resolved."""
+    # s3fs looks into profiles, environment and instance roles when it connects; obstore itself reads no profiles.
     fs.connect()
     client = fs.s3
     options: Any = {"endpoint": client.meta.endpoint_url, "region": client.meta.region_name or "us-east-1"}
@@ -185,20 +200,21 @@ def _bucket(fs: Any, bucket: str) -> S3Store:
     else:
         options["credential_provider"] = _Credentials(fs)
     http: Any = {"allow_http": client.meta.endpoint_url.startswith("http://")}
+    # Servers of one's own rarely have a name for every bucket: the bucket goes into the path.
     return S3Store(
         bucket, client_options=http, virtual_hosted_style_request=False, retry_config=retry_config(), **options
     )
 
 
 class _Credentials:
-    """The credentials s3fs found; those that expire are asked for again when obstore needs them."""
+    """The credentials that s3fs has; those that expire are asked for again when obstore needs them."""
 
     def __init__(self, fs: Any) -> None:
         self.fs = fs
-        self.found = sync(fs.loop, self._find)
+        self.credentials = sync(fs.loop, self._find)
 
     def __call__(self) -> Any:
-        return self.found if self.found["expires_at"] is None else sync(self.fs.loop, self._find)
+        return self.credentials if self.credentials["expires_at"] is None else sync(self.fs.loop, self._find)
 
     async def _find(self) -> dict[str, Any]:
         credentials = self.fs.s3._request_signer._credentials

@@ -20,6 +20,7 @@ from zarr.storage import WrapperStore
 
 from somo.storage.patience import patiently, patiently_async
 
+# Methods of a file system that ask its store.
 REQUESTS = frozenset(
     {"cat", "cat_file", "cat_ranges", "copy", "created", "du", "exists", "find", "get", "get_file", "glob", "info"}
     | {
@@ -37,7 +38,6 @@ REQUESTS = frozenset(
         "size",
     }
 )
-"""Methods of a file system that ask its store."""
 CLOUDS = ("gs", "gcs", "az", "abfs", "abfss")
 _known_clouds: set[str] = set()
 
@@ -52,6 +52,7 @@ def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
     fs, path = fsspec.url_to_fs(url, **_tried_once(url))
     if isinstance(fs, LocalFileSystem):
         return fs, path
+    # s3fs repeats requests too: its five attempts and ours would multiply.
     fs.retries = 1
     return cast(AbstractFileSystem, PatientFileSystem(fs)), path
 
@@ -77,7 +78,7 @@ def _tried_once(url: str) -> dict[str, Any]:
 
 
 class PatientFileSystem:
-    """A remote file system of fsspec whose requests are tried again; everything else it does itself."""
+    """A remote file system of fsspec whose requests are tried again; all other methods are those of fsspec."""
 
     def __init__(self, fs: AbstractFileSystem) -> None:
         self._fs = fs
@@ -97,6 +98,7 @@ class PatientFileSystem:
 
     def _patient(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def request(*arguments: Any, **options: Any) -> Any:
+            # Lists of paths, as `cat` takes them, are named by their store alone.
             place = arguments[0] if arguments and isinstance(arguments[0], str) else ""
             return patiently(self._fs.unstrip_protocol(place), partial(method, *arguments, **options))
 
@@ -122,8 +124,10 @@ def zarr_store(url: str, read_only: bool = True) -> Store:
         return zarr.storage.LocalStore(path, read_only=read_only)
     if fs.async_impl:
         store = zarr.storage.FsspecStore.from_url(url, storage_options=options, read_only=read_only)
+        # As in `filesystem`: the attempts of s3fs and ours would multiply.
         store.fs.retries = 1
         return PatientStore(store, url)
+    # Zarr asks asynchronously alone; file systems without such methods run in threads.
     wrapped = AsyncFileSystemWrapper(fs, asynchronous=True)
     return PatientStore(zarr.storage.FsspecStore(wrapped, path=path, read_only=read_only), url)
 
@@ -160,6 +164,7 @@ class PatientStore(WrapperStore[Store]):
         await patiently_async(self._object(key), lambda: self._store.delete(key))
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        # The whole list before the first name: a listing that breaks off halfway has to be asked for again as a whole.
         for name in await self._listed(prefix, lambda: self._store.list_dir(prefix)):
             yield name
 

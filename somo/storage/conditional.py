@@ -1,4 +1,4 @@
-"""Writes that happen only if an object is still the one that was read: of two writers, one is told that it is late."""
+"""Writes that happen only if an object is still the one that was read: of two writers, the later one gets an error."""
 
 import errno
 import fcntl
@@ -23,15 +23,17 @@ class ChangedError(StorageError):
 
 
 def read_version(url: str) -> tuple[bytes | None, str]:
-    """Bytes of an object and what tells them from other bytes under the same URL; None and "" where there is none."""
+    """Bytes of an object, and a version that other bytes under its URL do not have; None and "" where there is none."""
     fs, path = filesystem(url)
     fs.invalidate_cache()
     if "s3" not in fs.protocol:
+        # A checksum and not the time, for two writes may fall into one tick of a disk's clock.
         data = read_bytes(url) if fs.exists(path) else None
         return data, checksum(data) if data is not None else ""
     bucket, key, _ = fs.split_path(path)
 
     def ask() -> tuple[bytes | None, str]:
+        # Bytes and ETag from one answer: two requests could tell of two versions.
         try:
             answer = fs.call_s3("get_object", Bucket=bucket, Key=key)
         except FileNotFoundError:
@@ -65,6 +67,7 @@ def put_version(url: str, data: bytes, former: str) -> None:
         put(url, data)
         return
     bucket, key, _ = fs.split_path(path)
+    # S3 compares and writes in one step; "*" means that there must not be any object.
     condition = {"IfMatch": former} if former else {"IfNoneMatch": "*"}
 
     def ask() -> None:
@@ -89,6 +92,7 @@ def _require_version(url: str, former: str) -> None:
 def _alone(path: Path) -> Iterator[None]:
     """Keep other processes of this machine, and of an NFS mount, from writing conditionally beside `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # A file beside it, since the object itself is replaced, and a lock on the former file would stop nobody.
     with path.with_name(f".{path.name}.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,8 +1,8 @@
-"""What the bytes of a source are called, so that a source that moved is the same source.
+"""Names of a source's bytes, so that files which moved to another place are known to be the same.
 
-An object store's ETag of an object that was put in one piece is the MD5 of its bytes; of a local file the MD5 is taken.
-Both give `SIZE-MD5`. Where a store tells no checksum of the bytes (uploads in several pieces, web servers), its own
-version stands for them. MD5 guards against mistakes here, not against forgery.
+The ETag of an object that was put in one piece is the MD5 of its bytes; of a local file the MD5 is computed.
+Both give `SIZE-MD5`. Where a store has no checksum of the bytes (uploads in several pieces, web servers), its own
+version of the object is the name. MD5 guards against mistakes here, not against forgery.
 """
 
 import hashlib
@@ -17,8 +17,9 @@ from somo.storage.client import filesystem
 from somo.storage.objects import checksum, exists, join, put, read_bytes, version_of
 
 BLOCK_BYTES = 2**22
+# ETags that are an MD5, and versions of Zarr stores, which stand for the metadata's bytes. ETags of uploads in several
+# pieces have a hyphen and their number behind, and depend on how the bytes were cut.
 _TELLS_BYTES = re.compile(r"\d+-[0-9a-f]{32}|zarr-[0-9a-f]{32}")
-"""ETags that are an MD5, and versions of Zarr stores, which stand for the metadata's bytes."""
 
 
 def content_of(url: str, version: str) -> str:
@@ -26,7 +27,7 @@ def content_of(url: str, version: str) -> str:
 
     Parameters
     ----------
-    version : fingerprint of what lies there, which stands for it where the store tells no checksum of the bytes
+    version : present fingerprint of the URL, which serves as the name where the store has no checksum of the bytes
     """
     if _TELLS_BYTES.fullmatch(version) or url.startswith(("http://", "https://")):
         return version
@@ -36,6 +37,7 @@ def content_of(url: str, version: str) -> str:
         return _of_file(fs, path, info)
     inside: Mapping[str, Mapping[str, Any]] = fs.find(path, detail=True)
     start = len(path.rstrip("/")) + 1
+    # Names relative to the folder: the folder itself may have moved.
     named = [f"{place[start:]} {_of_file(fs, place, inside[place])}" for place in sorted(inside)]
     return checksum("\n".join(named).encode())
 
@@ -54,7 +56,7 @@ def _of_file(fs: Any, path: str, info: Mapping[str, Any]) -> str:
 def recorded_content(root: str, url: str, version: str) -> str:
     """Name of the bytes behind a URL as an earlier run has recorded it; their version where none has.
 
-    Nothing but the record is read, so that whoever only looks does not wait for large archives.
+    Only the record is read, so that commands which show a state do not wait for large archives.
     """
     if _TELLS_BYTES.fullmatch(version):
         return version

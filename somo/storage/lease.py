@@ -24,8 +24,8 @@ from somo.storage.conditional import ChangedError, put_version, read_version
 from somo.storage.objects import put
 from somo.storage.patience import StorageError
 
+# Longer than the patience of a request, so that a holder whose store is silent for a while keeps its lease.
 LEASE_SECONDS = 120.0
-"""Longer than the patience of a request, so that a holder whose store is silent for a while keeps its lease."""
 RENEW_SECONDS = 15.0
 WATCH_SECONDS = 2.0
 # A holder stops writing well before a watcher takes its lease over.
@@ -50,13 +50,20 @@ def put_visible(url: str, data: bytes) -> None:
 
 
 def require_lease() -> None:
-    """Refuse to go on if this run's lease was lost; work without one, as in a notebook, is not held up."""
+    """Require that this run still has its lease; work that never took one, as in a notebook, may go on.
+
+    Raises
+    ------
+    LeaseError
+        if another run has taken over meanwhile
+    """
     if (lease := _held.get()) is not None:
         lease.require()
 
 
 def steady_seconds() -> float:
     """Seconds of a clock that goes on while the machine sleeps and that nobody sets."""
+    # CLOCK_MONOTONIC stops on Linux while a laptop sleeps: its holder would think the lease fresh when it wakes.
     clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
     return time.clock_gettime(clock)
 
@@ -73,7 +80,8 @@ class Lease:
         self._lock = threading.Lock()
 
     def take(self, former: str) -> None:
-        """Put our lease in the place of none, or of one whose holder is gone."""
+        """Write this lease where there is none, or over the version `former` of one whose holder is gone."""
+        # The time before the request counts: how long its answer took nobody else knows.
         began = steady_seconds()
         put_version(self.url, self._data(), former)
         self._version, self._confirmed = read_version(self.url)[1], began
@@ -142,8 +150,10 @@ def leased(url: str, purpose: str) -> Iterator[None]:
             except LeaseError:
                 return
             except OSError:
-                continue  # a store that is silent now; the next write of visible metadata asks again
+                # The store is silent now; the next write of visible metadata asks again.
+                continue
 
+    # A daemon: a process that ends in any way must not be kept alive by its lease.
     keeper = threading.Thread(target=keep, name="lease", daemon=True)
     keeper.start()
     token = _held.set(lease)
@@ -159,23 +169,25 @@ def leased(url: str, purpose: str) -> Iterator[None]:
 
 
 def _acquire(lease: Lease) -> None:
-    found, version = read_version(lease.url)
+    former_content, former_version = read_version(lease.url)
     since = steady_seconds()
     while True:
         try:
-            if found is None or _is_gone(json.loads(found)) or steady_seconds() - since > LEASE_SECONDS:
-                lease.take(version)
+            gone = former_content is None or _is_gone(json.loads(former_content))
+            if gone or steady_seconds() - since > LEASE_SECONDS:
+                lease.take(former_version)
                 return
         except ChangedError:
-            pass  # another one that waited was faster
+            # Another one that waited was faster.
+            pass
         time.sleep(WATCH_SECONDS)
-        seen, now = read_version(lease.url)
-        if seen is not None and seen != found:
+        content, version = read_version(lease.url)
+        if content is not None and content != former_content:
             raise LeaseError(
-                f"{lease.url}: {described(json.loads(seen))} writes there; wait for its end or stop it, two at once "
+                f"{lease.url}: {described(json.loads(content))} writes there; wait for its end or stop it, two at once "
                 "would overwrite each other"
             )
-        found, version = seen, now
+        former_content, former_version = content, version
 
 
 def described(content: dict[str, Any]) -> str:
@@ -194,7 +206,7 @@ def _this_process() -> dict[str, Any]:
 
 
 def _boot() -> str:
-    """What tells this start of this machine, and this container, from others."""
+    """Name of this start of this machine and of this container; empty where the system has no `/proc`."""
     try:
         namespace = Path("/proc/self/ns/pid").readlink()
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {namespace}"
@@ -204,9 +216,11 @@ def _boot() -> str:
 
 def _is_gone(content: dict[str, Any]) -> bool:
     """Whether the holder was a process of this machine that has ended: nothing has to be waited for then."""
+    # Numbers of processes mean something on one machine alone, since its last start and in one container.
     if not content["boot"] or content["boot"] != _boot():
         return False
     try:
+        # A number of a process may be given anew: only one that began at the same time, to rounding, is the holder.
         return bool(abs(psutil.Process(content["process"]).create_time() - content["started"]) > 1)
     except psutil.NoSuchProcess:
         return True

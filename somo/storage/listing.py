@@ -34,6 +34,7 @@ _cache: ContextVar[dict[str, dict[str, Object]] | None] = ContextVar("listings",
 @contextmanager
 def listed_once() -> Iterator[None]:
     """Within it a folder is listed once, however many ask; for work that reads and writes nothing."""
+    # Inside another one its listings serve on; the outermost ends them.
     if _cache.get() is not None:
         yield
         return
@@ -54,7 +55,7 @@ def listing(url: str) -> Mapping[str, Object]:
             return objects
         if url.startswith(f"{folder}/"):
             prefix = url[len(folder) + 1 :].rstrip("/") + "/"
-            return {key.removeprefix(prefix): found for key, found in objects.items() if key.startswith(prefix)}
+            return {key.removeprefix(prefix): stored for key, stored in objects.items() if key.startswith(prefix)}
     cache[url] = _list(url)
     return cache[url]
 
@@ -63,11 +64,13 @@ def _list(url: str) -> dict[str, Object]:
     fs, path = filesystem(url)
     start = len(path.rstrip("/")) + 1
 
+    # fsspec keeps listings, and other processes have written since.
     fs.invalidate_cache()
-    found = fs.find(path, detail=True) if fs.exists(path) else {}
+    stored = fs.find(path, detail=True) if fs.exists(path) else {}
     objects = {}
-    for name, info in found.items():
+    for name, info in stored.items():
         key = name[start:]
+        # Hidden names are files that are being written (`put`), locks and leases.
         if key and not key.rsplit("/", 1)[-1].startswith("."):
             version = info.get("ETag") or info.get("mtime") or info.get("created")
             objects[key] = Object(int(info["size"]), str(version).strip('"'))
@@ -100,7 +103,8 @@ def _link(source: Path, target: Path) -> None:
     try:
         try:
             os.link(source, temporary)
-        except OSError:  # file systems without links, such as FAT and some of networks
+        except OSError:
+            # File systems without links, such as FAT and some of networks.
             shutil.copy2(source, temporary)
         temporary.replace(target)
     finally:

@@ -1,4 +1,4 @@
-"""URLs -> bytes and files on any file system; writes are seen whole or not at all."""
+"""URLs -> bytes and files on any file system; readers see all of what a write writes, or nothing of it."""
 
 import errno
 import hashlib
@@ -17,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 from somo.storage.client import filesystem
 from somo.storage.patience import StorageError
 
+# A quota that is used up is its own error, and to people the same.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -52,6 +53,7 @@ def read_bytes(url: str) -> bytes:
     fs, path = filesystem(url)
     try:
         return bytes(fs.cat_file(path))
+    # An OSError as well, whose text names the remedy already.
     except StorageError:
         raise
     except OSError as error:
@@ -59,7 +61,7 @@ def read_bytes(url: str) -> bytes:
 
 
 def put(url: str, data: bytes) -> None:
-    """Write an object so that readers see the old bytes or the new ones, never a part.
+    """Write an object so that readers see all of the old bytes or all of the new ones.
 
     Raises
     ------
@@ -72,6 +74,7 @@ def put(url: str, data: bytes) -> None:
             fs.pipe_file(path, data, **_content_type(fs, path))
             return
         Path(path).parent.mkdir(parents=True, exist_ok=True)
+        # In the same folder, since a file is renamed in one step within one file system alone.
         temporary = Path(path).with_name(f".{Path(path).name}.{uuid4().hex[:8]}")
         try:
             temporary.write_bytes(data)
@@ -93,9 +96,10 @@ def not_written(url: str, error: OSError) -> StorageError:
 
 def no_space(folder: Path) -> str:
     """Sentence about a disk that is full, or a quota that is used up."""
-    there = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
-    free = shutil.disk_usage(there).free
-    return f"no space is left on the disk of {there} ({free / 1e9:.1f} GB free, or a quota is used up); make room there"
+    existing = next((parent for parent in (folder, *folder.parents) if parent.exists()), Path("/"))
+    free = shutil.disk_usage(existing).free
+    used_up = f"{free / 1e9:.1f} GB free, or a quota is used up"
+    return f"no space is left on the disk of {existing} ({used_up}); make room there"
 
 
 def _content_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:
@@ -105,7 +109,13 @@ def _content_type(fs: AbstractFileSystem, path: str) -> dict[str, str]:
 
 
 def put_file(local: Path, url: str) -> None:
-    """Move a finished local file into place, seen whole or not at all."""
+    """Copy a finished local file to a URL, so that readers see all of it or nothing.
+
+    Raises
+    ------
+    StorageError
+        if it cannot be written; nothing is left behind
+    """
     fs, path = filesystem(url)
     try:
         if not isinstance(fs, LocalFileSystem):
@@ -126,7 +136,13 @@ def put_file(local: Path, url: str) -> None:
 
 @contextmanager
 def local_copy(url: str) -> Iterator[Path]:
-    """A local path with the bytes of `url`: the file itself if it is local, else a temporary download."""
+    """A local path with the bytes of `url`: the file itself if it is local, else a temporary download.
+
+    Raises
+    ------
+    StorageError
+        if there is no such file
+    """
     fs, path = filesystem(url)
     if not fs.exists(path):
         raise StorageError(f"{url}: no such file; check the URL in the product declaration")
@@ -142,7 +158,12 @@ def local_copy(url: str) -> Iterator[Path]:
 def fingerprint(url: str) -> str:
     """Size and version of an object (ETag, or modification time), which change when its bytes are replaced.
 
-    For a folder it stands for everything inside.
+    The fingerprint of a folder changes with any of the files inside.
+
+    Raises
+    ------
+    StorageError
+        if there is nothing at the URL, or it may not be read
     """
     fs, path = filesystem(url)
     fs.invalidate_cache()

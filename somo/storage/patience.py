@@ -1,7 +1,7 @@
 """The one policy of trying again: a request is repeated while its store is out of reach, and nothing else is.
 
 Every request goes through here, each with the patience of the store that it asks. An answer that trying again cannot
-change (no such object, not permitted, a full disk) is raised at once and as it is.
+change (no such object, not permitted, a full disk) is raised at once and unchanged.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ import botocore.exceptions
 import botocore.parsers
 
 T = TypeVar("T")
+# A rolling restart of an object store takes about a minute; what lasts longer needs a person.
 PATIENCE_S = 90.0
-"""A rolling restart of an object store takes about a minute; what lasts longer needs a person."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 NETWORK_ERRORS = (
     TimeoutError,
@@ -43,6 +43,7 @@ class UnreachableError(StorageError):
 
 def is_passing(error: BaseException) -> bool:
     """Whether a failure comes from the network or a busy server, so that the same request may succeed later."""
+    # Raised where patience has ended, or for a reason that stays: a caller further out must not begin again.
     if isinstance(error, StorageError):
         return False
     if isinstance(error, aiohttp.ClientResponseError):

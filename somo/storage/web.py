@@ -13,11 +13,12 @@ import requests
 
 from somo.storage.patience import StorageError, patiently
 
+# Seconds to wait for a connection, and between two packets.
 TIMEOUT_S = (20, 120)
-"""Seconds to wait for a connection, and between two packets."""
+# Answers of a server that is busy or restarted: asked again.
 PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Answers of a server that is busy or restarted: asked again."""
 ABSENT = {404, 410}
+# requests keeps 10 by default, and drops and opens connections anew when more threads ask at once.
 CONNECTIONS = 16
 
 
@@ -43,7 +44,13 @@ def version(url: str) -> str | None:
 
 
 def content(url: str) -> bytes | None:
-    """All bytes of a small file, None if the server has none."""
+    """All bytes of a small file, None if the server has none.
+
+    Raises
+    ------
+    StorageError
+        if the server forbids it, asks for a login, or stays out of reach
+    """
     response = _ask(url, "GET")
     if response is None:
         return None
@@ -63,6 +70,7 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
     if response is None:
         raise StorageError(f"{url}: is not on the server any more; restore it or run ingest again")
     _require_allowed(url, response)
+    # A server without range requests sends the whole file for every range: 200 instead of 206.
     if response.status_code == 200:
         raise StorageError(
             f"{url}: the server gives whole files only and no parts of them (no range requests); download the files "
@@ -84,6 +92,8 @@ def _ask(url: str, method: str, headers: dict[str, str] | None = None) -> reques
             ) as response:
                 if response.status_code in PASSING:
                     raise ConnectionError(f"the server answers {response.status_code} {response.reason}")
+                # Read inside the patience, since a connection may break off in the body; but a whole file that comes
+                # instead of a range is not read.
                 if method == "GET" and (response.status_code == 206 or not headers):
                     _ = response.content
                 return response
@@ -105,7 +115,9 @@ def _require_allowed(url: str, response: requests.Response) -> None:
 
 
 def _mark(response: requests.Response) -> str:
+    """What tells a file's present bytes from former ones: its ETag, else its date, else nothing."""
     headers = response.headers
+    # The same ETag may come with and without the mark W/, as where a proxy compresses.
     return (headers.get("ETag") or headers.get("Last-Modified") or "").removeprefix("W/").strip('"').replace(" ", "_")
 
 
@@ -115,6 +127,7 @@ def _session() -> requests.Session:
     session = requests.Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
+    # Compressed on the way, a file would have another length and other ranges.
     session.headers["Accept-Encoding"] = "identity"
     settings: dict[str, Any] = fsspec.config.conf.get("https", {}).get("client_kwargs", {})
     session.headers.update(settings.get("headers", {}))

@@ -16,6 +16,7 @@ from somo.storage.objects import join, put_file
 from somo.synthetic.fields import Array, generator
 
 Format = Literal["header+values", "ceop"]
+# Eight values a day, of which a daily mean needs six.
 EVERY_HOURS = 3
 NOISE = 0.006
 
@@ -31,7 +32,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Station:
-    """A station in a cell; `fault` makes it one that a careful reader drops."""
+    """A station in a cell; one with a `fault` has to be dropped by whoever reads the archive."""
 
     network: Network
     name: str
@@ -55,16 +56,18 @@ NETWORKS: dict[str, tuple[Network, ...]] = {
     "home": (
         Network("ALPENNET", ((0.05, 0.05), (0.20, 0.20), (0.40, 0.40)), "ThetaProbe-ML2X"),
         Network("BALTIC", ((0.0, 0.1), (0.1, 0.3), (0.3, 0.5)), "CS616"),
+        # Has sensors on the borders of layers, which belong to the layer above, and one below all layers.
         Network("CARPATHIA", ((0.05, 0.05), (0.10, 0.10), (0.20, 0.20), (0.50, 0.50), (1.00, 1.00)), "5TM"),
     ),
     "us": (
+        # Placed in inches, as the sensors of SCAN and SNOTEL are: 20 of them are 0.508 m and belong to the third layer.
         Network("PRAIRIE", ((0.0508, 0.0508), (0.2032, 0.2032), (0.508, 0.508)), "Hydraprobe-Analog-(2.5-Volt)"),
         Network("DESERT", ((0.05, 0.05), (0.10, 0.10), (0.20, 0.20), (0.50, 0.50)), "Hydraprobe-II"),
     ),
 }
+# Size and duration of what a station sees beyond its cell. With 0.5, perfect knowledge of the cell correlates with a
+# station by 0.89, about what the densest real networks reach among their own sensors.
 WANDER, WANDER_DAYS = 0.5, 12.0
-"""Size and duration of what a station sees beyond its cell. With 0.5, perfect knowledge of the cell correlates with a
-station by 0.89, about what the densest real networks reach among their own sensors."""
 LAYER_BOTTOMS_M = (0.1, 0.3, np.inf)
 
 
@@ -81,6 +84,7 @@ def place_stations(
     stations = []
     for i, cell in enumerate(cells):
         lat, lon = (float(c) for c in grid.centres(cell))
+        # Away from the cell's edges, so that nothing hangs on how a place on a border is rounded.
         d_lat, d_lon = rng.uniform(-0.4, 0.4, 2) * grid.step_deg
         network = networks[i % len(networks)]
         height = float(elevation.flat[cell])
@@ -105,16 +109,17 @@ def write_archive(
     with tempfile.TemporaryDirectory(prefix="somo-synthetic-") as folder:
         local = Path(folder, "archive.zip")
         with zipfile.ZipFile(local, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for station, seen in stations:
-                for name, text in _sensor_files(station, seen, form, seed):
+            for station, history in stations:
+                for name, text in _sensor_files(station, history, form, seed):
+                    # A fixed date: equal seeds give equal bytes, on any day.
                     archive.writestr(zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED, 1)
         put_file(local, join(root, path))
 
 
-def _sensor_files(station: Station, seen: Seen, form: Format, seed: int) -> Iterator[tuple[str, str]]:
+def _sensor_files(station: Station, history: Seen, form: Format, seed: int) -> Iterator[tuple[str, str]]:
     network = station.network
     for top, bottom in network.depths:
-        time, value, flag = observe(station, seen, (top, bottom), seed)
+        time, value, flag = observe(station, history, (top, bottom), seed)
         lines = _header_values if form == "header+values" else _ceop
         first, last = (str(time[i].astype("M8[D]")).replace("-", "") for i in (0, -1))
         name = f"{network.name}_{network.name}_{station.name}_sm_{top:.6f}_{bottom:.6f}_{network.instrument}"
@@ -132,6 +137,7 @@ def observe(
     The sensor has a gain, an offset, noise and outages; frozen soil, spikes and impossible values are flagged.
     """
     rng = generator(seed, station.network.name, station.name, f"{depth}")
+    # A sensor on the border of two layers belongs to the shallower one.
     layer = int(np.searchsorted(LAYER_BOTTOMS_M, (depth[0] + depth[1]) / 2 - 1e-9))
     per_day = 24 // EVERY_HOURS
     truth, cold = np.repeat(seen.moisture[:, layer], per_day), np.repeat(seen.air_temperature < 271.5, per_day)
@@ -161,6 +167,7 @@ def _wander(rng: np.random.Generator, n: int, per_day: int) -> Array:
     weather can know that.
     """
     memory = np.exp(-1 / (WANDER_DAYS * per_day))
+    # Shocks of this size keep the variance of the series at 1 whatever its memory; the first value has it already.
     shocks = rng.standard_normal(n) * np.sqrt(1 - memory**2)
     shocks[0] = rng.standard_normal()
     return WANDER * signal.lfilter([1.0], [1.0, -memory], shocks)
@@ -172,6 +179,7 @@ def _recorded(rng: np.random.Generator, n: int, per_day: int) -> NDArray[np.bool
     for _ in range(rng.poisson(n / per_day / 365)):
         start = rng.integers(n)
         keep[start : start + per_day * rng.integers(5, 40)] = False
+    # No record is empty, since the name of its file holds its first and its last day.
     keep[[0, -1]] = True
     return keep
 

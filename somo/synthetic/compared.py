@@ -85,9 +85,9 @@ def write_compared(
     home = domains_of(size, 1)[0]
     world = World.make(home, seed)
     first, last = (np.datetime64(day, "D") for day in (f"{years[0]}-01-01", f"{years[1]}-12-31"))
-    whole = [moisture for _, _, moisture in world.days(first, last)]
+    moisture_by_day = [moisture for _, _, moisture in world.days(first, last)]
     days = np.arange(first, last + 1)
-    truth = np.where(world.land.land, np.stack(whole), np.nan)
+    truth = np.where(world.land.land, np.stack(moisture_by_day), np.nan)
     write_products(root, home.grid, truth, days, seed)
     write_cosmos(join(root, "cosmos"), home.grid, truth, days, cosmos, seed)
 
@@ -96,9 +96,9 @@ def write_products(root: str, grid: Grid, truth: Array, days: NDArray[np.datetim
     """Write the gridded stand-ins made of the truth [day, layer, lat, lon]."""
     years = days.astype("M8[Y]").astype(int) + 1970
     for year in np.unique(years).tolist():
-        now = years == year
+        in_year = years == year
         for name, product in PRODUCTS.items():
-            ds = standin(product, grid, truth[now], days[now], generator(seed, name, year))
+            ds = standin(product, grid, truth[in_year], days[in_year], generator(seed, name, year))
             _write(ds, join(root, product.path.format(year=year)))
 
 
@@ -158,10 +158,12 @@ def write_cosmos(root: str, grid: Grid, truth: Array, days: NDArray[np.datetime6
 def neutron_record(surface: Array, days: NDArray[np.datetime64], rng: np.random.Generator) -> pd.DataFrame:
     """Hourly record of a neutron station from daily surface soil moisture [day]; 2 percent of it is flagged."""
     hours = (days[0].astype("M8[h]") + np.arange(24 * len(days))).astype("M8[s]")
+    # A daily mean stands for noon.
     value = np.interp(np.arange(24 * len(days)), 24 * np.arange(len(days)) + 12, surface)
     value = value * rng.normal(1, 0.05) + rng.normal(0, 0.02) + 0.01 * rng.standard_normal(len(value))
     value = np.clip(value, 0.01, 0.6)
     error = 0.02 + 0.1 * value**2
+    # Flagged hours are plainly too wet, so that a reader who overlooks the flags is found out.
     bad = rng.random(len(value)) < 0.02
     flags = ("Flag_Extreme_Counts", "Flag_AirPressure_ERA5", "Flag_Porosity_Excess", "Flag_Snow_ERA5")
     moisture = "SoilMoisture_volumetric_MovAvg24h"

@@ -24,11 +24,13 @@ from somo.synthetic.fields import Array
 from somo.synthetic.land import Land
 from somo.synthetic.weather import Day
 
+# First centres of E-OBS at 0.1 degrees, 1.4e-4 degrees off whole steps.
 E_OBS_LATITUDE, E_OBS_LONGITUDE = 25.04986061, -24.95013939
-"""First centres of E-OBS at 0.1 degrees, 1.4e-4 degrees off whole steps."""
+# Cells and ERA5-Land's nodes among the rows, and among the columns, of `_half_steps`.
 CELLS, NODES = slice(2, -1, 2), slice(1, None, 2)
-"""Cells and ERA5-Land's nodes among the rows, and among the columns, of `_half_steps`."""
 Past = tuple[np.datetime64, Day, Array]
+# Attributes of the Climate Data Store's NetCDF since 2024, which its converter takes from GRIB. The standard name of
+# `str` says upward although its values are downward: a reader who believes it has the wrong sign.
 CDS_ATTRIBUTES: dict[str, dict[str, str]] = {
     "t2m": {"units": "K", "long_name": "2 metre temperature", "standard_name": "unknown", "GRIB_stepType": "instant"},
     "skt": {"units": "K", "long_name": "Skin temperature", "standard_name": "unknown", "GRIB_stepType": "instant"},
@@ -49,7 +51,6 @@ CDS_ATTRIBUTES: dict[str, dict[str, str]] = {
         for layer in (1, 2, 3)
     },
 }  # fmt: skip
-"""Attributes of the Climate Data Store's NetCDF since 2024, which its converter takes from GRIB."""
 
 
 def write_delivered(
@@ -83,9 +84,9 @@ def write_delivered(
             write_cosmos(join(root, "compared/cosmos_europe"), grid, truth, dates, 4, seed)
         placed = place_stations(grid, land.land, land.elevation, name, stations, seed)
         at = [(station, *divmod(station.cell, len(grid.lon))) for station in placed]
-        seen = [Seen(dates, truth[:, :, row, column], air[:, row, column]) for _, row, column in at]
+        histories = [Seen(dates, truth[:, :, row, column], air[:, row, column]) for _, row, column in at]
         path, form = archives[name]
-        write_archive(root, path, zip(placed, seen, strict=True), form, seed)
+        write_archive(root, path, zip(placed, histories, strict=True), form, seed)
     _write_statics(join(root, "forcing"), regions, seed)
 
 
@@ -122,12 +123,11 @@ def _write_era5_land(root: str, world: World, past: Sequence[Past]) -> None:
         for name in CDS_ATTRIBUTES:
             values = np.concatenate([np.where(land, of_day[name], np.nan) for of_day in hourly])
             _write_cds(_cds_url(root, name, month), grid, name, stamps, values.astype("float32"))
-    after = past[-1][0] + 1
+    following_day = past[-1][0] + 1
     for name, total in totals.items():
         completed = np.where(land, total, np.nan).astype("float32")[None]
-        _write_cds(
-            _cds_url(root, name, after.astype("M8[M]")), grid, name, np.array([after]).astype("M8[h]"), completed
-        )
+        stamp, month = np.array([following_day]).astype("M8[h]"), following_day.astype("M8[M]")
+        _write_cds(_cds_url(root, name, month), grid, name, stamp, completed)
 
 
 def _cds_url(root: str, name: str, month: np.datetime64) -> str:
@@ -143,6 +143,7 @@ def _hourly(world: World, date: np.datetime64, day: Day, moisture: Array, totals
     ):  # fmt: skip
         total = amount[NODES, NODES]
         so_far = np.broadcast_to(world.share(name, date), (23, *amount.shape))[:, NODES, NODES] * total
+        # At 00 UTC stands the total of the day before; before the first day nothing has fallen.
         values[name] = np.concatenate([totals.get(name, np.zeros_like(total))[None], so_far])
         totals[name] = total
     for layer, water in enumerate(world.model(moisture, date)[:3, NODES, NODES], 1):

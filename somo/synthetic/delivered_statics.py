@@ -23,16 +23,16 @@ from somo.synthetic.fields import Array, generator
 from somo.synthetic.land import Land
 
 HOMOLOSINE = "+proj=igh +lat_0=0 +lon_0=0 +datum=WGS84 +units=m +no_defs"
+# Edges in metres and size of the maps of 1000 m: all land but Antarctica.
 SOIL_WEST, SOIL_NORTH, SOIL_SHAPE = -19_949_000, 8_361_000, (14_549, 39_870)
-"""Edges in metres and size of the maps of 1000 m: all land but Antarctica."""
 FOREST, GRASS, BARE = 70, 130, 200
 FLAG_VALUES = (
     0, 10, 11, 12, 20, 30, 40, 50, 60, 61, 62, 70, 71, 72, 80, 81, 82, 90, 100, 110, 120, 121, 122, 130, 140, 150, 151,
     152, 153, 160, 170, 180, 190, 200, 201, 202, 210, 220,
 )  # fmt: skip
 """Classes of the Land Cover Classification System that the maps list."""
+# Cells around a region that are written too, for readers that average or interpolate over the region's edge.
 MARGIN = 2
-"""Cells around a region that are written too."""
 Region = tuple[Grid, Land]
 
 
@@ -41,7 +41,7 @@ def write_elevation(url: str, regions: Sequence[Region]) -> None:
 
     def values(region: Region, row: NDArray[np.int64], column: NDArray[np.int64], lat: slice, lon: slice) -> Array:
         land = region[1]
-        # a chessboard within each cell has the mean and the standard deviation that the land has there
+        # A chessboard within each cell has the mean and the standard deviation that the land has there.
         sign = (-1.0) ** np.add.outer(np.arange(lat.start, lat.stop), np.arange(lon.start, lon.stop))
         height = np.where(land.land, land.elevation, -200.0)[row][:, column]
         return height + np.minimum(land.elevation_std, 800.0)[row][:, column] * sign
@@ -69,6 +69,7 @@ def write_land_cover(url: str, regions: Sequence[Region], seed: int) -> None:
     }  # fmt: skip
     with _global_file(url, lat, lon) as file:
         file.dimensions["time"] = 1
+        # Day 18,262 since 1970 is 2020-01-01, the year in the file's name.
         since = file.create_variable("time", ("time",), "f8", data=np.array([18262.0]))
         since.attrs.update({"units": "days since 1970-01-01 00:00:00", "standard_name": "time"})
         variable = file.create_variable(

@@ -30,8 +30,10 @@ from somo.synthetic.soil import make_soil, start, step
 from somo.synthetic.weather import Day, Weather
 
 SECONDS = 86400.0
+# Values of one variable that are kept before they are written: 16 MB in single precision.
 BLOCK_VALUES = 4_000_000
 SPINUP_DAYS = 365
+# Rows and columns of the real product at 0.1 degrees.
 FULL_SIZE = (355, 570)
 ACCUMULATED = (RAIN, SHORTWAVE, LONGWAVE)
 FORCING = (AIR, SKIN, *ACCUMULATED)
@@ -70,7 +72,7 @@ def write_europe(
     """Write the invented Europe under a URL.
 
     `forcing/<domain>/<variable>_<year>.nc`, `static/<domain>.nc`, `era5land/<domain>/swvl_<year>.nc`,
-    `insitu/EUROPE.zip` (header + values), `insitu/US.zip` (CEOP) and, for those who judge,
+    `insitu/EUROPE.zip` (header + values), `insitu/US.zip` (CEOP) and, for tests of the result,
     `truth/<domain>/soil_moisture_<year>.nc`.
 
     Parameters
@@ -90,9 +92,9 @@ def write_europe(
         features = {name: np.where(land.land, getattr(land, name), np.nan) for name in FEATURES}
         write_static(root, f"static/{domain.name}.nc", domain.grid, features, domain.east)
         placed = place_stations(domain.grid, land.land, land.elevation, domain.name, domain.stations, seed)
-        seen = world.write(root, years, hourly, placed)
+        histories = world.write(root, years, hourly, placed)
         path, form = archives[domain.name]
-        write_archive(root, path, zip(placed, seen, strict=True), form, seed)
+        write_archive(root, path, zip(placed, histories, strict=True), form, seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,13 +109,14 @@ class World:
 
     @classmethod
     def make(cls, domain: Domain, seed: int) -> "World":
+        """The world of a domain, all of it drawn from the seed."""
         land = make_land(domain.grid, domain.name, seed)
         weather = Weather.make(domain.grid, land, domain.name, seed)
         error = Waves.draw(generator(seed, domain.name, "model"), 4.0, 12.0)
         return cls(domain, land, weather, seed, error)
 
     def days(self, first: np.datetime64, last: np.datetime64) -> Iterator[tuple[np.datetime64, Day, Array]]:
-        """Weather and soil moisture [layer, lat, lon] of every day, after a year of spin-up that is not shown."""
+        """Weather and soil moisture [layer, lat, lon], m3 m-3, of every day; a year before the first is spin-up."""
         soil = make_soil(self.land)
         moisture = start(soil)
         begin, end = (int(d.astype(np.int64)) for d in (first, last))
@@ -124,23 +127,23 @@ class World:
                 yield np.datetime64(number, "D"), day, moisture
 
     def write(self, root: str, years: tuple[int, int], hourly: tuple[str, ...], stations: list[Station]) -> list[Seen]:
-        """Write all files that change with time; what happened at the stations comes back."""
+        """Write all files that change with time; returns what happened at each station."""
         cells = np.array([s.cell for s in stations], dtype=np.int64)
-        seen: list[tuple[np.datetime64, Array, Array]] = []
-        before: dict[str, Array] = {}
+        day_by_day: list[tuple[np.datetime64, Array, Array]] = []
+        last_totals: dict[str, Array] = {}
         days = self.days(np.datetime64(f"{years[0]}-01-01", "D"), np.datetime64(f"{years[1]}-12-31", "D"))
         for year in range(years[0], years[1] + 1):
-            with YearWriter(self, root, year, hourly, before) as writer:
+            with YearWriter(self, root, year, hourly, last_totals) as writer:
                 for time, day, moisture in days:
                     writer.add(day, moisture, time)
                     at = moisture.reshape(3, -1)[:, cells], day.air_temperature.reshape(-1)[cells]
-                    seen.append((time, *at))
+                    day_by_day.append((time, *at))
                     if time == np.datetime64(f"{year}-12-31", "D"):
                         break
-            before = writer.before
-        self._close_accumulations(root, years[1] + 1, hourly, before)
-        when = np.array([t for t, _, _ in seen])
-        moist, air = np.array([m for _, m, _ in seen]), np.array([a for _, _, a in seen])
+            last_totals = writer.before
+        self._close_accumulations(root, years[1] + 1, hourly, last_totals)
+        when = np.array([t for t, _, _ in day_by_day])
+        moist, air = np.array([m for _, m, _ in day_by_day]), np.array([a for _, _, a in day_by_day])
         return [Seen(when, moist[:, :, i], air[:, i]) for i in range(len(stations))]
 
     def share(self, name: str, time: np.datetime64) -> Array:
@@ -150,6 +153,7 @@ class World:
             return 0.5 - 0.5 * np.cos(np.pi * np.clip((hour - 6) / 12, 0, 1))
         if name == "str":
             return hour / 24
+        # Rain falls within eight hours that begin at another time in each cell.
         rng = generator(self.seed, self.domain.name, "hours", int(time.astype(np.int64)))
         return np.clip((hour - rng.uniform(0, 16, self.land.land.shape)) / 8, 0, 1)
 
@@ -162,7 +166,7 @@ class World:
         return 0.02 + 0.9 * layers + error
 
     def _close_accumulations(self, root: str, year: int, hourly: tuple[str, ...], before: dict[str, Array]) -> None:
-        """The first step of the following year holds the total of the last day."""
+        """Write the first step of the following year, which holds the total of the last day."""
         hours = np.array([f"{year}-01-01T00"], "M8[h]")
         for variable in ACCUMULATED:
             if variable.name in hourly:
@@ -199,6 +203,7 @@ class YearWriter:
             self._files[variable if isinstance(variable, str) else variable.name] = file
 
     def __exit__(self, *error: object) -> None:
+        # After an error nothing of the year appears: files that are not finished are not put in place.
         if error[0] is None:
             self._flush()
         self._stack.__exit__(*error)  # type: ignore[arg-type]
@@ -236,8 +241,8 @@ class YearWriter:
 
     def _flush(self) -> None:
         variables = {v.name: v for v in (*FORCING, *SOIL_WATER)}
-        for name, parts in self._blocks.items():
-            self._files[name].append(variables.get(name, name), np.concatenate(parts))
+        for name, blocks in self._blocks.items():
+            self._files[name].append(variables.get(name, name), np.concatenate(blocks))
         self._blocks = {}
 
 

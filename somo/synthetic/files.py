@@ -14,6 +14,7 @@ from somo.core.grid import Grid
 from somo.storage.objects import join, put_file
 
 FILL = -32767
+# ERA5's files counted hours from here until 2024.
 EPOCH = np.datetime64("1900-01-01", "h")
 
 
@@ -29,6 +30,7 @@ class Packed:
 
     def pack(self, values: NDArray[np.floating]) -> NDArray[np.int16]:
         """int16 with `FILL` for missing values; values outside its range are clipped."""
+        # -32767 is the fill value and would make an extreme one missing.
         stored = np.clip(np.round((values - self.offset) / self.scale), -32766, 32767)
         return np.where(np.isnan(values), FILL, stored).astype(np.int16)
 
@@ -98,6 +100,7 @@ def _coordinates(file: h5netcdf.File, grid: Grid, hours: NDArray[np.datetime64],
     time.attrs["calendar"] = "gregorian"
     lon = grid.lon % 360 if east else grid.lon
     for name, values, units in (("latitude", grid.lat, "degrees_north"), ("longitude", lon, "degrees_east")):
+        # Coordinates in single precision, as many providers have them: 50.1 reads 50.099998, and readers must know it.
         variable = file.create_variable(name, (name,), "f4", data=values.astype(np.float32))
         variable.attrs["units"] = units
 

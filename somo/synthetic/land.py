@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from somo.core.grid import Grid
 from somo.synthetic.fields import Array, Waves, generator
 
+# Points in each direction inside a cell at which the elevation is taken: one arc-minute in a 0.1 degree cell.
 SUBGRID = 6
-"""Points in each direction inside a cell at which the elevation is taken: one arc-minute in a 0.1 degree cell."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +71,7 @@ def _coast(grid: Grid, domain: str, seed: int, land_fraction: float) -> NDArray[
     height = (
         1.2 * eastward + 0.6 * _field(grid, seed, domain, "coast", 3.0) + 0.2 * _field(grid, seed, domain, "bay", 0.7)
     )
+    # A quantile and not a height: the share of land is the same on any grid and with any seed.
     return height >= np.quantile(height, 1 - land_fraction)
 
 
@@ -78,6 +79,7 @@ def _texture(grid: Grid, seed: int, domain: str, depth: str) -> tuple[Array, Arr
     broad = _field(grid, seed, domain, f"texture-{depth}", 2.5)
     sand = np.clip(0.42 + 0.18 * broad + 0.05 * _field(grid, seed, domain, f"sand-{depth}", 0.6), 0.08, 0.85)
     clay = np.clip(0.24 - 0.08 * broad + 0.03 * _field(grid, seed, domain, f"clay-{depth}", 0.6), 0.04, 0.55)
+    # At least 5 % are left for silt.
     return sand, np.minimum(clay, 0.95 - sand)
 
 

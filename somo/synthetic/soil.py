@@ -8,8 +8,8 @@ from somo.synthetic.fields import Array
 from somo.synthetic.land import Land
 from somo.synthetic.weather import Day
 
+# Thickness of the layers 0-0.1, 0.1-0.3 and 0.3-0.5 m.
 DEPTH_MM = np.array([100.0, 200.0, 200.0])
-"""Thickness of the layers 0-0.1, 0.1-0.3 and 0.3-0.5 m."""
 CONDUCTIVITY_MM_D = 14.0
 EXPONENT = 4.0
 EXCHANGE_MM_D = 4.0
@@ -53,11 +53,13 @@ def step(moisture: Array, day: Day, soil: Soil, forest: Array) -> Array:
     room = (soil.saturation - soil.wilting) * DEPTH_MM[:, None, None]
     water = (moisture - soil.wilting) * DEPTH_MM[:, None, None]
     wet = np.clip(water / room, 0, 1)
+    # Plants take all that the air asks for until half of the water that they can reach is gone, and less from then on.
     water = water - ROOTS[:, None, None] * potential_evaporation(day) * (0.8 + 0.3 * forest) * np.clip(2 * wet, 0, 1)
     down = CONDUCTIVITY_MM_D * wet**EXPONENT
     down[:2] += EXCHANGE_MM_D * (wet[:2] - wet[1:])
     water[0] += day.precipitation
     for layer in range(3):
+        # From the top down, so that water which enters a layer today may leave it today; no more than there is.
         flux = np.minimum(down[layer], np.clip(water[layer], 0, None))
         water[layer] -= flux
         if layer < 2:

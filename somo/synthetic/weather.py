@@ -17,8 +17,8 @@ SOLAR_CONSTANT_W_M2 = 1361.0
 LAPSE_K_PER_M = 0.0065
 ALBEDO = 0.23
 STEPS_PER_DAY = 4
+# Rain that falls into dry air and never arrives.
 DRY_MM = 0.8
-"""Rain that falls into dry air and never arrives."""
 DAYS_PER_YEAR = 365.25
 
 
@@ -34,6 +34,7 @@ class Day:
 
     @property
     def net_radiation(self) -> Array:
+        """W m-2, downward."""
         return self.net_shortwave + self.net_longwave
 
 
@@ -70,6 +71,7 @@ class Weather:
 
     @classmethod
     def make(cls, grid: Grid, land: Land, domain: str, seed: int) -> Self:
+        """The weather of a domain, with its waves drawn from the seed."""
         waves = {
             "temperature": Waves.draw(generator(seed, domain, "temperature"), 6.0, 9.0),
             "cloud": Waves.draw(generator(seed, domain, "cloud"), 3.0, 5.0),
@@ -93,6 +95,7 @@ class Weather:
         return waves.at(self.grid.lat, self.grid.lon, day)
 
     def _air_temperature(self, day: int, season: Array, cloud: Array) -> Array:
+        # Thirty years from 1970, where days are counted from, lead to 2000-01-01; day 200 of a year is the warmest.
         phase = np.cos(2 * np.pi * (day - DAYS_PER_YEAR * 30 - 200) / DAYS_PER_YEAR)
         at_sea_level = 284.5 - 0.65 * (self.grid.lat[:, None] - 47) + (9.5 - 2.5 * (cloud - 0.4)) * phase
         synoptic = 3.2 * self._wave(self.temperature, day) + 1.2 * season
@@ -100,9 +103,11 @@ class Weather:
 
     def _precipitation(self, day: int, season: Array) -> Array:
         rain = np.zeros(self.grid.shape)
+        # Fronts begin at any hour of their day and live for up to three and a half days: some are there on the fifth.
         for first in range(day - 4, day + 1):
             rain += rain_of(storms_of(first, self.grid, self.domain, self.seed), self.grid, day)
         uplift = 1 + 0.5 * np.tanh(self.land.elevation / 1200)
+        # A mean of exp(-0.045 + 0.3 squared / 2) = 1: scatter moves rain from cell to cell and makes none.
         scatter = generator(self.seed, self.domain, "showers", day).lognormal(-0.045, 0.3, self.grid.shape)
         wetness = np.clip(1 - 0.35 * season, 0.2, 2)
         return np.clip(rain * uplift * scatter * wetness - DRY_MM, 0, 150)
@@ -132,6 +137,7 @@ def _draw(
     day: int,
 ) -> Storms:
     south, north = grid.lat.min() - margin_deg, grid.lat.max() + margin_deg
+    # Twice the margin in the west, where storms come from.
     west, east = grid.lon.min() - 2 * margin_deg, grid.lon.max() + margin_deg
     n = rng.poisson(per_square_degree * (north - south) * (east - west))
     return Storms(
@@ -150,11 +156,11 @@ def rain_of(storms: Storms, grid: Grid, day: int) -> Array:
     """[lat, lon] rain in mm that storms leave on a day: the Gaussian footprints they have at a few moments of it."""
     moment = day + (np.arange(STEPS_PER_DAY) + 0.5)[:, None] / STEPS_PER_DAY
     age = moment - storms.start_day
-    when, which = np.nonzero((age >= 0) & (age < storms.life_days))
-    age, radius = age[when, which], storms.radius_deg[which, None]
-    lat = storms.lat[which] + storms.northward[which] * age
-    lon = storms.lon[which] + storms.eastward[which] * age
-    strength = storms.rate_mm_d[which] * np.sin(np.pi * age / storms.life_days[which]) / STEPS_PER_DAY
+    when, storm = np.nonzero((age >= 0) & (age < storms.life_days))
+    age, radius = age[when, storm], storms.radius_deg[storm, None]
+    lat = storms.lat[storm] + storms.northward[storm] * age
+    lon = storms.lon[storm] + storms.eastward[storm] * age
+    strength = storms.rate_mm_d[storm] * np.sin(np.pi * age / storms.life_days[storm]) / STEPS_PER_DAY
     north = np.exp(-0.5 * ((grid.lat - lat[:, None]) / radius) ** 2)
     east = np.exp(-0.5 * ((grid.lon - lon[:, None]) / radius) ** 2)
     return (strength[:, None] * north).T @ east
@@ -166,6 +172,7 @@ def top_of_atmosphere(lat: Array, day: int) -> Array:
     declination = np.radians(23.44) * np.sin(angle - np.radians(79.5))
     distance = 1 + 0.033 * np.cos(angle)
     phi = np.radians(lat)
+    # In polar day and night the sun does not rise or set, and the arccosine has no value.
     half_day = np.arccos(np.clip(-np.tan(phi) * np.tan(declination), -1, 1))
     vertical = half_day * np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.sin(half_day)
     return SOLAR_CONSTANT_W_M2 / np.pi * distance * vertical

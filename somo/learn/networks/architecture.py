@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from somo.product.network import NetworkKind
 
+# `forward` imports the register, which imports this: at run time that would go round in a circle.
 if TYPE_CHECKING:
     from somo.learn.networks.forward import Forward
 

@@ -9,11 +9,9 @@ from somo.learn.networks.recurrence import recurrence
 from somo.product.network import Ealstm, NetworkKind
 
 Road = Literal["fused", "recurrence", "loop"]
+# Cells times hidden units up to which the fused kernel trains faster on one thread of a CPU, as workers train.
+# `OMP_NUM_THREADS=1 make bench PART=learn` compares both; its batches of 64 cells have twice as many.
 CACHED = 4_096
-"""Cells times hidden units up to which the fused kernel trains faster on one thread of a CPU, as workers train.
-
-`OMP_NUM_THREADS=1 make bench PART=learn` compares both; its batches of 64 cells have twice as many.
-"""
 
 
 class EALSTM(nn.Module):
@@ -43,12 +41,13 @@ class EALSTM(nn.Module):
         super().__init__()
         self.hidden = hidden
         self.weight_ih = nn.Parameter(nn.init.orthogonal_(torch.empty(n_dynamic, 3 * hidden)))
+        # Kratzert's code begins so: the identity for every gate, and a forget bias of 5, which keeps 99 % of c a day.
         self.weight_hh = nn.Parameter(torch.eye(hidden).repeat(1, 3))
         self.weight_sh = nn.Parameter(nn.init.orthogonal_(torch.empty(n_static, hidden)))
         self.bias = nn.Parameter(torch.cat([torch.full((hidden,), forget_bias), torch.zeros(2 * hidden)]))
         self.bias_s = nn.Parameter(torch.zeros(hidden))
         self.dropout = nn.Dropout(dropout)
-        inner = [part for _ in range(head_layers - 1) for part in (nn.Linear(hidden, hidden), nn.ReLU())]
+        inner = [module for _ in range(head_layers - 1) for module in (nn.Linear(hidden, hidden), nn.ReLU())]
         self.head = nn.Sequential(*inner, nn.Linear(hidden, 1))
 
     def forward(self, x_d: Tensor, x_s: Tensor, last_n: int | None = None, road: Road | None = None) -> Tensor:
@@ -66,6 +65,7 @@ class EALSTM(nn.Module):
             road = "recurrence" if large and x_d.device.type == "cpu" and x_d.dtype.itemsize >= 4 else "fused"
         h = {"fused": self.states_fused, "recurrence": self.states_recurrence, "loop": self.states_loop}[road](x_d, x_s)
         h = h if last_n is None else h[-last_n:]
+        # Whatever the recurrence ran in, the head adds up in the weights' own precision.
         return self.head(self.dropout(h.to(self.bias.dtype))).squeeze(-1)
 
     def states_recurrence(self, x_d: Tensor, x_s: Tensor) -> Tensor:
@@ -81,6 +81,7 @@ class EALSTM(nn.Module):
         weights = [w.to(x.dtype) for w in self._lstm_weights()]
         if x.is_cuda:
             weights = _contiguous(weights)
+        # torch.nn.LSTM keeps weights of its own; this call takes assembled ones and passes their gradients on.
         return torch._VF.lstm(x, (zero, zero), weights, True, 1, 0.0, self.training, False, False)[0]
 
     def _lstm_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -96,6 +97,7 @@ class EALSTM(nn.Module):
         static = torch.cat([w_s, w_s.new_zeros(3 * self.hidden, w_s.shape[1])])
         recurrent = torch.cat([u_f.new_zeros(u_f.shape), u_f, u_g, u_o])
         bias = torch.cat([self.bias_s, b_f, b_g, b_o])
+        # torch's LSTM adds two biases; this network has one.
         return torch.cat([dynamic, static], dim=1), recurrent, bias, torch.zeros_like(bias)
 
     def states_loop(self, x_d: Tensor, x_s: Tensor) -> Tensor:
@@ -114,7 +116,7 @@ class EALSTM(nn.Module):
 def _contiguous(weights: list[Tensor]) -> list[Tensor]:
     """The same weights as views of one buffer, which is how cuDNN takes them without a copy and a warning."""
     flat = torch.cat([w.flatten() for w in weights])
-    return [part.view_as(w) for part, w in zip(flat.split([w.numel() for w in weights]), weights, strict=True)]
+    return [piece.view_as(w) for piece, w in zip(flat.split([w.numel() for w in weights]), weights, strict=True)]
 
 
 def build(n_dynamic: int, n_static: int, settings: NetworkKind) -> EALSTM:

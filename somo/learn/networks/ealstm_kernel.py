@@ -70,32 +70,35 @@ class CpuForward:
         keep_after : number of days after which the memory is wanted; None for none
         """
         scaling, clip = self.forward.scaling, self.forward.clip
-        z, kept = self._normalised(scaling.dynamic.apply(x_d), scaling.static.apply(x_s), memory, keep_after)
+        z, kept_memory = self._normalised(scaling.dynamic.apply(x_d), scaling.static.apply(x_s), memory, keep_after)
         y = scaling.target.invert(z.unsqueeze(-1)).squeeze(-1)
-        return y if clip is None else y.clamp(min=clip), kept
+        return y if clip is None else y.clamp(min=clip), kept_memory
 
     def _normalised(
         self, x_d: Tensor, x_s: Tensor, memory: Tensor | None, keep_after: int | None
     ) -> tuple[Tensor, Tensor | None]:
         network = self.forward.network
         assert isinstance(network, EALSTM)
+        # 2c takes 2 i tanh(g) = 2 i (2 sigma(2g) - 1) = 4 i (sigma(2g) - 1/2), hence four times the input gate.
         inflow = 4 * torch.sigmoid(x_s @ network.weight_sh + network.bias_s)
         recurrence = _Recurrence(self.matrix, inflow, x_d.shape[2], memory)
         inner, last = self.head[:-1], self.head[-1]
         y = torch.empty(x_d.shape[:2])
-        kept = recurrence.memory() if keep_after == 0 else None
+        kept_memory = recurrence.memory() if keep_after == 0 else None
         for number, (x_t, y_t) in enumerate(zip(x_d, y, strict=True), start=1):
+            # Into the row of the day itself: a list of days would be copied once more at the end.
             torch.addmv(last.bias, inner(recurrence.step(x_t)), last.weight[0], out=y_t)
             if number == keep_after:
-                kept = recurrence.memory()
-        return y, kept
+                kept_memory = recurrence.memory()
+        return y, kept_memory
 
 
 def _matrix(network: EALSTM) -> Tensor:
     with torch.no_grad():
-        whole = torch.cat([2 * network.weight_hh, network.weight_ih, network.bias[None]])
-        whole[:, 2 * network.hidden :] *= 2
-        return whole
+        matrix = torch.cat([2 * network.weight_hh, network.weight_ih, network.bias[None]])
+        # tanh(z) = 2 sigma(2 z) - 1: the gate g is asked at twice its argument.
+        matrix[:, 2 * network.hidden :] *= 2
+        return matrix
 
 
 def _head(network: EALSTM) -> torch.nn.Sequential:
@@ -113,15 +116,18 @@ class _Recurrence:
         cells, hidden = inflow.shape
         self.matrix, self.inflow, self.half = matrix, inflow, torch.tensor(0.5)
         self.state = torch.zeros(cells, hidden + dynamic + 1, dtype=matrix.dtype)
+        # The last column meets the row of biases, which so come with the one product.
         self.state[:, -1] = 1
         self.h, self.x = self.state[:, :hidden], self.state[:, hidden:-1]
+        # Memory stays float32 where products are bfloat16, whose steps of 1/256 would swallow a slow drying.
         self.c_twice, self.h_half = torch.zeros(cells, hidden), torch.zeros(cells, hidden)
         if memory is not None:
             c_twice, h_half = memory
             self.c_twice.copy_(c_twice)
             self.h.copy_(self.h_half.copy_(h_half))
         self.gates = torch.empty(cells, 3 * hidden)
-        self.product = self.gates.to(matrix.dtype)  # the same buffer where products are float32
+        # The same buffer where products are float32: `to` copies nothing then.
+        self.product = self.gates.to(matrix.dtype)
         self.f, self.o, self.g = self.gates.split(hidden, dim=1)
 
     def memory(self) -> Tensor:

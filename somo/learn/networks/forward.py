@@ -45,6 +45,7 @@ class Forward:
         """
         x_d = self.scaling.dynamic.apply(x_d.to(self.device)).to(self.dtype)
         x_s = self.scaling.static.apply(x_s.to(self.device)).to(self.dtype)
+        # Back to float32 before the units: bfloat16 has steps of 0.002 at 0.4 m3 m-3.
         y = self.scaling.target.invert(self.network(x_d, x_s, last_n).float().unsqueeze(-1)).squeeze(-1)
         return y if self.clip is None else y.clamp(min=self.clip)
 

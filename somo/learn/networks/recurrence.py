@@ -38,6 +38,7 @@ class _Recurrence(torch.autograd.Function):
     def forward(ctx: Any, x_d: Tensor, i: Tensor, weight_ih: Tensor, weight_hh: Tensor, bias: Tensor) -> Tensor:
         (days, cells, dynamic), hidden = x_d.shape, i.shape[1]
         matrix = torch.cat([2 * weight_hh, weight_ih, bias[None]])
+        # Gate g is asked at twice its argument, for tanh(z) = 2 sigmoid(2 z) - 1; `backward` undoes it.
         matrix[:, 2 * hidden :] *= 2
         state = x_d.new_ones(days + 1, cells, hidden + dynamic + 1)
         state[0, :, :hidden] = 0
@@ -66,6 +67,7 @@ class _Recurrence(torch.autograd.Function):
         d_z, d_inflow = _through_time(2 * outputs[0], gates, c, squashed, inflow, matrix[:hidden].t().contiguous())
         d_matrix = state[:-1].flatten(0, 1).t() @ d_z.flatten(0, 1)
         d_matrix[:, 2 * hidden :] *= 2
+        # Nothing is learnt of the forcing, so its gradient, a product over all days, is not computed.
         return None, 4 * d_inflow, d_matrix[hidden:-1], 2 * d_matrix[:hidden], d_matrix[-1]
 
 
@@ -74,17 +76,17 @@ def _through_time(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the gates before their sigmoid [T, B, 3H] and of the inflow [B, H], from those of u [T, B, H]."""
     d_z, d_inflow, d_c = torch.empty_like(gates), torch.zeros_like(inflow), torch.zeros_like(inflow)
-    d_u, part, half = torch.empty_like(inflow), torch.empty_like(inflow), inflow.new_tensor(0.5)
+    d_u, scratch, half = torch.empty_like(inflow), torch.empty_like(inflow), inflow.new_tensor(0.5)
     hidden = inflow.shape[1]
     following = torch.zeros_like(d_z[0])
     by_day = (d_outputs, gates, *gates.split(hidden, 2), d_z, *d_z.split(hidden, 2), c[:-1], squashed)
     for d_output, gate, f, o, g, d_gate, d_f, d_o, d_g, c_before, q in reversed(list(zip(*by_day, strict=True))):
         torch.addmm(d_output, following, back, out=d_u)
-        d_c += _slope(torch.mul(d_u, o, out=part), q, grad_input=part)
-        torch.mul(torch.sub(q, half, out=part), d_u, out=d_o)
+        d_c += _slope(torch.mul(d_u, o, out=scratch), q, grad_input=scratch)
+        torch.mul(torch.sub(q, half, out=scratch), d_u, out=d_o)
         torch.mul(d_c, c_before, out=d_f)
         torch.mul(d_c, inflow, out=d_g)
         following = _slope(d_gate, gate, grad_input=d_gate)
-        d_inflow.addcmul_(d_c, torch.sub(g, half, out=part))
+        d_inflow.addcmul_(d_c, torch.sub(g, half, out=scratch))
         d_c *= f
     return d_z, d_inflow

@@ -24,6 +24,7 @@ def build_network(n_dynamic: int, n_static: int, settings: NetworkKind) -> nn.Mo
 
 def parameter_shapes(n_dynamic: int, n_static: int, settings: NetworkKind) -> dict[str, tuple[int, ...]]:
     """Shape of every parameter by name; nothing is computed."""
+    # Tensors on this device have a shape and no memory: a checkpoint is checked without making a network.
     with torch.device("meta"):
         network = build_network(n_dynamic, n_static, settings)
     return {name: tuple(weight.shape) for name, weight in network.state_dict().items()}
