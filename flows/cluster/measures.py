@@ -57,6 +57,7 @@ class Measures(SchedulerPlugin):
             "rate": gauge("work_per_second", "How much of a piece of work is done in a second", "work"),
         }
         self._ended = gauge("run_ended_timestamp_seconds", "End of the last run that ended well", "product")
+        self._failures: dict[str, str] = {}
         self._failed = gauge("run_failed", "1 while the last run of a product has failed", "product", "error")
         self._newest = gauge("newest_day_timestamp_seconds", "Start of the newest published day", "product")
         free = gauge("free_bytes", "Free disk where the workers spill")
@@ -71,9 +72,12 @@ class Measures(SchedulerPlugin):
 
     def _note_end(self, msg: Mapping[str, Any]) -> None:
         product = msg["product"]
-        # A gauge goes on to show every label it was ever given: an error that was mended would be told for ever.
-        self._failed.clear()
+        # A gauge goes on to show every label it was ever given: an error that was mended would be told for ever. Those of
+        # other products on the same scheduler stay.
+        if former := self._failures.pop(product, None):
+            self._failed.remove(product, former)
         if msg["failure"]:
+            self._failures[product] = msg["failure"]
             self._failed.labels(product, msg["failure"]).set(1)
         else:
             self._ended.labels(product).set(msg["ended"])

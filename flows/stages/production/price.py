@@ -7,6 +7,7 @@ import numpy as np
 
 from flows.stages.production.plan import Production
 from flows.stages.production.work import Work
+from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
 from somo.predict.regions import Entry, read_manifest
 from somo.storage.objects import StorageError, exists, join, put, read_bytes
 
@@ -47,6 +48,8 @@ def price_of(wanted: Production) -> Price:
     hidden = next(iter(wanted.ensemble.layers.values()))[0].network.hidden
     entries = read_manifest(wanted.job.manifest) if wanted.work else {}
     land = wanted.static["land"].values.astype(bool)
+    # A shard of mean, spread and, of networks that know it, uncertainty; one of frozen ground; and the region's record.
+    fields = 2 + exists(join(wanted.job.models, CALIBRATION)) + (wanted.product.frozen is not None)
     days, steps, size, objects = set[int](), 0, 0, len(wanted.copies)
     for work in wanted.work:
         region = work.region
@@ -57,7 +60,7 @@ def price_of(wanted: Production) -> Price:
         # Two float32 a hidden unit, h and c. A region whose days are all final keeps no state.
         state = 8 * cells * networks * hidden if work.final_days < wanted.layout.days else 0
         size += shard_bytes(entries.get(region.name), wanted, work) + state
-        objects += 3 + bool(state)
+        objects += fields + 1 + bool(state)
     return Price(len(days), steps, objects, size, _seconds(wanted, steps))
 
 
