@@ -72,8 +72,8 @@ class Measures(SchedulerPlugin):
 
     def _note_end(self, msg: Mapping[str, Any]) -> None:
         product = msg["product"]
-        # A gauge goes on to show every label it was ever given: an error that was mended would be told for ever. Those of
-        # other products on the same scheduler stay.
+        # A gauge goes on to show every label it was ever given: an error that was mended would be told for ever. The
+        # labels of other products on the same scheduler stay.
         if former := self._failures.pop(product, None):
             self._failed.remove(product, former)
         if msg["failure"]:
