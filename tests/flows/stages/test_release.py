@@ -117,13 +117,7 @@ def watch_puts(monkeypatch, before):
         put_if_unchanged(url, data, former)
 
     monkeypatch.setattr(release, "put_version", pointed)
-    moved = viewer.put_file
-
-    def moved_too(local, url):
-        before(url)
-        moved(local, url)
-
-    monkeypatch.setattr(viewer, "put_file", moved_too)
+    monkeypatch.setattr(viewer, "put", watched)
 
 
 def test_a_release_is_one_put_of_the_pointer(root, client, monkeypatch):
@@ -394,7 +388,7 @@ def test_point_writes_the_series_of_the_nearest_cell(root, tmp_path):
     assert list(table.index) == list(pd.date_range("2016-02-01", "2016-02-29"))
     assert list(table) == [
         "soil_moisture_0-10cm", "soil_moisture_10-30cm", "soil_moisture_std_0-10cm", "soil_moisture_std_10-30cm",
-        "status",
+        "frozen", "status",
     ]  # fmt: skip
     mean, std = made.values(declared("1.0.0"), DAYS)
     ds = somo.open(root)
