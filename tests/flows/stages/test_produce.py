@@ -300,7 +300,7 @@ def test_a_full_disk_is_named_and_the_same_command_finishes(prepared, version, c
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
-        with pytest.raises(StorageError, match=r"bucket/.*cannot be written.*No space left on device.*free space"):
+        with pytest.raises(StorageError, match=r"bucket/.*not written, no space is left on the disk.*make room there"):
             produce()
     assert not (root / "v1.0.0" / "soil_moisture.zarr" / "zarr.json").exists()
     produce()

@@ -96,7 +96,7 @@ def test_readers_see_nothing_before_the_metadata(tmp_path, layout, values):
 
 def test_the_root_is_put_last(tmp_path, declared, grid, layout, monkeypatch):
     keys = []
-    monkeypatch.setattr(zarr, "put", lambda url, data: keys.append(url.removeprefix(f"{tmp_path}/")))
+    monkeypatch.setattr(zarr, "put_visible", lambda url, data: keys.append(url.removeprefix(f"{tmp_path}/")))
     show(str(tmp_path), declared, grid, layout, DAYS)
     assert keys[-1] == "zarr.json"
     first_metadata = next(i for i, key in enumerate(keys) if key.endswith("zarr.json"))
