@@ -136,7 +136,8 @@ def _open_file(compared: Compared, url: str, variable: str, grid: Grid) -> xr.Da
 
 
 def _axis(name: str, url: str, field: xr.DataArray, word: str) -> str:
-    found = [str(d) for d in field.dims if str(d).lower().startswith(word)]
+    # `valid_time` is what the Climate Data Store's NetCDF has had since 2024
+    found = [str(d) for d in field.dims if str(d).lower().removeprefix("valid_").startswith(word)]
     if len(found) == 1 and field.ndim == 3 and found[0] in field.coords and field[found[0]].ndim == 1:
         return found[0]
     raise ValidationError(
