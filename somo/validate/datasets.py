@@ -140,7 +140,8 @@ def _open_file(compared: Compared, url: str, variable: str, grid: Grid) -> xr.Da
 
 
 def _axis(name: str, url: str, field: xr.DataArray, word: str) -> str:
-    dims = [str(d) for d in field.dims if str(d).lower().startswith(word)]
+    # `valid_time` is what the Climate Data Store's NetCDF has had since 2024.
+    dims = [str(d) for d in field.dims if str(d).lower().removeprefix("valid_").startswith(word)]
     if len(dims) == 1 and field.ndim == 3 and dims[0] in field.coords and field[dims[0]].ndim == 1:
         return dims[0]
     raise ValidationError(
