@@ -33,11 +33,11 @@ demo: $(READY) page
 	$(BIN)/somo demo
 
 test: $(READY) page
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not container" --durations=15
 
 # What needs neither real cases nor real servers nor killings.
 quick: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not real and not s3 and not service and not fault"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not real and not s3 and not service and not fault and not container"
 
 lint: $(READY)
 	$(BIN)/ruff check .
