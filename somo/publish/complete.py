@@ -107,4 +107,8 @@ def first_line(error: Exception) -> str:
     """
     line, _, structures = str(error).partition("\n")
     cause = re.search(r"Invalid(Certificate\(\s*\w+)|error: \"([^\"]+)\"", structures)
-    return f"{line}: {(cause[1] or cause[2]).replace('(', ' ').lower()}" if cause else line
+    if cause is None:
+        return line
+    # obstore prints the structure over several lines.
+    words = (cause[1] or cause[2]).replace("(", " ").lower().split()
+    return f"{line}: {' '.join(words)}"

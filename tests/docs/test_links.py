@@ -9,7 +9,7 @@ import pytest
 ROOM = Path(__file__).parents[2]
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "infra/*.md", "examples/*.md", ".github/**/*.md", "somo/publish/viewer/*.md")
+    for pattern in ("*.md", "docs/*.md", "infra/*.md", ".github/**/*.md", "somo/publish/viewer/*.md")
     for page in ROOM.glob(pattern)
 )
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)")
