@@ -67,7 +67,7 @@ def test_what_is_missing_is_told(root: str) -> None:
 
 def test_an_unwritable_place_is_told_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StorageError, match=r"cannot be written .*check permissions, free space and --root"):
+    with pytest.raises(StorageError, match=r"cannot be written .*check permissions and --root"):
         storage.put(str(tmp_path / "file" / "a.bin"), b"1")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
