@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
 from somo.product.inputs import Declared
+from somo.product.kinds import name_of, settings_of_kind
 
 
 class ClusterKind(Declared):
@@ -29,7 +30,7 @@ DEFAULT_KIND = "local"
 
 def register_cluster_kind(settings: type[Kind]) -> type[Kind]:
     """Let declarations use a kind of cluster; its name is the default of the field `kind`."""
-    CLUSTER_KINDS[settings.model_fields["kind"].default] = settings
+    CLUSTER_KINDS[name_of(settings)] = settings
     return settings
 
 
@@ -149,17 +150,7 @@ class SlurmJobs(ClusterKind):
         return self
 
 
-def _of_its_kind(value: Any) -> ClusterKind:
-    """The settings of the kind that a table names; pydantic keeps the places of errors that are raised in here."""
-    if isinstance(value, ClusterKind):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError("is no table of settings")
-    kind = value.get("kind", DEFAULT_KIND)
-    if kind not in CLUSTER_KINDS:
-        raise ValueError(f"kind {kind!r} is unknown; allowed are {', '.join(CLUSTER_KINDS)}")
-    return CLUSTER_KINDS[kind].model_validate(value)
-
-
+cluster_of = settings_of_kind(ClusterKind, CLUSTER_KINDS, DEFAULT_KIND)
+"""The settings of the kind that a table names."""
 BuiltInKinds = LocalWorkers | SchedulerAddress | KubernetesPods | SlurmJobs
-Cluster = Annotated[SerializeAsAny[ClusterKind], PlainValidator(_of_its_kind, json_schema_input_type=BuiltInKinds)]
+Cluster = Annotated[SerializeAsAny[ClusterKind], PlainValidator(cluster_of, json_schema_input_type=BuiltInKinds)]

@@ -1,10 +1,11 @@
 """Which network learns: one table of settings a kind, each with the keys that exist for it alone."""
 
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, PlainValidator, SerializeAsAny
 
 from somo.product.inputs import Declared
+from somo.product.kinds import name_of, settings_of_kind
 
 
 class NetworkKind(Declared):
@@ -30,7 +31,7 @@ DEFAULT_KIND = "ealstm"
 
 def register_network_kind(settings: type[Kind]) -> type[Kind]:
     """Let declarations use a kind of network; its name is the default of the field `kind`."""
-    NETWORK_KINDS[settings.model_fields["kind"].default] = settings
+    NETWORK_KINDS[name_of(settings)] = settings
     return settings
 
 
@@ -45,7 +46,7 @@ class Ealstm(NetworkKind):
     """
 
     kind: Literal["ealstm"] = "ealstm"
-    # As in SoMo.ml v1, the paper's predecessor.
+    # As in SoMo.ml v1.
     forget_bias: float = 5.0
     head_layers: int = Field(default=1, ge=1)
 
@@ -63,19 +64,8 @@ class Lstm(NetworkKind):
     forget_bias: float = 5.0
 
 
-def _of_its_kind(value: Any) -> NetworkKind:
-    """The settings of the kind that a table names; pydantic keeps the places of errors that are raised in here."""
-    if isinstance(value, NetworkKind):
-        return value
-    if not isinstance(value, dict):
-        raise ValueError("is no table of settings")
-    kind = value.get("kind", DEFAULT_KIND)
-    if kind not in NETWORK_KINDS:
-        raise ValueError(f"kind {kind!r} is unknown; allowed are {', '.join(NETWORK_KINDS)}")
-    return NETWORK_KINDS[kind].model_validate(value)
-
-
+network_of = settings_of_kind(NetworkKind, NETWORK_KINDS, DEFAULT_KIND)
+"""The settings of the kind that a table names."""
 BuiltInKinds = Ealstm | Lstm
-Network = Annotated[SerializeAsAny[NetworkKind], PlainValidator(_of_its_kind, json_schema_input_type=BuiltInKinds)]
+Network = Annotated[SerializeAsAny[NetworkKind], PlainValidator(network_of, json_schema_input_type=BuiltInKinds)]
 """The network of a declaration: whichever kind its table names."""
-network_of = _of_its_kind
