@@ -1,7 +1,7 @@
 """Distributed work as it is completed: progress for people and programs, and workers that ran out of memory."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any
 
 import dask
 import distributed
-from distributed import Future, as_completed
+from distributed import Client, Future, as_completed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from flows.cluster.errors import ClusterError
@@ -130,13 +130,11 @@ def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
         if len(ended) > allowed:
             await client.cancel(list(ours.values()), asynchronous=True)
 
-    client.subscribe_topic(MEMORY_TOPIC, note)
     try:
-        yield ended
+        with _listening(client, MEMORY_TOPIC, note):
+            yield ended
     finally:
         ours.clear()
-        if client.status == "running":
-            client.unsubscribe_topic(MEMORY_TOPIC)
 
 
 @contextmanager
@@ -148,10 +146,20 @@ def _given_up(futures: list[Future]) -> Iterator[list[str]]:
         reasons.append(event[1])
         await client.cancel(ours, asynchronous=True, force=True)
 
-    client.subscribe_topic(LOST_TOPIC, note)
     try:
-        yield reasons
+        with _listening(client, LOST_TOPIC, note):
+            yield reasons
     finally:
         ours.clear()
+
+
+@contextmanager
+def _listening(client: Client, topic: str, note: Callable[[Any], Awaitable[None]]) -> Iterator[None]:
+    """Call `note` with every event of a topic, as long as the block lasts."""
+    client.subscribe_topic(topic, note)
+    try:
+        yield
+    finally:
+        # A client that has lost its scheduler has nobody to unsubscribe from.
         if client.status == "running":
-            client.unsubscribe_topic(LOST_TOPIC)
+            client.unsubscribe_topic(topic)
