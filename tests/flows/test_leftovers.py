@@ -37,4 +37,5 @@ def test_a_killed_run_leaves_no_server_and_no_worker(tiny_sources: Path, tmp_pat
     run.send_signal(signal.SIGKILL)
     run.wait()
     _, remaining = psutil.wait_procs(started, GONE_SECONDS)
-    assert remaining == []
+    # Where nothing collects orphans, as in a container without an init, one that has ended stays listed as a zombie.
+    assert [process for process in remaining if process.status() != psutil.STATUS_ZOMBIE] == []

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from s3fs import S3FileSystem
 
 from flows.service.s3server import S3Server
 from somo.storage import patience
@@ -114,6 +115,8 @@ def test_every_command_survives_a_network_that_breaks_one_request_in_three(
 def test_where_patience_ends_the_error_names_the_url_and_the_network(
     somo: Callable[..., Said], toml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3: S3Server
 ) -> None:
+    # fsspec keeps file systems by their options: one made earlier in this process would ask the server itself.
+    S3FileSystem.clear_instance_cache()
     with FaultProxy(int(s3.endpoint.rsplit(":", 1)[1]), share=0) as proxy:
         proxy.away.set()
         monkeypatch.setattr(patience, "PATIENCE_S", 0.5)
@@ -129,3 +132,4 @@ def test_where_patience_ends_the_error_names_the_url_and_the_network(
             assert said.status != 0, arguments
             assert url in said.err and "cannot be reached" in said.err and "check the network" in said.err, said.err
             assert "damaged" not in said.err
+    S3FileSystem.clear_instance_cache()

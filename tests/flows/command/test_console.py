@@ -1,26 +1,27 @@
 """What is printed is what was meant: names from files are no markup."""
 
-import io
 import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from rich.table import Table
 
 from flows.console import console, output
 
 
 @pytest.mark.parametrize("shown", [console, output])
-def test_names_with_markup_are_printed_as_they_are(shown, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_with_markup_are_printed_as_they_are(
+    shown: Console, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     name = "station [/red] [link=https://elsewhere.example]here"
-    text = io.StringIO()
-    monkeypatch.setattr(shown, "file", text)
-    monkeypatch.setattr(shown, "width", 200)
+    # Neither `file` nor `width`: both are properties, and putting their old values back would fix them for good.
+    monkeypatch.setattr(shown, "_width", 200)
     shown.print(name)
     table = Table("detail")
     table.add_row(name)
     shown.print(table)
-    assert text.getvalue().count(name) == 2
+    assert "".join(capsys.readouterr()).count(name) == 2
 
 
 def test_a_pipe_gets_lines_unbroken() -> None:

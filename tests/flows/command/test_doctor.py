@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.command import cli
-from flows.service import doctor
+from flows.service.checkup import doctor
 from flows.service.checkup.doctor import examine
 from somo.product.cluster import SchedulerAddress, SlurmJobs
 from somo.product.declaration import Product
