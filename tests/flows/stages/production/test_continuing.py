@@ -121,7 +121,8 @@ def test_provisional_days_are_run_again_from_the_last_final_day(tmp_path, client
     assert copies and (price.days, price.objects) == (6 + 2, written + copies)
     assert price.seconds > 0
     assert re.fullmatch(
-        rf"8 days to compute, 0.00253 million steps, {written + copies} objects of \S+ MB to write, about \S+ s", f"{price}"
+        rf"8 days to compute, 0.00253 million steps, {written + copies} objects of \S+ MB to write, about \S+ s",
+        f"{price}",
     )
     assert {(s.region[:5], s.days) for s in grown.states} == {("b0002", 10)}
     same = provisional(6, tmp_path / "once" / "sources")
