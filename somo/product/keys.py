@@ -1,8 +1,11 @@
-"""Every key of a declaration, from the models themselves: a page of the documentation, and editors' JSON schema."""
+"""Every key of a declaration, from the models themselves: a page of the documentation, and editors' JSON schema.
+
+The text below a field is its meaning, and its `examples` are what somebody might write; neither stands anywhere else.
+"""
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -10,9 +13,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from somo.product import inputs, method, static
+from somo.core.variables import FORCING
+from somo.product import inputs, method, publication, static
 from somo.product.cluster import CLUSTER_KINDS
 from somo.product.declaration import Product
+from somo.product.meanings import texts_below_fields
 from somo.product.network import NETWORK_KINDS
 
 TITLE = """# Every key of a declaration
@@ -40,21 +45,28 @@ TABLES: dict[str, type[BaseModel]] = {
     "sequence": method.Sequence,
     "training": method.Training,
     "search": method.Search,
+    "search.space.KEY, where it is a range": method.Range,
     "chunks": method.Chunks,
     "prediction": method.Prediction,
     "drought": method.Drought,
     "frozen": method.Frozen,
     "compare": method.Compared,
     "compare.layers": method.ComparedLayer,
-    "report": method.Report,
-    "checks": method.Checks,
-    "publication": method.Publication,
+    "report": publication.Report,
+    "checks": publication.Checks,
+    "publication": publication.Publication,
+    "publication.authors": publication.Author,
 }
 
 
 def schema() -> str:
     """JSON schema of a declaration, as text."""
     described = Product.model_json_schema(mode="validation")
+    described["properties"] = _with_meanings(described["properties"], Product)
+    for model in (*TABLES.values(), *NETWORK_KINDS.values(), *CLUSTER_KINDS.values()):
+        # Kinds that another package registers are not in the schema.
+        if table := described["$defs"].get(model.__name__):
+            table["properties"] = _with_meanings(table["properties"], model)
     # In TOML the keys of a source stand beside those of its variable; the models keep them in a table of their own.
     forcing, source = (described["$defs"][name] for name in ("Forcing", "Source"))
     forcing["properties"] = {**source["properties"], **forcing["properties"]}
@@ -71,7 +83,7 @@ def schema() -> str:
 
 
 def page() -> str:
-    """The page of the documentation that lists every table with its keys, their types and defaults."""
+    """The page of the documentation that lists every table with its keys: meaning, type, default and an example."""
     kinds: dict[str, type[BaseModel]] = {
         f'{table}, kind = "{name}"': settings
         for table, register in (("network", NETWORK_KINDS), ("cluster", CLUSTER_KINDS))
@@ -85,14 +97,63 @@ def _section(name: str, model: type[BaseModel]) -> str:
     title = f"## `[{name}]`" if name else "## The file itself"
     meaning = (model.__doc__ or "").split("\n\n    Attributes")[0]
     lines = [line.strip() for line in meaning.strip().splitlines()]
-    return "\n".join([title, "", *lines, "", "| key | type | default | |", "|---|---|---|---|", *_rows(model), ""])
+    if model is inputs.Forcing:
+        names = ", ".join(f"`{name}` ({quantity.units})" for name, quantity in FORCING.items())
+        lines += ["", f"`NAME` is one of {names}, or a name of your own that a `sum_of` or `mean_of` takes."]
+    head = ["| key | meaning | type | default | example |", "|---|---|---|---|---|"]
+    return "\n".join([title, "", *lines, "", *head, *_rows(model), ""])
 
 
 def _rows(model: type[BaseModel]) -> Iterator[str]:
+    meanings = texts_below_fields(model)
     for key, field in model.model_fields.items():
-        # The keys of a source stand in the same table as those of its variable.
-        if key != "source":
-            yield f"| `{key}` | {_type(field.annotation)} | {_default(field)} | {field.description or ''} |"
+        # The keys of a forcing variable's source stand in the variable's own table.
+        if not (model is inputs.Forcing and key == "source"):
+            written = f"{key} = {toml(example(field))}"
+            yield f"| `{key}` | {meanings[key]} | {_type(field.annotation)} | {_default(field)} | `{written}` |"
+
+
+def _with_meanings(properties: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """A table's keys in the JSON schema, each with its meaning as editors show it."""
+    meanings = texts_below_fields(model)
+    return {key: {**described, "description": meanings[key]} for key, described in properties.items()}
+
+
+def example(field: FieldInfo) -> Any:
+    """What somebody might write for a key: a declared example, or what its type leaves to write beside the default."""
+    if field.examples:
+        return field.examples[0]
+    allowed = _alternatives(field.annotation)
+    other = [choice for choice in allowed if choice != field.default]
+    return (other or allowed)[-1]
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    """The values that a type leaves to choose from; of a table, one with an example for each key that it needs."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return list(arguments)
+    if annotation is bool:
+        return [True, False]
+    if origin in (Union, UnionType):
+        return [choice for argument in arguments if argument is not NoneType for choice in _alternatives(argument)]
+    if origin is tuple:
+        return [_alternatives(arguments[0])[:1]]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        needed = {key: field for key, field in annotation.model_fields.items() if field.is_required()}
+        return [{key: example(field) for key, field in (needed or annotation.model_fields).items()}]
+    raise TypeError(f"{annotation} leaves too much to choose from; give the field examples")
+
+
+def toml(value: Any) -> str:
+    """A value as it stands behind `=` in TOML, on one line."""
+    if isinstance(value, dict):
+        # A key with a dot would be a table in a table.
+        pairs = [f"{json.dumps(key) if '.' in key else key} = {toml(inner)}" for key, inner in value.items()]
+        return f"{{ {', '.join(pairs)} }}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(toml(inner) for inner in value)}]"
+    return value.isoformat() if isinstance(value, dt.date) else json.dumps(value)
 
 
 def _type(annotation: Any) -> str:
