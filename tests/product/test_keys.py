@@ -12,12 +12,12 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from somo.product.cluster import CLUSTER_KINDS
 from somo.product.declaration import Product
 from somo.product.inputs import Forcing
-from somo.product.keys import TABLES, example, page, schema, toml
-from somo.product.meanings import texts_below_fields
-from somo.product.network import NETWORK_KINDS
+from somo.product.keys.meanings import texts_below_fields
+from somo.product.keys.page import example, page, toml
+from somo.product.keys.schema import schema
+from somo.product.keys.tables import TABLES, tables_of_kinds
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -52,7 +52,7 @@ def test_the_schema_requires_layers_only_where_nothing_like_them_is_named() -> N
 
 def models():
     """Every table that the page lists."""
-    return [Product, *TABLES.values(), *NETWORK_KINDS.values(), *CLUSTER_KINDS.values()]
+    return [Product, *TABLES.values(), *tables_of_kinds().values()]
 
 
 def test_every_key_has_its_row_with_a_meaning_and_an_example() -> None:

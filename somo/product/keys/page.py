@@ -1,11 +1,8 @@
-"""Every key of a declaration, from the models themselves: a page of the documentation, and editors' JSON schema.
-
-The text below a field is its meaning, and its `examples` are what somebody might write; neither stands anywhere else.
-"""
+"""The page of the documentation that lists every key."""
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -14,11 +11,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from somo.core.variables import FORCING
-from somo.product import inputs, method, publication, static
-from somo.product.cluster import CLUSTER_KINDS
+from somo.product import inputs
 from somo.product.declaration import Product
-from somo.product.meanings import texts_below_fields
-from somo.product.network import NETWORK_KINDS
+from somo.product.keys.meanings import texts_below_fields
+from somo.product.keys.tables import TABLES, tables_of_kinds
 
 TITLE = """# Every key of a declaration
 
@@ -28,68 +24,15 @@ Tables of files (`forcing`, `static`, `compare`, `source`) also take `like = "pr
 Made from the declaration's own models by `make keys`; change those instead. `somo schema` prints the same as a JSON
 schema: with `#:schema somo.schema.json` as the first line of a TOML, editors complete and check its keys.
 """
-LIKE = "a table of `flows/products/providers.toml`, whose keys count where none stand beside this one"
 PLAIN_TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false", dt.date: "date"}
-TABLES: dict[str, type[BaseModel]] = {
-    "period": inputs.Period,
-    'grid, kind = "regular"': inputs.RegularGrid,
-    'grid, kind = "forcing"': inputs.ForcingGrid,
-    "domains.NAME": inputs.Domain,
-    "layers": inputs.Layer,
-    "forcing.NAME": inputs.Forcing,
-    "forcing.NAME, where it is read from files": inputs.Source,
-    "static.NAME": static.Static,
-    "insitu": inputs.Insitu,
-    "targets": inputs.Targets,
-    "targets.reference": inputs.ReferenceLayer,
-    "sequence": method.Sequence,
-    "training": method.Training,
-    "search": method.Search,
-    "search.space.KEY, where it is a range": method.Range,
-    "chunks": method.Chunks,
-    "prediction": method.Prediction,
-    "drought": method.Drought,
-    "frozen": method.Frozen,
-    "compare": method.Compared,
-    "compare.layers": method.ComparedLayer,
-    "report": publication.Report,
-    "checks": publication.Checks,
-    "publication": publication.Publication,
-    "publication.authors": publication.Author,
-}
-
-
-def schema() -> str:
-    """JSON schema of a declaration, as text."""
-    described = Product.model_json_schema(mode="validation")
-    described["properties"] = _with_meanings(described["properties"], Product)
-    for model in (*TABLES.values(), *NETWORK_KINDS.values(), *CLUSTER_KINDS.values()):
-        # Kinds that another package registers are not in the schema.
-        if table := described["$defs"].get(model.__name__):
-            table["properties"] = _with_meanings(table["properties"], model)
-    # In TOML the keys of a source stand beside those of its variable; the models keep them in a table of their own.
-    forcing, source = (described["$defs"][name] for name in ("Forcing", "Source"))
-    forcing["properties"] = {**source["properties"], **forcing["properties"]}
-    del forcing["properties"]["source"]
-    # `like` gives what else is required; a product of one variable has the keys of its layer in its own table.
-    compared = described["$defs"]["Compared"]["properties"]
-    compared.update(described["$defs"]["ComparedLayer"]["properties"])
-    for name in ("Forcing", "Source", "Static", "Compared"):
-        described["$defs"][name]["properties"]["like"] = {"type": "string", "description": LIKE}
-        # What `like` names may hold the required keys, and an editor does not know which of them it holds.
-        if required := described["$defs"][name].pop("required", None):
-            described["$defs"][name]["anyOf"] = [{"required": ["like"]}, {"required": required}]
-    return json.dumps(described, indent=1)
 
 
 def page() -> str:
     """The page of the documentation that lists every table with its keys: meaning, type, default and an example."""
-    kinds: dict[str, type[BaseModel]] = {
-        f'{table}, kind = "{name}"': settings
-        for table, register in (("network", NETWORK_KINDS), ("cluster", CLUSTER_KINDS))
-        for name, settings in register.items()
-    }
-    sections = [_section("", Product), *(_section(name, model) for name, model in {**TABLES, **kinds}.items())]
+    sections = [
+        _section("", Product),
+        *(_section(name, model) for name, model in {**TABLES, **tables_of_kinds()}.items()),
+    ]
     return "\n".join([TITLE, *sections])
 
 
@@ -111,12 +54,6 @@ def _rows(model: type[BaseModel]) -> Iterator[str]:
         if not (model is inputs.Forcing and key == "source"):
             written = f"{key} = {toml(example(field))}"
             yield f"| `{key}` | {meanings[key]} | {_type(field.annotation)} | {_default(field)} | `{written}` |"
-
-
-def _with_meanings(properties: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
-    """A table's keys in the JSON schema, each with its meaning as editors show it."""
-    meanings = texts_below_fields(model)
-    return {key: {**described, "description": meanings[key]} for key, described in properties.items()}
 
 
 def example(field: FieldInfo) -> Any:
