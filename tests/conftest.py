@@ -14,6 +14,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from flows.service.s3server import S3Server
+from tests.lanes import mark_slow
 from tests.longest_first import LongestFirst, in_order
 
 TINY = Path(__file__).parent / "flows" / "tiny.toml"
@@ -22,8 +23,11 @@ settings.register_profile("somo", deadline=None, derandomize=True)
 settings.load_profile("somo")
 
 
+# First, since pytest's own hook deselects by markers.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests begin first."""
+    """Tests above a second are marked, and the longest begin first."""
+    mark_slow(items)
     items[:] = in_order(items)
 
 
