@@ -22,7 +22,8 @@ from flows.results import models_url, report_url, samples_url, version_url
 from flows.stages.learning.applicability import APPLICABILITY
 from flows.stages.production.continuing import segment_files
 from flows.stages.production.plan import prepare
-from flows.stages.production.region import Job, Opened, RegionForcing, Work, open_job
+from flows.stages.production.region import Opened, RegionForcing, open_job
+from flows.stages.production.work import Job, Work
 from flows.stages.train import CROSSVAL
 from flows.stages.validate import inputs_keys
 from somo.forcing.dataset import Inputs
@@ -31,7 +32,7 @@ from somo.learn.uncertainty import UNCERTAINTY, fit_uncertainty, write_uncertain
 from somo.predict import regions as rg
 from somo.predict.states import State, day_digests, write_state
 from somo.product.declaration import Product
-from somo.product.layout import Layout
+from somo.product.layout import Layout, shard_key
 from somo.publish.store import maps as store
 from somo.storage.objects import join, put, read_bytes
 from somo.synthetic.europe import World
@@ -200,7 +201,7 @@ def invent_region(job: Job, work: Work, last_block: int) -> None:
     days, varies = region.days.stop - region.days.start, region.block >= last_block - 1
     shards = invented_shards(opened.layout, region.tile, days, varies, opened.fields, opened.land.tobytes())
     for name, shard in shards.items():
-        put(join(job.store, store.shard_key(name, job.side, region.block, region.tile)), shard)
+        put(join(job.store, shard_key(name, job.side, region.block, region.tile)), shard)
     if work.final_days < opened.layout.days:
         write_state(job.states, region.name, invented_state(opened, job, work))
     objects = {field: rg.Written.of(shard) for field, shard in shards.items()}

@@ -6,7 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from somo.core.variables import SOIL_MOISTURE
-from somo.product.inputs import Declared, Name, Period
+from somo.product.declared import Declared
+from somo.product.inputs import Name, Period
 from somo.product.network import NETWORK_KINDS
 
 

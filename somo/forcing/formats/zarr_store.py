@@ -66,12 +66,14 @@ def _plain(value: Any) -> Any:
 def _opened(url: str, group: str) -> xr.Dataset:
     how: dict[str, Any] = {"group": group or None, "decode_cf": False, "chunks": None}
     try:
-        return xr.open_zarr(zarr_store(url), consolidated=True, **how)
+        with_all_metadata: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=True, **how)
+        return with_all_metadata
     except (KeyError, ValueError, FileNotFoundError):
         # Without consolidated metadata the members are listed, which a web server cannot do.
         pass
     try:
-        return xr.open_zarr(zarr_store(url), consolidated=False, **how)
+        member_by_member: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=False, **how)
+        return member_by_member
     except (KeyError, FileNotFoundError) as error:
         raise UnreadableError(f"has no group {group!r}; correct the variable") from error
 
@@ -100,7 +102,7 @@ def _is_place(name: Any, item: xr.Variable, bounds: set[str]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _array(url: str, fingerprint: str, variable: str) -> zarr.Array:
+def _array(url: str, fingerprint: str, variable: str) -> zarr.Array[Any]:
     """An array of a store that still has its fingerprint, opened once a process."""
     if (current_version := zarr_version(url, variable)) != fingerprint:
         raise UnreadableError(

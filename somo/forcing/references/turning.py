@@ -1,5 +1,7 @@
 """Files that store one grid in different directions, as latitudes from south to north: axes that must be turned."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,7 @@ from somo.forcing.sources import ForcingError
 # Files of one grid may differ in precision: single precision resolves 1.5e-5 degrees at 180 degrees.
 COORDINATE_TOLERANCE_DEG = 1e-4
 Turned = list[bool]
+Number = TypeVar("Number", bound=np.generic)
 
 
 def turned(first: Scan, other: Scan) -> Turned:
@@ -50,7 +53,7 @@ def against(part: slice, length: int) -> slice:
     return slice(length - stop, length - first)
 
 
-def turn(values: NDArray, turned_axes: Turned) -> NDArray:
+def turn(values: NDArray[Number], turned_axes: Turned) -> NDArray[Number]:
     """Values [step, row, column] with the axes that run the other way turned."""
     rows, columns = (slice(None, None, -1) if against_ours else slice(None) for against_ours in turned_axes)
     return values[:, rows, columns]

@@ -109,7 +109,9 @@ def _of_parquet(data: bytes, wanted: Sequence[str], optional: Sequence[str]) -> 
         names = file.schema_arrow.names
         if absent := [name for name in wanted if name not in names]:
             raise SensorError(f"no column {absent[0]!r}; there are {', '.join(names)}")
-        return file.read([*wanted, *(name for name in optional if name in names)]).to_pandas(ignore_metadata=True)
+        columns = file.read([*wanted, *(name for name in optional if name in names)])
+        table: pd.DataFrame = columns.to_pandas(ignore_metadata=True)
+        return table
     except pa.ArrowException as error:
         raise SensorError(f"not a readable Parquet file ({error})") from error
 
