@@ -122,8 +122,8 @@ def _copy(url: str, archive: zipfile.ZipFile, name: str, out: Any) -> None:
     # Half of the free space is left to others, and what would not fit is told before the disk is full.
     if allowed > free // 2:
         raise StorageError(
-            f"{url}: would unpack to {allowed} bytes, and {free} are free in {tempfile.gettempdir()}; unpack the archive "
-            "elsewhere and declare the files in it"
+            f"{url}: would unpack to {allowed} bytes, and {free} are free in {tempfile.gettempdir()}; unpack its "
+            "archive elsewhere and declare the files in it"
         )
     try:
         with archive.open(name) as source:

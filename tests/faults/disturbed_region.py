@@ -31,7 +31,9 @@ def hungry_region(_job: Job, _work: Work) -> int:
 
 def region_after_replacement(job: Job, work: Work, finished: str, replacement: str, source: str) -> Produced:
     """Replace a source file once the first region has been written, and count regions by files in `finished`."""
-    if len(list(Path(finished).iterdir())) == 1:
+    regions, replaced = list(Path(finished).glob("*-*")), Path(finished, "replaced")
+    if regions and not replaced.exists():
+        replaced.touch()
         put_file(Path(replacement), source)
     produced = produce_region(job, work)
     Path(finished, work.region.name).touch()
