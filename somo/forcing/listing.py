@@ -17,6 +17,8 @@ from somo.storage.objects import checksum, fingerprint, version_of
 from somo.storage.patience import StorageError
 
 ZARR_DOCUMENTS = (".zmetadata", "zarr.json", ".zgroup", ".zarray")
+# Consolidated metadata of thousands of arrays are a few megabytes; zarr would read and parse any number of them.
+MOST_DOCUMENT_BYTES = 2**26
 # Web servers list nothing, so every name is a request of its own, most of whose time is waiting.
 QUESTIONS_AT_ONCE = 16
 # What fsspec tells of a file: its name, type and size, and what else its store knows.
@@ -211,9 +213,11 @@ def zarr_version(url: str, variable: str) -> str | None:
 
 def _document(url: str) -> bytes | None:
     if url.startswith(("http://", "https://")):
-        return web.content(url)
+        return web.content(url, MOST_DOCUMENT_BYTES)
     fs, path = filesystem(url)
     try:
+        if (size := fs.info(path)["size"]) > MOST_DOCUMENT_BYTES:
+            raise ForcingError(f"{url}: has {size} bytes, too many for the metadata of a Zarr store; get it again")
         return bytes(fs.cat_file(path))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None

@@ -235,8 +235,6 @@ def is_linked_outside(folder: str, path: str) -> bool:
 
 @contextmanager
 def open_object(url: str, version: str) -> Iterator[IO[bytes]]:
-    """An object's bytes as a file that can seek, and that reads little more than it is asked for."""
-    fs, path = filesystem(url)
-    file: Any = fs.open(path, "rb") if isinstance(fs, LocalFileSystem) else io.BufferedReader(open_blocks(url, version))
-    with file:
+    """An object's bytes of one version as a file that can seek, and that reads little more than it is asked for."""
+    with io.BufferedReader(open_blocks(url, version)) as file:
         yield file
