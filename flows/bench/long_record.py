@@ -99,7 +99,8 @@ def replace_months(root: str, world: World, last: date, warmer: float = 0.0) -> 
     """Write the files of the months of the last twelve days once more; returns the number of files."""
     months = pd.period_range(last - timedelta(12), last, freq="M")
     for month in months:
-        write_month(root, world, month, last, warmer)
+        # Days before the last month's end are final: a provider revises none of them.
+        write_month(root, world, month, last, warmer if month == months[-1] else 0.0)
     return len(months) * len(WEATHER)
 
 

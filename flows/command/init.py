@@ -119,7 +119,7 @@ def _asked_day(question: str) -> dt.date | None:
 
 def _write(path: Path, written: Draft) -> None:
     """The declaration, the schema beside it by which editors check it, and tables of stations to complete."""
-    from somo.product.keys import schema
+    from somo.product.keys.schema import schema
 
     path.write_text(written.text)
     beside = path.with_name("somo.schema.json")

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from uuid import uuid4
 from fsspec.implementations.local import LocalFileSystem
 
 from somo.storage.client import filesystem
+
+# An object store copies on its own: more threads than processors, since they wait.
+COPIES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,9 @@ def copy_objects(url: str, pairs: Sequence[tuple[str, str]]) -> None:
             _link(Path(path, source), Path(path, target))
         return
     sources, targets = ([f"{path}/{pair[i]}" for pair in pairs] for i in (0, 1))
-    fs.copy(sources, targets)
+    # One request an object, each with its own patience; `fs.copy` would begin all of them again after one failure.
+    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+        list(pool.map(fs.cp_file, sources, targets))
 
 
 def _link(source: Path, target: Path) -> None:
