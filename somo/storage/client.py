@@ -49,7 +49,7 @@ def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
     asked once.
     """
     _know_clouds(url)
-    fs, path = fsspec.url_to_fs(url, **_tried_once(url))
+    fs, path = fsspec.url_to_fs(url, **_options(url))
     if isinstance(fs, LocalFileSystem):
         return fs, path
     # s3fs repeats requests too: its five attempts and ours would multiply.
@@ -69,12 +69,18 @@ def _know_clouds(url: str) -> None:
         _known_clouds.add(scheme)
 
 
-def _tried_once(url: str) -> dict[str, Any]:
-    """Options by which botocore does not try again on its own: its attempts and ours would multiply."""
+def _options(url: str) -> dict[str, Any]:
+    """Options by which s3fs remembers no listing, and botocore does not try again on its own."""
     if not url.startswith("s3://"):
         return {}
     declared = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
-    return {"config_kwargs": {**declared, "retries": {"total_max_attempts": 1}}}
+    return {
+        # s3fs asks a remembered listing for an object's size before it reads it: what a worker wrote since the folder
+        # was listed would be missing.
+        "use_listings_cache": False,
+        # Its attempts and ours would multiply.
+        "config_kwargs": {**declared, "retries": {"total_max_attempts": 1}},
+    }
 
 
 class PatientFileSystem:
@@ -118,7 +124,7 @@ class PatientFileSystem:
 def zarr_store(url: str, read_only: bool = True) -> Store:
     """Zarr store at a URL."""
     _know_clouds(url)
-    options = _tried_once(url)
+    options = _options(url)
     fs, path = fsspec.url_to_fs(url, **options)
     if isinstance(fs, LocalFileSystem):
         return zarr.storage.LocalStore(path, read_only=read_only)
