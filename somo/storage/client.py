@@ -4,11 +4,13 @@ Credentials, endpoint, region and anonymous access come from the environment in 
 (`AWS_*`, `FSSPEC_*`), which fsspec and botocore read themselves.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, cast
 
 import fsspec
+import obstore.exceptions
 import obstore.fsspec
 import zarr.storage
 from fsspec import AbstractFileSystem
@@ -18,7 +20,8 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
-from somo.storage.patience import patiently, patiently_async
+from somo.storage.patience import StorageError, patiently, patiently_async, unreachable
+from somo.storage.web import client_settings
 
 # Methods of a file system that ask its store.
 REQUESTS = frozenset(
@@ -69,8 +72,22 @@ def _know_clouds(url: str) -> None:
         _known_clouds.add(scheme)
 
 
+def named(url: str, error: obstore.exceptions.GenericError) -> StorageError:
+    """A failure of obstore as what it is: a store that refuses, or one that stayed out of reach."""
+    refused = re.search(r"status: (401|403)\b", str(error))
+    if not refused:
+        return unreachable(url, error)
+    scheme = url.partition("://")[0]
+    return StorageError(
+        f"{url}: the store refuses it ({refused[1]}); give credentials in the environment (AZURE_*, GOOGLE_*, or "
+        f"FSSPEC_{scheme.upper()}), and check that the account may list and read it"
+    )
+
+
 def _options(url: str) -> dict[str, Any]:
-    """Options by which s3fs remembers no listing, and botocore does not try again on its own."""
+    """Options of s3fs, which remembers no listing and does not try again on its own, and of web servers."""
+    if url.startswith(("http://", "https://")):
+        return {"client_kwargs": client_settings(url.partition("://")[0])}
     if not url.startswith("s3://"):
         return {}
     declared = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
@@ -106,7 +123,12 @@ class PatientFileSystem:
         def request(*arguments: Any, **options: Any) -> Any:
             # Lists of paths, as `cat` takes them, are named by their store alone.
             place = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-            return patiently(self._fs.unstrip_protocol(place), partial(method, *arguments, **options))
+            url = self._fs.unstrip_protocol(place)
+            try:
+                return patiently(url, partial(method, *arguments, **options))
+            # obstore's own error for whatever it has no name for; it is no OSError.
+            except obstore.exceptions.GenericError as error:
+                raise named(url, error) from error
 
         return request
 
