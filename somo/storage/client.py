@@ -4,11 +4,13 @@ Credentials, endpoint, region and anonymous access come from the environment in 
 (`AWS_*`, `FSSPEC_*`), which fsspec and botocore read themselves.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, cast
 
 import fsspec
+import obstore.exceptions
 import obstore.fsspec
 import zarr.storage
 from fsspec import AbstractFileSystem
@@ -18,7 +20,8 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
-from somo.storage.patience import is_passing, patiently, patiently_async
+from somo.storage.patience import StorageError, is_passing, patiently, patiently_async, unreachable
+from somo.storage.web import client_settings
 
 # Methods of a file system that ask its store.
 REQUESTS = frozenset(
@@ -36,7 +39,7 @@ def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
     asked once.
     """
     _know_clouds(url)
-    fs, path = fsspec.url_to_fs(url, **_tried_once(url))
+    fs, path = fsspec.url_to_fs(url, **_options(url))
     if isinstance(fs, LocalFileSystem):
         return fs, path
     # s3fs repeats requests too: its five attempts and ours would multiply.
@@ -56,12 +59,32 @@ def _know_clouds(url: str) -> None:
         _known_clouds.add(scheme)
 
 
-def _tried_once(url: str) -> dict[str, Any]:
-    """Options by which botocore does not try again on its own: its attempts and ours would multiply."""
+def named(url: str, error: obstore.exceptions.GenericError) -> StorageError:
+    """A failure of obstore as what it is: a store that refuses, or one that stayed out of reach."""
+    refused = re.search(r"status: (401|403)\b", str(error))
+    if not refused:
+        return unreachable(url, error)
+    scheme = url.partition("://")[0]
+    return StorageError(
+        f"{url}: the store refuses it ({refused[1]}); give credentials in the environment (AZURE_*, GOOGLE_*, or "
+        f"FSSPEC_{scheme.upper()}), and check that the account may list and read it"
+    )
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Options of s3fs, which remembers no listing and does not try again on its own, and of web servers."""
+    if url.startswith(("http://", "https://")):
+        return {"client_kwargs": client_settings(url.partition("://")[0])}
     if not url.startswith("s3://"):
         return {}
     declared = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
-    return {"config_kwargs": {**declared, "retries": {"total_max_attempts": 1}}}
+    return {
+        # s3fs asks a remembered listing for an object's size before it reads it: what a worker wrote since the folder
+        # was listed would be missing.
+        "use_listings_cache": False,
+        # Its attempts and ours would multiply.
+        "config_kwargs": {**declared, "retries": {"total_max_attempts": 1}},
+    }
 
 
 class PatientFileSystem:
@@ -87,8 +110,12 @@ class PatientFileSystem:
         def request(*arguments: Any, **options: Any) -> Any:
             # A list of paths, as `rm` takes it, is named by its first.
             first = next(iter(arguments), "")
-            place = first if isinstance(first, str) else next(iter(first), "")
-            return patiently(self._fs.unstrip_protocol(place), partial(method, *arguments, **options))
+            url = self._fs.unstrip_protocol(first if isinstance(first, str) else next(iter(first), ""))
+            try:
+                return patiently(url, partial(method, *arguments, **options))
+            # obstore's own error for whatever it has no name for; it is no OSError.
+            except obstore.exceptions.GenericError as error:
+                raise named(url, error) from error
 
         return request
 
@@ -126,7 +153,7 @@ class PatientFileSystem:
 def zarr_store(url: str, read_only: bool = True) -> Store:
     """Zarr store at a URL."""
     _know_clouds(url)
-    options = _tried_once(url)
+    options = _options(url)
     fs, path = fsspec.url_to_fs(url, **options)
     if isinstance(fs, LocalFileSystem):
         return zarr.storage.LocalStore(path, read_only=read_only)

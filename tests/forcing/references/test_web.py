@@ -34,6 +34,8 @@ class Server(http.server.SimpleHTTPRequestHandler):
     def _answer(self, body):
         self.counts.append(self.path)
         status = self.behaviour(self)
+        if status == -1:  # has answered already
+            return
         if status:
             self.send_response(status)
             self.send_header("Content-Length", "0")
