@@ -35,9 +35,11 @@ demo: $(READY) page
 test: $(READY) page
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not container" --durations=15
 
-# What needs neither real cases nor real servers nor killings.
+# At every save: tests of less than a second that need neither real cases nor real servers nor killings. Those that took
+# longer are named at the end, and belong into tests/lanes.py.
 quick: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not real and not s3 and not service and not fault and not container"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --durations-min=1 \
+		-m "not slow and not real and not s3 and not service and not fault and not container"
 
 lint: $(READY)
 	$(BIN)/ruff check .

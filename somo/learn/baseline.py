@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from somo.learn.normalising import transformed
 from somo.learn.samples import TrainingSet
@@ -13,6 +12,9 @@ PENALTY = 10.0
 
 def exponential_filter(x: NDArray[np.float64], days: float) -> NDArray[np.float64]:
     """q_t = a q_{t-1} + (1 - a) x_t with a = exp(-1 / days), q_0 = x_0, along the first axis (Wagner et al. 1999)."""
+    # Importing scipy.signal takes a second, which every worker that never fits a baseline spares.
+    from scipy.signal import lfilter
+
     a = np.exp(-1 / days)
     # lfilter's own initial state is zero, as if the days before had had neither rain nor warmth.
     start = (a * x[0])[None]
