@@ -15,6 +15,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from somo.storage.client import filesystem
+from somo.storage.listing import is_listed, remembered
 from somo.storage.patience import StorageError
 
 # A quota that is used up is its own error, and to people the same.
@@ -27,13 +28,15 @@ def join(root: str, *parts: str) -> str:
 
 
 def exists(url: str) -> bool:
-    """Whether there is an object at a URL.
+    """Whether there is an object at a URL; within `listed_once`, in a folder listed already, without a request.
 
     Raises
     ------
     StorageError
         if its store cannot be reached or does not let us look
     """
+    if (listed := is_listed(url)) is not None:
+        return listed
     fs, path = filesystem(url)
     fs.invalidate_cache()
     try:
@@ -43,7 +46,7 @@ def exists(url: str) -> bool:
 
 
 def read_bytes(url: str) -> bytes:
-    """All bytes of an object.
+    """All bytes of an object; of a small one, within `listed_once`, those that were read before.
 
     Raises
     ------
@@ -51,8 +54,10 @@ def read_bytes(url: str) -> bytes:
         if it is missing or may not be read
     """
     fs, path = filesystem(url)
+    # Otherwise s3fs asks for an object's size before it asks for the object.
+    single_request = {"max_concurrency": 1} if "s3" in fs.protocol else {}
     try:
-        return bytes(fs.cat_file(path))
+        return remembered(url, lambda: bytes(fs.cat_file(path, **single_request)))
     # An OSError as well, whose text names the remedy already.
     except StorageError:
         raise
