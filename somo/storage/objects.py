@@ -140,6 +140,43 @@ def put_file(local: Path, url: str) -> None:
 
 
 @contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder for temporary files, removed at the end.
+
+    Raises
+    ------
+    StorageError
+        where a library has failed because the disk of temporary files is full, in whatever words
+    """
+    with tempfile.TemporaryDirectory(prefix="somo-") as name:
+        folder = Path(name)
+        try:
+            yield folder
+        except StorageError:
+            raise
+        except Exception as error:
+            if not _has_filled_disk(error):
+                raise
+            # Not from the library's error, which Dask could not send to another process.
+            raise StorageError(
+                f"{no_space(folder.parent)}, or name another folder for temporary files in TMPDIR"
+            ) from None
+
+
+def _has_filled_disk(error: BaseException) -> bool:
+    """Whether a failure began with a full disk: HDF5 fails once more when it closes the file, for another reason."""
+    passed = set[int]()
+    chained: BaseException | None = error
+    while chained is not None and id(chained) not in passed:
+        passed.add(id(chained))
+        # HDF5 gives the number in its text alone.
+        if getattr(chained, "errno", None) in FULL or f"errno = {errno.ENOSPC}" in str(chained):
+            return True
+        chained = chained.__cause__ or chained.__context__
+    return False
+
+
+@contextmanager
 def local_copy(url: str) -> Iterator[Path]:
     """A local path with the bytes of `url`: the file itself if it is local, else a temporary download.
 
@@ -154,8 +191,8 @@ def local_copy(url: str) -> Iterator[Path]:
     if isinstance(fs, LocalFileSystem):
         yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="somo-") as folder:
-        local = Path(folder) / Path(path).name
+    with scratch_folder() as folder:
+        local = folder / Path(path).name
         fs.get(path, str(local), recursive=fs.isdir(path))
         yield local
 
