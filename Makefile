@@ -23,7 +23,7 @@ pictures: $(READY)
 
 # The page of every key and the schema that editors check declarations by, after a change of the declaration.
 keys: $(READY)
-	$(BIN)/python -c "from pathlib import Path; from somo.product.keys import page; Path('docs/keys.md').write_text(page())"
+	$(BIN)/python -c "from pathlib import Path; from somo.product.keys.page import page; Path('docs/keys.md').write_text(page())"
 	$(BIN)/somo schema -o flows/products/somo.schema.json
 
 .PHONY: restarts image containers docs keys pictures viewer page demo test quick lint bench stack lock sbom audit

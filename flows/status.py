@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from flows.results import forcing_files, forcing_inputs, models_url, sensors_url, targets_url, version_url
+from somo.core.status import FINAL
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import is_complete
 from somo.product.declaration import Product
 from somo.publish import manifest, netcdf
-from somo.publish.attributes import FINAL
 from somo.publish.store import maps as zarr
 from somo.publish.store import regions, series
 from somo.storage.listing import listed_once, listing

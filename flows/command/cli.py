@@ -94,7 +94,7 @@ def schema(
 
     Example: `somo schema -o somo.schema.json`, and `#:schema somo.schema.json` as the first line of the TOML
     """
-    from somo.product.keys import schema as text_of_schema
+    from somo.product.keys.schema import schema as text_of_schema
 
     text = text_of_schema()
     if output is None:

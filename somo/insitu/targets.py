@@ -89,7 +89,7 @@ def unusable_archives(sensors: pd.DataFrame, urls: Mapping[str, str]) -> list[st
         totals = "; ".join(f"{count} x {reason}" for reason, count in drop_totals(archive_sensors).items())
         sentences.append(
             f"{archive} ({url}): none of its {len(archive_sensors)} sensors can be used: {totals}; "
-            "check grid and domains, min_subdaily, targets.min_days, the period and the archive's flags"
+            "check units, grid and domains, min_subdaily, targets.min_days, the period and the archive's flags"
         )
     return sentences
 

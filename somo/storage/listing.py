@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from uuid import uuid4
 from fsspec.implementations.local import LocalFileSystem
 
 from somo.storage.client import filesystem
+
+# An object store copies on its own: more threads than processors, since they wait.
+COPIES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,11 @@ def listing(url: str) -> Mapping[str, Object]:
 
 
 def is_listed(url: str) -> bool | None:
-    """Whether an object is in a folder that `listed_once` has listed already; None where none has been."""
+    """Whether an object or folder is in one that `listed_once` has listed already; None where none has been."""
     for folder, objects in (_cache.get() or {}).items():
         if url.startswith(f"{folder}/"):
-            return url[len(folder) + 1 :] in objects
+            key = url[len(folder) + 1 :].rstrip("/")
+            return key in objects or any(name.startswith(f"{key}/") for name in objects)
     return None
 
 
@@ -122,7 +127,9 @@ def copy_objects(url: str, pairs: Sequence[tuple[str, str]]) -> None:
             _link(Path(path, source), Path(path, target))
         return
     sources, targets = ([f"{path}/{pair[i]}" for pair in pairs] for i in (0, 1))
-    fs.copy(sources, targets)
+    # One request an object, each with its own patience; `fs.copy` would begin all of them again after one failure.
+    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+        list(pool.map(fs.cp_file, sources, targets))
 
 
 def _link(source: Path, target: Path) -> None:

@@ -18,7 +18,8 @@ import botocore.parsers
 T = TypeVar("T")
 # A rolling restart of an object store takes about a minute; what lasts longer needs a person.
 PATIENCE_S = 90.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+# A connection that breaks off is mended at once, so the first pause is short; a busy server gets longer ones.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
 NETWORK_ERRORS = (
     TimeoutError,
     ConnectionError,

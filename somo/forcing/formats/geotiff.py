@@ -47,7 +47,8 @@ class GeoTiff:
         rows, columns = window
         with file_handle(file) as handle, _opened(handle) as raster:
             rows, columns = (slice(*span.indices(n)[:2]) for span, n in zip((rows, columns), raster.shape, strict=True))  # type: ignore[union-attr]
-            return raster.read(_band(raster, variable), window=RasterWindow.from_slices(rows, columns))
+            stored: NDArray[Any] = raster.read(_band(raster, variable), window=RasterWindow.from_slices(rows, columns))
+            return stored
 
 
 def _opened(handle: Handle) -> Any:
@@ -67,7 +68,7 @@ def _bands(raster: Any) -> dict[str, int]:
 
 
 def _band(raster: Any, variable: str) -> int:
-    bands = {**{str(number): number for number in raster.indexes}, **_bands(raster)}
+    bands: dict[str, int] = {**{str(number): number for number in raster.indexes}, **_bands(raster)}
     if variable not in bands:
         raise UnreadableError(f"no variable {variable!r}; it has the bands {', '.join(bands)}: correct the variable")
     return bands[variable]

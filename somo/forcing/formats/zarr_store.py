@@ -80,12 +80,14 @@ def _opened(url: str, group: str) -> xr.Dataset:
         "group": group or None, "decode_cf": False, "chunks": None, "create_default_indexes": False
     }  # fmt: skip
     try:
-        return xr.open_zarr(zarr_store(url), consolidated=True, **how)
+        with_all_metadata: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=True, **how)
+        return with_all_metadata
     except (KeyError, ValueError, FileNotFoundError):
         # Without consolidated metadata the members are listed, which a web server cannot do.
         pass
     try:
-        return xr.open_zarr(zarr_store(url), consolidated=False, **how)
+        member_by_member: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=False, **how)
+        return member_by_member
     except (KeyError, FileNotFoundError) as error:
         raise UnreadableError(f"has no group {group!r}; correct the variable") from error
 
@@ -121,7 +123,7 @@ def _moment() -> int:
 
 
 @lru_cache(maxsize=256)
-def _array(url: str, fingerprint: str, variable: str, _moment: int) -> zarr.Array:
+def _array(url: str, fingerprint: str, variable: str, _moment: int) -> zarr.Array[Any]:
     """An array of a store that still has its fingerprint, opened once in a process and a moment."""
     if (current_version := zarr_version(url, variable)) != fingerprint:
         raise UnreadableError(

@@ -121,7 +121,7 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
     ForcingError
         naming variable, day and cell where a value is missing on some days only
     """
-    has_values = np.logical_and.reduce([m.count > 0 for m in moments.values()])
+    has_values: NDArray[np.bool_] = np.logical_and.reduce([m.count > 0 for m in moments.values()])
     for name, m in moments.items():
         broken = has_values & (m.count < m.days)
         if broken.any():

@@ -61,7 +61,8 @@ def read_parquet(data: bytes, wanted: Sequence[str], optional: Sequence[str]) ->
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(error) from error
     # pandas' own metadata would make an index of the column of times, in which it is no column.
-    return table.to_pandas(ignore_metadata=True)
+    columns: pd.DataFrame = table.to_pandas(ignore_metadata=True)
+    return columns
 
 
 def _opened(data: bytes, as_dictionary: Sequence[str] = ()) -> pq.ParquetFile:
