@@ -22,7 +22,7 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 
 from flows.cluster.connecting import dashboard_link
-from flows.cluster.measures import tell_end, tell_progress
+from flows.cluster.measures import TellRepeats, tell_end, tell_progress
 from flows.cluster.watching import Progressed, watching
 from flows.failures import RunError, in_one_sentence
 from flows.stages.publish import put_changed
@@ -54,6 +54,7 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
         with shown("the dashboard's link"):
             create_link_artifact(link, "Dask dashboard", key="dask-dashboard", description="What the workers do now")
     log.info("%s %s: to do %s", product.name, product.version, ", ".join(s.name for s in before if not s.done))
+    client.register_plugin(TellRepeats())
     try:
         with watching(ProgressArtifacts()), watching(partial(tell_progress, client)):
             yield

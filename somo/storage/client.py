@@ -161,6 +161,8 @@ def zarr_store(url: str, read_only: bool = True) -> Store:
         store = zarr.storage.FsspecStore.from_url(url, storage_options=options, read_only=read_only)
         # As in `filesystem`: the attempts of s3fs and ours would multiply.
         store.fs.retries = 1
+        # Otherwise s3fs asks for the size of every chunk before it asks for the chunk.
+        store.fs.max_concurrency = 1
         return PatientStore(store, url)
     # Zarr asks asynchronously alone; file systems without such methods run in threads.
     wrapped = AsyncFileSystemWrapper(fs, asynchronous=True)

@@ -6,6 +6,7 @@ change (no such object, not permitted, a full disk) is raised at once and unchan
 
 import asyncio
 import errno
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -32,6 +33,20 @@ NETWORK_ERRORS = (
 PASSING_ERRNOS = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
 # Request timeout, too early, too many requests, and what servers and the proxies before them say while they restart.
 PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+
+
+# Requests of this process that were asked again; a lock, since many threads ask at once.
+_repeats, _counting = [0], threading.Lock()
+
+
+def repeated_requests() -> int:
+    """How many requests of this process were asked again so far."""
+    return _repeats[0]
+
+
+def _count_repeat() -> None:
+    with _counting:
+        _repeats[0] += 1
 
 
 class StorageError(OSError):
@@ -72,6 +87,7 @@ def patiently(url: str, request: Callable[[], T], patience_s: float | None = Non
             if not is_passing(error):
                 raise
             last = error
+        _count_repeat()
         time.sleep(pause_s)
     raise unreachable(url, last) from last
 
@@ -85,6 +101,7 @@ async def patiently_async(url: str, request: Callable[[], Awaitable[T]], patienc
             if not is_passing(error):
                 raise
             last = error
+        _count_repeat()
         await asyncio.sleep(pause_s)
     raise unreachable(url, last) from last
 

@@ -137,7 +137,8 @@ def read_packed(url: str, field: str, days: slice, cells: tuple[slice, slice]) -
 
 
 def _array(url: str, name: str) -> zarr.Array[Any]:
-    array = zarr.open_group(zarr_store(url), mode="r", use_consolidated=True)[name]
+    # Without the format zarr looks for metadata of version 2 as well, which are six requests more.
+    array = zarr.open_group(zarr_store(url), mode="r", use_consolidated=True, zarr_format=3)[name]
     assert isinstance(array, zarr.Array)
     return array
 
