@@ -26,7 +26,7 @@ keys: $(READY)
 	$(BIN)/python -c "from pathlib import Path; from somo.product.keys.page import page; Path('docs/keys.md').write_text(page())"
 	$(BIN)/somo schema -o flows/products/somo.schema.json
 
-.PHONY: image containers docs keys pictures viewer page demo test quick lint bench stack lock sbom audit
+.PHONY: restarts image containers docs keys pictures viewer page demo test quick lint bench stack lock sbom audit
 .DEFAULT_GOAL := demo
 
 demo: $(READY) page
@@ -61,6 +61,11 @@ image:
 
 containers: $(READY) image
 	$(BIN)/python -m pytest tests/flows/containers -m container -v
+
+# Starts and stops the whole service TIMES times, about two minutes each, and says what is left of it.
+TIMES ?= 20
+restarts: $(READY)
+	$(BIN)/python -m tests.faults.restarts --times $(TIMES)
 
 # The web page beside the data; built where there is Node.js, and carried by the wheel.
 viewer: $(VIEWER)/dist/index.html

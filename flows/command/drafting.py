@@ -10,6 +10,7 @@ from somo.forcing.drafting.cells import Box, DraftGrid, draft_grid
 from somo.forcing.drafting.roles import variable_of
 from somo.forcing.drafting.sources import DraftSource, common_days, fields_at
 from somo.forcing.drafting.tables import (
+    Providers,
     facts_of,
     forcing_tables,
     forcing_variables,
@@ -193,7 +194,7 @@ def _archive_tables(archives: Sequence[DraftArchive]) -> Iterator[str]:
         yield ""
 
 
-def _targets(layers: dict[tuple[float, float], DraftSource], grid: DraftGrid, providers: dict) -> Iterator[str]:
+def _targets(layers: dict[tuple[float, float], DraftSource], grid: DraftGrid, providers: Providers) -> Iterator[str]:
     yield "[targets]"
     if layers:
         yield "# Every sensor gets mean and spread of the reference model in its cell: docs/stations.md, Scaling."

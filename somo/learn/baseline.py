@@ -18,7 +18,9 @@ def exponential_filter(x: NDArray[np.float64], days: float) -> NDArray[np.float6
     a = np.exp(-1 / days)
     # lfilter's own initial state is zero, as if the days before had had neither rain nor warmth.
     start = (a * x[0])[None]
-    return lfilter([1 - a], [1, -a], x, axis=0, zi=start)[0]
+    filtered: NDArray[np.float64]
+    filtered, _ = lfilter([1 - a], [1, -a], x, axis=0, zi=start)
+    return filtered
 
 
 def baseline_features(data: TrainingSet, cells: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -45,4 +47,5 @@ def ridge_predict(
     gram = z.T @ z + PENALTY * np.eye(z.shape[1])
     # Targets are centred and no constant is fitted, so that the penalty does not pull predictions towards zero.
     weights = np.linalg.solve(gram, z.T @ (target - target.mean()))
-    return ((baseline_features(data, test) - mean) / std) @ weights + target.mean()
+    prediction: NDArray[np.float64] = ((baseline_features(data, test) - mean) / std) @ weights + target.mean()
+    return prediction

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
-from somo.product.inputs import Declared
+from somo.product.declared import Declared
 from somo.product.kinds import name_of, settings_of_kind
 
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from somo.core.variables import FORCING, Quantity
 from somo.product.cluster import Cluster, LocalWorkers
+from somo.product.declared import Declared
 from somo.product.inputs import (
-    Declared,
     Domain,
     Forcing,
     ForcingGrid,

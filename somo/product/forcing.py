@@ -7,7 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from somo.product.declared import Declared
 from somo.product.patterns import Pattern, pattern_faults
 
-FileFormat = Literal["hdf5", "netcdf3", "grib", "zarr", "geotiff"]
+# The names in `FORMATS` of `somo.forcing.formats.register`, which this room may not import; a test compares them.
+FormatName = Literal["hdf5", "netcdf3", "grib", "zarr", "geotiff"]
 Kind = Literal["instantaneous", "mean", "accumulated"]
 Stamp = Literal["start", "middle", "end"]
 Regrid = Literal["nearest", "bilinear", "mean"]
@@ -21,7 +22,7 @@ class Files(Declared):
     list of such places."""
     variable: str = Field(examples=["t2m"])
     """Name of the variable inside the files."""
-    format: FileFormat | None = None
+    format: FormatName | None = None
     """How the files are laid out, where it cannot be told from their content."""
     select: dict[str, int | float | str] = Field(default_factory=dict, examples=[{"height": 2.0}])
     """What to take along further dimensions: a value of the coordinate or, without a coordinate, a number from 0."""

@@ -4,7 +4,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from somo.product.inputs import Declared, Name, Period
+from somo.product.declared import Declared
+from somo.product.inputs import Name, Period
 from somo.product.network import NETWORK_KINDS
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, PlainValidator, SerializeAsAny
 
-from somo.product.inputs import Declared
+from somo.product.declared import Declared
 from somo.product.kinds import name_of, settings_of_kind
 
 

@@ -5,7 +5,7 @@ from typing import Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from somo.product.declared import Declared
-from somo.product.forcing import FileFormat, Files, Regrid
+from somo.product.forcing import Files, FormatName, Regrid
 from somo.product.patterns import Pattern, pattern_faults
 
 Statistic = Literal["mean", "std", "aridity"]
@@ -18,7 +18,7 @@ class Static(Declared):
     """Place of one file, or of the tiles of one field, with `{domain}`, `*` and `?`; or a list of such places."""
     variable: str | None = Field(default=None, examples=["sand"])
     """Name of the variable inside the file, or the band of a GeoTIFF, as in "1"."""
-    format: FileFormat | None = None
+    format: FormatName | None = None
     """How the files are laid out, where it cannot be told from their content."""
     select: dict[str, float | str] = Field(default_factory=dict, examples=[{"time": 6}])
     """What to take along further dimensions; twelve months without a choice are averaged."""

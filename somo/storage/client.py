@@ -4,11 +4,13 @@ Credentials, endpoint, region and anonymous access come from the environment in 
 (`AWS_*`, `FSSPEC_*`), which fsspec and botocore read themselves.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any, cast
 
 import fsspec
+import obstore.exceptions
 import obstore.fsspec
 import zarr.storage
 from fsspec import AbstractFileSystem
@@ -18,25 +20,13 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
-from somo.storage.patience import patiently, patiently_async
+from somo.storage.patience import StorageError, is_passing, patiently, patiently_async, unreachable
+from somo.storage.web import client_settings
 
 # Methods of a file system that ask its store.
 REQUESTS = frozenset(
-    {"cat", "cat_file", "cat_ranges", "copy", "created", "du", "exists", "find", "get", "get_file", "glob", "info"}
-    | {
-        "isdir",
-        "isfile",
-        "ls",
-        "mkdir",
-        "makedirs",
-        "modified",
-        "pipe_file",
-        "put",
-        "put_file",
-        "rm",
-        "rm_file",
-        "size",
-    }
+    {"cat_file", "cp_file", "created", "du", "exists", "find", "get", "get_file", "glob", "info", "isdir", "isfile"}
+    | {"ls", "mkdir", "makedirs", "modified", "pipe_file", "put", "put_file", "rm", "rm_file", "size"}
 )
 CLOUDS = ("gs", "gcs", "az", "abfs", "abfss")
 _known_clouds: set[str] = set()
@@ -49,7 +39,7 @@ def filesystem(url: str) -> tuple[AbstractFileSystem, str]:
     asked once.
     """
     _know_clouds(url)
-    fs, path = fsspec.url_to_fs(url, **_tried_once(url))
+    fs, path = fsspec.url_to_fs(url, **_options(url))
     if isinstance(fs, LocalFileSystem):
         return fs, path
     # s3fs repeats requests too: its five attempts and ours would multiply.
@@ -69,12 +59,32 @@ def _know_clouds(url: str) -> None:
         _known_clouds.add(scheme)
 
 
-def _tried_once(url: str) -> dict[str, Any]:
-    """Options by which botocore does not try again on its own: its attempts and ours would multiply."""
+def named(url: str, error: obstore.exceptions.GenericError) -> StorageError:
+    """A failure of obstore as what it is: a store that refuses, or one that stayed out of reach."""
+    refused = re.search(r"status: (401|403)\b", str(error))
+    if not refused:
+        return unreachable(url, error)
+    scheme = url.partition("://")[0]
+    return StorageError(
+        f"{url}: the store refuses it ({refused[1]}); give credentials in the environment (AZURE_*, GOOGLE_*, or "
+        f"FSSPEC_{scheme.upper()}), and check that the account may list and read it"
+    )
+
+
+def _options(url: str) -> dict[str, Any]:
+    """Options of s3fs, which remembers no listing and does not try again on its own, and of web servers."""
+    if url.startswith(("http://", "https://")):
+        return {"client_kwargs": client_settings(url.partition("://")[0])}
     if not url.startswith("s3://"):
         return {}
     declared = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
-    return {"config_kwargs": {**declared, "retries": {"total_max_attempts": 1}}}
+    return {
+        # s3fs asks a remembered listing for an object's size before it reads it: what a worker wrote since the folder
+        # was listed would be missing.
+        "use_listings_cache": False,
+        # Its attempts and ours would multiply.
+        "config_kwargs": {**declared, "retries": {"total_max_attempts": 1}},
+    }
 
 
 class PatientFileSystem:
@@ -98,11 +108,36 @@ class PatientFileSystem:
 
     def _patient(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def request(*arguments: Any, **options: Any) -> Any:
-            # Lists of paths, as `cat` takes them, are named by their store alone.
-            place = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-            return patiently(self._fs.unstrip_protocol(place), partial(method, *arguments, **options))
+            # A list of paths, as `rm` takes it, is named by its first.
+            first = next(iter(arguments), "")
+            url = self._fs.unstrip_protocol(first if isinstance(first, str) else next(iter(first), ""))
+            try:
+                return patiently(url, partial(method, *arguments, **options))
+            # obstore's own error for whatever it has no name for; it is no OSError.
+            except obstore.exceptions.GenericError as error:
+                raise named(url, error) from error
 
         return request
+
+    def cat(self, paths: list[str]) -> dict[str, bytes]:
+        """Contents of many objects, asked for at the same time.
+
+        Only those that failed are asked for again: where a network breaks one request in three, hundreds of them never
+        succeed together.
+        """
+        contents: dict[str, bytes] = {}
+
+        def ask_for_missing() -> None:
+            answers = self._fs.cat([path for path in paths if path not in contents], on_error="return")
+            contents.update({path: answer for path, answer in answers.items() if not isinstance(answer, BaseException)})
+            failures = [answer for answer in answers.values() if isinstance(answer, BaseException)]
+            if failures:
+                # A failure that stays, such as a missing object, ends the asking whatever else failed.
+                raise next((failure for failure in failures if not is_passing(failure)), failures[0])
+
+        if paths:
+            patiently(self._fs.unstrip_protocol(paths[0]), ask_for_missing)
+        return contents
 
     def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         """A file whose reading is tried again block by block; writing is one request at the end, tried once."""
@@ -118,7 +153,7 @@ class PatientFileSystem:
 def zarr_store(url: str, read_only: bool = True) -> Store:
     """Zarr store at a URL."""
     _know_clouds(url)
-    options = _tried_once(url)
+    options = _options(url)
     fs, path = fsspec.url_to_fs(url, **options)
     if isinstance(fs, LocalFileSystem):
         return zarr.storage.LocalStore(path, read_only=read_only)
@@ -126,6 +161,8 @@ def zarr_store(url: str, read_only: bool = True) -> Store:
         store = zarr.storage.FsspecStore.from_url(url, storage_options=options, read_only=read_only)
         # As in `filesystem`: the attempts of s3fs and ours would multiply.
         store.fs.retries = 1
+        # Otherwise s3fs asks for the size of every chunk before it asks for the chunk.
+        store.fs.max_concurrency = 1
         return PatientStore(store, url)
     # Zarr asks asynchronously alone; file systems without such methods run in threads.
     wrapped = AsyncFileSystemWrapper(fs, asynchronous=True)

@@ -1,8 +1,9 @@
 """Files on plain web servers: their version, and ranges of their bytes of that version.
 
-A login is taken from `~/.netrc`, as NASA's Earthdata and others document it (`requests` sends it on after a redirect to
-the login's own host), or a bearer token from `FSSPEC_HTTPS='{"client_kwargs": {"headers": {"Authorization": "Bearer
-TOKEN"}}}'`, the setting that fsspec has for it.
+A login is taken from `~/.netrc`, as NASA's Earthdata and others document it, or a bearer token from
+`FSSPEC_HTTPS='{"client_kwargs": {"headers": {"Authorization": "Bearer TOKEN"}}}'`, the setting that fsspec has for it;
+where a host has both, the token is sent. After a redirect to another host neither goes with it: that host gets what
+`~/.netrc` has for itself.
 """
 
 from functools import lru_cache
@@ -43,18 +44,24 @@ def version(url: str) -> str | None:
     return f"{size}-{_mark(response)}"
 
 
-def content(url: str) -> bytes | None:
+def content(url: str, most: int) -> bytes | None:
     """All bytes of a small file, None if the server has none.
+
+    Parameters
+    ----------
+    most : largest number of bytes that is read
 
     Raises
     ------
     StorageError
-        if the server forbids it, asks for a login, or stays out of reach
+        if the server forbids it, asks for a login, or stays out of reach, or if the file is larger
     """
-    response = _ask(url, "GET")
+    response = _ask(url, "GET", most=most)
     if response is None:
         return None
     _require_allowed(url, response)
+    if (size := _length(response)) > most:
+        raise StorageError(f"{url}: has {size} bytes, and {most} are read of a file of its kind; get it again")
     return response.content
 
 
@@ -82,19 +89,27 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
     return response.content
 
 
-def _ask(url: str, method: str, headers: dict[str, str] | None = None) -> requests.Response | None:
-    """The server's answer; None if there is no such file."""
+def _length(response: requests.Response) -> int:
+    """Bytes of the body, as the server says before it sends them."""
+    return int(response.headers.get("Content-Length", 0))
+
+
+def _ask(
+    url: str, method: str, headers: dict[str, str] | None = None, most: int | None = None
+) -> requests.Response | None:
+    """The server's answer; None if there is no such file. Its body is not read where it has more bytes than `most`."""
 
     def ask() -> requests.Response:
         try:
-            with _session().request(
+            with _session(url.partition("://")[0]).request(
                 method, url, headers=headers, timeout=TIMEOUT_S, allow_redirects=True, stream=True
             ) as response:
                 if response.status_code in PASSING:
                     raise ConnectionError(f"the server answers {response.status_code} {response.reason}")
                 # Read inside the patience, since a connection may break off in the body; but a whole file that comes
                 # instead of a range is not read.
-                if method == "GET" and (response.status_code == 206 or not headers):
+                wanted = most is None or _length(response) <= most
+                if wanted and method == "GET" and (response.status_code == 206 or not headers):
                     _ = response.content
                 return response
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
@@ -121,14 +136,27 @@ def _mark(response: requests.Response) -> str:
     return (headers.get("ETag") or headers.get("Last-Modified") or "").removeprefix("W/").strip('"').replace(" ", "_")
 
 
-@lru_cache(maxsize=1)
-def _session() -> requests.Session:
+def client_settings(scheme: str) -> dict[str, Any]:
+    """fsspec's `client_kwargs` of "http" or "https" alone: a token for the one does not go in clear over the other."""
+    declared: dict[str, Any] = fsspec.config.conf.get(scheme, {}).get("client_kwargs", {})
+    # aiohttp, which reads Zarr stores, looks into ~/.netrc only if it is told to, and refuses a login beside a token.
+    has_token = any(name.lower() == "authorization" for name in declared.get("headers", {}))
+    return {"trust_env": not has_token, **declared}
+
+
+@lru_cache(maxsize=2)
+def _session(scheme: str) -> requests.Session:
     """The process's connections, with the headers that fsspec's setting names."""
     session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
+    session.mount(f"{scheme}://", requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS))
     # Compressed on the way, a file would have another length and other ranges.
     session.headers["Accept-Encoding"] = "identity"
-    settings: dict[str, Any] = fsspec.config.conf.get("https", {}).get("client_kwargs", {})
-    session.headers.update(settings.get("headers", {}))
+    session.headers.update(client_settings(scheme).get("headers", {}))
+    if "Authorization" in session.headers:
+        session.auth = _as_it_is
     return session
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps requests from putting a login of ~/.netrc in the place of the token."""
+    return request

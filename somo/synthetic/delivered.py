@@ -122,12 +122,12 @@ def _write_era5_land(root: str, world: World, past: Sequence[Past]) -> None:
         stamps = (np.array([day[0] for day in in_month], "M8[h]")[:, None] + np.arange(24)).ravel().astype("M8[h]")
         for name in CDS_ATTRIBUTES:
             values = np.concatenate([np.where(land, of_day[name], np.nan) for of_day in hourly])
-            _write_cds(_cds_url(root, name, month), grid, name, stamps, values.astype("float32"))
+            write_cds(_cds_url(root, name, month), grid, name, stamps, values.astype("float32"))
     following_day = past[-1][0] + 1
     for name, total in totals.items():
         completed = np.where(land, total, np.nan).astype("float32")[None]
         stamp, month = np.array([following_day]).astype("M8[h]"), following_day.astype("M8[M]")
-        _write_cds(_cds_url(root, name, month), grid, name, stamp, completed)
+        write_cds(_cds_url(root, name, month), grid, name, stamp, completed)
 
 
 def _cds_url(root: str, name: str, month: np.datetime64) -> str:
@@ -151,8 +151,21 @@ def _hourly(world: World, date: np.datetime64, day: Day, moisture: Array, totals
     return values
 
 
-def _write_cds(url: str, grid: Grid, name: str, hours: NDArray[np.datetime64], values: NDArray[np.float32]) -> None:
-    """A NetCDF of the Climate Data Store as it converts GRIB since 2024: `valid_time`, and `number` and `expver`."""
+def write_cds(
+    url: str,
+    grid: Grid,
+    name: str,
+    hours: NDArray[np.datetime64],
+    values: NDArray[np.float32],
+    chunks: tuple[int, int, int] | None = None,
+) -> None:
+    """A NetCDF of the Climate Data Store as it converts GRIB since 2024: `valid_time`, and `number` and `expver`.
+
+    Parameters
+    ----------
+    hours, values : [step] stamps, [step, lat, lon]
+    chunks : steps, rows and columns of a chunk; by default some days of the whole grid
+    """
     with tempfile.TemporaryDirectory(prefix="somo-synthetic-") as folder:
         local = Path(folder, "file.nc")
         with h5netcdf.File(local, "w") as file:
@@ -175,7 +188,8 @@ def _write_cds(url: str, grid: Grid, name: str, hours: NDArray[np.datetime64], v
             file.create_variable("expver", ("valid_time",), h5netcdf.core.h5py.string_dtype(), data=versions)
             variable = file.create_variable(
                 name, ("valid_time", "latitude", "longitude"), "f4", data=values, fillvalue=np.float32(np.nan),
-                chunks=(min(len(hours), 124), *grid.shape), compression="gzip", compression_opts=1, shuffle=True,
+                chunks=chunks or (min(len(hours), 124), *grid.shape), compression="gzip", compression_opts=1,
+                shuffle=True,
             )  # fmt: skip
             variable.attrs.update(
                 {

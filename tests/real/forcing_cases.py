@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flows.console import console
 from flows.environment import load_product
 from flows.stages.place import daily_table, static_table
 from somo.core.grid import Grid
@@ -96,6 +97,8 @@ def _apart(values: np.ndarray, wanted: np.ndarray) -> float:
 
 def main() -> None:
     chosen = sys.argv[1:]
+    # Which cell a place lies in is no part of the table.
+    console.quiet = True
     for case in sorted(folder().iterdir()):
         if (case / "product.toml").exists() and (not chosen or any(case.name.startswith(word) for word in chosen)):
             try:

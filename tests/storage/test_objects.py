@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import zarr
 
+from flows.service.s3server import S3Server
 from somo.storage import objects as storage
 from somo.storage.client import zarr_store
+from somo.storage.listing import listing
 from somo.storage.patience import StorageError
 
 
@@ -54,6 +56,17 @@ def test_a_zarr_store(root: str) -> None:
     url = storage.join(root, "s.zarr")
     zarr.create_array(zarr_store(url, read_only=False), shape=(3,), dtype="f4")[:] = np.arange(3)
     assert zarr.open_array(zarr_store(url), mode="r")[:].tolist() == [0, 1, 2]
+
+
+@pytest.mark.s3
+def test_what_others_wrote_after_a_listing_is_read(s3: S3Server, s3_root: str) -> None:
+    """A file system that remembers listings says of a worker's new object that it is missing."""
+    for number in range(12):
+        storage.put(storage.join(s3_root, "scans", f"{number}.json"), b"{}")
+    assert len(listing(storage.join(s3_root, "scans"))) == 12
+    bucket, _, prefix = s3_root.removeprefix("s3://").partition("/")
+    s3.client().put_object(Bucket=bucket, Key=f"{prefix}/scans/new.json", Body=b"new")
+    assert storage.read_bytes(storage.join(s3_root, "scans/new.json")) == b"new"
 
 
 def test_what_is_missing_is_told(root: str) -> None:

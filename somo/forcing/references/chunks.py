@@ -13,7 +13,7 @@ from somo.forcing.references.reference_set import field_name, read_table
 from somo.forcing.references.scan import bounds_of, expand
 from somo.forcing.references.stored_array import Places, StoredArray
 from somo.forcing.references.through_library import read_through
-from somo.forcing.references.turning import against, turn
+from somo.forcing.references.turning import Turned
 from somo.forcing.sources import ForcingError
 from somo.storage.objects import join, read_bytes
 
@@ -73,7 +73,8 @@ class ReferenceSet(ChunkReader):
     def array(self, group: int) -> StoredArray:
         """How one group is stored."""
         if group not in self._arrays:
-            self._arrays[group] = StoredArray.of(self.metadata[f"{self._field(group)}/.zarray"])
+            array = self.metadata[f"{self._field(group)}/.zarray"]
+            self._arrays[group] = StoredArray.of({**array, "fill_value": self.index["unwritten"][group]})
         return self._arrays[group]
 
     def place(self, group: int, number: int) -> Place:
@@ -87,14 +88,12 @@ class ReferenceSet(ChunkReader):
 
     def read(self, group: int, selection: tuple[Places, slice, slice]) -> NDArray[Any]:
         """Stored values, in the directions of the set's grid; see `ChunkReader.read`."""
-        turned, (_, rows, columns) = self.index["turned"][group], self.array(group).shape
-        if not any(turned):
+        turned = Turned(*self.index["turned"][group])
+        if not turned.is_needed:
             return self._read(group, selection)
-        window = [
-            against(axis_slice, length) if runs_against else axis_slice
-            for axis_slice, length, runs_against in zip(selection[1:], (rows, columns), turned, strict=True)
-        ]
-        return turn(self._read(group, (selection[0], window[0], window[1])), turned)
+        rows, runs = turned.windows(*selection[1:], self.array(group).shape[1:])
+        parts = [turned.reverse(self._read(group, (selection[0], rows, run))) for run in runs]
+        return np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]
 
     def _read(self, group: int, selection: tuple[Places, slice, slice]) -> NDArray[Any]:
         """Values in the directions that the group's files store them in."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from somo.forcing.days.stamps import time_method
 from somo.forcing.references.scan import Scan, compact, expand
 from somo.forcing.references.scan_reader import ScanReader
-from somo.forcing.references.turning import Turned, turn, turned
+from somo.forcing.references.turning import Number, Turned, turned
 from somo.forcing.sources import ForcingError
 from somo.forcing.units import require_declared_units
 from somo.product.inputs import Source
@@ -28,7 +28,7 @@ class Combined:
     scans : every scan, in order of its first time
     owner : [step] number of the scan that holds it
     own_step : [step] its number within that scan
-    turned : for each group, whether its rows and columns run against those of the first scan
+    turned : for each group, how its rows and columns lie beside those of the first scan
     """
 
     groups: list[list[Scan]]
@@ -42,7 +42,7 @@ class Combined:
         """[step] time stamps in seconds since 1970-01-01, ascending."""
         return self.of_steps([scan.times for scan in self.scans])
 
-    def of_steps(self, of_scans: Sequence[NDArray]) -> NDArray:
+    def of_steps(self, of_scans: Sequence[NDArray[Number]]) -> NDArray[Number]:
         """[step, ...] in order of time, from one array [step of the scan, ...] for every scan."""
         starts = np.cumsum([0, *(len(scan.times) for scan in self.scans)])[:-1]
         return np.concatenate(of_scans)[starts[self.owner] + self.own_step]
@@ -108,7 +108,7 @@ def _steps(scans: Sequence[Scan], turns: Sequence[Turned]) -> tuple[NDArray[np.i
     first = np.append(True, np.diff(times) != 0)
     original = np.maximum.accumulate(np.where(first, np.arange(len(times)), 0))
     for step in np.flatnonzero(~first).tolist():
-        values = [turn(_whole(scans[owner[n]], int(own_step[n])), turns[owner[n]]) for n in (int(original[step]), step)]
+        values = [turns[owner[n]].turn(_whole(scans[owner[n]], int(own_step[n]))) for n in (int(original[step]), step)]
         _require_equal(scans[owner[original[step]]], scans[owner[step]], int(times[step]), values)
     return owner[first], own_step[first]
 

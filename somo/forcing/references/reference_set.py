@@ -10,7 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from somo.product.inputs import Source
 from somo.storage.objects import exists, join, put, read_bytes
 
 # Part of every name: raised by one where the same files and declaration give other scans or other tables.
-FORMAT = 5
+FORMAT = 6
 # Rows of a table. Opening a set reads none, and reading a chunk reads only the table that holds its place.
 RECORDS = 50_000
 TABLE = pa.schema(
@@ -90,7 +90,8 @@ def _index(combined: Combined) -> dict[str, Any]:
 
     `files` holds URL, fingerprint and content; `runs` says of the steps, in order of time, [file, group, first place
     along the group's time axis, distance to the next, count]; `stamps`, `bounds`, `calendar`, `cell_methods` and `grid`
-    are as in `Scan`; `decoding` and `units` have one entry a group; `provisional` holds runs [first step, count].
+    are as in `Scan`; `decoding`, `units`, `turned` and `unwritten`, the stored number of chunks that were never
+    written, have one entry a group; `provisional` holds runs [first step, count].
     """
     scans, first = combined.scans, combined.scans[0]
     flags = combined.of_steps([_flags(scan) for scan in scans])
@@ -112,7 +113,8 @@ def _index(combined: Combined) -> dict[str, Any]:
         "runs": combined.runs(),
         "decoding": [group[0].attrs for group in combined.groups],
         "units": [group[0].units for group in combined.groups],
-        "turned": combined.turned,
+        "turned": [astuple(turned) for turned in combined.turned],
+        "unwritten": [group[0].array["fill_value"] for group in combined.groups],
         "provisional": flag_runs(flags),
     }
 
@@ -148,8 +150,9 @@ def _write_group(url: str, path: str, group: Sequence[Scan]) -> dict[str, Any]:
         _write_table(join(url, path, field_name(first.variable)), math.prod(shape), _rows(group, shape))
     plain = {key: value for key, (value, _) in first.attrs.items() if key != "_FillValue"}
     plain |= {"units": first.units} if first.units else {}
-    if "_FillValue" in first.attrs:
-        array["fill_value"] = _json_number(first.attrs["_FillValue"][0])
+    # Other tools take Zarr's fill value for CF's `_FillValue`, and mask it. What the file's own library reads where
+    # nothing was written may be another number, as HDF5's is after `ncatted`: ours is in the index as `unwritten`.
+    array["fill_value"] = _json_number(first.attrs["_FillValue"][0]) if "_FillValue" in first.attrs else None
     field = f"{path}/{field_name(first.variable)}"
     metadata = {
         f"{path}/.zgroup": {"zarr_format": 2},

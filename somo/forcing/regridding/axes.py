@@ -16,8 +16,9 @@ ROUNDING_DEG = 2e-5
 # How far outside the outermost nodes a cell may lie, in source steps: still inside the outermost source cell.
 EDGE = 0.5 + 1e-3
 
-# Nodes that are weighted together: 256 kB of 64-bit numbers.
-BLOCK_NODES = 2**15
+# Nodes that are weighted together, half a megabyte of 64-bit numbers: two years of a tile between nodes took 63 ms in
+# blocks of half that size, 47 in these and 43 in larger ones.
+BLOCK_NODES = 2**16
 
 
 class OutsideSourceError(ValueError):
@@ -54,7 +55,8 @@ class AxisWeights:
     @property
     def picks(self) -> bool:
         """Whether every cell takes the value of one node unchanged."""
-        return self.index.shape[1] == 1
+        nodes_per_cell: int = self.index.shape[1]
+        return nodes_per_cell == 1
 
     def part(self, cells: slice) -> "AxisWeights":
         """The weights of some of the cells."""
@@ -194,25 +196,49 @@ def weigh(values: NDArray[np.floating], rows: AxisWeights, columns: AxisWeights)
     if rows.picks and columns.picks:
         return values[..., run_of(rows.index[:, 0]), :][..., run_of(columns.index[:, 0])]
     maps = values.reshape(-1, *values.shape[-2:])
+    weighted = np.empty((len(maps), len(rows.index), len(columns.index)), np.float32)
     # a few maps at a time: what lies between stays in the processor's cache
     size = max(1, BLOCK_NODES // max(1, maps[0].size)) if len(maps) else 1
-    blocks = [_weigh_block(maps[start : start + size], rows, columns) for start in range(0, len(maps), size)]
-    shape = (*values.shape[:-2], len(rows.index), len(columns.index))
-    return np.concatenate(blocks).reshape(shape) if blocks else np.empty(shape, np.float32)
+    coast: tuple[NDArray[np.bool_], NDArray[np.float64]] | None = None
+    for start in range(0, len(maps), size):
+        block = slice(start, start + size)
+        coast = _weigh_block(maps[block], rows, columns, coast, weighted[block])
+    return weighted.reshape(*values.shape[:-2], *weighted.shape[1:])
 
 
-def _weigh_block(values: NDArray[np.floating], rows: AxisWeights, columns: AxisWeights) -> NDArray[np.float32]:
-    """[map, row, column] of some maps [map, lat, lon]."""
+def _weigh_block(
+    values: NDArray[np.floating],
+    rows: AxisWeights,
+    columns: AxisWeights,
+    coast: tuple[NDArray[np.bool_], NDArray[np.float64]] | None,
+    weighted: NDArray[np.float32],
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]] | None:
+    """Fill `weighted` [map, row, column] from some maps [map, lat, lon].
+
+    Parameters
+    ----------
+    coast : nodes [lat, lon] that had a value in an earlier block, and their shares of the cells; returned for the next
+    """
     has_value = np.isfinite(values)
     if has_value.all():
-        return _sum_along(_sum_along(values, columns, -1), rows, -2).astype(np.float32)
-    total = _sum_along(_sum_along(np.where(has_value, values, 0), columns, -1), rows, -2)
-    # the sea is the same on all days: its shares are computed once
-    masks = has_value[:1] if (has_value == has_value[0]).all() else has_value
+        weighted[:] = _sum_along(_sum_along(values.astype(np.float64), columns, -1), rows, -2)
+        return coast
+    total = _sum_along(_sum_along(np.where(has_value, values, np.float64(0)), columns, -1), rows, -2)
+    if not (has_value == has_value[0]).all():
+        np.divide(total, _share_of_values(has_value, rows, columns), out=weighted, casting="same_kind")
+        return coast
+    # The sea is the same on all days: its shares, which cost as much as the values, are computed once.
+    if coast is None or not np.array_equal(coast[0], has_value[0]):
+        coast = has_value[0], _share_of_values(has_value[:1], rows, columns)
+    np.divide(total, coast[1], out=weighted, casting="same_kind")
+    return coast
+
+
+def _share_of_values(has_value: NDArray[np.bool_], rows: AxisWeights, columns: AxisWeights) -> NDArray[np.float64]:
+    """[map, row, column] share of each cell whose nodes have a value; NaN where none has."""
     # rounded, so that a cell with all its nodes gets the same bits whether or not a neighbour lacks one
-    share = np.round(_sum_along(_sum_along(masks.astype(np.float64), columns, -1), rows, -2), 9)
-    valued = share > 0
-    return np.where(valued, total / np.where(valued, share, 1.0), np.nan).astype(np.float32)
+    share = np.round(_sum_along(_sum_along(has_value.astype(np.float64), columns, -1), rows, -2), 9)
+    return np.where(share > 0, share, np.nan)
 
 
 def _sum_along(values: NDArray[np.floating], weights: AxisWeights, axis: int) -> NDArray[np.float64]:
@@ -220,11 +246,13 @@ def _sum_along(values: NDArray[np.floating], weights: AxisWeights, axis: int) ->
     total: NDArray[np.float64] | None = None
     for k in range(weights.index.shape[1]):
         nodes, share = run_of(weights.index[:, k]), weights.weight[:, k]
-        product = values[..., nodes, :] * share[:, None] if axis == -2 else values[..., nodes] * share
+        node_values = values[..., nodes, :] if axis == -2 else values[..., nodes]
+        shares = share[:, None] if axis == -2 else share
         if total is None:
-            total = product
+            total = node_values * shares
+            product = np.empty_like(total)
         else:
-            total += product
+            total += np.multiply(node_values, shares, out=product)
     assert total is not None
     return total
 

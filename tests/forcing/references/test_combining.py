@@ -116,6 +116,35 @@ def test_files_that_turn_the_grid_are_turned_back(tmp_path, case):
     np.testing.assert_array_equal(read_steps(store, slice(2, 7), (slice(0, 3), slice(3, 5))), truth()[2:7, :3, 3:5])
 
 
+AROUND = np.arange(-180.0, 180.0, 60.0)
+
+
+@pytest.mark.parametrize("backward", [False, True])
+@pytest.mark.parametrize("first_lon", [0.0, 60.0, -120.0])
+def test_files_that_begin_at_another_meridian_are_turned_back(tmp_path, first_lon, backward):
+    """One file begins at the antimeridian, the next at Greenwich, or runs to the west from there."""
+    everywhere = np.random.default_rng(1).normal(283, 1, (8, 4, 6)).astype("float32")
+    ours = xr.concat([part(0, 8)] * 2, "lon").isel(lon=slice(0, 6)).assign_coords(lon=AROUND)
+    ours["lon"].attrs["units"] = "degrees_east"
+    ours["t2m"].values[:] = everywhere
+    ours.isel(time=slice(0, 4)).to_netcdf(tmp_path / "a.nc")
+    other = ours.isel(time=slice(3, 8)).roll(lon=-int((first_lon + 180) / 60), roll_coords=True)
+    other = other.assign_coords(lon=("lon", other["lon"].values % 360, {"units": "degrees_east"}))
+    (other.isel(lon=slice(None, None, -1)) if backward else other).to_netcdf(tmp_path / "b.nc")
+    store = together(tmp_path)
+    np.testing.assert_array_equal(values(store), everywhere)
+    for columns in (slice(0, 2), slice(1, 5), slice(2, 4), slice(5, 6)):
+        window = slice(1, 3), columns
+        np.testing.assert_array_equal(read_steps(store, slice(2, 7), window), everywhere[2:7, window[0], window[1]])
+
+
+def test_other_longitudes_in_between_are_still_refused(tmp_path):
+    part(0, 4).to_netcdf(tmp_path / "a.nc")
+    part(4, 8).assign_coords(lon=("lon", LON + 0.2, {"units": "degrees_east"})).to_netcdf(tmp_path / "b.nc")
+    with pytest.raises(ForcingError, match=r"b\.nc: lon has 5 values 7\.25\.\..* must share one grid"):
+        together(tmp_path)
+
+
 def test_a_legacy_dimension_of_versions_is_merged(tmp_path):
     """ERA5T's values follow those of ERA5 along the dimension `expver`, the others are missing."""
     both = xr.concat([part(0, 8), part(0, 8)], xr.DataArray([1, 5], dims="expver", name="expver"))

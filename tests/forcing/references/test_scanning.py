@@ -95,7 +95,9 @@ def test_single_chunks_that_hdf5_left_unfiltered_are_read(sources, references, r
     assert (got[5] == 281.5).all()
 
 
-def test_chunks_never_written_are_missing(sources, references, root):
+@pytest.mark.parametrize(("unwritten", "declared"), [(-1.0, -1.0), (280.5, -1.0), (281.0, None), (np.nan, -1.0)])
+def test_chunks_never_written_are_what_the_library_reads(sources, references, root, unwritten, declared):
+    """HDF5's own fill value need not be the attribute `_FillValue`: `ncatted` changes the one and not the other."""
     with h5py.File(sources.path(2003), "w") as h5:
         axes = {"time": np.arange(365), "lat": np.array([1.0, 2.0]), "lon": np.array([3.0])}
         units = ("days since 2003-01-01", "degrees_north", "degrees_east")
@@ -103,15 +105,16 @@ def test_chunks_never_written_are_missing(sources, references, root):
             h5[name] = values
             h5[name].attrs["units"] = unit
             h5[name].make_scale(name)
-        t2m = h5.create_dataset("t2m", (365, 2, 1), "f4", chunks=(1, 2, 1), fillvalue=-1.0)
-        t2m.attrs["_FillValue"] = np.float32(-1.0)
+        t2m = h5.create_dataset("t2m", (365, 2, 1), "f4", chunks=(1, 2, 1), fillvalue=unwritten)
+        if declared is not None:
+            t2m.attrs["_FillValue"] = np.float32(declared)
         for i, name in enumerate(axes):
             t2m.dims[i].attach_scale(h5[name])
         t2m[3] = 280.0
     product = sources.product(end="2003-12-31")
     got = open_forcing(product, "home", references(product, root))["air_temperature"].values
     np.testing.assert_array_equal(got, sources.plain(2003))
-    assert np.isfinite(got).sum() == 2
+    assert np.isfinite(got).sum() == (2 if unwritten == declared or np.isnan(unwritten) else 730)
 
 
 def _other_grid(sources):
