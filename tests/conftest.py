@@ -73,6 +73,16 @@ def client() -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One ephemeral Prefect server for all commands that are run inside this process."""
+    # Importing Prefect takes seconds, which tests of `somo` spare.
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
 def real(request: pytest.FixtureRequest) -> Path:
     """Folder of the three real cases; a test that asks for it is skipped where there is none."""
     folder = Path(os.environ.get("SOMO_REAL", request.config.rootpath.parent / "shared" / "real"))
