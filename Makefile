@@ -23,10 +23,10 @@ pictures: $(READY)
 
 # The page of every key and the schema that editors check declarations by, after a change of the declaration.
 keys: $(READY)
-	$(BIN)/python -c "from pathlib import Path; from somo.product.keys import page; Path('docs/keys.md').write_text(page())"
+	$(BIN)/python -c "from pathlib import Path; from somo.product.keys.page import page; Path('docs/keys.md').write_text(page())"
 	$(BIN)/somo schema -o flows/products/somo.schema.json
 
-.PHONY: image containers docs keys pictures viewer page demo test quick lint bench stack lock sbom audit
+.PHONY: restarts image containers docs keys pictures viewer page demo test quick lint bench stack lock sbom audit
 .DEFAULT_GOAL := demo
 
 demo: $(READY) page
@@ -35,9 +35,11 @@ demo: $(READY) page
 test: $(READY) page
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not container" --durations=15
 
-# What needs neither real cases nor real servers nor killings.
+# At every save: tests of less than a second that need neither real cases nor real servers nor killings. Those that took
+# longer are named at the end, and belong into tests/lanes.py.
 quick: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not real and not s3 and not service and not fault and not container"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --durations=10 --durations-min=1 \
+		-m "not slow and not real and not s3 and not service and not fault and not container"
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -59,6 +61,11 @@ image:
 
 containers: $(READY) image
 	$(BIN)/python -m pytest tests/flows/containers -m container -v
+
+# Starts and stops the whole service TIMES times, about two minutes each, and says what is left of it.
+TIMES ?= 20
+restarts: $(READY)
+	$(BIN)/python -m tests.faults.restarts --times $(TIMES)
 
 # The web page beside the data; built where there is Node.js, and carried by the wheel.
 viewer: $(VIEWER)/dist/index.html

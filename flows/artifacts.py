@@ -22,7 +22,7 @@ from prefect.artifacts import (
 from prefect.logging import get_run_logger
 
 from flows.cluster.connecting import dashboard_link
-from flows.cluster.measures import tell_end, tell_progress
+from flows.cluster.measures import TellRepeats, tell_end, tell_progress
 from flows.cluster.watching import Progressed, watching
 from flows.failures import RunError, in_one_sentence
 from flows.stages.publish import put_changed
@@ -54,13 +54,15 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
         with shown("the dashboard's link"):
             create_link_artifact(link, "Dask dashboard", key="dask-dashboard", description="What the workers do now")
     log.info("%s %s: to do %s", product.name, product.version, ", ".join(s.name for s in before if not s.done))
+    client.register_plugin(TellRepeats())
     try:
         with watching(ProgressArtifacts()), watching(partial(tell_progress, client)):
             yield
     except Exception as error:
         sentence = in_one_sentence(error)
         with shown("the failure"):
-            text = f"## {title} failed\n\n{sentence}\n\nWhat was finished is kept: the next run goes on from it."
+            kept = "What was finished is kept: the next run goes on from it."
+            text = f"## {title} failed\n\n{as_it_is(sentence)}\n\n{kept}"
             create_markdown_artifact(text, key="failure", description=f"Why {title} failed")
         # Cluster and store may be what failed: telling of the failure must not replace it by another one.
         with suppress(Exception):
@@ -88,6 +90,13 @@ def newest_day_s(product: Product, root: str) -> float | None:
         return None
     newest = product.period.start + dt.timedelta(days=visible.days - 1)
     return dt.datetime.combine(newest, dt.time(), dt.UTC).timestamp()
+
+
+def as_it_is(text: str) -> str:
+    """Markdown that shows a text as it is: names of files and stations may hold links, pictures and scripts."""
+    # A fence ends at as many backticks as it begins with.
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
 
 
 @contextmanager

@@ -4,14 +4,20 @@ Two files in the root say so: `.lease.json` while a run writes, and `product.jso
 """
 
 import json
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+from fsspec.implementations.local import LocalFileSystem
 
 from flows import results
 from flows.cluster.connecting import packages
 from flows.console import console
 from somo.product.declaration import Product, ProductError
+from somo.storage.client import filesystem
 from somo.storage.conditional import put_version, read_version
 from somo.storage.lease import leased
 from somo.storage.objects import join
@@ -37,11 +43,38 @@ def one_writer(product: Product, root: str, purpose: str) -> Iterator[None]:
     LeaseError
         if another run is at work there
     ProductError
-        if the root holds another product
+        if the root holds another product, or is in the hands of other users of this machine
     """
+    require_own_folder(root)
     with leased(join(root, LEASE), f"{purpose} of {product.name} {product.version}"):
         sign(product, root)
         yield
+
+
+def require_own_folder(root: str) -> None:
+    """Require of a root on a disk that what is written below it stays there.
+
+    Raises
+    ------
+    ProductError
+        if anybody may write to the root, or another user has made a link in it
+    """
+    fs, path = filesystem(root)
+    if not isinstance(fs, LocalFileSystem) or not Path(path).is_dir():
+        return
+    if Path(path).stat().st_mode & stat.S_IWOTH:
+        raise ProductError(
+            f"{root} may be written by every user of this machine, who could lead results elsewhere by links; take "
+            f"that right away (chmod o-w {root}) or give another --root"
+        )
+    for folder, folders, names in os.walk(path):
+        for link in filter(Path.is_symlink, (Path(folder, name) for name in (*folders, *names))):
+            # The user's own links, as to a larger disk, lead where the user wants.
+            if (maker := link.lstat().st_uid) not in (0, os.geteuid()):
+                raise ProductError(
+                    f"{link} is a link that another user ({maker}) has made: results would be written where it leads; "
+                    "remove it, or give another --root"
+                )
 
 
 def sign(product: Product, root: str) -> None:

@@ -40,7 +40,8 @@ def shown_in_prefect(stage: Callable[Arguments, Result], name: str) -> Callable[
         def work() -> Result:
             return stage(*arguments, **options)
 
-        return task(work, name=name, cache_policy=NO_CACHE, persist_result=False)()
+        as_task = task(name=name, cache_policy=NO_CACHE, persist_result=False)(work)
+        return as_task()
 
     return call
 

@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from flows.results import forcing_files, forcing_inputs, models_url, sensors_url, targets_url, version_url
+from somo.core.status import FINAL
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import is_complete
 from somo.product.declaration import Product
 from somo.publish import manifest, netcdf
-from somo.publish.attributes import FINAL
 from somo.publish.store import maps as zarr
 from somo.publish.store import regions, series
-from somo.storage.client import zarr_store
 from somo.storage.listing import listed_once, listing
 from somo.storage.objects import exists, join, read_bytes
 from somo.validate.intervals import JUDGED, coverage
@@ -63,14 +61,24 @@ class Stage:
         return asdict(self)
 
 
-def read_status(product: Product, root: str) -> list[Stage]:
-    """Every stage in order; the first that is not done is next. What lies in a folder is asked once."""
+def read_status(product: Product, root: str, tell: Callable[[str], None] = lambda _: None) -> list[Stage]:
+    """Every stage in order; the first that is not done is next.
+
+    Folders are listed once each, and nothing in them is asked for one by one.
+
+    Parameters
+    ----------
+    tell : is told what is looked at next, since a slow store may take minutes for all
+    """
     with listed_once():
-        listing(version_url(product, root))
-        return list(_stages(product, root))
+        version = version_url(product, root)
+        for folder in (*(join(root, name) for name in ("references", "static", "targets", "models")), version):
+            tell(f"the list of {folder}")
+            listing(folder)
+        return list(_stages(product, root, tell))
 
 
-def _stages(product: Product, root: str) -> Iterator[Stage]:
+def _stages(product: Product, root: str, tell: Callable[[str], None]) -> Iterator[Stage]:
     """Each stage's results are named by the results before it, so the first missing one hides what follows."""
     version = version_url(product, root)
     steps: tuple[tuple[tuple[str, ...], Callable[..., tuple[list[str], str, Any]]], ...] = (
@@ -88,6 +96,7 @@ def _stages(product: Product, root: str) -> Iterator[Stage]:
         if waiting:
             yield Stage(name, "waiting", f"for {waiting}", bytes=size)
             continue
+        tell(f"the results of {name}")
         missing, detail, result = check(product, root, results)
         results[name] = result
         url = result if isinstance(result, str) else join(root, folders[0])
@@ -133,16 +142,17 @@ def _publish(product: Product, root: str, results: dict[str, Any]) -> tuple[list
     version, folder = results["version"], join(results["version"], "netcdf")
     if changed := [key for key in manifest.rewritten_objects(version) if not _judged(key)]:
         return [f"{key} as it was published" for key in changed], "", folder
-    with xr.open_zarr(zarr_store(join(version, zarr.STORE)), consolidated=True, chunks=None) as store:
-        years = netcdf.complete_years(store["time"].to_index(), store["status"].values == FINAL, product.period)
+    daily = zarr.read_visible(join(version, zarr.STORE))
+    assert daily is not None  # its stage is done
+    days = pd.date_range(product.period.start, periods=daily.days)
+    years = netcdf.complete_years(days, daily.status == FINAL, product.period)
     wanted = [netcdf.file_url(version, product.name, layer.name, year) for year in years for layer in product.layers]
     missing = [url for url in (*wanted, *(join(version, name) for name in COMPLETED)) if not exists(url)]
-    daily = zarr.read_visible(join(version, zarr.STORE))
     derived, by_country = (zarr.read_visible(join(version, name)) for name in (series.STORE, regions.STORE))
-    if daily is not None and (derived is None or not np.array_equal(derived.status, daily.status)):
+    if derived is None or not np.array_equal(derived.status, daily.status):
         missing.append("days of the store for series")
     # A grid that no country reaches has no series of countries; a store that was lost is told by its checksums.
-    if daily is not None and by_country is not None and not np.array_equal(by_country.status, daily.status):
+    if by_country is not None and not np.array_equal(by_country.status, daily.status):
         missing.append("days of the series of countries")
     return missing, f"{len(wanted)} yearly files", folder
 

@@ -14,7 +14,7 @@ from filelock import FileLock
 from hypothesis import settings
 
 from flows.service.s3server import S3Server
-from somo.synthetic.europe import write_europe
+from tests.lanes import mark_slow
 from tests.longest_first import LongestFirst, in_order
 
 TINY = Path(__file__).parent / "flows" / "tiny.toml"
@@ -23,8 +23,11 @@ settings.register_profile("somo", deadline=None, derandomize=True)
 settings.load_profile("somo")
 
 
+# First, since pytest's own hook deselects by markers.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests begin first."""
+    """Tests above a second are marked, and the longest begin first."""
+    mark_slow(items)
     items[:] = in_order(items)
 
 
@@ -70,6 +73,16 @@ def client() -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One ephemeral Prefect server for all commands that are run inside this process."""
+    # Importing Prefect takes seconds, which tests of `somo` spare.
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
 def real(request: pytest.FixtureRequest) -> Path:
     """Folder of the three real cases; a test that asks for it is skipped where there is none."""
     folder = Path(os.environ.get("SOMO_REAL", request.config.rootpath.parent / "shared" / "real"))
@@ -99,6 +112,9 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callab
 @pytest.fixture(scope="session")
 def tiny_sources(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """Two years of an invented Europe of 8 x 10 cells and a smaller US; whoever changes a file copies it before."""
+
+    # It imports scipy.signal, which every process of a test run would wait for.
+    from somo.synthetic.europe import write_europe
 
     def write(folder: Path) -> None:
         write_europe(str(folder), size=(8, 10), years=(2003, 2004), stations=12, hourly=())

@@ -67,7 +67,8 @@ def _is_copy(key: str, stored: Object, objects: Mapping[str, Object]) -> bool:
 
 def used(client: Client) -> NDArray[np.float64]:
     """Seconds of processor, calls and bytes of reading of this process and its workers since they began."""
-    return np.sum([_used(), *client.run(_used).values()], axis=0)
+    total: NDArray[np.float64] = np.sum([_used(), *client.run(_used).values()], axis=0)
+    return total
 
 
 def _used() -> tuple[float, float, float]:
@@ -77,7 +78,8 @@ def _used() -> tuple[float, float, float]:
 
 def peak_bytes(client: Client) -> int:
     """Most memory that this process or a worker has held."""
-    return max(_peak_bytes(), *client.run(_peak_bytes).values())
+    of_workers: list[int] = list(client.run(_peak_bytes).values())
+    return max(_peak_bytes(), *of_workers)
 
 
 def _peak_bytes() -> int:

@@ -190,7 +190,7 @@ def neuralhydrology_model(net: EALSTM) -> torch.nn.Module | None:
         "target_variables": ["y"], "initial_forget_bias": 5.0, "use_basin_id_encoding": False,
         "predict_last_n": 1, "seq_length": DAYS,
     }  # fmt: skip
-    theirs = TheirEALSTM(Config(config))
+    theirs: torch.nn.Module = TheirEALSTM(Config(config))
     theirs.load_state_dict(to_state_dict({k: v.detach() for k, v in net.state_dict().items()}, "neuralhydrology"))
     return theirs.to(net.bias.device)
 
@@ -204,7 +204,7 @@ def learn_step(model: torch.nn.Module, forward: Callable[[], Tensor], y: Tensor)
 
 
 def best_times(
-    calls: dict[str, Callable[[], object]], device: torch.device, mode: Callable[[], AbstractContextManager]
+    calls: dict[str, Callable[[], object]], device: torch.device, mode: Callable[[], AbstractContextManager[object]]
 ) -> dict[str, float]:
     """Seconds of the fastest round of each call and of the matrix product; in turn, since a machine's pace drifts."""
     left, right = (torch.randn(PRODUCT_SIZE, PRODUCT_SIZE, device=device) for _ in range(2))

@@ -22,7 +22,8 @@ from flows.results import models_url, report_url, samples_url, version_url
 from flows.stages.learning.applicability import APPLICABILITY
 from flows.stages.production.continuing import segment_files
 from flows.stages.production.plan import prepare
-from flows.stages.production.region import Job, Opened, RegionForcing, Work, open_job
+from flows.stages.production.region import Opened, RegionForcing, open_job
+from flows.stages.production.work import Job, Work
 from flows.stages.train import CROSSVAL
 from flows.stages.validate import inputs_keys
 from somo.forcing.dataset import Inputs
@@ -31,7 +32,7 @@ from somo.learn.uncertainty import UNCERTAINTY, fit_uncertainty, write_uncertain
 from somo.predict import regions as rg
 from somo.predict.states import State, day_digests, write_state
 from somo.product.declaration import Product
-from somo.product.layout import Layout
+from somo.product.layout import Layout, shard_key
 from somo.publish.store import maps as store
 from somo.storage.objects import join, put, read_bytes
 from somo.synthetic.europe import World
@@ -98,7 +99,8 @@ def replace_months(root: str, world: World, last: date, warmer: float = 0.0) -> 
     """Write the files of the months of the last twelve days once more; returns the number of files."""
     months = pd.period_range(last - timedelta(12), last, freq="M")
     for month in months:
-        write_month(root, world, month, last, warmer)
+        # Days before the last month's end are final: a provider revises none of them.
+        write_month(root, world, month, last, warmer if month == months[-1] else 0.0)
     return len(months) * len(WEATHER)
 
 
@@ -199,7 +201,7 @@ def invent_region(job: Job, work: Work, last_block: int) -> None:
     days, varies = region.days.stop - region.days.start, region.block >= last_block - 1
     shards = invented_shards(opened.layout, region.tile, days, varies, opened.fields, opened.land.tobytes())
     for name, shard in shards.items():
-        put(join(job.store, store.shard_key(name, job.side, region.block, region.tile)), shard)
+        put(join(job.store, shard_key(name, job.side, region.block, region.tile)), shard)
     if work.final_days < opened.layout.days:
         write_state(job.states, region.name, invented_state(opened, job, work))
     objects = {field: rg.Written.of(shard) for field, shard in shards.items()}

@@ -25,8 +25,9 @@ from flows.console import console
 from flows.environment import export
 from flows.service.s3server import S3Server
 from flows.stages.ingest import ingest
-from flows.stages.produce import Production, prepare
-from flows.stages.production.region import Job, Work, add_uncertainty, open_job, pack_fields, read_inputs
+from flows.stages.production.plan import Production, prepare
+from flows.stages.production.region import add_uncertainty, open_job, pack_fields, read_inputs
+from flows.stages.production.work import Job, Work
 from somo.learn.checkpoint import Checkpoint, upper_input, write_checkpoint, write_ensemble
 from somo.learn.networks.ealstm import EALSTM
 from somo.learn.normalising import Scaler, Scaling, transform_of

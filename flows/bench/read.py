@@ -139,7 +139,9 @@ def invented(shape: tuple[int, ...], seed: int) -> NDArray[np.int16]:
     """Packed values that compress about as real ones do: slow in time, rough in space."""
     rng = np.random.default_rng(seed)
     walk = np.cumsum(rng.integers(-12, 13, shape, np.int16), axis=1, dtype=np.int16)
-    return (2500 + walk + rng.integers(-300, 300, (1, 1, *shape[2:]), np.int16)).clip(0, 6000).astype(np.int16)
+    rough = rng.integers(-300, 300, (1, 1, *shape[2:]), np.int16)
+    packed: NDArray[np.int16] = (2500 + walk + rough).clip(0, 6000).astype(np.int16)
+    return packed
 
 
 def measure(root: str, product: Product) -> list[Reading]:

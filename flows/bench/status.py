@@ -22,13 +22,14 @@ from flows.results import version_url
 from flows.stages.ingest import ingest
 from flows.stages.produce import pending, produce
 from flows.stages.production.plan import prepare
-from flows.stages.production.region import Job, Work, open_job
+from flows.stages.production.region import open_job
+from flows.stages.production.work import Job, Work
 from flows.stages.publish import describe_changed
 from somo.predict import regions as rg
 from somo.product.declaration import Product
+from somo.product.layout import shard_key
 from somo.publish.front_door import INDEX
 from somo.publish.manifest import pointer, rewritten_objects, write_manifest
-from somo.publish.store import maps as store
 from somo.publish.verifying import verify
 from somo.storage.listing import listed_once
 from somo.storage.objects import join, put
@@ -99,7 +100,7 @@ def write_region(job: Job, work: Work, shards: dict[str, bytes]) -> None:
     """What `produce_region` leaves behind, without states."""
     region = work.region
     for name, shard in shards.items():
-        put(join(job.store, store.shard_key(name, job.side, region.block, region.tile)), shard)
+        put(join(job.store, shard_key(name, job.side, region.block, region.tile)), shard)
     objects = {field: rg.Written.of(shard) for field, shard in shards.items()}
     rg.write_entry(job.manifest, region, rg.Entry(work.inputs, tuple(work.status.tolist()), objects))
 

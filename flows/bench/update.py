@@ -30,7 +30,8 @@ from flows.stages.ingest import ingest
 from flows.stages.produce import produce
 from flows.stages.production.plan import Production, prepare
 from flows.stages.production.price import price_of
-from flows.stages.production.region import Produced, produce_region
+from flows.stages.production.region import produce_region
+from flows.stages.production.work import Produced
 from flows.stages.publish import publish, publishing
 from flows.stages.release import follow, point
 from flows.stages.targets import build_targets

@@ -41,4 +41,5 @@ def start(declared: KubernetesPods) -> DaskCluster:
     if declared.gpu_workers:
         kube_cluster.add_worker_group("gpu", custom_spec=gpu_workers(declared, storage))
     kube_cluster.adapt(minimum=1, maximum=declared.workers)
-    return kube_cluster
+    cluster: DaskCluster = kube_cluster
+    return cluster

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import dask
-from distributed import Client, Scheduler
-from distributed.diagnostics.plugin import SchedulerPlugin
-from prometheus_client import CollectorRegistry, Gauge
+from distributed import Client, Scheduler, Worker
+from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+from distributed.scheduler import WorkerState
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from flows.cluster.watching import Progressed
+from somo.storage.patience import repeated_requests
 
 TOPIC = "somo-measures"
 
@@ -41,12 +43,27 @@ def tell_end(client: Client, product: str, newest_day_s: float | None, failure: 
     client.log_event(TOPIC, {"product": product, "ended": time.time(), "newest_day": newest_day_s, "failure": failure})
 
 
+class TellRepeats(WorkerPlugin):
+    """Lets a worker tell the scheduler how many requests to stores it had to ask again."""
+
+    name = "somo-repeats"
+
+    def setup(self, worker: Worker) -> None:
+        self._worker, self._told = worker, repeated_requests()
+
+    def transition(self, key: Any, start: str, finish: str, **_: Any) -> None:
+        """Told at the end of a task, since a worker has no clock of its own for it."""
+        if finish in ("memory", "error") and (count := repeated_requests()) != self._told:
+            self._worker.log_event(TOPIC, {"repeats": count - self._told})
+            self._told = count
+
+
 class Measures(SchedulerPlugin):
     """Gauges that follow the events of runs."""
 
     name = "somo-measures"
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, scheduler: Scheduler) -> None:
         def gauge(name: str, what: str, *labels: str) -> Gauge:
             return Gauge(f"somo_{name}", what, labels, registry=registry)
 
@@ -60,6 +77,12 @@ class Measures(SchedulerPlugin):
         self._failures: dict[str, str] = {}
         self._failed = gauge("run_failed", "1 while the last run of a product has failed", "product", "error")
         self._newest = gauge("newest_day_timestamp_seconds", "Start of the newest published day", "product")
+        self._repeats = Counter("somo_requests_repeated", "Requests to stores that failed and were asked again",
+                                registry=registry)  # fmt: skip
+        memory = gauge("workers_memory_bytes", "Memory of all workers' processes")
+        memory.set_function(lambda: sum(worker.memory.process for worker in scheduler.workers.values()))
+        share = gauge("worker_memory_share", "Of the worker nearest to its limit: memory over limit")
+        share.set_function(lambda: max(map(memory_share, scheduler.workers.values()), default=0.0))
         free = gauge("free_bytes", "Free disk where the workers spill")
         free.set_function(lambda: shutil.disk_usage(dask.config.get("temporary-directory") or "/tmp").free)
 
@@ -67,6 +90,8 @@ class Measures(SchedulerPlugin):
         if topic == TOPIC and "work" in msg:
             for name, measured in self._progress.items():
                 measured.labels(msg["work"]).set(msg[name])
+        elif topic == TOPIC and "repeats" in msg:
+            self._repeats.inc(msg["repeats"])
         elif topic == TOPIC:
             self._note_end(msg)
 
@@ -85,6 +110,11 @@ class Measures(SchedulerPlugin):
             self._newest.labels(product).set(msg["newest_day"])
 
 
+def memory_share(worker: WorkerState) -> float:
+    """Memory of a worker's process over its limit; 0 where it has none."""
+    return float(worker.memory.process / worker.memory_limit) if worker.memory_limit else 0.0
+
+
 def show_measures(scheduler: Scheduler, registry: CollectorRegistry) -> None:
     """Let a scheduler show what runs tell it."""
-    scheduler.add_plugin(Measures(registry), name=Measures.name)
+    scheduler.add_plugin(Measures(registry, scheduler), name=Measures.name)

@@ -5,15 +5,18 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 import distributed
+from dask.typing import Key
 from distributed import Client, Future, as_completed
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from flows.cluster.errors import ClusterError
 from flows.console import console
+
+Result = TypeVar("Result")
 
 # What a Dask nanny tells when it ends its worker for its memory.
 MEMORY_TOPIC = "worker-restart-memory"
@@ -55,7 +58,9 @@ def watching(watcher: Callable[[Progressed], None]) -> Iterator[None]:
         _watchers.reset(token)
 
 
-def completed(futures: Iterable[Future], description: str, amounts: Mapping[str, int] | None = None) -> Iterator[Any]:
+def completed(
+    futures: Iterable[Future[Result]], description: str, amounts: Mapping[Key, int] | None = None
+) -> Iterator[Result]:
     """Results in order of completion, with a progress bar of rate and time left on standard error.
 
     The first failure cancels the rest and is raised as the task raised it.
@@ -92,7 +97,7 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
                     watcher(progressed)
                 yield result
         # Futures of a scheduler that was killed are cancelled at once, without a reason.
-        except (distributed.KilledWorker, distributed.client.CancelledError) as error:
+        except (distributed.KilledWorker, distributed.CancelledError) as error:
             if reasons:
                 raise ClusterError(f"{description}, after {done} of {total}: {reasons[0]}") from error
             why = f"workers ran out of memory: {'; '.join(ended)}" if ended else str(error)
@@ -107,7 +112,7 @@ def completed(futures: Iterable[Future], description: str, amounts: Mapping[str,
 
 
 @contextmanager
-def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
+def _ended_for_memory(futures: list[Future[Any]]) -> Iterator[list[str]]:
     """Workers that Dask ended for their memory while they held our tasks; too many without a result cancel the tasks.
 
     Dask fails a task that has ended so many workers, but tries all others in between: with thousands of them, for ever.
@@ -138,7 +143,7 @@ def _ended_for_memory(futures: list[Future]) -> Iterator[list[str]]:
 
 
 @contextmanager
-def _given_up(futures: list[Future]) -> Iterator[list[str]]:
+def _given_up(futures: list[Future[Any]]) -> Iterator[list[str]]:
     """Why no worker will come any more, once that is told; our tasks, which would wait for ever, are then cancelled."""
     client, reasons, ours = futures[0].client, list[str](), list(futures)
 

@@ -14,7 +14,7 @@ from flows.command import published as commands
 from flows.command.init import init
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
-from flows.console import console, output, verbosity
+from flows.console import Patience, console, output, verbosity
 from flows.environment import load_product, prepare_prefect, require_writable, root_of
 from flows.failures import in_one_sentence
 from flows.leftovers import end_with_this_process
@@ -76,7 +76,7 @@ def status(
     """Say, per stage, what is done, what is missing and what is next; changes nothing."""
 
     declared = load_product(product)
-    stages = read_status(declared, root_of(declared, root))
+    stages = read_status(declared, root_of(declared, root), Patience())
     if as_json:
         typer.echo(json.dumps([stage.as_dict() for stage in stages], indent=1))
         return
@@ -94,7 +94,7 @@ def schema(
 
     Example: `somo schema -o somo.schema.json`, and `#:schema somo.schema.json` as the first line of the TOML
     """
-    from somo.product.keys import schema as text_of_schema
+    from somo.product.keys.schema import schema as text_of_schema
 
     text = text_of_schema()
     if output is None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 
 from flows.environment import read_providers
 from somo.forcing.drafting.cells import Box, DraftGrid, draft_grid
+from somo.forcing.drafting.roles import variable_of
 from somo.forcing.drafting.sources import DraftSource, common_days, fields_at
 from somo.forcing.drafting.tables import (
+    Providers,
     facts_of,
     forcing_tables,
     forcing_variables,
@@ -152,11 +154,16 @@ def _left_out(
     variables: dict[str, DraftSource],
     layers: dict[tuple[float, float], DraftSource],
 ) -> Iterator[str]:
-    """Fields that became no table, each with a line."""
+    """Fields that became no table, each with a line that says why and what to do for another choice."""
     used = [*variables.values(), *layers.values()]
     for source in sources:
         if not any(source is other for other in used):
-            why = source.field.problem or "not known as a forcing variable, or there already is one of its kind"
+            name = variable_of(source.field)
+            why = source.field.problem or (
+                f"forcing.{name} is read from a place that was named before; name this one first to take it instead"
+                if name in variables
+                else "not known as a forcing variable"
+            )
             yield f"# Not used: {source.url}: {next(iter(facts_of(source)))} ({why})"
     yield ""
 
@@ -187,7 +194,7 @@ def _archive_tables(archives: Sequence[DraftArchive]) -> Iterator[str]:
         yield ""
 
 
-def _targets(layers: dict[tuple[float, float], DraftSource], grid: DraftGrid, providers: dict) -> Iterator[str]:
+def _targets(layers: dict[tuple[float, float], DraftSource], grid: DraftGrid, providers: Providers) -> Iterator[str]:
     yield "[targets]"
     if layers:
         yield "# Every sensor gets mean and spread of the reference model in its cell: docs/stations.md, Scaling."

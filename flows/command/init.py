@@ -1,6 +1,7 @@
 """`somo init`: a first declaration, from a place, a period and the folders where files lie."""
 
 import datetime as dt
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -55,16 +56,22 @@ def init(
     box = _around(place) if place else bbox
     wishes = Wishes(
         name=name or product.stem,
-        forcing=forcing or _asked_places("Folders, files or URLs of forcing", required=True),
-        static=static or _further_places("Static features, such as soil and relief", asks),
-        reference=reference or _further_places("ERA5-Land's soil moisture, for scaling", asks),
-        archives=insitu or _asked_places("Archives of in-situ measurements", required=True),
+        forcing=absolute(forcing or _asked_places("Folders, files or URLs of forcing", required=True)),
+        static=absolute(static or _further_places("Static features, such as soil and relief", asks)),
+        reference=absolute(reference or _further_places("ERA5-Land's soil moisture, for scaling", asks)),
+        archives=absolute(insitu or _asked_places("Archives of in-situ measurements", required=True)),
         box=_asked_box() if asks and box is None else box,
         step_deg=step,
         start=start.date() if start else _asked_day("First day") if asks else None,
         end=end.date() if end else _asked_day("Last day") if asks else None,
     )
     _write(product, draft(wishes))
+
+
+def absolute(places: Places) -> Places:
+    """Paths from the root of the file system, so that the declaration holds in every folder; URLs stay as they are."""
+    # Path.resolve would follow links, and name a folder that people do not know by that name.
+    return [place if "://" in place else os.path.abspath(Path(place).expanduser()) for place in places]  # noqa: PTH100
 
 
 def _around(place: tuple[float, float]) -> Box:
@@ -119,7 +126,7 @@ def _asked_day(question: str) -> dt.date | None:
 
 def _write(path: Path, written: Draft) -> None:
     """The declaration, the schema beside it by which editors check it, and tables of stations to complete."""
-    from somo.product.keys import schema
+    from somo.product.keys.schema import schema
 
     path.write_text(written.text)
     beside = path.with_name("somo.schema.json")

@@ -28,7 +28,8 @@ def check(product: ProductFile, quiet: Quiet = False, debug: Debug = False) -> N
             problems += 1
             output.print(f"{'':10}{finding.problem}")
     if problems:
-        raise ProductError(f"{product}: problems in {problems} tables, listed above; correct them and check again")
+        tables = "1 table" if problems == 1 else f"{problems} tables"
+        raise ProductError(f"{product}: problems in {tables}, listed above; correct them and check again")
 
 
 def inspect(

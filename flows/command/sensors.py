@@ -15,7 +15,7 @@ from flows.command.options import Debug, ProductFile, Quiet
 from flows.console import console, output
 from flows.environment import cache_folder, load_product, require_writable
 from somo.insitu.rules import Series
-from somo.insitu.targets import daily_table, headings, sensor_table, unusable_archives
+from somo.insitu.targets import daily_table, headings, layers_without_sensors, sensor_table, unusable_archives
 from somo.product.declaration import Product
 from somo.storage.patience import StorageError
 
@@ -52,7 +52,9 @@ def sensors(
     declared = load_product(product)
     series = read_series(declared, _folder(declared, root))
     table = sensor_table(series)[list(COLUMNS)]
-    for warning in unusable_archives(table, {a.name: a.url for a in declared.insitu}):
+    learnt_from = table[table["archive"].isin([a.name for a in declared.insitu if a.role == "training"])]
+    unusable = unusable_archives(table, {a.name: a.url for a in declared.insitu})
+    for warning in [*unusable, *layers_without_sensors(learnt_from, declared.layers)]:
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     if daily is not None:
         write_daily(series, daily)

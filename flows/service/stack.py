@@ -114,7 +114,7 @@ class Stack:
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
         scratch = {"DASK_TEMPORARY_DIRECTORY": str(self.folder / "data" / "scratch")} if ours else {}
         home = {"HOME": str(self.folder)}
-        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH"), **home, **scratch, **ours, **needed}
+        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH", "TMPDIR"), **home, **scratch, **ours, **needed}
 
     def wait(self, name: str, seconds: float = READY_SECONDS) -> None:
         """Wait until a service is healthy, or its command has ended well.

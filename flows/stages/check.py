@@ -2,9 +2,10 @@
 
 import datetime as dt
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from somo.forcing.cells import domain_grid
 from somo.forcing.checked import accumulation_of, check_numbers
 from somo.forcing.daily import DailyArray
 from somo.forcing.days.stamps import meaning
-from somo.forcing.meaning import cells_of, plan_of, stamps_of
+from somo.forcing.meaning import Cells, cells_of, plan_of, stamps_of
 from somo.forcing.references.chunks import open_references
 from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import reference_url, write_references
@@ -150,10 +151,13 @@ class _SourceCheck:
         cost = self._cost(url, plan.first_day, plan.stop_day, cells, grid)
         facts += [self._way(store.grid, grid), cost]
 
-    def _way(self, own: dict, grid: Grid) -> str:
-        rows, columns = (own.get(key, ()) for key in (("lat", "lon") if own["kind"] == "regular" else ("y", "x")))
+    def _way(self, nodes: Mapping[str, Any], grid: Grid) -> str:
+        axes = ("lat", "lon") if nodes["kind"] == "regular" else ("y", "x")
+        rows, columns = (nodes.get(axis, ()) for axis in axes)
         how = f"by regrid = {self.source.regrid!r}" if self.source.regrid else "as they are"
-        return f"{len(rows)} x {len(columns)} nodes ({own['kind']}) onto {grid.shape[0]} x {grid.shape[1]} cells {how}"
+        return (
+            f"{len(rows)} x {len(columns)} nodes ({nodes['kind']}) onto {grid.shape[0]} x {grid.shape[1]} cells {how}"
+        )
 
     def _require_days(self, first: int, last: int) -> None:
         """The files must hold the days that the product needs; of sources that follow one another together."""
@@ -167,7 +171,7 @@ class _SourceCheck:
         if is_alone and end is not None and last < (end - EPOCH).days:
             raise ValueError(f"the last whole day is {_day(last)}, but {end} is needed: provide later files")
 
-    def _cost(self, url: str, first: int, stop: int, cells: tuple, grid: Grid) -> str:
+    def _cost(self, url: str, first: int, stop: int, cells: Cells, grid: Grid) -> str:
         """What a run reads of it: every tile with all its days."""
         begin = max(first, (self.days[0] - EPOCH).days)
         end = stop if self.days[1] is None else min(stop, (self.days[1] - EPOCH).days + 1)

@@ -90,7 +90,8 @@ def damaged(version_url: str, store: str) -> list[str]:
 
 def open_maps(version_url: str) -> xr.Dataset:
     """The version's store for maps, lazy."""
-    return xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), consolidated=True, chunks=None)
+    maps: xr.Dataset = xr.open_zarr(zarr_store(join(version_url, zarr.STORE)), consolidated=True, chunks=None)
+    return maps
 
 
 @contextmanager

@@ -167,7 +167,7 @@ def forcing_read(wanted: Production) -> Touched:
 
 def region_bytes(product: Product, ensemble: Ensemble, region: rg.Region) -> int:
     """Memory that one region needs in a worker, with the process itself."""
-    days = region.days.stop - region.days.start
+    days: int = region.days.stop - region.days.start
     length = days + product.sequence.spinup_days
     forcing = 3 * 4 * length * region.cells * len(product.inputs)
     results = 32 * len(product.layers) * days * region.cells

@@ -14,13 +14,14 @@ from flows.cluster.watching import completed
 from flows.stages.countries import damaged, open_drought, open_maps, write_regions
 from flows.today import today
 from somo.core.grid import Grid
+from somo.core.status import FINAL
 from somo.forcing.dataset import Inputs
 from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
 from somo.learn.uncertainty import read_uncertainties
 from somo.product.declaration import Product
 from somo.product.layout import block_of_shard
 from somo.publish import netcdf
-from somo.publish.attributes import FINAL, UNCERTAINTY
+from somo.publish.attributes import UNCERTAINTY
 from somo.publish.catalog import version_documents, version_order
 from somo.publish.documents import documents
 from somo.publish.drought_netcdf import drought_url, publish_drought_year

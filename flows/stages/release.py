@@ -62,7 +62,7 @@ def release(product: Product, root: str, client: Client) -> str:
     page = publish_viewer(root, product.publication.address)
     former = read_pointer(root)
     # A version that was released before keeps its first day.
-    released = {product.version: today().isoformat(), **former.get("released", {})}
+    released: dict[str, str] = {product.version: today().isoformat(), **former.get("released", {})}
     manifests = {**former.get("manifests", {}), f"v{product.version}": digest, **page}
     current = max(released, key=version_order)
     point(product, root, former, current, manifests, released)
@@ -102,7 +102,7 @@ def withdraw(product: Product, root: str, version: str) -> str:
         if the version was never released
     """
     former = read_pointer(root)
-    released = {v: day for v, day in former.get("released", {}).items() if v != version}
+    released: dict[str, str] = {v: day for v, day in former.get("released", {}).items() if v != version}
     if version not in former.get("released", {}):
         raise ReleaseError(
             f"{root}: version {version} was never released; released are {', '.join(released) or 'none'}"
@@ -111,7 +111,7 @@ def withdraw(product: Product, root: str, version: str) -> str:
         close_front_door(root)
         return ""
     manifests = {folder: digest for folder, digest in former["manifests"].items() if folder != f"v{version}"}
-    current = former["version"] if former["version"] != version else max(released, key=version_order)
+    current: str = former["version"] if former["version"] != version else max(released, key=version_order)
     point(product, root, former, current, manifests, released)
     return current
 

@@ -18,7 +18,7 @@ from somo.insitu.daily import DailySensor
 from somo.insitu.rules import Place, Rules, Series, apply_rules
 from somo.insitu.same_sensor import count_once
 from somo.insitu.scaling import in_order, scale
-from somo.insitu.targets import drop_totals, require_kept, sensor_table, target_table
+from somo.insitu.targets import drop_totals, layers_without_sensors, require_kept, sensor_table, target_table
 from somo.product.declaration import Product
 from somo.product.inputs import Insitu, RegularGrid
 from somo.storage.objects import exists, put, read_bytes
@@ -52,7 +52,8 @@ def build_targets(
     table = sensor_table(scaled)
     put(sensors_url(url), _parquet(table))
     if role == "training":
-        for warning in require_kept(table, {a.name: a.url for a in archives}, sensors_url(url)):
+        unusable = require_kept(table, {a.name: a.url for a in archives}, sensors_url(url))
+        for warning in [*unusable, *layers_without_sensors(table, product.layers)]:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     put(url, _parquet(target_table(scaled)))
     console.print(f"{role} sensors: {', '.join(f'{count} {name}' for name, count in drop_totals(table).items())}")

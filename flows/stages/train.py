@@ -83,9 +83,9 @@ class Group:
 
 def submit_group(
     product: Product, samples: str, folds: NDArray[np.int64], group: Group, client: Client
-) -> Iterator[Future]:
+) -> Iterator[Future[str]]:
     """One task a network; a deeper layer's tasks wait for the layers above, whose prediction they take as input."""
-    above: list[Future] = []
+    above: list[Future[str]] = []
     for depth, layer in enumerate(product.layers):
         tasks_of_layer = [
             client.submit(

@@ -13,6 +13,7 @@ from distributed import Client
 from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
 from flows.stages.validation.gate_blocks import gate_results
 from flows.stages.validation.section_inputs import SectionInputs
+from somo.forcing.dataset import Inputs
 from somo.product.declaration import Product
 from somo.publish.manifest import renew
 from somo.storage.contents import record_content
@@ -43,7 +44,7 @@ class Case:
     client: Client
 
     @cached_property
-    def inputs(self) -> Mapping:
+    def inputs(self) -> Mapping[str, Inputs]:
         """Forcing and statics of every domain, which earlier stages have made."""
         return forcing_inputs(self.product, self.root, forcing_files(self.product))
 

@@ -73,9 +73,9 @@ class Grid:
         pairs = [(r, c) for r in (first_row, last_row) for c in (first_column, last_column)]
         touched = np.stack([np.where((r < 0) | (c < 0), -1, r * len(self.lon) + c) for r, c in pairs])
         if prefer is None:
-            return touched[0]
+            return touched[0, ...]
         marked = prefer.reshape(-1)[touched] & (touched >= 0)
-        return np.take_along_axis(touched, marked.argmax(axis=0)[None], axis=0)[0]
+        return np.take_along_axis(touched, marked.argmax(axis=0)[None], axis=0)[0, ...]
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`lat_bnds` [n_lat, 2] and `lon_bnds` [n_lon, 2] in degrees, in the direction of the axis."""
@@ -85,7 +85,8 @@ class Grid:
         """[n_lat] relative area of a cell in each row: the difference of sin(latitude) over its bounds."""
         # A row of centres at a pole would reach beyond it by half a step.
         edges = np.clip(np.radians(self.bounds()[0]), -np.pi / 2, np.pi / 2)
-        return np.abs(np.sin(edges[:, 1]) - np.sin(edges[:, 0]))
+        weights: NDArray[np.float64] = np.abs(np.sin(edges[:, 1]) - np.sin(edges[:, 0]))
+        return weights
 
 
 def _closest(
@@ -116,4 +117,5 @@ def distance_km(lat_a: ArrayLike, lon_a: ArrayLike, lat_b: ArrayLike, lon_b: Arr
     half_lon = np.radians(np.asarray(lon_b, float) - np.asarray(lon_a, float)) / 2
     h = np.sin((q - p) / 2) ** 2 + np.cos(p) * np.cos(q) * np.sin(half_lon) ** 2
     # Rounding may lift h of two opposite points above 1, where the arcsine is not a number.
-    return 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(h, 0, 1)))
+    distances: NDArray[np.float64] = 2 * EARTH_RADIUS_KM * np.arcsin(np.sqrt(np.clip(h, 0, 1)))
+    return distances

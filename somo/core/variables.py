@@ -32,6 +32,7 @@ class Quantity:
 
 
 _SHORTWAVE_UP, _LONGWAVE_UP = "surface_upwelling_shortwave_flux_in_air", "surface_upwelling_longwave_flux_in_air"
+# The numbers are valid_min, valid_max, climate_min and climate_max.
 # mean rain: the driest deserts have 0.005 mm a day and would be refused in a file without units, the wettest places 33
 _FORCING = (
     Quantity("air_temperature", "air_temperature", "K", "2 m air temperature", 170.0, 340.0, 210.0, 320.0),

@@ -123,7 +123,7 @@ def match_axis(
     apart = np.abs(wanted[:, None] - stored[None, :].astype("float64"))
     if axis == "lon":
         apart = np.abs((apart + 180) % 360 - 180)
-    nearest = apart.argmin(axis=1)
+    nearest: NDArray[np.int64] = apart.argmin(axis=1)
     off = apart[np.arange(len(wanted)), nearest]
     if off.max() > GRID_TOLERANCE * step_deg:
         i = int(off.argmax())

@@ -2,7 +2,7 @@
 
 import json
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,12 @@ LEAST_DAYS = 10
 Sums = Literal["running", "falling", "undecided"]
 
 
+class Findings(TypedDict):
+    """What the marker of a checked source keeps."""
+
+    accumulation: Accumulation | None
+
+
 def marker_url(source: Source, references: str) -> str:
     """URL of the marker that the numbers of a reference set were checked against this declaration."""
     return f"{references.removesuffix('.parquet')}.{content_hash(source)}.checked.json"
@@ -43,8 +49,9 @@ def is_checked(source: Source, references: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _findings(url: str) -> dict[str, Any]:
-    return json.loads(read_bytes(url))
+def _findings(url: str) -> Findings:
+    findings: Findings = json.loads(read_bytes(url))
+    return findings
 
 
 def accumulation_of(source: Source, references: str) -> Accumulation | None:
@@ -70,7 +77,8 @@ def check_numbers(name: str, quantity: Quantity, source: Source, references: str
     """
     accumulation = _checked_sums(name, source, references, cells)
     _check_units(DailyArray(name, quantity, source, references, 0, 0, cells, accumulation))
-    put(marker_url(source, references), json.dumps({"accumulation": accumulation}).encode())
+    findings: Findings = {"accumulation": accumulation}
+    put(marker_url(source, references), json.dumps(findings).encode())
 
 
 def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> Accumulation | None:

@@ -151,7 +151,8 @@ def _lazy(array: DailyArray, by_tile: bool) -> da.Array:
     chunks = (days, *array.shape[1:])
     # The array pickles to a URL and a few numbers, so every task carries it. `meta` says that slices are plain NumPy
     # arrays: without it Dask takes the array itself for what a slice is.
-    return da.from_array(array, chunks=chunks, name=f"forcing-{array.token}", inline_array=True, meta=_EMPTY)
+    lazy: da.Array = da.from_array(array, chunks=chunks, name=f"forcing-{array.token}", inline_array=True, meta=_EMPTY)
+    return lazy
 
 
 _EMPTY: NDArray[np.float32] = np.empty((0, 0, 0), "float32")
@@ -245,7 +246,8 @@ def read_forcing(
 
 
 def _stamp(day: Any) -> np.datetime64:
-    return np.datetime64(day, "D").astype("datetime64[ns]")
+    stamp: np.datetime64 = np.datetime64(day, "D").astype("datetime64[ns]")
+    return stamp
 
 
 def require_complete(

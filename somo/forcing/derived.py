@@ -26,4 +26,5 @@ def signed_sum(terms: Sequence[str], values: Mapping[str, Values]) -> Values:
 
 def mean(names: Sequence[str], values: Mapping[str, Values]) -> Values:
     """Mean of variables by their names, with equal weights."""
-    return signed_sum(names, values) / np.float32(len(names))
+    mean_of_all: Values = signed_sum(names, values) / np.float32(len(names))
+    return mean_of_all

@@ -17,7 +17,8 @@ def aridity(net_radiation_w_m2: NDArray[np.floating], precipitation_mm_d: NDArra
     given 0.01 mm d-1.
     """
     water = np.asarray(net_radiation_w_m2, float) * DAY_SECONDS / LATENT_HEAT_J_KG
-    return water / np.maximum(np.asarray(precipitation_mm_d, float), 0.01)
+    dryness: NDArray[np.float64] = water / np.maximum(np.asarray(precipitation_mm_d, float), 0.01)
+    return dryness
 
 
 def static_features(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from fsspec import AbstractFileSystem
 
@@ -16,8 +17,12 @@ from somo.storage.objects import checksum, fingerprint, version_of
 from somo.storage.patience import StorageError
 
 ZARR_DOCUMENTS = (".zmetadata", "zarr.json", ".zgroup", ".zarray")
+# Consolidated metadata of thousands of arrays are a few megabytes; zarr would read and parse any number of them.
+MOST_DOCUMENT_BYTES = 2**26
 # Web servers list nothing, so every name is a request of its own, most of whose time is waiting.
 QUESTIONS_AT_ONCE = 16
+# What fsspec tells of a file: its name, type and size, and what else its store knows.
+Listed = dict[str, Any]
 
 
 class ForcingError(ValueError):
@@ -91,7 +96,7 @@ def _members(name: str, variable: str) -> list[SourceFile]:
 
 def _list(names: list[str], variable: str) -> dict[str, list[SourceFile]]:
     """Files in folders that can be listed."""
-    folders: dict[str, dict[str, dict]] = {}
+    folders: dict[str, dict[str, Listed]] = {}
     existing: dict[str, list[SourceFile]] = {}
     for name in names:
         fs, path = filesystem(name)
@@ -103,7 +108,7 @@ def _list(names: list[str], variable: str) -> dict[str, list[SourceFile]]:
     return existing
 
 
-def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, dict]]) -> list[dict]:
+def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, Listed]]) -> list[Listed]:
     """Entries of listings that match a path; its folders may hold wildcards too."""
     parent, _, last = path.rpartition("/")
     if "*" in parent or "?" in parent:
@@ -124,7 +129,7 @@ def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, di
     return entries
 
 
-def _asked_for(fs: AbstractFileSystem, path: str) -> list[dict]:
+def _asked_for(fs: AbstractFileSystem, path: str) -> list[Listed]:
     """The object whose key has an empty folder name ("a//b"), which no listing of folders shows."""
     try:
         return [{**fs.info(path), "name": path}]
@@ -132,7 +137,7 @@ def _asked_for(fs: AbstractFileSystem, path: str) -> list[dict]:
         return []
 
 
-def _source_file(fs: AbstractFileSystem, entry: dict, name: str, path: str, variable: str) -> SourceFile | None:
+def _source_file(fs: AbstractFileSystem, entry: Listed, name: str, path: str, variable: str) -> SourceFile | None:
     """The file or Zarr store behind an entry of a listing, under a URL of the form that was declared."""
     prefix = name[: len(name) - len(path)] if name.endswith(path) else None
     url = name if entry["name"] == path else (fs.unstrip_protocol(entry["name"]) if prefix is None else None)
@@ -148,7 +153,7 @@ def _source_file(fs: AbstractFileSystem, entry: dict, name: str, path: str, vari
     return SourceFile(url, version_of(entry) if {"ETag", "mtime", "e_tag"} & entry.keys() else fingerprint(url))
 
 
-def _listing(fs: AbstractFileSystem, folder: str) -> dict[str, dict]:
+def _listing(fs: AbstractFileSystem, folder: str) -> dict[str, Listed]:
     # fsspec keeps listings as long as the process lives and would not see files that came since.
     fs.invalidate_cache()
     url = fs.unstrip_protocol(folder)
@@ -208,9 +213,11 @@ def zarr_version(url: str, variable: str) -> str | None:
 
 def _document(url: str) -> bytes | None:
     if url.startswith(("http://", "https://")):
-        return web.content(url)
+        return web.content(url, MOST_DOCUMENT_BYTES)
     fs, path = filesystem(url)
     try:
+        if (size := fs.info(path)["size"]) > MOST_DOCUMENT_BYTES:
+            raise ForcingError(f"{url}: has {size} bytes, too many for the metadata of a Zarr store; get it again")
         return bytes(fs.cat_file(path))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None

@@ -27,8 +27,9 @@ def _registry() -> Any:
     density = 1000 * registry.kg / registry.m**3
     # Water comes as an amount (kg m-2, m) and as a rate (kg m-2 s-1, mm d-1): two dimensions, so two pairs of rules.
     for time in ("", " / [time]"):
-        water.add_transformation(f"[mass] / [length]**2{time}", f"[length]{time}", lambda _, x: x / density)
-        water.add_transformation(f"[length]{time}", f"[mass] / [length]**2{time}", lambda _, x: x * density)
+        amount, depth = f"[mass] / [length]**2{time}", f"[length]{time}"
+        water.add_transformation(amount, depth, lambda ureg, value, **_: value / density)
+        water.add_transformation(depth, amount, lambda ureg, value, **_: value * density)
     registry.add_context(water)
     registry.enable_contexts("water")
     return registry

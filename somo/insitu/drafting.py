@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.members import Member, is_leftover, list_members
 from somo.insitu.sources.columns import column_names, read_columns
-from somo.insitu.sources.table import NEEDED
+from somo.insitu.sources.table import NEEDED, numbers_of
 from somo.storage.objects import join, read_bytes
 
 TABLE_NAME = "stations.csv"
@@ -105,4 +107,18 @@ def _rows(member: Member) -> Iterator[dict[str, str]]:
         # A bare number, as in swc_05, may be a depth or the number of a probe; only centimetres that say so are taken.
         depth = DEPTH_CM.search(value)
         depth_m = f"{float(depth[1]) / 100:g}" if depth else ""
-        yield {**row, "value": value, "depth_from_m": depth_m, "depth_to_m": depth_m}
+        units = _units_of(series_bytes, value) if value else ""
+        yield {**row, "value": value, "depth_from_m": depth_m, "depth_to_m": depth_m, "units": units}
+
+
+def _units_of(series_bytes: bytes, column: str) -> str:
+    """Units of a column of soil moisture, by the size of its numbers; empty where it has none.
+
+    No soil holds more water than its own volume, so numbers that are mostly above 1 are percent.
+    """
+    numbers = numbers_of(read_columns(series_bytes, (column,))[column])
+    # Codes for missing values, as -9999, are no measurements.
+    measured = numbers[np.isfinite(numbers) & (numbers > 0)]
+    if not len(measured):
+        return ""
+    return "%" if np.median(measured) > 1 else "m3 m-3"

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from fsspec.implementations.local import LocalFileSystem
@@ -88,6 +88,8 @@ def list_members(url: str, wanted: Callable[[str], bool]) -> list[Member]:
     for name in sorted(inside):
         relative = name[len(path.rstrip("/")) + 1 :]
         if _is_zip(relative) or wanted(relative):
+            if isinstance(fs, LocalFileSystem) and is_linked_outside(path, name):
+                raise InsituError(f"{name}: is a link that leads out of {url}; put the file itself there")
             place = name if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(name)
             size = int(inside[name]["size"])
             modified = _modified(inside[name])
@@ -222,10 +224,17 @@ def leads_outside(path: str) -> bool:
     return path.startswith("/") or ".." in PurePosixPath(path).parts or path[1:2] == ":"
 
 
+def is_linked_outside(folder: str, path: str) -> bool:
+    """Whether a local file lies in a folder by a link alone.
+
+    An archive that was unpacked may hold links to anything that its reader may read, such as keys, and sentences about
+    files that make no sense quote them.
+    """
+    return not Path(path).resolve().is_relative_to(Path(folder).resolve())
+
+
 @contextmanager
 def open_object(url: str, version: str) -> Iterator[IO[bytes]]:
-    """An object's bytes as a file that can seek, and that reads little more than it is asked for."""
-    fs, path = filesystem(url)
-    file: Any = fs.open(path, "rb") if isinstance(fs, LocalFileSystem) else io.BufferedReader(open_blocks(url, version))
-    with file:
+    """An object's bytes of one version as a file that can seek, and that reads little more than it is asked for."""
+    with io.BufferedReader(open_blocks(url, version)) as file:
         yield file

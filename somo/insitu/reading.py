@@ -58,6 +58,14 @@ def _content(member: Member, ranges: "_Ranges") -> bytes:
     return ranges.read_plain(member)
 
 
+def _plain_bytes(member: Member) -> bytes:
+    """All bytes of a plain file that still has the version that it was listed with."""
+    # Web servers without range requests give whole files alone, and an empty file has no range.
+    if not member.size or member.url.startswith(("http://", "https://")):
+        return read_bytes(member.url)
+    return read_range(member.url, member.version, 0, member.size)
+
+
 def _position(member: Member) -> tuple[str, tuple[int, ...], int]:
     if member.packed is None:
         return member.url, (), 0
@@ -105,7 +113,7 @@ class _Ranges:
     def read_plain(self, member: Member) -> bytes:
         """Bytes of a plain file; a table may name the same one for several sensors in a row."""
         if self.latest_plain is None or self.latest_plain[0] != member:
-            self.latest_plain = member, read_bytes(member.url)
+            self.latest_plain = member, _plain_bytes(member)
         return self.latest_plain[1]
 
     @staticmethod

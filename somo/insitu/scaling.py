@@ -42,7 +42,9 @@ def overlap_weights(layer: Layer, reference: Sequence[tuple[float, float]]) -> N
 
 def mean_over(values: Sequence[NDArray[np.floating]], weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """[day] weighted mean of the reference layers; a layer of weight 0 may be missing."""
-    return np.sum([w * np.asarray(v, np.float64) for v, w in zip(values, weights, strict=True) if w > 0], axis=0)
+    layers = [w * np.asarray(v, np.float64) for v, w in zip(values, weights, strict=True) if w > 0]
+    mean: NDArray[np.float64] = np.sum(layers, axis=0)
+    return mean
 
 
 def scale_to_reference(series: Series, reference: pd.Series, min_days: int) -> Series:

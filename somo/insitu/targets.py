@@ -1,6 +1,6 @@
 """Series of sensors -> targets per cell and layer, and the table of sensors kept and dropped."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from somo.insitu.errors import InsituError
 from somo.insitu.rules import Key, Series
 from somo.insitu.same_sensor import IN_TWO_ARCHIVES
+from somo.product.inputs import Layer
 
 TARGET_COLUMNS = ("domain", "cell", "layer", "time", "value", "count")
 SENSOR_COLUMNS = (
@@ -89,9 +90,25 @@ def unusable_archives(sensors: pd.DataFrame, urls: Mapping[str, str]) -> list[st
         totals = "; ".join(f"{count} x {reason}" for reason, count in drop_totals(archive_sensors).items())
         sentences.append(
             f"{archive} ({url}): none of its {len(archive_sensors)} sensors can be used: {totals}; "
-            "check grid and domains, min_subdaily, targets.min_days, the period and the archive's flags"
+            "check units, grid and domains, min_subdaily, targets.min_days, the period and the archive's flags"
         )
     return sentences
+
+
+def layers_without_sensors(sensors: pd.DataFrame, layers: Sequence[Layer]) -> list[str]:
+    """A sentence for each layer in which no sensor is kept: nothing can be learnt of it.
+
+    Parameters
+    ----------
+    sensors : those of the archives that are learnt from
+    """
+    learnt = set(sensors.loc[sensors["kept"], "layer"])
+    return [
+        f"{layer.name} ({100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm): no sensor is kept and nothing can be "
+        "learnt of it; add sensors at that depth, or list [[layers]] without it: a product that lists none has three"
+        for layer in layers
+        if layer.name not in learnt
+    ]
 
 
 def require_kept(sensors: pd.DataFrame, urls: Mapping[str, str], table: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 from somo.learn.normalising import transformed
 from somo.learn.samples import TrainingSet
@@ -13,10 +12,15 @@ PENALTY = 10.0
 
 def exponential_filter(x: NDArray[np.float64], days: float) -> NDArray[np.float64]:
     """q_t = a q_{t-1} + (1 - a) x_t with a = exp(-1 / days), q_0 = x_0, along the first axis (Wagner et al. 1999)."""
+    # Importing scipy.signal takes a second, which every worker that never fits a baseline spares.
+    from scipy.signal import lfilter
+
     a = np.exp(-1 / days)
     # lfilter's own initial state is zero, as if the days before had had neither rain nor warmth.
     start = (a * x[0])[None]
-    return lfilter([1 - a], [1, -a], x, axis=0, zi=start)[0]
+    filtered: NDArray[np.float64]
+    filtered, _ = lfilter([1 - a], [1, -a], x, axis=0, zi=start)
+    return filtered
 
 
 def baseline_features(data: TrainingSet, cells: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -43,4 +47,5 @@ def ridge_predict(
     gram = z.T @ z + PENALTY * np.eye(z.shape[1])
     # Targets are centred and no constant is fitted, so that the penalty does not pull predictions towards zero.
     weights = np.linalg.solve(gram, z.T @ (target - target.mean()))
-    return ((baseline_features(data, test) - mean) / std) @ weights + target.mean()
+    prediction: NDArray[np.float64] = ((baseline_features(data, test) - mean) / std) @ weights + target.mean()
+    return prediction

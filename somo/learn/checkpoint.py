@@ -158,10 +158,11 @@ def _described(url: str) -> dict[str, Any]:
     data = read_bytes(url)
     _refuse_pickle(url, data)
     try:
-        described = json.loads(data)
+        document = json.loads(data)
     except ValueError as error:
         raise LearnError(f"{url}: truncated or not JSON ({error}); train again or restore the file") from error
-    version = described.pop("format", None) if isinstance(described, dict) else None
+    described: dict[str, Any] = document if isinstance(document, dict) else {}
+    version = described.pop("format", None)
     if version != FORMAT:
         raise LearnError(f"{url}: checkpoint format {version!r}, this somo reads {FORMAT}; train again or use its somo")
     wanted = {f.name for f in fields(Checkpoint)} - {"weights"} | {"weights_sha256"}

@@ -89,14 +89,15 @@ def read_state_dict(url: str) -> dict[str, Tensor]:
     Raises
     ------
     LearnError
-        if the file holds anything else; it is refused without being run
+        if the file holds anything else, which is refused without being run, or numbers that are not finite
     """
     with local_copy(url) as path:
         try:
             if url.endswith(".safetensors"):
-                return safetensors.torch.load_file(path)
-            # weights_only keeps torch from running the code that a pickle of a stranger may hold.
-            state = torch.load(path, map_location="cpu", weights_only=True)
+                state: object = safetensors.torch.load_file(path)
+            else:
+                # weights_only keeps torch from running the code that a pickle of a stranger may hold.
+                state = torch.load(path, map_location="cpu", weights_only=True)
         except SafetensorError as error:
             raise LearnError(f"{url}: not a safetensors file ({error})") from error
         # torch has no one error for files that it cannot read: what is raised depends on where it stumbles.
@@ -107,7 +108,32 @@ def read_state_dict(url: str) -> dict[str, Tensor]:
             ) from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise LearnError(f"{url}: holds {type(state).__name__}, not named tensors; save the state dict of the model")
-    return dict(state)
+    for name, tensor in state.items():
+        _require_numbers(url, str(name), tensor)
+    return {str(name): tensor for name, tensor in state.items()}
+
+
+def _require_numbers(url: str, name: str, tensor: Tensor) -> None:
+    """Require that a tensor holds as many finite numbers as it says.
+
+    Raises
+    ------
+    LearnError
+        naming file and tensor
+    """
+    if tensor.layout != torch.strided or tensor.is_meta or not tensor.is_floating_point():
+        raise LearnError(
+            f"{url}: {name} is {tensor.layout} of {tensor.dtype}, not an array of real numbers; save it so"
+        )
+    # Strides of zero make one stored number any number of them, and the copies would fill the memory.
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise LearnError(
+            f"{url}: {name} says that it has {tensor.numel()} numbers and holds fewer; save it by .contiguous()"
+        )
+    if not bool(torch.isfinite(tensor).all()):
+        raise LearnError(
+            f"{url}: {name} holds numbers that are not finite, which would predict nothing; train it again"
+        )
 
 
 class _Declared(BaseModel):

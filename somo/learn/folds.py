@@ -51,7 +51,9 @@ def neighbour_groups(lat: NDArray[np.float64], lon: NDArray[np.float64], distanc
     if not len(lat):
         return np.zeros(0, int)
     apart = distance_km(lat[:, None], lon[:, None], lat, lon)
-    return connected_components((apart < distance) | (apart == 0), directed=False)[1].astype(int)
+    _, groups = connected_components((apart < distance) | (apart == 0), directed=False)
+    group_of_cell: NDArray[np.int64] = groups.astype(int)
+    return group_of_cell
 
 
 def require_apart(

@@ -70,7 +70,8 @@ def require_complete(data: TrainingSet) -> None:
     for layer in data.layers:
         if not data.cells_with(layer).any():
             raise LearnError(
-                f"{layer}: all targets are missing; add sensors at that depth or leave the layer out of [[layers]]"
+                f"{layer}: all targets are missing; add sensors at that depth, or list [[layers]] without it: a "
+                "product that lists none has three"
             )
     if (gap := data.x_d.isnan()).any():
         day, cell, variable = (int(i[0]) for i in gap.nonzero(as_tuple=True))

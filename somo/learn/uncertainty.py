@@ -79,7 +79,8 @@ class Uncertainty:
         """The part of the uncertainty that the predicted mean decides, m3 m-3."""
         z = (np.clip(np.asarray(mean, float), self.low, self.high) - self.centre) / self.width
         constant, slope, curvature, _ = self.coefficients
-        return self.factor * np.exp(constant + slope * z + curvature * z**2)
+        sigma: Floats = self.factor * np.exp(constant + slope * z + curvature * z**2)
+        return sigma
 
     def of_cells(self, dissimilarity: ArrayLike) -> tuple[Floats, Floats]:
         """The factor that a cell's dissimilarity decides, and the variance added where it exceeds that of all folds.
@@ -217,7 +218,8 @@ def crps(error: ArrayLike, sigma: ArrayLike) -> Floats:
     """Continuous ranked probability score of normal distributions (Gneiting & Raftery 2007, JASA 102, 359, eq. 21)."""
     sigma = np.asarray(sigma, float)
     z = np.asarray(error, float) / sigma
-    return sigma * (z * erf(z / math.sqrt(2)) + 2 * _density(z) - 1 / math.sqrt(math.pi))
+    score: Floats = sigma * (z * erf(z / math.sqrt(2)) + 2 * _density(z) - 1 / math.sqrt(math.pi))
+    return score
 
 
 def write_uncertainties(url: str, uncertainties: Sequence[Uncertainty]) -> None:

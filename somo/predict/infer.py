@@ -77,7 +77,7 @@ def _on_cpu(member: Checkpoint, dtype: torch.dtype) -> Member:
 def has_bfloat16() -> bool:
     """Whether this process multiplies bfloat16 natively: on its GPU, or by its processor's AVX-512 or AMX."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

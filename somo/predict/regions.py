@@ -50,7 +50,9 @@ class Region:
     @property
     def cells(self) -> int:
         """Cells of its tile, sea included."""
-        return (self.rows.stop - self.rows.start) * (self.columns.stop - self.columns.start)
+        height: int = self.rows.stop - self.rows.start
+        width: int = self.columns.stop - self.columns.start
+        return height * width
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,17 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
-from somo.product.inputs import Declared
+from somo.product.declared import Declared
 from somo.product.kinds import name_of, settings_of_kind
 
 
 class ClusterKind(Declared):
-    """What every kind of cluster declares.
-
-    Attributes
-    ----------
-    kind : name of the kind
-    memory_gb : memory of one worker, gigabytes; regions are planned to fit into it
-    """
+    """What every kind of cluster declares."""
 
     kind: str
-    memory_gb: float = Field(default=4.0, gt=0)
+    """Name of the kind."""
+    memory_gb: float = Field(default=4.0, gt=0, examples=[8.0])
+    """Memory of one worker, gigabytes; regions are planned to fit into it."""
 
 
 Kind = TypeVar("Kind", bound=ClusterKind)
@@ -36,34 +32,42 @@ def register_cluster_kind(settings: type[Kind]) -> type[Kind]:
 
 @register_cluster_kind
 class LocalWorkers(ClusterKind):
-    """Processes of this machine; `workers` 0 means as many as it has cores."""
+    """Processes of this machine."""
 
     kind: Literal["local"] = "local"
-    workers: int = Field(default=0, ge=0)
-    gpu_workers: int = Field(default=0, ge=0)
+    """This kind of cluster, the default."""
+    workers: int = Field(default=0, ge=0, examples=[8])
+    """Worker processes; 0 means as many as the machine has cores."""
+    gpu_workers: int = Field(default=0, ge=0, examples=[1])
+    """How many of them have a GPU each, for training; 0 means as many as the machine has."""
 
 
 @register_cluster_kind
 class SchedulerAddress(ClusterKind):
-    """Whatever is connected to a running scheduler, such as `tls://host:8786`."""
+    """Whatever is connected to a running scheduler."""
 
     kind: Literal["address"] = "address"
-    address: str
+    """This kind of cluster."""
+    address: str = Field(examples=["tls://host:8786"])
+    """Address of the scheduler."""
 
 
 @register_cluster_kind
 class KubernetesPods(ClusterKind):
-    """Pods of the Dask operator: up to `workers` of them as the work needs, and a group of `gpu_workers`.
-
-    The operator's pods talk without TLS, so whoever reaches one can run code in it; `accept_plain_tcp` accepts that.
-    """
+    """Pods of the Dask operator."""
 
     kind: Literal["kubernetes"] = "kubernetes"
-    workers: int = Field(default=1, ge=1)
-    gpu_workers: int = Field(default=0, ge=0)
-    namespace: str | None = None
-    image: str | None = None
+    """This kind of cluster."""
+    workers: int = Field(default=1, ge=1, examples=[16])
+    """Most pods; there are as many as the work needs."""
+    gpu_workers: int = Field(default=0, ge=0, examples=[2])
+    """Further pods with a GPU each, for training."""
+    namespace: str | None = Field(default=None, examples=["soil"])
+    """Namespace of the pods; left out, that of the process that starts them."""
+    image: str | None = Field(default=None, examples=["registry.example.org/somo:0.1.0"])
+    """Image of the pods; left out, `somo:0.1.0`."""
     accept_plain_tcp: bool = False
+    """Accepts that the operator's pods talk without TLS, so that whoever reaches one can run code in it."""
 
 
 # What stands in a job script has no blanks and nothing that a shell or a second line of directives is made of.
@@ -106,41 +110,46 @@ def _separate(directives: Any) -> Any:
 
 @register_cluster_kind
 class SlurmJobs(ClusterKind):
-    """SLURM jobs: up to `workers` worker processes as the work needs them, and up to `gpu_workers` with a GPU each.
-
-    `shared_folder` is seen by all nodes; the run's certificates lie in it, readable by their owner alone.
-
-    Attributes
-    ----------
-    min_workers : worker processes that stay for as long as the run, whether there is work for them or not
-    patience_s : seconds without work after which a job beyond `min_workers` is given back
-    processes : worker processes of one job, each with one thread and one CPU; a job with a GPU has one
-    queue, gpu_queue : partition of the jobs, and of those with a GPU where it is another
-    gres : what a job with a GPU asks for
-    directives : further options of `sbatch`, such as `--exclusive`
-    log_folder : where the jobs' output goes; `logs` in the shared folder if not given
-    interface : network interface on which scheduler and workers talk, such as `ib0`
-    walltime : limit of a job's time; work that takes longer goes on in the next job
-    """
+    """SLURM jobs."""
 
     kind: Literal["slurm"] = "slurm"
-    workers: int = Field(default=1, ge=1)
-    gpu_workers: int = Field(default=0, ge=0)
-    min_workers: int = Field(default=1, ge=1)
-    patience_s: float = Field(default=300.0, ge=0)
-    processes: int = Field(default=1, ge=1)
-    queue: Word | None = None
-    gpu_queue: Word | None = None
-    gres: Word = "gpu:1"
-    account: Word | None = None
-    qos: Word | None = None
-    constraint: Word | None = None
-    directives: Annotated[tuple[Word, ...], BeforeValidator(_separate)] = ()
-    job_name: Word = "somo"
-    log_folder: str | None = None
-    interface: Word | None = None
-    walltime: str = "04:00:00"
-    shared_folder: str = "~/.somo"
+    """This kind of cluster."""
+    workers: int = Field(default=1, ge=1, examples=[64])
+    """Most worker processes; there are as many as the work needs."""
+    gpu_workers: int = Field(default=0, ge=0, examples=[4])
+    """Most worker processes with a GPU each, for training."""
+    min_workers: int = Field(default=1, ge=1, examples=[8])
+    """Worker processes that stay for as long as the run, whether there is work for them or not."""
+    patience_s: float = Field(default=300.0, ge=0, examples=[60.0])
+    """Seconds without work after which a job beyond `min_workers` is given back."""
+    processes: int = Field(default=1, ge=1, examples=[8])
+    """Worker processes of one job, each with one thread and one CPU; a job with a GPU has one."""
+    queue: Word | None = Field(default=None, examples=["compute"])
+    """Partition of the jobs."""
+    gpu_queue: Word | None = Field(default=None, examples=["gpu"])
+    """Partition of the jobs with a GPU, where it is another."""
+    gres: Word = Field(default="gpu:1", examples=["gpu:a100:1"])
+    """What a job with a GPU asks for."""
+    account: Word | None = Field(default=None, examples=["hydro"])
+    """Account that the jobs are charged to."""
+    qos: Word | None = Field(default=None, examples=["long"])
+    """Quality of service of the jobs."""
+    constraint: Word | None = Field(default=None, examples=["avx512"])
+    """Feature that nodes must have."""
+    directives: Annotated[tuple[Word, ...], BeforeValidator(_separate)] = Field(
+        default=(), examples=[["--exclusive", "--reservation=spring"]]
+    )
+    """Further options of `sbatch`."""
+    job_name: Word = Field(default="somo", examples=["soil"])
+    """Name of the jobs."""
+    log_folder: str | None = Field(default=None, examples=["/scratch/me/logs"])
+    """Where the jobs' output goes; left out, `logs` in the shared folder."""
+    interface: Word | None = Field(default=None, examples=["ib0"])
+    """Network interface on which scheduler and workers talk."""
+    walltime: str = Field(default="04:00:00", examples=["12:00:00"])
+    """Limit of a job's time; work that takes longer goes on in the next job."""
+    shared_folder: str = Field(default="~/.somo", examples=["/scratch/me/somo"])
+    """Folder that all nodes see; the run's certificates lie in it, readable by their owner alone."""
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field, model_validator
 
 from somo.core.variables import FORCING, Quantity
 from somo.product.cluster import Cluster, LocalWorkers
+from somo.product.declared import Declared
 from somo.product.inputs import (
-    Declared,
     Domain,
     Forcing,
     ForcingGrid,
@@ -25,19 +25,17 @@ from somo.product.inputs import (
     Targets,
 )
 from somo.product.method import (
-    Checks,
     Chunks,
     Compared,
     Drought,
     Frozen,
     Prediction,
-    Publication,
-    Report,
     Search,
     Sequence,
     Training,
 )
 from somo.product.network import Ealstm, Network
+from somo.product.publication import Checks, Publication, Report
 from somo.product.static import Static
 
 
@@ -56,30 +54,59 @@ def _default_layers() -> tuple[Layer, ...]:
 class Product(Declared):
     """Everything that makes one product; equal declarations make equal bytes."""
 
-    name: Name
-    version: str = Field(default="1.0.0", pattern=r"^\d+\.\d+\.\d+$")
-    root: str | None = None
-    period: Period
-    grid: Grid
-    domains: dict[Name, Domain] = Field(default={})
-    layers: tuple[Layer, ...] = Field(default_factory=_default_layers, min_length=1)
-    forcing: dict[str, Forcing] = Field(min_length=1)
-    static: dict[Name, Static] = Field(min_length=1)
+    name: Name = Field(examples=["Thuringia"])
+    """Name of the product, by which its files are called."""
+    version: str = Field(default="1.0.0", pattern=r"^\d+\.\d+\.\d+$", examples=["1.1.0"])
+    """Version that is made; a version has one method for ever."""
+    root: str | None = Field(default=None, examples=["s3://bucket/prefix"])
+    """Where results are kept and published, on any file system; `--root` of a command counts before it."""
+    period: Period = Field(examples=[{"start": "2003-01-01", "end": "2020-12-31"}])
+    """Days of the product."""
+    grid: Grid = Field(examples=[{"kind": "forcing", "step_deg": 0.25}])
+    """Cells of the product."""
+    domains: dict[Name, Domain] = Field(default={}, examples=[{"us": {"grid": {"kind": "forcing", "step_deg": 0.25}}}])
+    """Further domains that lend their stations, by name."""
+    layers: tuple[Layer, ...] = Field(
+        default_factory=_default_layers, min_length=1, examples=[[{"name": "top", "top_m": 0.0, "bottom_m": 0.05}]]
+    )
+    """Soil layers, downward; left out, 0-10, 10-30 and 30-50 cm."""
+    forcing: dict[str, Forcing] = Field(
+        min_length=1,
+        examples=[{"air_temperature": {"url": "/data/t2m_{year}.nc", "variable": "t2m", "units": "K"}}],
+    )
+    """Dynamic variables by name."""
+    static: dict[Name, Static] = Field(min_length=1, examples=[{"aridity": {"computed": "aridity"}}])
+    """Static features by a name of your choice."""
     insitu: tuple[Insitu, ...] = Field(min_length=1)
-    targets: Targets
-    network: Network = Ealstm()
-    sequence: Sequence = Sequence()
-    training: Training = Training()
-    search: Search = Search()
-    chunks: Chunks = Chunks()
-    prediction: Prediction = Prediction()
-    cluster: Cluster = LocalWorkers()
-    drought: Drought = Drought()
-    frozen: Frozen | None = None
+    """Archives of in-situ measurements."""
+    targets: Targets = Field(examples=[{"scaling": "pooled"}])
+    """How sensors become what is learnt."""
+    network: Network = Field(default=Ealstm(), examples=[{"kind": "lstm", "hidden": 64}])
+    """Which network learns."""
+    sequence: Sequence = Field(default=Sequence(), examples=[{"lookback": 180, "predict_last_n": 61}])
+    """How much of the past a prediction sees, and how many days it makes at once."""
+    training: Training = Field(default=Training(), examples=[{"members": 3, "folds": 10}])
+    """How networks are fitted and cross-validated."""
+    search: Search = Field(default=Search(), examples=[{"trials": 50}])
+    """Hyperparameters to try before."""
+    chunks: Chunks = Field(default=Chunks(), examples=[{"lat": 60, "lon": 48}])
+    """How the published store is laid out."""
+    prediction: Prediction = Field(default=Prediction(), examples=[{"precision": "bfloat16"}])
+    """Arithmetic of the network in production."""
+    cluster: Cluster = Field(default=LocalWorkers(), examples=[{"kind": "local", "workers": 8}])
+    """Where Dask's workers come from."""
+    drought: Drought = Field(default=Drought(), examples=[{"min_years": 30}])
+    """Climatology of the drought classes."""
+    frozen: Frozen | None = Field(default=None, examples=[{"variable": "skin_temperature", "days": 5}])
+    """When the ground counts as frozen; left out, it never does."""
     compare: tuple[Compared, ...] = ()
-    report: Report = Report()
-    checks: Checks = Checks()
-    publication: Publication = Publication()
+    """Other soil-moisture products that the report compares with."""
+    report: Report = Field(default=Report(), examples=[{"season": "MAM"}])
+    """What the report looks at."""
+    checks: Checks = Field(default=Checks(), examples=[{"max_skill_drop": 0.05}])
+    """What a version must hold to be released."""
+    publication: Publication = Field(default=Publication(), examples=[{"creator": "Hydrology group"}])
+    """How readers and catalogues see the data described."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,23 +7,25 @@ from pydantic import Field, field_validator, model_validator
 from somo.product.declared import Declared
 from somo.product.patterns import Pattern, pattern_faults
 
-FileFormat = Literal["hdf5", "netcdf3", "grib", "zarr", "geotiff"]
+# The names in `FORMATS` of `somo.forcing.formats.register`, which this room may not import; a test compares them.
+FormatName = Literal["hdf5", "netcdf3", "grib", "zarr", "geotiff"]
 Kind = Literal["instantaneous", "mean", "accumulated"]
 Stamp = Literal["start", "middle", "end"]
 Regrid = Literal["nearest", "bilinear", "mean"]
 
 
 class Files(Declared):
-    """Gridded files: where they are, how they are read and which variable counts.
+    """Gridded files: where they are, how they are read and which variable counts."""
 
-    `url` is a pattern (`somo.product.patterns`) or a list of patterns. `format` overrides what the content says.
-    `select` chooses along further dimensions, by the coordinate's value or, without a coordinate, by number from 0.
-    """
-
-    url: str | tuple[str, ...]
-    variable: str
-    format: FileFormat | None = None
-    select: dict[str, int | float | str] = Field(default_factory=dict)
+    url: str | tuple[str, ...] = Field(examples=["/data/era5-land/t2m_{year}_{month}.nc"])
+    """Place of the files on any file system, with `{year}`, `{month}`, `{day}`, `{doy}`, `{domain}`, `*` and `?`; or a
+    list of such places."""
+    variable: str = Field(examples=["t2m"])
+    """Name of the variable inside the files."""
+    format: FormatName | None = None
+    """How the files are laid out, where it cannot be told from their content."""
+    select: dict[str, int | float | str] = Field(default_factory=dict, examples=[{"height": 2.0}])
+    """What to take along further dimensions: a value of the coordinate or, without a coordinate, a number from 0."""
 
     @field_validator("url")
     @classmethod
@@ -46,31 +48,34 @@ class Files(Declared):
 
 
 class Source(Files):
-    """Gridded files over time and what their numbers mean.
+    """Gridded files over time and what their numbers mean."""
 
-    `kind` says what a value is: at an instant, the mean of an interval, or a sum; `stamp` which end of its interval a
-    time is. Both are taken from the files (time bounds, cell methods) where they are left out. Sums several times a day
-    are sums since 00 UTC (`accumulation = "day"`, ERA5-Land) or of their own step ("step", ERA5).
-
-    `day_offset_hours` accepts days that begin so many hours after 00 UTC; `calendar_gap = "repeat"` fills the days that
-    a calendar of 365 or 360 days does not have with the day before. `gaps = "interpolate"` fills at most `max_gap_days`
-    missing days in a row linearly in time. `missing` lists numbers that stand for no value although the file does not
-    say so. `regrid` brings another grid onto the cells; without it the file's coordinates must be those of the cells.
-    """
-
-    units: str
+    units: str = Field(examples=["K"])
+    """Units of the numbers where the files name none; files whose own units have another dimension are refused."""
     frequency: Literal["daily", "sub-daily"] = "daily"
+    """Whether a file holds a value a day or several."""
     kind: Kind | None = None
+    """What a value is: at an instant, the mean of an interval, or a sum; left out, what the files say."""
     stamp: Stamp | None = None
+    """Which part of its interval a time names; left out, what the files' time bounds say."""
     accumulation: Literal["day", "step"] | None = None
-    day_offset_hours: float = Field(default=0.0, ge=-24, le=24)
+    """What sums several times a day are of: all hours since 00 UTC (ERA5-Land), or their own step (ERA5)."""
+    day_offset_hours: float = Field(default=0.0, ge=-24, le=24, examples=[6.0])
+    """Accepts days that begin so many hours after 00 UTC."""
     calendar_gap: Literal["repeat"] | None = None
+    """Fills the days that a calendar of 365 or 360 days does not have with the day before."""
     gaps: Literal["interpolate"] | None = None
-    max_gap_days: int = Field(default=0, ge=0)
-    missing: tuple[float, ...] = ()
+    """Fills missing days linearly in time, as many in a row as `max_gap_days` allows."""
+    max_gap_days: int = Field(default=0, ge=0, examples=[7])
+    """Most days in a row that `gaps` fills."""
+    missing: tuple[float, ...] = Field(default=(), examples=[[-9999.0]])
+    """Numbers that stand for no value although the files do not say so."""
     regrid: Regrid | None = None
-    provisional_days: int | None = Field(default=None, ge=0)
-    expver: str | None = None
+    """How another grid is brought onto the cells; without it the files' coordinates must be those of the cells."""
+    provisional_days: int | None = Field(default=None, ge=0, examples=[90])
+    """Last days that the producer still revises: published as provisional, and computed again when they change."""
+    expver: str | None = Field(default=None, examples=["expver"])
+    """Name of the variable along time that marks steps as preliminary, in files of ERA5."""
 
     @model_validator(mode="after")
     def _meaning(self) -> Self:
@@ -86,18 +91,20 @@ class Source(Files):
 
 
 class Forcing(Declared):
-    """One dynamic variable: read from a `Source`, or a sum (`sum_of`) or mean (`mean_of`) of other declared variables.
-
-    A term of `sum_of` with a leading minus is subtracted. `then` lists sources that continue where the one before ends;
-    their days are provisional. `input = false` declares a variable that only serves others (a sum, a climatology) and
-    not the network.
-    """
+    """One dynamic variable: read from files, or the sum or mean of other declared variables."""
 
     source: Source | None = None
-    then: tuple[Source, ...] = ()
-    sum_of: tuple[str, ...] = ()
-    mean_of: tuple[str, ...] = ()
+    """Its files; in a declaration their keys stand in the variable's own table."""
+    then: tuple[Source, ...] = Field(
+        default=(), examples=[[{"url": "/data/era5t/t2m_{year}_{month}.nc", "variable": "t2m", "units": "K"}]]
+    )
+    """Files that continue where those before end; their days are provisional."""
+    sum_of: tuple[str, ...] = Field(default=(), examples=[["net_shortwave", "net_longwave"]])
+    """Variables whose sum this one is; one with a leading minus is subtracted."""
+    mean_of: tuple[str, ...] = Field(default=(), examples=[["coldest", "warmest"]])
+    """Variables whose mean this one is."""
     input: bool = True
+    """Whether the network sees it; `false` for one that only serves others (a sum, a climatology)."""
 
     @model_validator(mode="before")
     @classmethod

@@ -16,10 +16,12 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class Period(Declared):
-    """Days of the product, both included; without `end` it reaches as far as the forcing does."""
+    """Days from `start` to `end`, both included."""
 
-    start: dt.date
-    end: dt.date | None = None
+    start: dt.date = Field(examples=[dt.date(2003, 1, 1)])
+    """First day."""
+    end: dt.date | None = Field(default=None, examples=[dt.date(2020, 12, 31)])
+    """Last day; a product without one reaches as far as its forcing does and grows with it."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -29,14 +31,20 @@ class Period(Declared):
 
 
 class RegularGrid(Declared):
-    """Cells of `step_deg` degrees between the outer edges given in degrees."""
+    """Cells of equal width in degrees between four outer edges."""
 
     kind: Literal["regular"] = "regular"
-    west: float
-    east: float
-    south: float = Field(ge=-90, le=90)
-    north: float = Field(ge=-90, le=90)
-    step_deg: float = Field(gt=0)
+    """This kind of grid."""
+    west: float = Field(examples=[-12.0])
+    """Western edge of the westernmost cells, degrees east."""
+    east: float = Field(examples=[45.0])
+    """Eastern edge of the easternmost cells, degrees east."""
+    south: float = Field(ge=-90, le=90, examples=[36.0])
+    """Southern edge of the southernmost cells, degrees north."""
+    north: float = Field(ge=-90, le=90, examples=[71.5])
+    """Northern edge of the northernmost cells, degrees north."""
+    step_deg: float = Field(gt=0, examples=[0.1])
+    """Width and height of a cell in degrees; a whole number of cells fits between the edges."""
 
     @model_validator(mode="after")
     def _whole_cells(self) -> Self:
@@ -51,34 +59,40 @@ class RegularGrid(Declared):
 
 
 class ForcingGrid(Declared):
-    """Cells at the forcing's own coordinates, which may be irregular.
-
-    `step_deg` is the width of one cell; it ends halfway to a neighbour that is closer.
-    """
+    """Cells at the forcing's own coordinates, which may be irregular."""
 
     kind: Literal["forcing"]
-    step_deg: float = Field(gt=0)
+    """This kind of grid."""
+    step_deg: float = Field(gt=0, examples=[0.25])
+    """Width and height of a cell in degrees; a cell ends halfway to a neighbour that is closer."""
 
 
 Grid = Annotated[RegularGrid | ForcingGrid, Field(discriminator="kind")]
 
 
 class Domain(Declared):
-    """A further domain that lends its stations to training and is not predicted; fills `{domain}` in URLs.
+    """A further domain that lends its stations to training and is not predicted.
 
-    `forcing` names the variables that other files hold in this domain, as where a data set ends at Europe's borders.
+    Its name fills `{domain}` in URLs; the domain that is predicted is called `home`.
     """
 
-    grid: Grid
-    forcing: dict[str, Forcing] = Field(default={})
+    grid: Grid = Field(examples=[{"kind": "forcing", "step_deg": 0.25}])
+    """Cells of this domain, as those of the product are declared."""
+    forcing: dict[str, Forcing] = Field(
+        default={}, examples=[{"precipitation": {"url": "/data/us/tp_{year}.nc", "variable": "tp", "units": "m"}}]
+    )
+    """Variables that other files hold in this domain, as where a data set ends at Europe's borders."""
 
 
 class Layer(Declared):
-    """A soil layer, metres below the surface."""
+    """A soil layer of the product; layers are listed downward and do not overlap."""
 
-    name: Name
-    top_m: float = Field(ge=0)
-    bottom_m: float = Field(gt=0)
+    name: Name = Field(examples=["layer1"])
+    """Name of the layer in the published files."""
+    top_m: float = Field(ge=0, examples=[0.0])
+    """Upper border, metres below the surface."""
+    bottom_m: float = Field(gt=0, examples=[0.1])
+    """Lower border, metres below the surface."""
 
     @model_validator(mode="after")
     def _downward(self) -> Self:
@@ -98,17 +112,19 @@ FEWEST_SUBDAILY = 6
 
 
 class Insitu(Declared):
-    """An archive of in-situ soil moisture; `independent` archives are kept out of training, for validation.
+    """An archive of in-situ soil moisture."""
 
-    `min_subdaily` is the number of values that a daily mean needs: one number, one by network, or "step" for six or,
-    where the sampling step gives fewer a day, all of them. Left out it is 6, and "step" for a table of own stations.
-    """
-
-    name: Name
-    url: str
+    name: Name = Field(examples=["ISMN"])
+    """Name of the archive in tables and in the report."""
+    url: str = Field(examples=["/data/ismn/europe.zip"])
+    """Where it is: a zip, a folder, or the table of own stations; on any file system."""
     format: Literal["ismn", "cosmos", "table"] = "ismn"
+    """How it is laid out: a download of the ISMN, COSMOS-Europe, or a table of own stations with its files."""
     role: Literal["training", "independent"] = "training"
-    min_subdaily: int | str | dict[str, int] | None = None
+    """What it is for: learnt from, or kept out of training so that the product is validated with it."""
+    min_subdaily: int | str | dict[str, int] | None = Field(default=None, examples=["step"])
+    """Values that a daily mean needs: one number; numbers by network, as `{ COARSE = 4 }`; or "step" for six or,
+    where the sampling step gives fewer a day, all of them. Left out it is 6, and "step" for a table of own stations."""
 
     @model_validator(mode="after")
     def _whole_values(self) -> Self:
@@ -135,28 +151,37 @@ class Insitu(Declared):
         return declared if isinstance(declared, int) else FEWEST_SUBDAILY
 
 
+REFERENCE_EXAMPLE = {"url": "/data/era5land/swvl1_{year}.nc", "variable": "swvl1", "units": "m3 m-3"}
+
+
 class ReferenceLayer(Declared):
     """One soil layer of the reference model used for scaling."""
 
-    source: Source
-    top_m: float = Field(ge=0)
-    bottom_m: float = Field(gt=0)
+    source: Source = Field(examples=[REFERENCE_EXAMPLE])
+    """Its files, with the keys of a forcing variable that is read from files."""
+    top_m: float = Field(ge=0, examples=[0.0])
+    """Upper border, metres below the surface."""
+    bottom_m: float = Field(gt=0, examples=[0.07])
+    """Lower border, metres below the surface."""
 
 
 class Targets(Declared):
-    """How sensors become targets (`somo.insitu`).
+    """How sensors become what is learnt; [stations](stations.md) says what each choice means."""
 
-    `reference_period` are the days over which sensors are scaled to the reference model, where it does not cover all
-    days that are learnt from. `max_equal_share` is the share of neighbouring days with the same mean above which a
-    sensor is taken to be stuck.
-    """
-
-    scaling: Literal["reference", "pooled", "none"] = "reference"
+    scaling: Literal["reference", "pooled", "none"] = Field(default="reference", examples=["pooled"])
+    """Whose level sensors get: that of a reference model in their cell, that of all sensors of their layer, or, with
+    "none", their own."""
     # As in the paper, before and after scaling.
-    min_days: int = Field(default=90, ge=2)
-    max_equal_share: float = Field(default=0.9, gt=0, le=1)
-    reference: tuple[ReferenceLayer, ...] = ()
+    min_days: int = Field(default=90, ge=2, examples=[180])
+    """Days with a mean that a sensor needs, before and after scaling."""
+    max_equal_share: float = Field(default=0.9, gt=0, le=1, examples=[0.8])
+    """Share of days with the mean of the day before, above which a sensor is taken to be stuck."""
+    reference: tuple[ReferenceLayer, ...] = Field(
+        default=(), examples=[[{"top_m": 0.0, "bottom_m": 0.07, "source": REFERENCE_EXAMPLE}]]
+    )
+    """Layers of the reference model, needed by `scaling = "reference"`."""
     reference_period: Period | None = None
+    """Days over which sensors are scaled, where the reference model does not cover all days that are learnt from."""
 
     @model_validator(mode="after")
     def _reference_given(self) -> Self:

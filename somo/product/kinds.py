@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from somo.product.inputs import Declared
+from somo.product.declared import Declared
 
 Settings = TypeVar("Settings", bound=Declared)
 

@@ -1,12 +1,11 @@
-"""How a product is made: network, sequence, training, search, chunks, cluster, checks, publication."""
+"""How a product is made: sequence, training, search, chunks, prediction, drought, and what it is compared with."""
 
-import datetime as dt
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from somo.core.variables import SOIL_MOISTURE
-from somo.product.inputs import Declared, Name, Period
+from somo.product.declared import Declared
+from somo.product.inputs import Name, Period
 from somo.product.network import NETWORK_KINDS
 
 
@@ -15,10 +14,13 @@ class Sequence(Declared):
 
     # The paper looks back a year. It predicts one day a sequence; blocks reach the same skill for a fortieth of the
     # arithmetic (docs/benchmarks.md).
-    lookback: int = Field(default=365, ge=1)
-    predict_last_n: int = Field(default=365, ge=1)
+    lookback: int = Field(default=365, ge=1, examples=[180])
+    """Days of forcing up to the first predicted day, that day included."""
+    predict_last_n: int = Field(default=365, ge=1, examples=[61])
+    """Days that one sequence predicts, and days of one published block."""
     # The paper's text ends the window on the day before the predicted one, SoMo.ml v1's code on that day itself.
     lag_days: Literal[0, 1] = 0
+    """Whether a day is predicted from the forcing up to itself (0) or up to the day before (1)."""
 
     @property
     def spinup_days(self) -> int:
@@ -32,35 +34,55 @@ class Sequence(Declared):
 
 
 class Training(Declared):
-    """One training run, the ensemble and the folds; `period` bounds what is learnt from and the climatology."""
+    """One training run, the ensemble and the folds."""
 
     period: Period | None = None
+    """Days that are learnt from and that the forcing's climatology is of; left out, the days of the product."""
     # The paper names neither loss nor optimiser: 30 epochs, batches of 256, 1e-3 and the clipped norm are those of
     # Kratzert et al. (2019), whose network it is; five members and five folds are the paper's.
-    epochs: int = Field(default=30, ge=1)
-    batch_size: int = Field(default=256, ge=1)
-    learning_rate: float = Field(default=1e-3, gt=0)
+    epochs: int = Field(default=30, ge=1, examples=[60])
+    """Most passes over the training sequences."""
+    batch_size: int = Field(default=256, ge=1, examples=[64])
+    """Sequences of one step of the optimiser."""
+    learning_rate: float = Field(default=1e-3, gt=0, examples=[0.02])
+    """Largest step size of Adam."""
     schedule: Literal["one-cycle", "step", "constant"] = "one-cycle"
-    weight_decay: float = Field(default=0.0, ge=0)
-    input_noise: float = Field(default=0.0, ge=0)
-    static_noise: float = Field(default=0.0, ge=0)
-    static_limit: float | None = Field(default=None, gt=0)
-    clip_norm: float = Field(default=1.0, gt=0)
-    members: int = Field(default=5, ge=1)
-    seed: int = 0
-    folds: int = Field(default=5, ge=2)
-    fold_members: int = Field(default=1, ge=1)
-    fold_distance_km: float = Field(default=0.0, ge=0)
-    held_back: float = Field(default=0.1, ge=0, lt=1)
-    patience: int = Field(default=5, ge=1)
+    """How the step size changes over a run: up and down again, a half and then a tenth late on, or not at all."""
+    weight_decay: float = Field(default=0.0, ge=0, examples=[0.1])
+    """Pull of the weights towards zero, as in AdamW."""
+    input_noise: float = Field(default=0.0, ge=0, examples=[0.1])
+    """Noise on the forcing while training, in standard deviations."""
+    static_noise: float = Field(default=0.0, ge=0, examples=[0.3])
+    """Noise on static features while training, in standard deviations."""
+    static_limit: float | None = Field(default=None, gt=0, examples=[3.0])
+    """Standard deviations within which static features are held; a cell unlike all others is held to that edge."""
+    clip_norm: float = Field(default=1.0, gt=0, examples=[0.5])
+    """Norm to which larger gradients are scaled down."""
+    members: int = Field(default=5, ge=1, examples=[3])
+    """Networks of the ensemble that is published."""
+    seed: int = Field(default=0, examples=[42])
+    """Where every random start comes from; equal seeds give equal bytes."""
+    folds: int = Field(default=5, ge=2, examples=[10])
+    """Parts of the training cells, each predicted by networks that never saw it."""
+    fold_members: int = Field(default=1, ge=1, examples=[2])
+    """Networks of one fold."""
+    fold_distance_km: float = Field(default=0.0, ge=0, examples=[25.0])
+    """Least distance between cells of different folds, kilometres."""
+    held_back: float = Field(default=0.1, ge=0, lt=1, examples=[0.2])
+    """Share of a network's cells that are not fitted and decide when it stops; 0 runs all epochs."""
+    patience: int = Field(default=5, ge=1, examples=[10])
+    """Epochs without a better result at held-back cells after which a network stops."""
 
 
 class Range(Declared):
     """Values between two bounds that a search may try; whole numbers where both bounds are."""
 
-    low: int | float
-    high: int | float
+    low: int | float = Field(examples=[0.0001])
+    """Smallest value."""
+    high: int | float = Field(examples=[0.01])
+    """Largest value."""
     log: bool = False
+    """Whether values are drawn evenly by their logarithm."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -70,13 +92,21 @@ class Range(Declared):
 
 
 class Search(Declared):
-    """Hyperparameters to try: `space` names keys as `network.hidden` and gives a list of values or a `Range`."""
+    """Hyperparameters that `somo search` tries."""
 
-    trials: int = Field(default=20, ge=1)
+    trials: int = Field(default=20, ge=1, examples=[50])
+    """Settings that are tried."""
     sampler: Literal["tpe", "random"] = "tpe"
+    """How the next settings are proposed: from what the trials before have shown (TPE), or at random."""
     pruner: Literal["median", "none"] = "median"
-    seed: int = 0
-    space: dict[str, tuple[int | float | str, ...] | Range] = Field(default={})
+    """Whether a trial is given up after a fold in which it is worse than the median of the others."""
+    seed: int = Field(default=0, examples=[42])
+    """Where the proposals come from."""
+    space: dict[str, tuple[int | float | str, ...] | Range] = Field(
+        default={},
+        examples=[{"network.hidden": [64, 128], "training.learning_rate": {"low": 0.0001, "high": 0.01, "log": True}}],
+    )
+    """Keys of network, sequence and training to try, each with a list of values or a range."""
 
     @model_validator(mode="after")
     def _known(self) -> Self:
@@ -98,18 +128,24 @@ class Search(Declared):
 class Chunks(Declared):
     """Zarr layout: a region (a shard) of `days` x `tile_lat` x `tile_lon` cells, in chunks of `time` x `lat` x `lon`.
 
-    Left out, `days` is the least multiple of the sequence's `predict_last_n` that reaches 30, and `time` the divisor of
-    `days` nearest to 6. Chunks and tiles larger than the grid are cut to it. Where reading a tile's forcing in place
-    costs more than `read_factor` times its own bytes, the forcing is first laid out by tile.
+    Chunks and tiles larger than the grid are cut to it.
     """
 
-    days: int | None = Field(default=None, ge=1)
-    time: int | None = Field(default=None, ge=1)
-    lat: int = Field(default=120, ge=1)
-    lon: int = Field(default=96, ge=1)
-    tile_lat: int = Field(default=120, ge=1)
-    tile_lon: int = Field(default=96, ge=1)
-    read_factor: float = Field(default=4.0, ge=1)
+    days: int | None = Field(default=None, ge=1, examples=[365])
+    """Days of a region; left out, the least multiple of the sequence's `predict_last_n` that reaches 30."""
+    time: int | None = Field(default=None, ge=1, examples=[5])
+    """Days of a chunk; left out, the divisor of `days` nearest to 6."""
+    lat: int = Field(default=120, ge=1, examples=[60])
+    """Rows of a chunk."""
+    lon: int = Field(default=96, ge=1, examples=[48])
+    """Columns of a chunk."""
+    tile_lat: int = Field(default=120, ge=1, examples=[240])
+    """Rows of a region, a multiple of `lat`."""
+    tile_lon: int = Field(default=96, ge=1, examples=[192])
+    """Columns of a region, a multiple of `lon`."""
+    read_factor: float = Field(default=4.0, ge=1, examples=[2.0])
+    """How many times a tile's own bytes reading its forcing in place may cost; where it costs more, the forcing is
+    first laid out by tile."""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -121,55 +157,70 @@ class Chunks(Declared):
 
 
 class Prediction(Declared):
-    """Arithmetic of the network in production; bfloat16 is refused on workers whose processor lacks it."""
+    """Arithmetic of the network in production."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Numbers that the network computes with; bfloat16 is refused on workers whose processor lacks it."""
 
 
 class Drought(Declared):
-    """Climatology of the drought classes, from the days of `base`, or from all days of the product without one.
+    """Climatology of the drought classes.
 
-    With fewer complete years than `min_years` no drought is published: D4, the driest 2 percent, is one window in
-    fifty. 30 years are advised (World Meteorological Organization's climate normals).
+    30 years are advised (World Meteorological Organization's climate normals): D4, the driest 2 percent, is one window
+    in fifty.
     """
 
     base: Period | None = None
-    min_years: int = Field(default=10, ge=3)
-    window_days: int = Field(default=30, ge=1)
-    every_days: int = Field(default=10, ge=1)
+    """Days that the climatology is of; left out, all days of the product."""
+    min_years: int = Field(default=10, ge=3, examples=[30])
+    """Complete years below which no drought is published."""
+    window_days: int = Field(default=30, ge=1, examples=[90])
+    """Days whose mean is classed."""
+    every_days: int = Field(default=10, ge=1, examples=[5])
+    """Days from the end of one window to that of the next."""
 
 
 class Frozen(Declared):
-    """Days on which the ground counts as frozen: `variable` was below `below_c` degrees C on each of the last `days`.
+    """Days on which the ground counts as frozen, which the published store marks.
 
     Measurements in frozen soil are left out of the targets, so that the networks know nothing of it.
     """
 
-    variable: str = "skin_temperature"
-    below_c: float = 0.0
-    days: int = Field(default=3, ge=1)
+    variable: str = Field(default="skin_temperature", examples=["air_temperature"])
+    """Temperature of the forcing that tells frost."""
+    below_c: float = Field(default=0.0, examples=[-1.0])
+    """Degrees C below which it has to be."""
+    days: int = Field(default=3, ge=1, examples=[5])
+    """Days in a row on which it has been below, the day itself included."""
 
 
 class ComparedLayer(Declared):
     """One variable of another product and the interval of depth that it stands for."""
 
-    variable: str
-    top_m: float = Field(ge=0)
-    bottom_m: float = Field(gt=0)
+    variable: str = Field(examples=["swvl1"])
+    """Name of the variable inside the files."""
+    top_m: float = Field(ge=0, examples=[0.0])
+    """Upper end of the depths it stands for, metres below the surface."""
+    bottom_m: float = Field(gt=0, examples=[0.07])
+    """Lower end of the depths it stands for, metres below the surface."""
 
 
 class Compared(Declared):
-    """Another soil-moisture product to compare with: where its files are and which depths its variables stand for.
+    """Another soil-moisture product to compare with.
 
-    `url` holds `{year}` and, where variables are in files of their own, `{variable}`; `*` is a wildcard. A product of
-    one variable has `variable`, `top_m` and `bottom_m` in its own table, others have a list `layers` of them. `units`
-    are those of files that name none.
+    A product of one variable has `variable`, `top_m` and `bottom_m` in its own table in place of `layers`.
     """
 
-    name: Name
-    url: str
-    layers: tuple[ComparedLayer, ...] = Field(min_length=1)
-    units: str | None = None
+    name: Name = Field(examples=["ERA5-Land"])
+    """Name of the product in figures and tables."""
+    url: str = Field(examples=["/data/era5land/{variable}_{year}*.nc"])
+    """Place of its files, with `{year}`, `*` and, where variables are in files of their own, `{variable}`."""
+    layers: tuple[ComparedLayer, ...] = Field(
+        min_length=1, examples=[[{"variable": "swvl1", "top_m": 0.0, "bottom_m": 0.07}]]
+    )
+    """Its variables and the depths that each stands for."""
+    units: str | None = Field(default=None, examples=["m3 m-3"])
+    """Units of files that name none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -182,64 +233,3 @@ class Compared(Declared):
             raise ValueError("give either variable, top_m and bottom_m, or layers")
         layer = {key: value[key] for key in keys if key in value}
         return {**{key: item for key, item in value.items() if key not in keys}, "layers": [layer]}
-
-
-class Report(Declared):
-    """What the validation report looks at: a season, and the year that is set against all others.
-
-    Without `year` it is 2015, the year of the paper's figure, where the product holds it, and else the last year.
-    """
-
-    season: Literal["DJF", "MAM", "JJA", "SON"] = "JJA"
-    year: int | None = None
-
-
-class Checks(Declared):
-    """The gate: a version that breaks one of these is not released.
-
-    `valid_min` and `valid_max` (m3 m-3) lie within the `valid_range` that published files declare. `min_coverage` and
-    `max_coverage` bound the share of measurements at held-back cells that the 90 % interval of any layer holds.
-    """
-
-    valid_min: float = Field(default=SOIL_MOISTURE.valid_min, ge=SOIL_MOISTURE.valid_min)
-    valid_max: float = Field(default=SOIL_MOISTURE.valid_max, le=SOIL_MOISTURE.valid_max)
-    max_nan_fraction: float = Field(default=0.0, ge=0, le=1)
-    max_seam: float = Field(default=0.01, gt=0)
-    max_block_jump: float = Field(default=0.01, gt=0)
-    max_year_jump: float = Field(default=0.01, gt=0)
-    max_skill_drop: float = Field(default=0.02, ge=0)
-    min_applicable: float = Field(default=0.0, ge=0, le=1)
-    min_coverage: float = Field(default=0.85, ge=0, le=1)
-    max_coverage: float = Field(default=0.95, ge=0, le=1)
-
-
-class Author(Declared):
-    """One person who made the data, in the order in which they are cited."""
-
-    family: str
-    given: str
-    orcid: str = Field(default="", pattern=r"^(\d{4}-\d{4}-\d{4}-\d{3}[\dX])?$")
-    affiliation: str = ""
-
-
-class Publication(Declared):
-    """How readers and catalogues see the data described; `date` is the day by which this version is dated and cited.
-
-    Without `authors`, `creator` is cited. `papers` are the DOIs of the papers that describe the data. `address` is the
-    https address at which readers find the root; pages that show a link's picture want it whole.
-    """
-
-    title: str = ""
-    summary: str = ""
-    authors: tuple[Author, ...] = ()
-    creator: str = "SoMo developers"
-    creator_url: str = ""
-    creator_email: str = ""
-    institution: str = ""
-    publisher: str = ""
-    date: dt.date | None = None
-    doi: str = ""
-    address: str = Field(default="", pattern=r"^(https?://.+)?$")
-    licence: str = "CC-BY-4.0"
-    references: str = "O, Orth, Weber, Park (2022), Sci Data 9:701; O & Orth (2021), Sci Data 8:170"
-    papers: tuple[str, ...] = ("10.1038/s41597-022-01785-6", "10.1038/s41597-021-00964-1")

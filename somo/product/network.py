@@ -4,24 +4,20 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, PlainValidator, SerializeAsAny
 
-from somo.product.inputs import Declared
+from somo.product.declared import Declared
 from somo.product.kinds import name_of, settings_of_kind
 
 
 class NetworkKind(Declared):
-    """What every kind of network declares.
-
-    Attributes
-    ----------
-    kind : name of the kind
-    hidden : number of hidden units, by which memory and the states of continued sequences are planned
-    dropout : share of hidden units zeroed before the head while training
-    """
+    """What every kind of network declares."""
 
     kind: str
+    """Name of the kind."""
     # Both as in the paper.
-    hidden: int = Field(default=128, ge=1)
-    dropout: float = Field(default=0.4, ge=0, lt=1)
+    hidden: int = Field(default=128, ge=1, examples=[64])
+    """Number of hidden units, by which memory and the states of continued sequences are planned."""
+    dropout: float = Field(default=0.4, ge=0, lt=1, examples=[0.2])
+    """Share of hidden units zeroed before the head while training."""
 
 
 Kind = TypeVar("Kind", bound=NetworkKind)
@@ -37,31 +33,25 @@ def register_network_kind(settings: type[Kind]) -> type[Kind]:
 
 @register_network_kind
 class Ealstm(NetworkKind):
-    """Entity-aware LSTM, the paper's: static features open or shut the input gate of each cell.
-
-    Attributes
-    ----------
-    forget_bias : initial bias of the forget gate
-    head_layers : dense layers after the recurrence
-    """
+    """Entity-aware LSTM, the paper's: static features open or shut the input gate of each cell."""
 
     kind: Literal["ealstm"] = "ealstm"
+    """This kind of network, the default."""
     # As in SoMo.ml v1.
-    forget_bias: float = 5.0
-    head_layers: int = Field(default=1, ge=1)
+    forget_bias: float = Field(default=5.0, examples=[3.0])
+    """Initial bias of the forget gate."""
+    head_layers: int = Field(default=1, ge=1, examples=[2])
+    """Dense layers after the recurrence."""
 
 
 @register_network_kind
 class Lstm(NetworkKind):
-    """Ordinary LSTM that is given the static features anew with every day's forcing.
-
-    Attributes
-    ----------
-    forget_bias : initial bias of the forget gate
-    """
+    """Ordinary LSTM that is given the static features anew with every day's forcing."""
 
     kind: Literal["lstm"] = "lstm"
-    forget_bias: float = 5.0
+    """This kind of network."""
+    forget_bias: float = Field(default=5.0, examples=[3.0])
+    """Initial bias of the forget gate."""
 
 
 network_of = settings_of_kind(NetworkKind, NETWORK_KINDS, DEFAULT_KIND)

@@ -5,37 +5,42 @@ from typing import Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from somo.product.declared import Declared
-from somo.product.forcing import FileFormat, Files, Regrid
+from somo.product.forcing import Files, FormatName, Regrid
 from somo.product.patterns import Pattern, pattern_faults
 
 Statistic = Literal["mean", "std", "aridity"]
 
 
 class Static(Declared):
-    """One static feature per cell: a variable of gridded files, or computed from the forcing's climatology.
+    """One static feature per cell: a variable of gridded files, or computed from the forcing's climatology."""
 
-    `url` is a pattern with `{domain}`, `*` and `?`, or a list of patterns: one file, or the tiles of one field.
-    `select` chooses along further dimensions; twelve months without a choice are averaged. `within_cell` takes files
-    finer than the grid and keeps a statistic of what lies in a cell: the mean, the standard deviation, or the fraction
-    that belongs to `classes`. `regrid` brings files of another grid onto the cells. Numbers are converted from the
-    units that the files name to `units`; `missing` lists numbers that stand for no value although the file does not
-    say so. `gaps = "mean"` fills missing land cells with the mean over cells; `categories` turns class numbers into
-    one 0/1 feature each.
-    """
-
-    url: str | tuple[str, ...] | None = None
-    variable: str | None = None
-    format: FileFormat | None = None
-    select: dict[str, float | str] = Field(default_factory=dict)
-    units: str | None = None
-    missing: tuple[float, ...] | None = None
+    url: str | tuple[str, ...] | None = Field(default=None, examples=["/data/soilgrids/sand_0-5cm_mean_1000.tif"])
+    """Place of one file, or of the tiles of one field, with `{domain}`, `*` and `?`; or a list of such places."""
+    variable: str | None = Field(default=None, examples=["sand"])
+    """Name of the variable inside the file, or the band of a GeoTIFF, as in "1"."""
+    format: FormatName | None = None
+    """How the files are laid out, where it cannot be told from their content."""
+    select: dict[str, float | str] = Field(default_factory=dict, examples=[{"time": 6}])
+    """What to take along further dimensions; twelve months without a choice are averaged."""
+    units: str | None = Field(default=None, examples=["m"])
+    """Units that numbers are converted to, from those that the files name."""
+    missing: tuple[float, ...] | None = Field(default=None, examples=[[-9999.0]])
+    """Numbers that stand for no value although the files do not say so."""
     within_cell: Literal["mean", "std", "fraction"] | None = None
-    classes: tuple[int, ...] = ()
+    """What to keep of files finer than the grid: the mean of what lies in a cell, its standard deviation, or the
+    fraction that belongs to `classes`."""
+    classes: tuple[int, ...] = Field(default=(), examples=[[50, 60, 61, 62]])
+    """Class numbers whose fraction of a cell is the feature."""
     regrid: Regrid | None = None
+    """How files of another grid are brought onto the cells."""
     gaps: Literal["error", "mean"] = "error"
-    categories: tuple[int, ...] = ()
+    """What becomes of land cells without a value: an error, or the mean over cells."""
+    categories: tuple[int, ...] = Field(default=(), examples=[[1, 2, 3]])
+    """Class numbers that become one feature of 0 and 1 each."""
     computed: Statistic | None = None
-    of: str | None = None
+    """Statistic of the forcing over the days that are learnt from, in place of files."""
+    of: str | None = Field(default=None, examples=["precipitation"])
+    """Forcing variable whose mean or standard deviation is computed."""
 
     @field_validator("url")
     @classmethod

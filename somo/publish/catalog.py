@@ -16,7 +16,7 @@ from somo.publish.manifest import Entry
 from somo.publish.store import drought as drought_store
 from somo.publish.store import latest, regions, series
 from somo.publish.store import maps as zarr
-from somo.publish.store.drought_fields import BY_SEASON, BY_WINDOW, PROBABILITIES
+from somo.publish.store.drought_fields import BY_SEASON, BY_WINDOW, FIELDS, PROBABILITIES
 from somo.publish.store.region_sums import CLASSES
 
 MEDIA_TYPES = {
@@ -239,8 +239,8 @@ def _drought_variables(has_probabilities: bool) -> dict[str, dict[str, Any]]:
         name: {
             "type": kind,
             "dimensions": list(dims),
-            "description": str(drought_store.FIELDS[name]["long_name"]),
-            "unit": str(drought_store.FIELDS[name]["units"]),
+            "description": str(FIELDS[name]["long_name"]),
+            "unit": str(FIELDS[name]["units"]),
         }
         for name, (kind, dims) in kinds.items()
     }

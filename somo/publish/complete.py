@@ -70,7 +70,7 @@ class CompleteZarr(ZarrStore):
 
     def open_store_variable(self, name: str) -> xr.Variable:
         """One variable, not yet decoded, in an encoding that a part of it can be written back with."""
-        stored = super().open_store_variable(name)
+        stored = super().open_store_variable(name)  # type: ignore[no-untyped-call]  # xarray gives it no types
         values = CheckedArray(stored._data.array, join(self.zarr_group.store.url, self.zarr_group.path, name))
         encoding = {key: value for key, value in stored.encoding.items() if key not in LAYOUT_KEYS}
         attrs = dict(stored.attrs)

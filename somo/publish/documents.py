@@ -8,7 +8,7 @@ import pandas as pd
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
-from somo.product.method import Author
+from somo.product.publication import Author
 from somo.publish import attributes
 from somo.publish.manifest import encode
 

@@ -1,6 +1,5 @@
 """Yearly NetCDF-4 files of drought, all layers in one, for programs that cannot read shards."""
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from somo.publish.netcdf import EPOCH, FILL, FOLDER
 from somo.publish.store.drought import STORE
 from somo.publish.store.drought_fields import BY_WINDOW, PROBABILITIES
 from somo.storage.client import zarr_store
-from somo.storage.objects import join, put_file
+from somo.storage.objects import join, put_file, scratch_folder
 
 NO_CLASS = np.int8(-1)
 
@@ -53,10 +52,10 @@ def publish_drought_year(version_url: str, product: Product, year: int) -> str:
     url = drought_url(version_url, product.name, year)
     with (
         xr.open_zarr(zarr_store(join(version_url, STORE)), consolidated=True, chunks=None) as drought,
-        tempfile.TemporaryDirectory(prefix="somo-netcdf-") as folder,
+        scratch_folder() as folder,
     ):
         windows = year_of_drought(drought, year)
-        local = Path(folder) / Path(url).name
+        local = folder / Path(url).name
         windows.to_netcdf(local, engine="h5netcdf", encoding=_encoding(windows), unlimited_dims=["time"])
         put_file(local, url)
     return url

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from importlib.resources import files
 
 import jinja2
+import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
+from somo.core.status import FINAL
 from somo.product.declaration import Product
 from somo.publish import attributes, netcdf
 from somo.publish.documents import LICENCES
@@ -29,7 +32,8 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
     publication = product.publication
     licence, licence_url = LICENCES.get(publication.licence, (publication.licence, ""))
     times = pd.DatetimeIndex(store["time"].values)
-    years = netcdf.complete_years(times, store["status"].values == attributes.FINAL, product.period)
+    is_final: NDArray[np.bool_] = store["status"].values == FINAL
+    years = netcdf.complete_years(times, is_final, product.period)
     layer = product.layers[0].name
     current = product.model_copy(update={"version": version})
     template = jinja2.Environment(autoescape=True).from_string((files("somo.publish") / "front_door.html").read_text())

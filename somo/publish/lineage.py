@@ -89,10 +89,14 @@ def _below(root: str, url: str) -> str:
     return url.removeprefix(inside) if url.startswith(inside) else url.rsplit("/", 1)[-1]
 
 
-def _names(value: Any) -> Any:
+def _names(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: str(v).rsplit("/", 1)[-1] if k == "url" else _named(v) for k, v in table.items()}
+
+
+def _named(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: str(v).rsplit("/", 1)[-1] if k == "url" else _names(v) for k, v in value.items()}
-    return [_names(v) for v in value] if isinstance(value, list) else value
+        return _names(value)
+    return [_named(v) for v in value] if isinstance(value, list) else value
 
 
 def _at(value: Mapping[str, Any], path: tuple[str, ...]) -> Any:

@@ -168,12 +168,8 @@ def changed_objects(folder_url: str, entries: Mapping[str, Entry]) -> list[str]:
 
 def read_manifest(folder_url: str) -> dict[str, Entry]:
     """Entries of a folder's manifest by key; empty where there is none."""
-    fs, path = filesystem(join(folder_url, NAME))
-    # Another process may have written it since fsspec last listed the folder.
-    fs.invalidate_cache()
-    if not fs.exists(path):
-        return {}
-    return dict(_parsed(fs.cat_file(path)))
+    url = join(folder_url, NAME)
+    return dict(_parsed(read_bytes(url))) if exists(url) else {}
 
 
 @lru_cache(maxsize=4)

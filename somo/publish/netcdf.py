@@ -3,7 +3,6 @@
 Whatever differs between layers is named by its layer, so that files of several layers and years open as one Dataset.
 """
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from somo.product.layout import FROZEN
 from somo.publish import attributes
 from somo.publish.store.packing import NO_FLAG
 from somo.storage.client import zarr_store
-from somo.storage.objects import join, put_file
+from somo.storage.objects import join, put_file, scratch_folder
 
 CHUNK = {"time": 32, "lat": 72, "lon": 96}
 # Two chunks of days: a slab that ended inside a chunk would make HDF5 compress that chunk twice.
@@ -165,8 +164,8 @@ def publish_year(version_url: str, product: Product, layer: Layer, year: int) ->
     url = file_url(version_url, product.name, layer.name, year)
     with xr.open_zarr(zarr_store(join(version_url, "soil_moisture.zarr")), consolidated=True, chunks=None) as store:
         ds = year_dataset(store, product, layer, year)
-        with tempfile.TemporaryDirectory(prefix="somo-netcdf-") as folder:
-            local = Path(folder) / Path(url).name
+        with scratch_folder() as folder:
+            local = folder / Path(url).name
             write_netcdf(ds, local, layer.name)
             put_file(local, url)
     return url

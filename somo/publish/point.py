@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from somo.core.status import FINAL
 from somo.product.layout import FROZEN
-from somo.publish.attributes import DAY, FINAL, UNCERTAINTY
+from somo.publish.attributes import DAY, UNCERTAINTY
 
 FIELDS = {
     "soil_moisture": "volumetric soil moisture",

@@ -16,6 +16,8 @@ from somo.storage.byte_ranges import retry_config
 from somo.storage.objects import join
 from somo.storage.patience import StorageError, unreachable
 
+# A pointer names every version with a checksum: a thousand versions are 0.2 MB.
+MOST_POINTER_BYTES = 2**24
 STORES = {"maps": "soil_moisture.zarr", "series": "soil_moisture_series.zarr"}
 Bucket = HTTPStore | LocalStore | S3Store
 READ_ERRORS = (OSError, BaseError)
@@ -81,7 +83,13 @@ def open_zarr(url: str, anon: bool = True) -> xr.Dataset:
 
 def _latest(url: str, store: Bucket) -> str:
     try:
-        pointer = bytes(store.get("latest.json").bytes())
+        answer = store.get("latest.json")
+        # Asked before the bytes come: the bucket of a stranger may hold anything of any size.
+        if (size := answer.meta["size"]) > MOST_POINTER_BYTES:
+            raise StorageError(f"{join(url, 'latest.json')}: has {size} bytes, which is no pointer; check the URL")
+        pointer = bytes(answer.bytes())
+    except StorageError:
+        raise
     except NO_ANSWER as error:
         raise unreachable(join(url, "latest.json"), first_line(error)) from error
     except READ_ERRORS as error:
@@ -89,7 +97,13 @@ def _latest(url: str, store: Bucket) -> str:
             f"{join(url, 'latest.json')}: cannot be read ({first_line(error)}); check the URL, name a version, "
             "or make one the latest with `somo release`"
         ) from error
-    return str(json.loads(pointer)["version"])
+    try:
+        return str(json.loads(pointer)["version"])
+    # Python refuses documents that are nested too deeply by this error.
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StorageError(
+            f"{join(url, 'latest.json')}: names no version ({first_line(error)}); check the URL, or name a version"
+        ) from error
 
 
 def _open(url: str, store: Bucket, group: str = "") -> xr.Dataset:

@@ -76,7 +76,7 @@ def _sound_pointer(store: Bucket) -> tuple[dict[str, Any] | None, list[Damage]]:
         value = json.loads(data)
         without_checksum = {k: v for k, v in value.items() if k != "sha256"}
         sound = data == encode(value) and value["sha256"] == checksum(encode(without_checksum))
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, RecursionError):
         sound = False
     return (value, []) if sound else (None, [Damage(POINTER, "its own checksum does not hold")])
 

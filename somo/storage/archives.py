@@ -118,7 +118,13 @@ def unpacked(url: str, expected: str) -> Path:
 
 def _copy(url: str, archive: zipfile.ZipFile, name: str, out: Any) -> None:
     """Unpack piece by piece; the zip format's checksum is checked at the end."""
-    allowed = archive.getinfo(name).file_size
+    allowed, free = archive.getinfo(name).file_size, shutil.disk_usage(tempfile.gettempdir()).free
+    # Half of the free space is left to others, and what would not fit is told before the disk is full.
+    if allowed > free // 2:
+        raise StorageError(
+            f"{url}: would unpack to {allowed} bytes, and {free} are free in {tempfile.gettempdir()}; unpack its "
+            "archive elsewhere and declare the files in it"
+        )
     try:
         with archive.open(name) as source:
             while piece := source.read(PIECE_BYTES):

@@ -149,8 +149,7 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
     if url.startswith("zip://"):
         return read_member(url, expected, offset, size)
     if not through_obstore(url):
-        fs, path = opened(url)
-        return bytes(fs.cat_file(path, start=offset, end=offset + size))
+        return _read_plain(url, expected, offset, size)
     store, key = place(url)
     try:
         return bytes(obstore.get(store, key, options=conditions(expected, offset, size)).bytes())
@@ -160,6 +159,22 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
         raise named(url, error) from error
     except obstore.exceptions.BaseError as error:
         raise StorageError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
+
+
+def _read_plain(url: str, expected: str, offset: int, size: int) -> bytes:
+    """Bytes of a disk, whose file must have kept its version; of file systems that know no versions, any bytes."""
+    fs, path = opened(url)
+    if not isinstance(fs, LocalFileSystem):
+        return bytes(fs.cat_file(path, start=offset, end=offset + size))
+    try:
+        data = bytes(fs.cat_file(path, start=offset, end=offset + size))
+        # Asked after the bytes are read: of a file that is rewritten in place they may be of both versions.
+        current = fingerprint(url)
+    except FileNotFoundError as error:
+        raise StorageError(f"{url}: was removed while it was read; restore it and run again") from error
+    if current != expected:
+        raise StorageError(f"{url}: was replaced while it was read ({expected}, now {current}); run again")
+    return data
 
 
 def read_member(url: str, expected: str, offset: int, size: int) -> bytes:

@@ -20,26 +20,13 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
-from somo.storage.patience import StorageError, patiently, patiently_async, unreachable
+from somo.storage.patience import StorageError, is_passing, patiently, patiently_async, unreachable
 from somo.storage.web import client_settings
 
 # Methods of a file system that ask its store.
 REQUESTS = frozenset(
-    {"cat", "cat_file", "cat_ranges", "copy", "created", "du", "exists", "find", "get", "get_file", "glob", "info"}
-    | {
-        "isdir",
-        "isfile",
-        "ls",
-        "mkdir",
-        "makedirs",
-        "modified",
-        "pipe_file",
-        "put",
-        "put_file",
-        "rm",
-        "rm_file",
-        "size",
-    }
+    {"cat_file", "cp_file", "created", "du", "exists", "find", "get", "get_file", "glob", "info", "isdir", "isfile"}
+    | {"ls", "mkdir", "makedirs", "modified", "pipe_file", "put", "put_file", "rm", "rm_file", "size"}
 )
 CLOUDS = ("gs", "gcs", "az", "abfs", "abfss")
 _known_clouds: set[str] = set()
@@ -121,9 +108,9 @@ class PatientFileSystem:
 
     def _patient(self, method: Callable[..., Any]) -> Callable[..., Any]:
         def request(*arguments: Any, **options: Any) -> Any:
-            # Lists of paths, as `cat` takes them, are named by their store alone.
-            place = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-            url = self._fs.unstrip_protocol(place)
+            # A list of paths, as `rm` takes it, is named by its first.
+            first = next(iter(arguments), "")
+            url = self._fs.unstrip_protocol(first if isinstance(first, str) else next(iter(first), ""))
             try:
                 return patiently(url, partial(method, *arguments, **options))
             # obstore's own error for whatever it has no name for; it is no OSError.
@@ -131,6 +118,26 @@ class PatientFileSystem:
                 raise named(url, error) from error
 
         return request
+
+    def cat(self, paths: list[str]) -> dict[str, bytes]:
+        """Contents of many objects, asked for at the same time.
+
+        Only those that failed are asked for again: where a network breaks one request in three, hundreds of them never
+        succeed together.
+        """
+        contents: dict[str, bytes] = {}
+
+        def ask_for_missing() -> None:
+            answers = self._fs.cat([path for path in paths if path not in contents], on_error="return")
+            contents.update({path: answer for path, answer in answers.items() if not isinstance(answer, BaseException)})
+            failures = [answer for answer in answers.values() if isinstance(answer, BaseException)]
+            if failures:
+                # A failure that stays, such as a missing object, ends the asking whatever else failed.
+                raise next((failure for failure in failures if not is_passing(failure)), failures[0])
+
+        if paths:
+            patiently(self._fs.unstrip_protocol(paths[0]), ask_for_missing)
+        return contents
 
     def open(self, path: str, mode: str = "rb", **options: Any) -> Any:
         """A file whose reading is tried again block by block; writing is one request at the end, tried once."""
@@ -154,6 +161,8 @@ def zarr_store(url: str, read_only: bool = True) -> Store:
         store = zarr.storage.FsspecStore.from_url(url, storage_options=options, read_only=read_only)
         # As in `filesystem`: the attempts of s3fs and ours would multiply.
         store.fs.retries = 1
+        # Otherwise s3fs asks for the size of every chunk before it asks for the chunk.
+        store.fs.max_concurrency = 1
         return PatientStore(store, url)
     # Zarr asks asynchronously alone; file systems without such methods run in threads.
     wrapped = AsyncFileSystemWrapper(fs, asynchronous=True)

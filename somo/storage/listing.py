@@ -2,7 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from uuid import uuid4
 from fsspec.implementations.local import LocalFileSystem
 
 from somo.storage.client import filesystem
+
+# An object store copies on its own: more threads than processors, since they wait.
+COPIES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,10 @@ class Object:
     version: str
 
 
+# Documents are asked for again and again, shards and tables are not, and would fill the memory.
+MOST_REMEMBERED_BYTES = 2**20
 _cache: ContextVar[dict[str, dict[str, Object]] | None] = ContextVar("listings", default=None)
+_documents: ContextVar[dict[str, bytes] | None] = ContextVar("documents", default=None)
 
 
 @contextmanager
@@ -38,15 +45,43 @@ def listed_once() -> Iterator[None]:
     if _cache.get() is not None:
         yield
         return
-    token = _cache.set({})
+    token, token_of_documents = _cache.set({}), _documents.set({})
     try:
         yield
     finally:
         _cache.reset(token)
+        _documents.reset(token_of_documents)
+
+
+def remembered(url: str, read: Callable[[], bytes]) -> bytes:
+    """Bytes of an object as `read` gives them; within `listed_once` a small one is read once."""
+    documents = _documents.get()
+    if documents is None:
+        return read()
+    if url in documents:
+        return documents[url]
+    data = read()
+    if len(data) <= MOST_REMEMBERED_BYTES:
+        documents[url] = data
+    return data
 
 
 def listing(url: str) -> Mapping[str, Object]:
     """Every object below a folder by key, empty where there is none; hidden ones are left out."""
+    # Hidden names are files that are being written (`put`), locks and leases.
+    return {key: stored for key, stored in _listing(url).items() if not key.rsplit("/", 1)[-1].startswith(".")}
+
+
+def is_listed(url: str) -> bool | None:
+    """Whether an object or folder is in one that `listed_once` has listed already; None where none has been."""
+    for folder, objects in (_cache.get() or {}).items():
+        if url.startswith(f"{folder}/"):
+            key = url[len(folder) + 1 :].rstrip("/")
+            return key in objects or any(name.startswith(f"{key}/") for name in objects)
+    return None
+
+
+def _listing(url: str) -> Mapping[str, Object]:
     cache = _cache.get()
     if cache is None:
         return _list(url)
@@ -66,12 +101,10 @@ def _list(url: str) -> dict[str, Object]:
 
     # fsspec keeps listings, and other processes have written since.
     fs.invalidate_cache()
-    stored = fs.find(path, detail=True) if fs.exists(path) else {}
     objects = {}
-    for name, info in stored.items():
-        key = name[start:]
-        # Hidden names are files that are being written (`put`), locks and leases.
-        if key and not key.rsplit("/", 1)[-1].startswith("."):
+    for name, info in fs.find(path, detail=True).items():
+        # An object at the very URL lies in no folder.
+        if key := name[start:]:
             version = info.get("ETag") or info.get("mtime") or info.get("created")
             objects[key] = Object(int(info["size"]), str(version).strip('"'))
     return objects
@@ -94,7 +127,9 @@ def copy_objects(url: str, pairs: Sequence[tuple[str, str]]) -> None:
             _link(Path(path, source), Path(path, target))
         return
     sources, targets = ([f"{path}/{pair[i]}" for pair in pairs] for i in (0, 1))
-    fs.copy(sources, targets)
+    # One request an object, each with its own patience; `fs.copy` would begin all of them again after one failure.
+    with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:
+        list(pool.map(fs.cp_file, sources, targets))
 
 
 def _link(source: Path, target: Path) -> None:

@@ -15,6 +15,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from somo.storage.client import filesystem
+from somo.storage.listing import is_listed, remembered
 from somo.storage.patience import StorageError
 
 # A quota that is used up is its own error, and to people the same.
@@ -27,13 +28,15 @@ def join(root: str, *parts: str) -> str:
 
 
 def exists(url: str) -> bool:
-    """Whether there is an object at a URL.
+    """Whether there is an object at a URL; within `listed_once`, in a folder listed already, without a request.
 
     Raises
     ------
     StorageError
         if its store cannot be reached or does not let us look
     """
+    if (listed := is_listed(url)) is not None:
+        return listed
     fs, path = filesystem(url)
     fs.invalidate_cache()
     try:
@@ -43,7 +46,7 @@ def exists(url: str) -> bool:
 
 
 def read_bytes(url: str) -> bytes:
-    """All bytes of an object.
+    """All bytes of an object; of a small one, within `listed_once`, those that were read before.
 
     Raises
     ------
@@ -51,8 +54,10 @@ def read_bytes(url: str) -> bytes:
         if it is missing or may not be read
     """
     fs, path = filesystem(url)
+    # Otherwise s3fs asks for an object's size before it asks for the object.
+    single_request = {"max_concurrency": 1} if "s3" in fs.protocol else {}
     try:
-        return bytes(fs.cat_file(path))
+        return remembered(url, lambda: bytes(fs.cat_file(path, **single_request)))
     # An OSError as well, whose text names the remedy already.
     except StorageError:
         raise
@@ -135,6 +140,43 @@ def put_file(local: Path, url: str) -> None:
 
 
 @contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder for temporary files, removed at the end.
+
+    Raises
+    ------
+    StorageError
+        where a library has failed because the disk of temporary files is full, in whatever words
+    """
+    with tempfile.TemporaryDirectory(prefix="somo-") as name:
+        folder = Path(name)
+        try:
+            yield folder
+        except StorageError:
+            raise
+        except Exception as error:
+            if not _has_filled_disk(error):
+                raise
+            # Not from the library's error, which Dask could not send to another process.
+            raise StorageError(
+                f"{no_space(folder.parent)}, or name another folder for temporary files in TMPDIR"
+            ) from None
+
+
+def _has_filled_disk(error: BaseException) -> bool:
+    """Whether a failure began with a full disk: HDF5 fails once more when it closes the file, for another reason."""
+    passed = set[int]()
+    chained: BaseException | None = error
+    while chained is not None and id(chained) not in passed:
+        passed.add(id(chained))
+        # HDF5 gives the number in its text alone.
+        if getattr(chained, "errno", None) in FULL or f"errno = {errno.ENOSPC}" in str(chained):
+            return True
+        chained = chained.__cause__ or chained.__context__
+    return False
+
+
+@contextmanager
 def local_copy(url: str) -> Iterator[Path]:
     """A local path with the bytes of `url`: the file itself if it is local, else a temporary download.
 
@@ -149,8 +191,8 @@ def local_copy(url: str) -> Iterator[Path]:
     if isinstance(fs, LocalFileSystem):
         yield Path(path)
         return
-    with tempfile.TemporaryDirectory(prefix="somo-") as folder:
-        local = Path(folder) / Path(path).name
+    with scratch_folder() as folder:
+        local = folder / Path(path).name
         fs.get(path, str(local), recursive=fs.isdir(path))
         yield local
 

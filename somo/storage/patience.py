@@ -6,6 +6,7 @@ change (no such object, not permitted, a full disk) is raised at once and unchan
 
 import asyncio
 import errno
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -17,7 +18,8 @@ import botocore.parsers
 T = TypeVar("T")
 # A rolling restart of an object store takes about a minute; what lasts longer needs a person.
 PATIENCE_S = 90.0
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+# A connection that breaks off is mended at once, so the first pause is short; a busy server gets longer ones.
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 5.0
 NETWORK_ERRORS = (
     TimeoutError,
     ConnectionError,
@@ -31,6 +33,20 @@ NETWORK_ERRORS = (
 PASSING_ERRNOS = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
 # Request timeout, too early, too many requests, and what servers and the proxies before them say while they restart.
 PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
+
+
+# Requests of this process that were asked again; a lock, since many threads ask at once.
+_repeats, _counting = [0], threading.Lock()
+
+
+def repeated_requests() -> int:
+    """How many requests of this process were asked again so far."""
+    return _repeats[0]
+
+
+def _count_repeat() -> None:
+    with _counting:
+        _repeats[0] += 1
 
 
 class StorageError(OSError):
@@ -71,6 +87,7 @@ def patiently(url: str, request: Callable[[], T], patience_s: float | None = Non
             if not is_passing(error):
                 raise
             last = error
+        _count_repeat()
         time.sleep(pause_s)
     raise unreachable(url, last) from last
 
@@ -84,6 +101,7 @@ async def patiently_async(url: str, request: Callable[[], Awaitable[T]], patienc
             if not is_passing(error):
                 raise
             last = error
+        _count_repeat()
         await asyncio.sleep(pause_s)
     raise unreachable(url, last) from last
 

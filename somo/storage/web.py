@@ -44,18 +44,24 @@ def version(url: str) -> str | None:
     return f"{size}-{_mark(response)}"
 
 
-def content(url: str) -> bytes | None:
+def content(url: str, most: int) -> bytes | None:
     """All bytes of a small file, None if the server has none.
+
+    Parameters
+    ----------
+    most : largest number of bytes that is read
 
     Raises
     ------
     StorageError
-        if the server forbids it, asks for a login, or stays out of reach
+        if the server forbids it, asks for a login, or stays out of reach, or if the file is larger
     """
-    response = _ask(url, "GET")
+    response = _ask(url, "GET", most=most)
     if response is None:
         return None
     _require_allowed(url, response)
+    if (size := _length(response)) > most:
+        raise StorageError(f"{url}: has {size} bytes, and {most} are read of a file of its kind; get it again")
     return response.content
 
 
@@ -83,8 +89,15 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
     return response.content
 
 
-def _ask(url: str, method: str, headers: dict[str, str] | None = None) -> requests.Response | None:
-    """The server's answer; None if there is no such file."""
+def _length(response: requests.Response) -> int:
+    """Bytes of the body, as the server says before it sends them."""
+    return int(response.headers.get("Content-Length", 0))
+
+
+def _ask(
+    url: str, method: str, headers: dict[str, str] | None = None, most: int | None = None
+) -> requests.Response | None:
+    """The server's answer; None if there is no such file. Its body is not read where it has more bytes than `most`."""
 
     def ask() -> requests.Response:
         try:
@@ -95,7 +108,8 @@ def _ask(url: str, method: str, headers: dict[str, str] | None = None) -> reques
                     raise ConnectionError(f"the server answers {response.status_code} {response.reason}")
                 # Read inside the patience, since a connection may break off in the body; but a whole file that comes
                 # instead of a range is not read.
-                if method == "GET" and (response.status_code == 206 or not headers):
+                wanted = most is None or _length(response) <= most
+                if wanted and method == "GET" and (response.status_code == 206 or not headers):
                     _ = response.content
                 return response
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:

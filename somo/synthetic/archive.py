@@ -170,7 +170,8 @@ def _wander(rng: np.random.Generator, n: int, per_day: int) -> Array:
     # Shocks of this size keep the variance of the series at 1 whatever its memory; the first value has it already.
     shocks = rng.standard_normal(n) * np.sqrt(1 - memory**2)
     shocks[0] = rng.standard_normal()
-    return WANDER * signal.lfilter([1.0], [1.0, -memory], shocks)
+    wandering: NDArray[np.float64] = WANDER * signal.lfilter([1.0], [1.0, -memory], shocks)
+    return wandering
 
 
 def _recorded(rng: np.random.Generator, n: int, per_day: int) -> NDArray[np.bool_]:

@@ -133,7 +133,8 @@ def _window(
 
 def _cells(points: NDArray[np.float64], centres: Array) -> NDArray[np.int64]:
     """The nearest cell along an axis."""
-    return np.abs(points[:, None] - centres[None, :]).argmin(axis=1)
+    nearest: NDArray[np.int64] = np.abs(points[:, None] - centres[None, :]).argmin(axis=1)
+    return nearest
 
 
 @contextmanager

@@ -6,6 +6,7 @@ Everything follows from the seed. Weather and soil are made block by block of da
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -202,11 +203,13 @@ class YearWriter:
         for variable in variables:
             self._files[variable if isinstance(variable, str) else variable.name] = file
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         # After an error nothing of the year appears: files that are not finished are not put in place.
-        if error[0] is None:
+        if kind is None:
             self._flush()
-        self._stack.__exit__(*error)  # type: ignore[arg-type]
+        self._stack.__exit__(kind, error, traceback)
 
     def add(self, day: Day, moisture: Array, time: np.datetime64) -> None:
         """One day more of everything."""

@@ -41,4 +41,5 @@ class Waves:
         a = np.outer(self.east, lon) + (self.phase + self.frequency * day)[:, None]
         # cos(a + b) = cos a cos b - sin a sin b: no array of waves by rows by columns is ever made.
         b = np.outer(lat, self.north)
-        return np.sqrt(2 / len(self.phase)) * (np.cos(b) @ np.cos(a) - np.sin(b) @ np.sin(a))
+        waves: Array = np.sqrt(2 / len(self.phase)) * (np.cos(b) @ np.cos(a) - np.sin(b) @ np.sin(a))
+        return waves

@@ -64,4 +64,5 @@ def step(moisture: Array, day: Day, soil: Soil, forest: Array) -> Array:
         water[layer] -= flux
         if layer < 2:
             water[layer + 1] += flux
-    return soil.wilting + np.clip(water, 0, room) / DEPTH_MM[:, None, None]
+    at_end_of_day: Array = soil.wilting + np.clip(water, 0, room) / DEPTH_MM[:, None, None]
+    return at_end_of_day

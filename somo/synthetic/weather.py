@@ -99,7 +99,8 @@ class Weather:
         phase = np.cos(2 * np.pi * (day - DAYS_PER_YEAR * 30 - 200) / DAYS_PER_YEAR)
         at_sea_level = 284.5 - 0.65 * (self.grid.lat[:, None] - 47) + (9.5 - 2.5 * (cloud - 0.4)) * phase
         synoptic = 3.2 * self._wave(self.temperature, day) + 1.2 * season
-        return at_sea_level + synoptic - LAPSE_K_PER_M * self.land.elevation
+        kelvin: Array = at_sea_level + synoptic - LAPSE_K_PER_M * self.land.elevation
+        return kelvin
 
     def _precipitation(self, day: int, season: Array) -> Array:
         rain = np.zeros(self.grid.shape)
@@ -175,4 +176,5 @@ def top_of_atmosphere(lat: Array, day: int) -> Array:
     # In polar day and night the sun does not rise or set, and the arccosine has no value.
     half_day = np.arccos(np.clip(-np.tan(phi) * np.tan(declination), -1, 1))
     vertical = half_day * np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.sin(half_day)
-    return SOLAR_CONSTANT_W_M2 / np.pi * distance * vertical
+    daily_mean: Array = SOLAR_CONSTANT_W_M2 / np.pi * distance * vertical
+    return daily_mean

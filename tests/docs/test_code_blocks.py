@@ -115,8 +115,12 @@ def test_commands_of_readers(block, published, in_folder):
 
 
 @pytest.mark.parametrize("block", [p for p in of("sh") if p.values[0].page != READERS])
-def test_commands_of_makers(block, tiny_released, tiny_sources, in_folder, client, monkeypatch):
-    """On a tiny product that is made and released: what runs finds its work done."""
+def test_commands_of_makers(block, tiny_released, tiny_sources, in_folder, client, prefect_server, monkeypatch):
+    """On a tiny product that is made and released: what runs finds its work done.
+
+    Without a Prefect server of the tests, each `somo run` would start one of its own with a password of its own, which
+    Prefect's client of this process does not learn a second time.
+    """
 
     @contextmanager
     def cluster(product):

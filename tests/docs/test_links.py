@@ -1,5 +1,6 @@
 """Every relative link of the repository's pages leads to a file, and its anchor to a heading of that file."""
 
+import json
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -9,15 +10,31 @@ import pytest
 ROOM = Path(__file__).parents[2]
 PAGES = sorted(
     page
-    for pattern in ("*.md", "docs/*.md", "infra/*.md", ".github/**/*.md", "somo/publish/viewer/*.md")
+    for pattern in (
+        "*.md",
+        "docs/*.md",
+        "examples/*.md",
+        "examples/*.ipynb",
+        "infra/*.md",
+        ".github/**/*.md",
+        "somo/publish/viewer/*.md",
+    )
     for page in ROOM.glob(pattern)
 )
 LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|!\[[^\]]*\]\(([^)\s]+)\)")
 
 
+def text_of(page):
+    """A page's text; of a notebook that of its Markdown cells."""
+    if page.suffix != ".ipynb":
+        return page.read_text()
+    cells = json.loads(page.read_text())["cells"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+
+
 def links(page):
     """Targets of a page's links, without what stands in code."""
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", text_of(page), flags=re.DOTALL)
     text = re.sub(r"`[^`\n]*`(?!\])", "", text)
     return [match[1] or match[2] for match in LINK.finditer(text)]
 
@@ -25,7 +42,7 @@ def links(page):
 @lru_cache
 def anchors(page):
     """Anchors of a page's headings as GitHub and MyST make them."""
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", text_of(page), flags=re.DOTALL)
     headings = re.findall(r"^#{1,6}\s+(.+?)\s*$", text, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
@@ -43,4 +60,4 @@ def test_links_lead_somewhere(page):
 
 
 def test_links_are_found():
-    assert sum(len(links(page)) for page in PAGES) > 30
+    assert sum(len(links(page)) for page in PAGES) > 40

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 from flows.stages.production.region import Job, Produced, Work, produce_region
+from somo.storage.objects import put_file
 
 MORE_THAN_THE_WORKER_HAS = 4_000_000_000
 
@@ -26,3 +27,14 @@ def hungry_region(_job: Job, _work: Work) -> int:
         held.append(bytearray(os.urandom(10)) * 1_000_000)
         time.sleep(0.005)
     return len(held)
+
+
+def region_after_replacement(job: Job, work: Work, finished: str, replacement: str, source: str) -> Produced:
+    """Replace a source file once the first region has been written, and count regions by files in `finished`."""
+    regions, replaced = list(Path(finished).glob("*-*")), Path(finished, "replaced")
+    if regions and not replaced.exists():
+        replaced.touch()
+        put_file(Path(replacement), source)
+    produced = produce_region(job, work)
+    Path(finished, work.region.name).touch()
+    return produced

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from distributed import Client
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.command import cli
 from flows.console import console
@@ -23,13 +22,6 @@ class Said:
     status: int
     out: str
     err: str
-
-
-@pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """One ephemeral Prefect server for all commands of the session."""
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 @pytest.fixture

@@ -118,3 +118,17 @@ def test_each_range_is_read_once_in_its_order(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(reading, "GAP_BYTES", 10**6)
     requests.clear()
     assert [data for _, data in read_recordings(recordings)] == contents and len(requests) == 1
+
+
+def test_a_link_out_of_the_archive_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "keys.stm").write_text("aws_secret_access_key = s3cr3t\n")
+    archive = Path(write_folder(tmp_path / "archive", {NAMES[1]: FILES[NAMES[1]]}))
+    (archive / NAMES[0]).parent.mkdir(parents=True)
+    (archive / NAMES[0]).symlink_to(tmp_path / "keys.stm")
+    with pytest.raises(InsituError, match=r"sm_0\.05.*is a link that leads out of .*archive; put the file itself"):
+        list_recordings(str(archive), "a")
+    # Links within the archive, and an archive that is itself a link, lead nowhere else.
+    (archive / NAMES[0]).unlink()
+    (archive / NAMES[0]).symlink_to(archive / NAMES[1])
+    (tmp_path / "link").symlink_to(archive)
+    assert len(list_recordings(str(tmp_path / "link"), "a")) == 2

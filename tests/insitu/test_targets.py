@@ -298,6 +298,14 @@ def test_one_archive_without_a_usable_sensor_is_a_warning_beside_others() -> Non
     assert t.require_kept(good, {"A": "a.zip"}, "x") == []
 
 
+def test_a_layer_in_which_no_sensor_is_kept_is_told():
+    sensors = pd.DataFrame({"layer": ["top", "deep", None], "kept": [True, False, False]})
+    layers = [Layer(name="top", top_m=0, bottom_m=0.1), Layer(name="deep", top_m=0.1, bottom_m=0.3)]
+    (told,) = t.layers_without_sensors(sensors, layers)
+    assert told.startswith("deep (10-30 cm): no sensor is kept") and "list [[layers]] without it" in told
+    assert t.layers_without_sensors(sensors.assign(kept=True), layers) == []
+
+
 @pytest.mark.parametrize(
     ("declared", "network", "a_day", "fewest"),
     [

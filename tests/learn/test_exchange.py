@@ -1,4 +1,7 @@
+import pickle
+import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,3 +129,63 @@ def test_contradictions_are_named(tmp_path):
         read_description(str(toml))
     with pytest.raises(LearnError, match="EA-LSTM with one dense layer"):
         to_state_dict(random_network(2, 1, 4, head_layers=2).state_dict(), "kratzert")
+
+
+class Harm:
+    """What a pickle runs when it is opened."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_weights_that_would_run_code_are_refused(tmp_path):
+    ran = tmp_path / "ran"
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(Harm(ran), protocol=2))
+    torch.save({"lstm.weight_ih": Harm(ran)}, tmp_path / "zipped.pt")
+    (tmp_path / "disguised.safetensors").write_bytes(pickle.dumps(Harm(ran), protocol=2))
+    for name, words in (
+        ("bare.pt", "not a file of tensors alone"),
+        ("zipped.pt", "not a file of tensors alone"),
+        ("disguised.safetensors", "not a safetensors file"),
+    ):
+        with pytest.raises(LearnError, match=rf"{name}: {words}"):
+            read_state_dict(str(tmp_path / name))
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    ("header_bytes", "described"),
+    [
+        (2**62, b"{}"),
+        (90_000_000, b"{}"),
+        (None, b'{"a": {"dtype": "F32", "shape": [1099511627776], "data_offsets": [0, 4]}}'),
+        (None, b'{"a": {"dtype": "F32", "shape": [100], "data_offsets": [0, 400]}}'),
+        (None, b'{"a": {"dtype": "F32", "shape": [0, 1152921504606846976], "data_offsets": [0, 0]}}'),
+        (None, b"[" * 100_000),
+    ],
+)
+def test_a_false_header_of_safetensors_is_refused(tmp_path, header_bytes, described):
+    length = struct.pack("<Q", len(described) if header_bytes is None else header_bytes)
+    (tmp_path / "false.safetensors").write_bytes(length + described + bytes(4))
+    with pytest.raises(LearnError, match=r"false\.safetensors: not a safetensors file"):
+        read_state_dict(str(tmp_path / "false.safetensors"))
+
+
+@pytest.mark.parametrize(
+    ("tensor", "words"),
+    [
+        # 40 GB once it is copied
+        (torch.zeros(1).expand(100_000, 100_000), "says that it has 10000000000 numbers and holds fewer"),
+        (torch.tensor([0.5, float("nan")]), "holds numbers that are not finite"),
+        (torch.zeros(3, 3).to_sparse(), "not an array of real numbers"),
+        (torch.zeros(2, dtype=torch.complex64), "not an array of real numbers"),
+        (torch.zeros(2, device="meta"), "not an array of real numbers"),
+    ],
+)
+def test_tensors_that_are_no_plain_numbers_are_named(tmp_path, tensor, words):
+    torch.save({"lstm.bias": tensor}, tmp_path / "w.pt")
+    with pytest.raises(LearnError, match=rf"w\.pt: lstm\.bias {words}|w\.pt: lstm\.bias is .*{words}"):
+        read_state_dict(str(tmp_path / "w.pt"))

@@ -15,6 +15,7 @@ from somo.core.grid import Grid
 from somo.publish import netcdf
 from somo.publish.point import series_csv
 from somo.publish.reader import bucket, cell_at
+from somo.publish.verifying import verify
 from somo.storage.patience import StorageError
 from tests.publish import made
 
@@ -184,3 +185,22 @@ def test_a_folder_that_is_not_there_is_said(tmp_path) -> None:
     assert bucket(str(tmp_path)) == bucket(f"file://{tmp_path}")
     with pytest.raises(StorageError, match="absent: there is no such folder"):
         bucket(str(tmp_path / "absent"))
+
+
+@pytest.mark.parametrize(
+    ("pointer", "words"),
+    [
+        (b"[" * 100_000, "names no version"),
+        (b"[]", "names no version"),
+        (b'{"versions": 1}', "names no version"),
+        (b"\xff\xfe", "names no version"),
+        (b" " * 2**24 + b"{}", "has 16777218 bytes, which is no pointer"),
+    ],
+    ids=["nested", "list", "other", "no text", "huge"],
+)
+def test_a_pointer_from_a_stranger_is_named_and_not_obeyed(tmp_path, pointer, words) -> None:
+    (tmp_path / "latest.json").write_bytes(pointer)
+    with pytest.raises(StorageError, match=rf"latest\.json: {words}"):
+        somo.open(str(tmp_path))
+    _, _, damage = next(verify(str(tmp_path)))
+    assert [d.key for d in damage] == ["latest.json"]

@@ -1,10 +1,11 @@
 import os
 
 import pytest
+from s3fs import S3FileSystem
 
 from somo.product.layout import other_side
 from somo.storage.listing import copy_objects, listed_once, listing
-from somo.storage.objects import join, put, read_bytes
+from somo.storage.objects import exists, join, put, read_bytes
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -59,3 +60,25 @@ def test_a_folder_is_listed_once_where_nothing_is_written(tmp_path):
 def test_the_other_side_of_a_key(key, other):
     assert other_side(key) == other
     assert other_side(other) == key
+
+
+def test_what_is_in_a_listed_folder_is_not_asked_for_again(s3_root, monkeypatch):
+    put(f"{s3_root}/a/b.json", b"{}")
+    put(f"{s3_root}/a/.zmetadata", b"{}")
+    with listed_once():
+        assert list(listing(f"{s3_root}/a")) == ["b.json"]
+        assert read_bytes(f"{s3_root}/a/b.json") == b"{}"
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        S3FileSystem.clear_instance_cache()
+        # Nobody answers there: what is known without a request is told all the same.
+        assert [exists(f"{s3_root}/a/{name}") for name in ("b.json", ".zmetadata", "c.json")] == [True, True, False]
+    S3FileSystem.clear_instance_cache()
+
+
+def test_small_documents_are_read_once_and_anew_afterwards(tmp_path):
+    put(f"{tmp_path}/a.json", b"former")
+    with listed_once():
+        assert read_bytes(f"{tmp_path}/a.json") == b"former"
+        put(f"{tmp_path}/a.json", b"present")
+        assert read_bytes(f"{tmp_path}/a.json") == b"former"
+    assert read_bytes(f"{tmp_path}/a.json") == b"present"

@@ -22,6 +22,7 @@ import numpy as np, zarr
 warnings.simplefilter("ignore")
 from somo.storage.byte_ranges import open_blocks
 from somo.storage.client import filesystem, zarr_store
+from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, fingerprint, join, put, read_bytes
 root, results = sys.argv[1], []
 for number in range(6):
@@ -36,6 +37,14 @@ for number in range(6):
 fs, folder = filesystem(join(root, "folder"))
 fs.invalidate_cache()
 results += [len(fs.find(folder)), len(fs.ls(folder)), fs.du(folder)]
+for number in range(40):
+    put(join(root, f"many/{number}"), bytes([number]))
+fs, many = filesystem(join(root, "many"))
+# Hundreds of requests of which a third breaks would never succeed together.
+results.append(sum(content[0] for content in fs.cat([f"{many}/{number}" for number in range(40)]).values()))
+copy_objects(join(root, "many"), [(f"{number}", f"copy/{number}") for number in range(40)])
+fs.invalidate_cache()
+results.append(len(fs.ls(f"{many}/copy")))
 store = zarr_store(join(root, "a.zarr"), read_only=False)
 zarr.create_array(store, shape=(40,), chunks=(4,), dtype="i2")[:] = np.arange(40)
 results.append(int(zarr.open_array(zarr_store(join(root, "a.zarr")), mode="r")[:].sum()))

@@ -1,8 +1,6 @@
 """Where the networks apply: a map of dissimilarity to the training cells, written beside the ensemble."""
 
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -15,7 +13,7 @@ from somo.learn.importance import cell_features, spread_importance
 from somo.learn.samples import TrainingSet
 from somo.learn.uncertainty import UNCERTAINTY
 from somo.product.declaration import Product
-from somo.storage.objects import exists, join, local_copy, put_file
+from somo.storage.objects import exists, join, local_copy, put_file, scratch_folder
 
 APPLICABILITY = "applicability.nc"
 
@@ -58,8 +56,8 @@ def write_applicability(
         {"references": "Meyer & Pebesma (2021), Methods in Ecology and Evolution 12, 1620"},
     )
     # HDF5 goes back in a file while writing it, which an object of a store does not allow.
-    with tempfile.TemporaryDirectory(prefix="somo-") as folder:
-        path = Path(folder) / APPLICABILITY
+    with scratch_folder() as folder:
+        path = folder / APPLICABILITY
         ds.to_netcdf(path, engine="h5netcdf")
         put_file(path, join(url, APPLICABILITY))
 

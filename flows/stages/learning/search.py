@@ -177,7 +177,7 @@ def _run(product: Product, samples: str, url: str, study: optuna.Study, left: li
     """Keep one trial a worker running until all are done; a trial's folds follow each other, so it can be pruned."""
     folds = folds_of(product, read_training_set(samples))
     n_folds, workers = int(folds.max()) + 1, expected_workers(client)
-    running: dict[Future, Trial] = {}
+    running: dict[Future[float], Trial] = {}
     waiting = list(left)
     asked = len(_finished(study)) + len(left)
     pool = as_completed([], loop=client.loop, with_results=True)

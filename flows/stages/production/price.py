@@ -9,7 +9,8 @@ from flows.stages.production.plan import Production
 from flows.stages.production.work import Work
 from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
 from somo.predict.regions import Entry, read_manifest
-from somo.storage.objects import StorageError, exists, join, put, read_bytes
+from somo.storage.objects import exists, join, put, read_bytes
+from somo.storage.patience import StorageError
 
 # Bytes of a shard for each of its raw bytes, where none of its region was written before: measured on a year.
 SHARD_SHARE = 0.3

@@ -40,6 +40,8 @@ SEEDS = (0, 1)
 # Share of the learnt days, at their end, on which the temporal split is scored.
 LATER_SHARE = 0.3
 BATCH = 256
+# A function of the arguments that follow it.
+ArrayCall = tuple[Callable[..., Array], *tuple[object, ...]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def memory(learnt: Learnt, client: Client) -> pd.DataFrame:
     samples = samples_of(learnt)
     days = intact_days(len(samples.x_d))
     urls = {n: learnt.url("memory", f"{n}.npy") for n in days}
-    tasks = {url: (_shuffled, learnt, n) for n, url in urls.items()}
+    tasks: dict[str, ArrayCall] = {url: (_shuffled, learnt, n) for n, url in urls.items()}
     _run_missing(tasks, "memory of the soil", client)
     return memory_table(samples, {n: _read_array(url) for n, url in urls.items()})
 
@@ -75,7 +77,7 @@ def importance(learnt: Learnt, client: Client) -> pd.DataFrame:
     samples = samples_of(learnt)
     intact_url = learnt.url("memory", f"{len(samples.x_d)}.npy")
     urls = {(name, seed): learnt.url("importance", f"{name}.{seed}.npy") for name in inputs(samples) for seed in SEEDS}
-    tasks: dict[str, tuple] = {url: (_exchanged, learnt, *key) for key, url in urls.items()}
+    tasks: dict[str, ArrayCall] = {url: (_exchanged, learnt, *key) for key, url in urls.items()}
     tasks[intact_url] = (_shuffled, learnt, len(samples.x_d))
     _run_missing(tasks, "importance of inputs", client)
     return importance_table(samples, _read_array(intact_url), {key: _read_array(url) for key, url in urls.items()})
@@ -234,7 +236,7 @@ def _exchanged(learnt: Learnt, name: str, seed: int) -> Array:
     return predict_without(samples_of(learnt), predictor(learnt.models), name, seed)
 
 
-def _run_missing(tasks: Mapping[str, tuple], description: str, client: Client) -> None:
+def _run_missing(tasks: Mapping[str, ArrayCall], description: str, client: Client) -> None:
     """Compute the arrays that do not exist yet, one task each; every one is kept as it arrives."""
     futures = [
         client.submit(_keep, url, call, *arguments, pure=False, resources=gpu_resources(client))
@@ -252,4 +254,5 @@ def _keep(url: str, call: Callable[..., Array], *arguments: object) -> None:
 
 
 def _read_array(url: str) -> Array:
-    return np.load(io.BytesIO(read_bytes(url)), allow_pickle=False)
+    array: Array = np.load(io.BytesIO(read_bytes(url)), allow_pickle=False)
+    return array

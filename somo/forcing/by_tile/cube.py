@@ -93,7 +93,7 @@ def open_cube(url: str) -> Cube | None:
 
 
 @lru_cache(maxsize=1024)
-def _open_slab(url: str) -> zarr.Array:
+def _open_slab(url: str) -> zarr.Array[Any]:
     return zarr.open_array(zarr_store(url), mode="r")
 
 

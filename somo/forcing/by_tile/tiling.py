@@ -130,7 +130,9 @@ def touched_in_references(array: DailyArray, days: slice, windows: Sequence[Wind
 
 
 def _chunks_across(nodes: slice, chunk: int) -> int:
-    return (nodes.stop - 1) // chunk - nodes.start // chunk + 1
+    first: int = nodes.start // chunk
+    last: int = (nodes.stop - 1) // chunk
+    return last - first + 1
 
 
 def plan_slabs(array: DailyArray) -> tuple[Slab, ...]:

@@ -228,7 +228,7 @@ def _repeated(
 
 def _is_left_out(day: int, calendar: str) -> bool:
     """Whether a day since 1970-01-01 is one that years of 365 (or 360) days leave out."""
-    date = np.datetime64(day, "D").astype(object)
+    date: dt.date = np.datetime64(day, "D").astype(object)
     if calendar.lower() == "360_day":
         return date.day == 31
     # years of 365 days in the standard calendar, as Daymet's, lack the last day of leap years

@@ -120,11 +120,16 @@ def static_likes(field: Field, url: str, providers: Mapping[str, Mapping[str, An
 
     A band of a GeoTIFF has only a number as its name, so the name of the file has to say what it holds.
     """
-    name = url.rsplit("/", 1)[-1].lower()
+    first_word = re.split(r"[^a-z]+", url.rsplit("/", 1)[-1].lower())[0]
     fitting: dict[str, list[str]] = {}
     for like, table in provider_tables(providers):
         provider, _, feature = like.partition(".")
-        named = re.split(r"[^a-z]+", name)[0] == feature or _is_named_so(url, str(table.get("files", "")))
+        named = first_word == feature or _is_named_so(url, str(table.get("files", "")))
         if "within_cell" in table and _fits(field, table) and (named or not field.name.isdigit()):
             fitting.setdefault(provider, []).append(like)
-    return next(iter(fitting.values()), []) if len(fitting) == 1 else []
+    if len(fitting) != 1:
+        return []
+    likes = next(iter(fitting.values()))
+    # A provider with a file for each feature names one of these files as its pattern, which thus fits all of its
+    # features: sand_0-5cm_mean_1000.tif is sand, and neither silt nor clay.
+    return [like for like in likes if like.partition(".")[2] == first_word] or likes

@@ -44,10 +44,17 @@ class GeoTiff:
 
     def read(self, file: SourceFile, variable: str, window: Window) -> NDArray[Any]:
         """Stored numbers of a window."""
-        rows, columns = window
         with file_handle(file) as handle, _opened(handle) as raster:
-            rows, columns = (slice(*span.indices(n)[:2]) for span, n in zip((rows, columns), raster.shape, strict=True))  # type: ignore[union-attr]
-            return raster.read(_band(raster, variable), window=RasterWindow.from_slices(rows, columns))
+            spans = [_span(along_axis, length) for along_axis, length in zip(window, raster.shape, strict=True)]
+            stored: NDArray[Any] = raster.read(_band(raster, variable), window=RasterWindow.from_slices(*spans))
+            return stored
+
+
+def _span(along_axis: slice | NDArray[np.int64], length: int) -> tuple[int, int]:
+    # Places one by one are asked for along time alone, which no raster has.
+    assert isinstance(along_axis, slice)
+    first, stop, _ = along_axis.indices(length)
+    return first, stop
 
 
 def _opened(handle: Handle) -> Any:
@@ -67,7 +74,7 @@ def _bands(raster: Any) -> dict[str, int]:
 
 
 def _band(raster: Any, variable: str) -> int:
-    bands = {**{str(number): number for number in raster.indexes}, **_bands(raster)}
+    bands: dict[str, int] = {**{str(number): number for number in raster.indexes}, **_bands(raster)}
     if variable not in bands:
         raise UnreadableError(f"no variable {variable!r}; it has the bands {', '.join(bands)}: correct the variable")
     return bands[variable]

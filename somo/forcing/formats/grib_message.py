@@ -13,7 +13,7 @@ MISSING = 3.0e38
 _one_at_a_time = Lock()
 
 
-class GribMessage(Codec):
+class GribMessage(Codec):  # type: ignore[misc]  # numcodecs has no types
     """The values of a message as float32, NaN where its bitmap has none.
 
     Parameters

@@ -18,7 +18,7 @@ DEFLATE, SHUFFLE, FLETCHER32, SZIP, BLOSC, LZ4, BITSHUFFLE, ZSTD = 1, 2, 3, 4, 3
 ROOM_BYTES = 4096
 
 
-class Hdf5Chunk(Codec):
+class Hdf5Chunk(Codec):  # type: ignore[misc]  # numcodecs has no types
     """The filters of one HDF5 array.
 
     Parameters

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from somo.forcing.formats.opening import Handle, file_handle
+from somo.forcing.formats.opening import Handle, file_handle, without_circle
 from somo.forcing.formats.stored import (
     Chunks,
     Stored,
@@ -96,7 +96,7 @@ class _Header:
             self.placed = {v.name: v for v in self._variables()}
         except (struct.error, KeyError, IndexError, UnicodeDecodeError, MemoryError) as error:
             if handle.failure is not None:
-                raise handle.failure from error
+                raise without_circle(handle.failure, error) from None
             raise UnreadableError("has a damaged or truncated NetCDF-3 header; get it again") from error
         self.record_bytes = self._record_bytes()
         # By the specification, the largest number says that the number of records was never written.

@@ -23,8 +23,18 @@ def file_handle(file: SourceFile) -> Iterator["Handle"]:
         yield handle
     except Exception as error:
         if handle.failure is not None and handle.failure is not error:
-            raise handle.failure from error
+            raise without_circle(handle.failure, error) from None
         raise
+
+
+def without_circle(failure: Exception, error: Exception) -> Exception:
+    """A failure below a library, ready to be raised while the error is handled that the library made of it.
+
+    The library's error names the failure as its cause, and Python would name the error as the context of the failure.
+    Dask follows such a circle for ever, so that its worker never answers.
+    """
+    error.__cause__ = error.__context__ = None
+    return failure
 
 
 class Handle(io.RawIOBase):

@@ -7,7 +7,7 @@ import numpy as np
 from numcodecs.abc import Codec
 
 
-class View(Codec):
+class View(Codec):  # type: ignore[misc]  # numcodecs has no types
     """Drops further dimensions at one index each and brings the others into order.
 
     Parameters

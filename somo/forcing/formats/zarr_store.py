@@ -4,6 +4,8 @@ The fingerprint of a store is that of its metadata (`somo.forcing.listing.zarr_v
 replacing a chunk does not. A chunk that does not exist holds the store's fill value, as in xarray.
 """
 
+import math
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -19,6 +21,10 @@ from somo.storage.client import zarr_store
 
 # As for HDF5 files: enough for the latitudes of 5000 x 6000 points.
 MOST_COORDINATE_VALUES = 30_000_000
+# zarr unpacks a chunk as a whole, whatever window is read: a larger one would end a worker of the usual memory.
+MOST_CHUNK_BYTES = 2**31
+# How long a store that has kept its metadata is taken for the same one: asking costs several requests.
+SECONDS_TRUSTED = 10
 
 
 class ZarrStore:
@@ -40,7 +46,12 @@ class ZarrStore:
         item = ds.variables[name]
         if item.dtype.kind not in "iufb" or not item.ndim:
             raise UnreadableError(f"{variable} is no field of numbers")
-        array = _array(file.url, file.fingerprint, variable)
+        array = _array(file.url, file.fingerprint, variable, _moment())
+        if (chunk_bytes := math.prod(array.chunks) * array.dtype.itemsize) > MOST_CHUNK_BYTES:
+            raise UnreadableError(
+                f"has chunks of {chunk_bytes / 1e9:.1f} GB in {variable}, and {MOST_CHUNK_BYTES / 1e9:.1f} are read at "
+                "once; write the store with smaller chunks"
+            )
         fill = np.asarray(0 if array.fill_value is None else array.fill_value).item()
         return Stored(
             dims=tuple(map(str, item.dims)),
@@ -53,7 +64,7 @@ class ZarrStore:
 
     def read(self, file: SourceFile, variable: str, window: Window) -> NDArray[Any]:
         """Stored numbers of a window."""
-        return np.asarray(_array(file.url, file.fingerprint, variable)[window])
+        return np.asarray(_array(file.url, file.fingerprint, variable, _moment())[window])
 
 
 def _plain(value: Any) -> Any:
@@ -64,14 +75,19 @@ def _plain(value: Any) -> Any:
 
 
 def _opened(url: str, group: str) -> xr.Dataset:
-    how: dict[str, Any] = {"group": group or None, "decode_cf": False, "chunks": None}
+    # An index of a dimension would be read whole, however long its metadata say that it is.
+    how: dict[str, Any] = {
+        "group": group or None, "decode_cf": False, "chunks": None, "create_default_indexes": False
+    }  # fmt: skip
     try:
-        return xr.open_zarr(zarr_store(url), consolidated=True, **how)
+        with_all_metadata: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=True, **how)
+        return with_all_metadata
     except (KeyError, ValueError, FileNotFoundError):
         # Without consolidated metadata the members are listed, which a web server cannot do.
         pass
     try:
-        return xr.open_zarr(zarr_store(url), consolidated=False, **how)
+        member_by_member: xr.Dataset = xr.open_zarr(zarr_store(url), consolidated=False, **how)
+        return member_by_member
     except (KeyError, FileNotFoundError) as error:
         raise UnreadableError(f"has no group {group!r}; correct the variable") from error
 
@@ -83,6 +99,8 @@ def _coordinates(ds: xr.Dataset, name: str) -> xr.Dataset:
     mapping = str(ds.variables[name].attrs.get("grid_mapping", "")).split(":")[0]
     beside = {}
     for key, item in ds.variables.items():
+        if key in dims and item.size > MOST_COORDINATE_VALUES:
+            raise UnreadableError(f"has {item.size} values in its coordinate {key}, too many to be true; get it again")
         wanted = (item.ndim <= 2 and set(item.dims) <= dims) or key in bounds or key == mapping
         if (
             key != name
@@ -99,9 +117,14 @@ def _is_place(name: Any, item: xr.Variable, bounds: set[str]) -> bool:
     return str(name) in bounds or any(word in description for word in ("latitude", "longitude", "degrees_"))
 
 
+def _moment() -> int:
+    """Number of the present span of time, in which a store is asked for its version once."""
+    return int(time.monotonic() // SECONDS_TRUSTED)
+
+
 @lru_cache(maxsize=256)
-def _array(url: str, fingerprint: str, variable: str) -> zarr.Array:
-    """An array of a store that still has its fingerprint, opened once a process."""
+def _array(url: str, fingerprint: str, variable: str, _moment: int) -> zarr.Array[Any]:
+    """An array of a store that still has its fingerprint, opened once in a process and a moment."""
     if (current_version := zarr_version(url, variable)) != fingerprint:
         raise UnreadableError(
             f"was changed after it was referenced (version then {fingerprint}, now {current_version}); "

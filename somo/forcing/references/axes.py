@@ -86,14 +86,14 @@ def _along(ds: xr.Dataset, dim: str) -> xr.DataArray | None:
 
 def _time(stored: Stored, coordinates: Mapping[str, xr.DataArray | None]) -> str | None:
     """The dimension of time; where several have stamps (a forecast's start and its validity), that of validity."""
-    clocks = [dim for dim, item in coordinates.items() if item is not None and _is_time(item)]
+    clocks = {dim: item for dim, item in coordinates.items() if item is not None and _is_time(item)}
     if len(clocks) < 2:
-        return clocks[0] if clocks else None
+        return next(iter(clocks), None)
     for word in ("valid_time", "time"):
-        for dim in clocks:
-            if dim == word or coordinates[dim].attrs.get("standard_name") == word:  # type: ignore[union-attr]
+        for dim, item in clocks.items():
+            if dim == word or item.attrs.get("standard_name") == word:
                 return dim
-    return clocks[0]
+    return next(iter(clocks))
 
 
 def _is_time(item: xr.DataArray) -> bool:

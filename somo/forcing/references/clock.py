@@ -181,4 +181,5 @@ def _by_calendar(values: NDArray[Any], unit: str, reference: str, units: str) ->
     seconds_into_month = (
         _rounded(np.array([reference.replace(" ", "T")], "datetime64[us]"))[0] - _rounded(np.array([start]))[0]
     )
-    return _rounded((start + months).astype("datetime64[s]")) + seconds_into_month
+    seconds: NDArray[np.int64] = _rounded((start + months).astype("datetime64[s]")) + seconds_into_month
+    return seconds

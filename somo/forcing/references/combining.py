@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from somo.forcing.days.stamps import time_method
 from somo.forcing.references.scan import Scan, compact, expand
 from somo.forcing.references.scan_reader import ScanReader
-from somo.forcing.references.turning import Turned, turned
+from somo.forcing.references.turning import Number, Turned, turned
 from somo.forcing.sources import ForcingError
 from somo.forcing.units import require_declared_units
 from somo.product.inputs import Source
@@ -42,7 +42,7 @@ class Combined:
         """[step] time stamps in seconds since 1970-01-01, ascending."""
         return self.of_steps([scan.times for scan in self.scans])
 
-    def of_steps(self, of_scans: Sequence[NDArray]) -> NDArray:
+    def of_steps(self, of_scans: Sequence[NDArray[Number]]) -> NDArray[Number]:
         """[step, ...] in order of time, from one array [step of the scan, ...] for every scan."""
         starts = np.cumsum([0, *(len(scan.times) for scan in self.scans)])[:-1]
         return np.concatenate(of_scans)[starts[self.owner] + self.own_step]

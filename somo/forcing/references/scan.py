@@ -93,7 +93,7 @@ def compact(values: NDArray[np.int64]) -> Runs:
 def bounds_of(times: NDArray[np.int64], runs: Iterable[Sequence[int]]) -> NDArray[np.int64]:
     """[step, 2] intervals of stamps from runs [start, end, count] counted from each stamp."""
     offsets = [np.tile([[start, end]], (count, 1)) for start, end, count in runs]
-    return times[:, None] + np.concatenate(offsets).astype("int64")
+    return times[:, None] + np.concatenate(offsets).astype(np.int64)
 
 
 def compact_bounds(times: NDArray[np.int64], bounds: NDArray[np.int64]) -> Runs:

@@ -32,8 +32,8 @@ def read_range(url: str, expected: str, offset: int, size: int) -> Any:
         elif through_obstore(url):
             data = _s3(url, expected, offset, size)
         else:
-            _require_same(url, expected, fingerprint(url))
             data = fs.cat_file(path, start=offset, end=offset + size)
+            _require_same(url, expected, fingerprint(url))
     except (OSError, obstore.exceptions.BaseError) as error:
         raise ForcingError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
     if len(data) != size:
@@ -51,9 +51,11 @@ def _require_same(url: str, expected: str, now: str) -> None:
 
 def _local(url: str, expected: str, path: str, offset: int, size: int) -> bytes:
     with Path(path).open("rb", buffering=0) as file:
-        _require_same(url, expected, version_of(opened(url)[0].info(path)))
         file.seek(offset)
-        return file.read(size)
+        data = file.read(size)
+    # Asked after the bytes are read: of a file that is rewritten in place they may be of both versions.
+    _require_same(url, expected, version_of(opened(url)[0].info(path)))
+    return data
 
 
 def _s3(url: str, expected: str, offset: int, size: int) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from somo.forcing.sources import ForcingError
 
 # Files of one grid may differ in precision: single precision resolves 1.5e-5 degrees at 180 degrees.
 COORDINATE_TOLERANCE_DEG = 1e-4
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ class Turned:
             [against(run, width) for run in runs] if self.columns else runs,
         )
 
-    def reverse(self, values: NDArray) -> NDArray:
+    def reverse(self, values: NDArray[Number]) -> NDArray[Number]:
         """Values [step, row, column] of one run of columns in the set's directions."""
         return values[:, :: -1 if self.rows else 1, :: -1 if self.columns else 1]
 
-    def turn(self, values: NDArray) -> NDArray:
+    def turn(self, values: NDArray[Number]) -> NDArray[Number]:
         """Values [step, row, column] of all the file's rows and columns as the set has them."""
         return np.roll(self.reverse(values), -self.first_column, axis=2)
 

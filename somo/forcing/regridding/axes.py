@@ -55,7 +55,8 @@ class AxisWeights:
     @property
     def picks(self) -> bool:
         """Whether every cell takes the value of one node unchanged."""
-        return self.index.shape[1] == 1
+        nodes_per_cell: int = self.index.shape[1]
+        return nodes_per_cell == 1
 
     def part(self, cells: slice) -> "AxisWeights":
         """The weights of some of the cells."""

@@ -28,7 +28,8 @@ class SourceWindow:
     @property
     def size(self) -> int:
         """Number of nodes."""
-        return (self.rows.stop - self.rows.start) * self.width
+        height: int = self.rows.stop - self.rows.start
+        return height * self.width
 
     @property
     def width(self) -> int:
@@ -38,9 +39,10 @@ class SourceWindow:
     def column(self, number: int) -> int:
         """Column of the source that is the `number`th of those read."""
         for run in self.columns:
-            if number < run.stop - run.start:
-                return run.start + number
-            number -= run.stop - run.start
+            first, width = int(run.start), int(run.stop - run.start)
+            if number < width:
+                return first + number
+            number -= width
         raise IndexError(number)
 
 
@@ -97,7 +99,8 @@ class Scattered:
 
     @property
     def picks(self) -> bool:
-        return self.index.shape[2] == 1
+        nodes_per_cell: int = self.index.shape[2]
+        return nodes_per_cell == 1
 
     def window(self, rows: slice, columns: slice) -> SourceWindow:
         nodes = self.index[rows, columns][self.weight[rows, columns] > 0]

@@ -75,4 +75,5 @@ def _moments_at(
 def _land_on(product: Product, domain: str, references: Mapping[str, str], day: dt.date) -> NDArray[np.bool_]:
     """[lat, lon] cells where every variable has a value on a day: the land over which gaps are filled."""
     ds = open_forcing(product, domain, references, days=(day, day)).compute(scheduler="synchronous")
-    return np.logical_and.reduce([np.isfinite(ds[name].values[0]) for name in product.forcing])
+    has_values: NDArray[np.bool_] = np.logical_and.reduce([np.isfinite(ds[name].values[0]) for name in product.forcing])
+    return has_values

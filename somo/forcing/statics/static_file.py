@@ -2,11 +2,9 @@
 
 import datetime as dt
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -26,7 +24,7 @@ from somo.forcing.statics.tiles import static_files
 from somo.product.declaration import Product, content_hash, without_places
 from somo.product.static import Static
 from somo.storage.contents import record_content, recorded_content
-from somo.storage.objects import checksum, exists, join, local_copy, put, put_file, read_bytes
+from somo.storage.objects import checksum, exists, join, local_copy, put, put_file, read_bytes, scratch_folder
 
 # Raised by one when the values of a static file change although its inputs do not.
 FORMAT = 3
@@ -123,7 +121,7 @@ def land_cells(product: Product, grid: Grid, moments: Mapping[str, Moments]) -> 
     ForcingError
         naming variable, day and cell where a value is missing on some days only
     """
-    has_values = np.logical_and.reduce([m.count > 0 for m in moments.values()])
+    has_values: NDArray[np.bool_] = np.logical_and.reduce([m.count > 0 for m in moments.values()])
     for name, m in moments.items():
         broken = has_values & (m.count < m.days)
         if broken.any():
@@ -242,8 +240,8 @@ def write_static(root: str, key_url: str, ds: xr.Dataset) -> str:
     """Keep a static Dataset under the hash of its content, then its name; returns its URL."""
     content = [checksum(ds[name].values.tobytes()) for name in sorted(map(str, ds.variables))]
     name = f"{content_hash(FORMAT, ds.attrs, *content)}.nc"
-    with tempfile.TemporaryDirectory(prefix="somo-") as folder:
-        path = Path(folder) / name
+    with scratch_folder() as folder:
+        path = folder / name
         ds.to_netcdf(path, engine="h5netcdf")
         put_file(path, join(root, "static", name))
     put(key_url, json.dumps({"static": name}).encode())

@@ -61,7 +61,8 @@ class Tile:
     @property
     def is_regular(self) -> bool:
         """Whether rows are latitudes and columns longitudes."""
-        return self.grid["kind"] == "regular"
+        kind: str = self.grid["kind"]
+        return kind == "regular"
 
     @cached_property
     def rows(self) -> NDArray[np.float64]:
@@ -82,7 +83,8 @@ class Tile:
     @property
     def dtype(self) -> np.dtype[Any]:
         """Data type of the stored numbers."""
-        return np.dtype(self.scans[0].array["dtype"])
+        name: str = self.scans[0].array["dtype"]
+        return np.dtype(name)
 
     def read(self, rows: slice, columns: slice) -> NDArray[np.float32]:
         """Values [row, column] of a window in the file's own units, NaN where there is none."""

@@ -216,7 +216,8 @@ def _holding(points: NDArray[np.float64], edges: NDArray[np.float64], period: fl
 def _held(axis: NDArray[np.float64], places: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which places lie within the axis of an earlier tile, whose nodes count there instead of these."""
     half = float(np.median(np.abs(np.diff(axis)))) / 2 if len(axis) > 1 else 0.0
-    return (places > axis.min() - half) & (places < axis.max() + half)
+    west, east = float(axis.min()) - half, float(axis.max()) + half
+    return (places > west) & (places < east)
 
 
 def require_apart(tiles: Sequence[Tile]) -> None:

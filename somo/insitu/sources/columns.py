@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from somo.insitu.errors import SensorError
+from somo.insitu.sources.parquet import MAGIC, parquet_names, read_parquet
 
 # Loggers and portals put notes above the line with the names of columns; it is looked for in so many lines.
 MOST_HEAD_LINES = 200
@@ -66,8 +65,8 @@ def read_columns(data: bytes, wanted: Sequence[str], optional: Sequence[str] = (
     SensorError
         naming the missing column, and the columns of the file
     """
-    if data.startswith(b"PAR1"):
-        return _of_parquet(data, wanted, optional)
+    if data.startswith(MAGIC):
+        return read_parquet(data, wanted, optional)
     text = _decoded(data)
     lines = text.splitlines()[:MOST_HEAD_LINES]
     head = _head(lines, wanted)
@@ -92,26 +91,14 @@ def column_names(data: bytes) -> tuple[str, ...]:
     SensorError
         where no line could be one of names
     """
-    if data.startswith(b"PAR1"):
-        return tuple(pq.ParquetFile(io.BytesIO(data)).schema_arrow.names)
+    if data.startswith(MAGIC):
+        return parquet_names(data)
     cuts = [_cut(line, separator) for line in _decoded(data).splitlines()[:MOST_HEAD_LINES] for separator in SEPARATORS]
     names = [tuple(_bare(name) for name in cut) for cut in cuts]
     worded = [cut for cut in names if len(cut) > 1 and not any(re.match(r"[-+.\d]", name) for name in cut)]
     if not worded:
         raise SensorError("no line has names of columns; write one above the values")
     return max(worded, key=len)
-
-
-def _of_parquet(data: bytes, wanted: Sequence[str], optional: Sequence[str]) -> pd.DataFrame:
-    # pandas' own metadata would make an index of the column of times, in which it is no column
-    try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        names = file.schema_arrow.names
-        if absent := [name for name in wanted if name not in names]:
-            raise SensorError(f"no column {absent[0]!r}; there are {', '.join(names)}")
-        return file.read([*wanted, *(name for name in optional if name in names)]).to_pandas(ignore_metadata=True)
-    except pa.ArrowException as error:
-        raise SensorError(f"not a readable Parquet file ({error})") from error
 
 
 def _decoded(data: bytes) -> str:

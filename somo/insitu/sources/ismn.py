@@ -209,11 +209,12 @@ def _columns(column: int) -> list[int]:
 
 def _parsed(data: bytes, column: int, skip: int) -> pd.DataFrame:
     # `quoting=3` is csv.QUOTE_NONE: a stray quotation mark would otherwise swallow the lines that follow it.
-    return pd.read_csv(  # type: ignore[call-overload]  # its stubs know no integers in na_values
+    table: pd.DataFrame = pd.read_csv(  # type: ignore[call-overload]  # its stubs know no integers in na_values
         io.BytesIO(data), sep=r"\s+", header=None, skiprows=skip, encoding="latin-1",
         usecols=_columns(column), dtype={0: "category", 1: "category", column + 1: "category"},
         quoting=3, on_bad_lines="skip", keep_default_na=False, na_values={column: list(_MISSING | {"NaN"})},
     )  # fmt: skip
+    return table
 
 
 def _times(dates: pd.Series, clocks: pd.Series) -> NDArray[np.datetime64]:

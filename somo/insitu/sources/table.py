@@ -172,7 +172,7 @@ def read_series(
     file = read_columns(content, list(dict.fromkeys(wanted)))
     written = file[clock[0]] if len(clock) == 1 else _beside(file[clock[0]], file[clock[1]])
     time = to_utc(written, columns.offset_hours)
-    value = _numbers(file[columns.value])
+    value = numbers_of(file[columns.value])
     good = _is_good(file[columns.quality], columns.good) if columns.quality else np.ones(len(file), bool)
     broken = np.isnat(time)
     if len(broken) > _MOST_HEAD_ROWS and broken.all():
@@ -195,7 +195,7 @@ def _beside(date: pd.Series, clock: pd.Series) -> pd.Series:
     return date + " " + clock
 
 
-def _numbers(column: pd.Series) -> NDArray[np.float64]:
+def numbers_of(column: pd.Series) -> NDArray[np.float64]:
     """[n] numbers of a column, NaN where none; a comma is taken for the decimal point where there are no points."""
     numbers = pd.to_numeric(column, errors="coerce")
     if column.dtype.kind not in "fiu" and numbers.isna().any():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fsspec.implementations.local import LocalFileSystem
 
 from somo.insitu.errors import SensorError
-from somo.insitu.members import Member, leads_outside, list_members
+from somo.insitu.members import Member, is_linked_outside, leads_outside, list_members
 from somo.storage.client import filesystem
 from somo.storage.objects import version_of
 
@@ -34,7 +34,7 @@ class Files:
         Raises
         ------
         SensorError
-            if there is none, or the path leads out of the table's folder
+            if there is none, or the path or a link leads out of the table's folder
         """
         path = path.replace("\\", "/")
         if not path:
@@ -46,6 +46,11 @@ class Files:
         members = self._of_zip(f"{zipped}.zip", name) if inside else self._of_folder(holder, pattern)
         if not members:
             raise SensorError(f"file {path!r}: no such file beside the table; correct `file` or put it there")
+        base_fs, base = filesystem(self._base())
+        if isinstance(base_fs, LocalFileSystem) and any(is_linked_outside(base, member.url) for member in members):
+            raise SensorError(
+                f"file {path!r} is a link that leads out of the table's folder; put the file itself there"
+            )
         return tuple(sorted(members, key=lambda m: m.path, reverse=True))
 
     def _of_folder(self, folder: str, pattern: str) -> list[Member]:

@@ -66,7 +66,8 @@ class EALSTM(nn.Module):
         h = {"fused": self.states_fused, "recurrence": self.states_recurrence, "loop": self.states_loop}[road](x_d, x_s)
         h = h if last_n is None else h[-last_n:]
         # Whatever the recurrence ran in, the head adds up in the weights' own precision.
-        return self.head(self.dropout(h.to(self.bias.dtype))).squeeze(-1)
+        prediction: Tensor = self.head(self.dropout(h.to(self.bias.dtype))).squeeze(-1)
+        return prediction
 
     def states_recurrence(self, x_d: Tensor, x_s: Tensor) -> Tensor:
         """Hidden states [T, B, H] by the recurrence with its gradient worked out by hand."""

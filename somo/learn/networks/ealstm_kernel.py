@@ -83,6 +83,7 @@ class CpuForward:
         inflow = 4 * torch.sigmoid(x_s @ network.weight_sh + network.bias_s)
         recurrence = _Recurrence(self.matrix, inflow, x_d.shape[2], memory)
         inner, last = self.head[:-1], self.head[-1]
+        assert isinstance(last, torch.nn.Linear)
         y = torch.empty(x_d.shape[:2])
         kept_memory = recurrence.memory() if keep_after == 0 else None
         for number, (x_t, y_t) in enumerate(zip(x_d, y, strict=True), start=1):
@@ -104,8 +105,10 @@ def _matrix(network: EALSTM) -> Tensor:
 def _head(network: EALSTM) -> torch.nn.Sequential:
     """The dense head for h / 2."""
     head = deepcopy(network.head)
+    first = head[0]
+    assert isinstance(first, torch.nn.Linear)
     with torch.no_grad():
-        head[0].weight *= 2
+        first.weight.mul_(2)
     return head
 
 

@@ -25,8 +25,8 @@ class LSTM(nn.Module):
         self.recurrent = nn.LSTM(n_dynamic + n_static, hidden)
         with torch.no_grad():
             # torch adds two biases and orders the gates i, f, g, o.
-            self.recurrent.bias_ih_l0[hidden : 2 * hidden] = forget_bias
-            self.recurrent.bias_hh_l0[hidden : 2 * hidden] = 0
+            self.recurrent.get_parameter("bias_ih_l0")[hidden : 2 * hidden] = forget_bias
+            self.recurrent.get_parameter("bias_hh_l0")[hidden : 2 * hidden] = 0
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden, 1)
 

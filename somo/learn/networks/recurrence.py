@@ -30,7 +30,9 @@ def recurrence(x_d: Tensor, i: Tensor, weight_ih: Tensor, weight_hh: Tensor, bia
     i : [B, H] input gate
     weight_ih, weight_hh, bias : [D, 3H], [H, 3H], [3H] of the gates f, o, g
     """
-    return _Recurrence.apply(x_d, i, weight_ih, weight_hh, bias)
+    # torch leaves `apply` without types.
+    states: Tensor = _Recurrence.apply(x_d, i, weight_ih, weight_hh, bias)  # type: ignore[no-untyped-call]
+    return states
 
 
 class _Recurrence(torch.autograd.Function):

@@ -79,7 +79,8 @@ def cell_hectares(grid: Grid) -> NDArray[np.float64]:
     """
     lon_bounds = grid.bounds()[1]
     width = np.radians(np.abs(np.diff(lon_bounds, axis=1)).mean())
-    return np.rint(grid.area_weights() * width * EARTH_RADIUS_KM**2 * HECTARES_PER_KM2)
+    hectares: NDArray[np.float64] = np.rint(grid.area_weights() * width * EARTH_RADIUS_KM**2 * HECTARES_PER_KM2)
+    return hectares
 
 
 @cache

@@ -13,6 +13,7 @@ import zarr as zarr_python
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
+from somo.core.status import FINAL, PROVISIONAL
 from somo.product.declaration import Product
 from somo.product.inputs import Period
 from somo.product.layout import SEPARATORS, Layout, Tile
@@ -67,15 +68,15 @@ class Windows:
         Parameters
         ----------
         times : every day of the version, without gaps
-        status : [day] `attributes.FINAL` or `attributes.PROVISIONAL`
+        status : [day] `FINAL` or `PROVISIONAL`
         base, shares : as of the attributes
         """
         window, every = product.drought.window_days, product.drought.every_days
         ends = drought.window_ends(times, window, every)
         last = times.get_indexer(ends)
-        open_days = np.concatenate([[0], np.cumsum(status != attributes.FINAL)])
+        open_days = np.concatenate([[0], np.cumsum(status != FINAL)])
         provisional = (open_days[last + 1] - open_days[last + 1 - window]) > 0
-        flags = np.where(provisional, attributes.PROVISIONAL, attributes.FINAL).astype("int8")
+        flags = np.where(provisional, PROVISIONAL, FINAL).astype("int8")
         return cls(ends, last, flags, base, window, every, shares)
 
     @property
@@ -156,7 +157,7 @@ def stale(windows: Windows, seen: zarr.Visible | None) -> bool:
     """Whether readers do not see every window yet, or one that may have changed."""
     if seen is None or seen.days != len(windows.ends):
         return True
-    return bool((seen.status != attributes.FINAL).any() or (windows.status != attributes.FINAL).any())
+    return bool((seen.status != FINAL).any() or (windows.status != FINAL).any())
 
 
 def layouts(product: Product, shape: tuple[int, int]) -> tuple[Layout, Layout]:

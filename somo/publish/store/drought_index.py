@@ -20,7 +20,8 @@ def window_ends(times: pd.DatetimeIndex, window_days: int, every_days: int) -> p
     # Day 366 exists in leap years alone, too few for a climatology of its own.
     regular = (last % every_days == 0) & (last <= 365)
     regular[: window_days - 1] = False
-    return times[regular]
+    ends: pd.DatetimeIndex = times[regular]
+    return ends
 
 
 def seasons(ends: pd.DatetimeIndex, every_days: int) -> NDArray[np.intp]:
@@ -166,4 +167,5 @@ def _border(ordered: NDArray[np.float64], percent: float) -> NDArray[np.float64]
     low = np.floor(rank).astype(np.intp)
     high = np.minimum(low + 1, np.maximum(size - 1, 0))
     below, above = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in (low, high))
-    return below + (rank - low) * (above - below)
+    between: NDArray[np.float64] = below + (rank - low) * (above - below)
+    return between

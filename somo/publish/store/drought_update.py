@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from somo.core.status import FINAL
 from somo.product.declaration import Product
 from somo.product.layout import Layout, Tile, shard_key
-from somo.publish import attributes
 from somo.publish.store import drought as store
 from somo.publish.store import maps as zarr
+from somo.publish.store.drought_fields import BY_SEASON
 from somo.storage.listing import listing
 from somo.storage.objects import join
 
@@ -22,7 +23,7 @@ from somo.storage.objects import join
 def changed_windows(windows: store.Windows, shown: zarr.Visible) -> NDArray[np.bool_]:
     """[window] whether readers do not see it yet, or it was or is provisional."""
     changed = np.ones(len(windows.ends), bool)
-    changed[: shown.days] = (shown.status != attributes.FINAL) | (windows.status[: shown.days] != attributes.FINAL)
+    changed[: shown.days] = (shown.status != FINAL) | (windows.status[: shown.days] != FINAL)
     return changed
 
 
@@ -115,7 +116,7 @@ def copies(
     fields, points = store.layouts(product, shape)
     blocks = set(range(fields.blocks(len(changed)))) - set(changed_blocks(fields, changed))
     wanted = [(name, block, tile) for name in windows.by_window for block in sorted(blocks) for tile in fields.tiles()]
-    wanted += [(name, 0, tile) for name in store.BY_SEASON for tile in points.tiles()]
+    wanted += [(name, 0, tile) for name in BY_SEASON for tile in points.tiles()]
     objects = listing(join(version_url, store.STORE))
     pairs = [
         (shard_key(name, 1 - side, block, tile), shard_key(name, side, block, tile)) for name, block, tile in wanted

@@ -63,7 +63,7 @@ class Visible:
 
     Attributes
     ----------
-    status : [day] int8, `attributes.FINAL` or `attributes.PROVISIONAL`, of every visible day
+    status : [day] int8, `FINAL` or `PROVISIONAL` (`somo.core.status`), of every visible day
     side : namespace of the shards (`somo.product.layout`)
     method : hash of the models and settings that all days were made with
     """
@@ -127,17 +127,20 @@ def read_visible(url: str) -> Visible | None:
     root = json.loads(read_bytes(join(url, ROOT)))
     encoding = root["consolidated_metadata"]["metadata"]["status"]["chunk_key_encoding"]
     side = SEPARATORS.index(encoding["configuration"]["separator"])
-    status = np.asarray(_open(url)["status"][:], np.int8)
+    status = np.asarray(_array(url, "status")[:], np.int8)
     return Visible(status, side, root["attributes"].get("method", ""))
 
 
 def read_packed(url: str, field: str, days: slice, cells: tuple[slice, slice]) -> NDArray[Any]:
     """Packed values of visible days, as readers see them: [layer, day, row, column], of a flag [day, row, column]."""
-    return np.asarray(_open(url)[field][..., days, cells[0], cells[1]], fill_of(field).dtype)
+    return np.asarray(_array(url, field)[..., days, cells[0], cells[1]], fill_of(field).dtype)
 
 
-def _open(url: str) -> zarr.Group:
-    return zarr.open_group(zarr_store(url), mode="r", use_consolidated=True)
+def _array(url: str, name: str) -> zarr.Array[Any]:
+    # Without the format zarr looks for metadata of version 2 as well, which are six requests more.
+    array = zarr.open_group(zarr_store(url), mode="r", use_consolidated=True, zarr_format=3)[name]
+    assert isinstance(array, zarr.Array)
+    return array
 
 
 def template(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
-from somo.publish import attributes
+from somo.core.status import FINAL
 from somo.publish.store import maps as zarr
 from somo.publish.store.countries import HECTARES_PER_KM2, NO_COUNTRY, cell_hectares, country_of_cells
 from somo.publish.store.drought_index import CLASS_PERCENT
@@ -63,7 +63,8 @@ class Countries:
     @property
     def km2(self) -> NDArray[np.float64]:
         """[country] area of the cells with values."""
-        return self.weights.sum(0) / HECTARES_PER_KM2
+        area: NDArray[np.float64] = self.weights.sum(0) / HECTARES_PER_KM2
+        return area
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def changed(status: NDArray[np.int8], shown: NDArray[np.int8]) -> NDArray[np.boo
     """[day] whether readers do not see a day yet, or it was or is provisional."""
     different = np.ones(len(status), bool)
     n = min(len(status), len(shown))
-    different[:n] = (shown[:n] != attributes.FINAL) | (status[:n] != attributes.FINAL)
+    different[:n] = (shown[:n] != FINAL) | (status[:n] != FINAL)
     return different
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import xarray as xr
 
 from somo.core.grid import Grid
+from somo.core.status import FINAL
 from somo.product.declaration import Product
 from somo.product.layout import Layout, Tile, shard_key
-from somo.publish.attributes import DISSIMILARITY, FINAL
+from somo.publish.attributes import DISSIMILARITY
 from somo.publish.store import maps as zarr
 from somo.storage.client import zarr_store
 from somo.storage.listing import listing

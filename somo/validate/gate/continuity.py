@@ -52,7 +52,8 @@ def _edge_pairs(
     edges = [down[top - 1 : top, columns] if top else down[:0], -down[top + tile[0] - 1 : top + tile[0], columns]]
     edges += [right[rows, left - 1 : left] if left else right[:, :0], -right[rows, left + tile[1] - 1 : left + tile[1]]]
     pairs = np.concatenate([edge.ravel() for edge in edges])
-    return pairs[np.isfinite(pairs)]
+    finite: NDArray[np.float64] = pairs[np.isfinite(pairs)]
+    return finite
 
 
 def _second_steps(field: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
@@ -83,7 +84,8 @@ def common_jumps(soil: xr.DataArray) -> NDArray[np.float64]:
     sampled = soil[:, :, ::every, ::every].transpose("depth", "time", "lat", "lon").data
     chunks = (sampled.chunks[0], sampled.chunks[1], (1,), (1,))
     jumps = sampled.map_overlap(shared_jump, depth={1: 1}, boundary=np.nan, trim=False, chunks=chunks, dtype=np.float64)
-    return jumps[:, :, 0, 0].compute()
+    jump: NDArray[np.float64] = jumps[:, :, 0, 0].compute()
+    return jump
 
 
 def sampling(cells: int) -> int:

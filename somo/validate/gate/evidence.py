@@ -9,7 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from somo.storage.objects import StorageError, exists, put, read_bytes
+from somo.storage.objects import exists, put, read_bytes
+from somo.storage.patience import StorageError
 from somo.validate.gate.continuity import sampling, shared_jump
 from somo.validate.published import BLOCK_VALUES, Published
 

@@ -5,6 +5,9 @@ from collections.abc import Mapping, Sequence
 from somo.validate.gate.checks import Result
 from somo.validate.sections.section import Section
 
+# By layer and metric.
+Scores = Mapping[str, Mapping[str, float]]
+
 
 def verdict(sections: Sequence[Section], depths: Mapping[str, str]) -> list[str]:
     """Sentences on skill, the baseline, chance and uncertainty, as far as their sections were made.
@@ -30,7 +33,7 @@ def gate_line(results: Sequence[Result]) -> str:
     return f"The gate lets this version pass: all {len(results)} checks hold."
 
 
-def _skill(network: Mapping, ridge: Mapping, depths: Mapping[str, str]) -> list[str]:
+def _skill(network: Scores, ridge: Scores, depths: Mapping[str, str]) -> list[str]:
     """Where a baseline was fitted, whether the network beats it is part of the verdict."""
     sentences = []
     for layer, scores in network.items():
@@ -54,7 +57,7 @@ def _chance(share: Mapping[str, float], depths: Mapping[str, str]) -> list[str]:
     return [f"The correlation is more than chance at {shares_text} of those cells."] if shares_text else []
 
 
-def _coverage(stated: Mapping, depths: Mapping[str, str]) -> list[str]:
+def _coverage(stated: Scores, depths: Mapping[str, str]) -> list[str]:
     shares_text = ", ".join(
         f"{scores['coverage_90']:.0%} at {depths.get(layer, layer)}" for layer, scores in stated.items()
     )

@@ -31,7 +31,8 @@ def coast_lines(west: float, east: float, south: float, north: float) -> NDArray
     outside |= (points[:, 1] < south - margin) | (points[:, 1] > north + margin)
     points[outside] = np.nan
     gap = np.isnan(points[:, 0])
-    return points[~gap | ~np.concatenate([[True], gap[:-1]])]
+    lines: NDArray[np.float64] = points[~gap | ~np.concatenate([[True], gap[:-1]])]
+    return lines
 
 
 @cache

@@ -7,7 +7,7 @@ for readers with any of the common colour-vision deficiencies, and in grey.
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -18,17 +18,20 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.typing import RcKeyType
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
 from somo.validate.sections.coast import coast_lines
+
+Floats = NDArray[np.floating]
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#000000", "#F0E442")
 MEASURED = "#000000"
 UNITS = "m³ m⁻³"
 SOIL_MAP, ANOMALY_MAP, SPREAD_MAP = "YlGnBu", "BrBG", "cividis"
 
-_STYLE = {
+_STYLE: dict[RcKeyType, Any] = {
     "font.size": 9.0,
     "axes.titlesize": 10.0,
     "axes.titlelocation": "left",
@@ -55,7 +58,7 @@ def canvas(
     height: float,
     sharex: Literal["none", "col", "all"] = "none",
     height_ratios: Sequence[float] | None = None,
-) -> Iterator[tuple[Figure, NDArray]]:
+) -> Iterator[tuple[Figure, NDArray[np.object_]]]:
     """A figure of `rows` x `columns` axes, `width` and `height` in inches, in the style of every figure.
 
     The page shows it at that size where it is at most about 11 inches wide, and smaller beyond.
@@ -94,11 +97,13 @@ def _touching(grid: Grid) -> bool:
 def _aspect(west: float, east: float, south: float, north: float) -> float:
     """Height over width of a map on the ground."""
     # Near the poles the cosine goes to zero and the map would become endlessly tall.
-    return (north - south) / ((east - west) * np.cos(np.radians(np.clip((south + north) / 2, -80, 80))))
+    parallel_deg = np.clip((south + north) / 2, -80, 80)
+    aspect: float = (north - south) / ((east - west) * np.cos(np.radians(parallel_deg)))
+    return aspect
 
 
 def draw_map(
-    ax: Axes, field: NDArray, grid: Grid, cmap: str, limits: tuple[float, float], title: str = ""
+    ax: Axes, field: Floats, grid: Grid, cmap: str, limits: tuple[float, float], title: str = ""
 ) -> ScalarMappable:
     """A field [lat, lon] with coast lines; cells that do not touch are drawn as squares of a visible size."""
     shades = mpl.colormaps[cmap]
@@ -150,7 +155,7 @@ def colour_bar(
     )
 
 
-def draw_identity(ax: Axes, values: NDArray) -> None:
+def draw_identity(ax: Axes, values: Floats) -> None:
     """Equal limits around finite values and the line of agreement."""
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 1.0)
@@ -162,7 +167,7 @@ def draw_identity(ax: Axes, values: NDArray) -> None:
     ax.locator_params(nbins=5)
 
 
-def draw_density(ax: Axes, x: NDArray, y: NDArray) -> ScalarMappable:
+def draw_density(ax: Axes, x: Floats, y: Floats) -> ScalarMappable:
     """Number of pairs per bin on a logarithmic scale, with the line of agreement."""
     draw_identity(ax, np.concatenate([x, y]))
     low, high = ax.get_xlim()
@@ -173,7 +178,7 @@ def draw_density(ax: Axes, x: NDArray, y: NDArray) -> ScalarMappable:
     )
 
 
-def draw_boxes(ax: Axes, groups: Mapping[str, NDArray], colours: Mapping[str, str]) -> None:
+def draw_boxes(ax: Axes, groups: Mapping[str, Floats], colours: Mapping[str, str]) -> None:
     """One box per name, downward, from the 0.2 to the 0.8 quantile, a line at the median, a triangle at the mean."""
     for position, (name, values) in enumerate(groups.items()):
         finite = values[np.isfinite(values)]

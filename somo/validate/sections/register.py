@@ -100,11 +100,21 @@ class ReportSection:
     possible: Callable[[Product], bool] = lambda product: True
 
     def make(self, judged: Judged) -> Section:
-        """The section of one version."""
-        if not isinstance(self.maker, str):
-            return self.maker(judged)
-        module, function = self.maker.split(":")
-        section: Section = getattr(import_module(f"somo.validate.sections.{module}"), function)(judged)
+        """The section of one version.
+
+        Raises
+        ------
+        ValueError
+            if its maker gives it another name
+        """
+        if isinstance(self.maker, str):
+            module, function = self.maker.split(":")
+            section: Section = getattr(import_module(f"somo.validate.sections.{module}"), function)(judged)
+        else:
+            section = self.maker(judged)
+        # It is written under its own name and looked for under the registered one: it would be missing for ever.
+        if section.name != self.name:
+            raise ValueError(f"{self.name}: its maker calls the section {section.name!r}; give both the same name")
         return section
 
 

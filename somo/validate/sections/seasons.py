@@ -31,6 +31,8 @@ MAPS_ABREAST = 3
 # The paper compares the patterns of products everywhere and south of 60 N (Fig 6).
 SOUTH_OF = 60.0
 JUDGED = "this product"
+# [lat, lon] by product.
+Fields = Mapping[str, NDArray[np.float64]]
 
 
 def seasonal_maps(judged: Judged) -> Section:
@@ -219,9 +221,7 @@ def regional_anomalies(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...
     return pd.DataFrame(rows, columns=["region", "layer", "year", "anomaly", "cells"])
 
 
-def _pattern_table(
-    means: Mapping[str, NDArray], scores: Mapping[str, NDArray], grid: Grid, judged: str
-) -> pd.DataFrame:
+def _pattern_table(means: Fields, scores: Fields, grid: Grid, judged: str) -> pd.DataFrame:
     south = np.where(grid.lat < SOUTH_OF, 1.0, 0.0)
     rows = []
     for name in means:
@@ -238,7 +238,7 @@ def _records(table: pd.DataFrame) -> list[dict[str, object]]:
     return [{str(k): v for k, v in row.items()} for row in table.to_dict("records")]
 
 
-def _tidy(means: Mapping[str, NDArray], scores: Mapping[str, NDArray], grid: Grid) -> pd.DataFrame:
+def _tidy(means: Fields, scores: Fields, grid: Grid) -> pd.DataFrame:
     lat, lon = np.meshgrid(grid.lat, grid.lon, indexing="ij")
     tables = []
     for name, mean in means.items():
@@ -248,7 +248,7 @@ def _tidy(means: Mapping[str, NDArray], scores: Mapping[str, NDArray], grid: Gri
     return pd.concat(tables, ignore_index=True)
 
 
-def _limits(field: NDArray) -> tuple[float, float]:
+def _limits(field: NDArray[np.float64]) -> tuple[float, float]:
     low, high = np.nanquantile(field, (0.02, 0.98)) if np.isfinite(field).any() else (0.0, 1.0)
     return float(low), float(max(high, low + 1e-3))
 

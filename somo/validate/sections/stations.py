@@ -138,4 +138,4 @@ def _map(ax: Axes, cells: pd.DataFrame) -> ScalarMappable:
     size, edge = np.where(chance, 12, 34), np.where(chance, "#d55e00", "#222222")
     place = cells["longitude"], cells["latitude"]
     style: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": SPREAD_MAP, "linewidths": 0.8, "zorder": 4}
-    return ax.scatter(*place, s=size, c=cells["pearson_r"], edgecolors=edge, **style)
+    return ax.scatter(*place, s=size, c=cells["pearson_r"], edgecolors=edge.tolist(), **style)

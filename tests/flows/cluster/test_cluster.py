@@ -87,7 +87,7 @@ def test_a_kind_from_outside_is_declared_and_started(toml: Path, monkeypatch: py
     @contextmanager
     def start(declared: Threads) -> Iterator[LocalCluster]:
         with LocalCluster(
-            n_workers=1, threads_per_worker=declared.threads, processes=False, dashboard_address=None
+            n_workers=1, threads_per_worker=declared.threads, processes=False, dashboard_address="127.0.0.1:0"
         ) as started:
             yield started
 

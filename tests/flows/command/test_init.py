@@ -9,12 +9,13 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from flows.command.cli import app, main
+from flows.command.init import absolute
 
 TENTHS = np.round(50.9 - 0.1 * np.arange(6), 6), np.round(11.0 + 0.1 * np.arange(7), 6)
 HALVES = np.round(50.85 - 0.1 * np.arange(5), 6), np.round(11.05 + 0.1 * np.arange(6), 6)
 STATIONS = {
     "hill": "time,latitude,longitude,swc_5cm,swc_20cm\n2018-01-01 00:00,50.71,11.32,0.31,0.33\n",
-    "vale": "TIMESTAMP;Soil moisture 10 cm\n2018-01-01 00:00;0.3\n",
+    "vale": "TIMESTAMP;Soil moisture 10 cm\n2018-01-01 00:00;-9999\n2018-01-01 01:00;30,5\n",
 }
 
 
@@ -40,6 +41,8 @@ def folder(tmp_path_factory):
             write(folder / f"era5-land/{name}_2018_{month:02}.nc", name, TENTHS, values, hours, units="K")
     days = pd.date_range("2018-01-01", "2018-08-31")
     rain = rng.uniform(0, 9, (len(days), 5, 6))
+    air = rng.uniform(-3, 20, (len(days), 5, 6))
+    write(folder / "e-obs/tg_ens_mean_0.1deg_reg_v29.0e.nc", "tg", HALVES, air, days, units="Celsius")
     write(folder / "e-obs/rr_ens_mean_0.1deg_reg_v29.0e.nc", "rr", HALVES, rain, days, units="mm")
     fine = np.round(50.995 - 0.01 * np.arange(70), 6), np.round(10.905 + 0.01 * np.arange(90), 6)
     write(folder / "soil/sand.nc", "sand", fine, rng.uniform(10, 70, (70, 90)), units="%")
@@ -53,6 +56,15 @@ def run(*arguments):
     with pytest.raises(SystemExit) as ended:
         main([str(a) for a in arguments])
     return ended.value.code
+
+
+def test_places_are_written_from_the_root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    places = ["../era5-land", "~/soil/*.tif", "/data/e-obs", "s3://bucket/era5"]
+    assert absolute(places) == [
+        f"{tmp_path.parent}/era5-land", "/home/somebody/soil/*.tif", "/data/e-obs", "s3://bucket/era5"
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +97,8 @@ def test_providers_are_recognised_and_the_rest_is_written_out(written, folder):
     assert declared["sequence"] == {"lookback": 90, "predict_last_n": 90}
     assert str(declared["period"]["start"]) == "2018-03-31"
     assert "6 x 7 cells" in told
+    (left_out,) = (line for line in path.read_text().splitlines() if "e-obs/tg_ens" in line)
+    assert left_out.startswith("# Not used: ") and "forcing.air_temperature is read from a place that was" in left_out
 
 
 def test_a_folder_of_series_gets_a_table_whose_empty_columns_check_names(written, folder, capsys):
@@ -93,6 +107,7 @@ def test_a_folder_of_series_gets_a_table_whose_empty_columns_check_names(written
     assert list(table["value"]) == ["swc_5cm", "swc_20cm", "Soil moisture 10 cm"]
     assert list(table["time"]) == ["time", "time", "TIMESTAMP"]
     assert list(table["depth_from_m"]) == ["0.05", "0.2", "0.1"]
+    assert list(table["units"]) == ["m3 m-3", "m3 m-3", "%"]
     assert list(table["latitude"]) == ["50.71", "50.71", ""]
     assert "complete its empty columns" in told
     assert run("check", path) == 1

@@ -72,7 +72,7 @@ def test_prometheus_takes_its_settings_and_the_rules_call_when_they_should(tmp_p
 def test_the_scheduler_shows_what_runs_tell_it(client: Client) -> None:
     registry = CollectorRegistry()
     scheduler = client.cluster.scheduler
-    client.sync(_add, scheduler, Measures(registry))
+    client.sync(_add, scheduler, Measures(registry, scheduler))
     tell_progress(client, Progressed("regions", 3, 12, 6.0))
     tell_end(client, "T", 86_400.0)
     _until(lambda: registry.get_sample_value("somo_newest_day_timestamp_seconds", {"product": "T"}) == 86_400)

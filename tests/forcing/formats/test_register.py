@@ -3,6 +3,7 @@
 import gzip
 import json
 import zipfile
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from somo.forcing.formats.opening import file_handle
 from somo.forcing.formats.register import FORMATS, FileFormat, register_format
 from somo.forcing.formats.stored import Stored, UnreadableError, Variable, zarr_metadata
 from somo.forcing.sources import ForcingError
+from somo.product.forcing import FormatName
 from tests.forcing.formats.reading import field, scan, values
 from tests.forcing.formats.test_hdf5 import write
 
@@ -65,6 +67,10 @@ def test_a_declared_format_overrides_the_content(tmp_path):
     (tmp_path / "odd.nc").write_bytes(HTML)
     with pytest.raises(ForcingError, match=r"odd\.nc: is a damaged HDF5 file"):
         scan(tmp_path / "odd.nc", "t2m", format="hdf5")
+
+
+def test_a_declaration_can_name_every_format():
+    assert set(get_args(FormatName)) == set(FORMATS)
 
 
 class PlainTable:

@@ -1,10 +1,13 @@
 """Zarr stores against xarray's own reading, value for value."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
 
+from somo.forcing import listing
 from somo.forcing.formats import zarr_store
 from somo.forcing.sources import ForcingError
 from tests.forcing.formats.reading import field, scan, values
@@ -78,3 +81,34 @@ def test_a_folder_that_is_no_store_and_a_damaged_chunk_are_named(tmp_path):
     (tmp_path / "era5.zarr" / "t2m" / "0.0.0").write_bytes(b"damaged")
     with pytest.raises(ForcingError, match=r"era5\.zarr: t2m cannot be read"):
         values(scan(url, "t2m"))
+
+
+def rewritten(path, change):
+    """The metadata of a store after a change, which a stranger made."""
+    document = json.loads(path.read_text())
+    change(document)
+    path.write_text(json.dumps(document))
+
+
+def test_metadata_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
+    url = tmp_path / "hostile.zarr"
+    dataset().to_zarr(url, zarr_format=2)
+    honest = (url / ".zmetadata").read_text()
+
+    def long_time(document):
+        for name in ("time", "t2m"):
+            document["metadata"][f"{name}/.zarray"]["shape"][0] = 6_000_000_000_000
+
+    rewritten(url / ".zmetadata", long_time)
+    with pytest.raises(ForcingError, match=r"hostile\.zarr: has 6000000000000 values in its coordinate time"):
+        scan(url, "t2m")
+    (url / ".zmetadata").write_text("[" * 200_000)
+    with pytest.raises(ForcingError, match=r"hostile\.zarr: cannot be read \(maximum recursion depth"):
+        scan(url, "t2m")
+    (url / ".zmetadata").write_text(honest)
+    rewritten(url / "t2m" / ".zarray", lambda array: array.update(chunks=[100_000, 1000, 1000]))
+    with pytest.raises(ForcingError, match=r"hostile\.zarr: has chunks of 400\.0 GB in t2m"):
+        scan(url, "t2m")
+    monkeypatch.setattr(listing, "MOST_DOCUMENT_BYTES", 1000)
+    with pytest.raises(ForcingError, match=r"\.zmetadata: has \d+ bytes, too many for the metadata of a Zarr store"):
+        scan(url, "t2m")

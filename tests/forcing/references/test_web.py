@@ -12,7 +12,7 @@ import xarray as xr
 
 from somo.forcing.dataset import open_forcing
 from somo.forcing.sources import ForcingError
-from somo.storage import patience
+from somo.storage import patience, web
 from somo.storage.patience import StorageError
 
 CHUNKED = {"dtype": "float32", "zlib": True, "chunksizes": (61, 4, 5)}
@@ -173,3 +173,11 @@ def test_a_store_of_zarr_on_a_web_server(sources, references, root):
         product = sources.product(end="2003-12-31", source={"url": f"{url}/t2m.zarr"})
         got = open_forcing(product, "home", references(product, root))["air_temperature"].values
     np.testing.assert_array_equal(got, sources.plain(2003))
+
+
+def test_a_document_that_is_too_large_is_not_downloaded(tmp_path):
+    (tmp_path / "zarr.json").write_bytes(b"[" * 5000)
+    with serving(tmp_path) as (url, _):
+        assert web.content(f"{url}/zarr.json", 5000) == b"[" * 5000
+        with pytest.raises(StorageError, match=r"zarr\.json: has 5000 bytes, and 4999 are read"):
+            web.content(f"{url}/zarr.json", 4999)

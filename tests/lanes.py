@@ -1,0 +1,60 @@
+"""Tests above a second, which `make quick` leaves out: a lane that is run at every save takes less than a minute.
+
+`make quick` names the tests of its own lane that took longer than that (`--durations-min=1`): they belong here.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+
+SLOW = (
+    "tests/docs/test_code_blocks.py",
+    "tests/docs/test_examples.py::test_a_notebook_runs_and_shows_what_it_promises",
+    "tests/flows/cluster/test_cluster.py::test_local_cluster_computes_in_other_processes",
+    "tests/flows/cluster/test_slurm.py",
+    "tests/flows/command/test_bad_input.py",
+    "tests/flows/command/test_init.py",
+    "tests/flows/command/test_inputs.py::test_neither_prefect_nor_a_cluster_is_started",
+    "tests/flows/stages/learning/test_search.py",
+    "tests/flows/stages/test_histories.py",
+    "tests/flows/stages/test_release.py",
+    "tests/forcing/formats/test_import_order.py",
+    "tests/forcing/references/test_scanning.py::test_a_file_without_permission_is_refused_by_name",
+    "tests/forcing/references/test_scanning.py::test_any_two_encodings_join_to_the_plain_values",
+    "tests/forcing/references/test_unpacking.py::test_a_bomb_is_refused_before_it_unpacks",
+    "tests/forcing/regridding/test_axes.py::test_regridding_equals_a_plain_loop",
+    "tests/insitu/test_targets.py::test_daily_means_are_kept_bit_by_bit",
+    "tests/insitu/test_targets.py::test_scaling_gives_the_reference_moments_and_keeps_the_order",
+    "tests/learn/networks/test_register.py",
+    "tests/learn/test_fit.py::test_learns_what_cells_it_has_not_seen_do",
+    "tests/learn/test_fit.py::test_twenty_years_of_a_region_train_in_four_gigabytes",
+    "tests/predict/test_infer.py::test_every_layer_and_member",
+    "tests/publish/store/test_drought.py::test_new_windows_alone_have_the_bytes_of_all_anew",
+    "tests/publish/store/test_drought.py::test_the_group_holds_probabilities_of_a_version_that_knows_its_uncertainty",
+    "tests/publish/store/test_drought.py::test_the_group_holds_what_a_plain_computation_gives",
+    "tests/publish/store/test_drought.py::test_the_yearly_file_holds_the_store_for_other_programs",
+    "tests/publish/store/test_maps.py",
+    "tests/publish/store/test_regions.py",
+    "tests/publish/store/test_series.py",
+    "tests/publish/test_catalog.py",
+    "tests/publish/test_netcdf.py",
+    "tests/publish/test_reader.py",
+    "tests/publish/test_wheel.py",
+    "tests/synthetic/test_compared.py",
+    "tests/synthetic/test_europe.py",
+    "tests/validate/sections/",
+)
+"""Folders, files and tests by their node ids; whole files where what they share takes the time."""
+
+
+def mark_slow(items: Iterable[pytest.Item]) -> None:
+    """Give these tests the marker `slow`."""
+    for item in items:
+        if any(is_of(item.nodeid, entry) for entry in SLOW):
+            item.add_marker(pytest.mark.slow)
+
+
+def is_of(nodeid: str, entry: str) -> bool:
+    """Whether a test is the one that an entry names, one of its cases, or in the file or folder that it names."""
+    ending = "" if entry.endswith("/") else "::" if entry.endswith(".py") else "["
+    return nodeid == entry or nodeid.startswith(f"{entry}{ending}")
