@@ -75,7 +75,7 @@ def write_month(root: str, month: np.datetime64, last: np.datetime64) -> None:
     """The hours of a month up to the day `last`."""
     grid = Grid.regular(**EDGES, step_deg=0.1)
     stop = min((month + 1).astype("M8[D]"), last + 1)
-    hours = np.arange(month.astype("M8[D]"), stop).astype("M8[h]")[:, None] + np.arange(24)
+    hours = np.arange(month.astype("M8[D]"), stop).astype("M8[h]")[:, None] + np.arange(24).astype("m8[h]")
     noise = np.random.default_rng(int(month.astype(int))).normal(283, 5, (hours.size, *grid.shape))
     url = join(root, f"era5-land/t2m_{str(month).replace('-', '_')}.nc")
     write_cds(url, grid, "t2m", hours.ravel(), noise.astype("float32"), CHUNK)

@@ -47,12 +47,12 @@ def test_status_asks_little_and_says_what_it_waits_for(
     try:
         with FaultProxy(s3.port, share=0) as proxy:
             monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
-            said = somo("status", TINY, "--root", bucket)
+            said = somo("status", TINY, "--root", bucket, "--json")
             assert said.status == 0, said.err
             assert 20 < proxy.passed <= MOST_REQUESTS
     finally:
         S3FileSystem.clear_instance_cache()
-    states = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in said.out.splitlines() if "│" in line}
+    states = {stage["name"]: stage["state"] for stage in json.loads(said.out)}
     assert [states[name] for name in ("ingest", "targets", "train", "produce", "publish")] == ["done"] * 5
     for subject in (f"the list of {bucket}/models", "the results of ingest", "the results of validate"):
         assert f"s: looking at {subject}" in said.err
