@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -59,6 +60,15 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def remove_sockets(ports: Mapping[str, int]) -> None:
+    """Remove the Unix sockets that the parts of a server with these ports leave: their place cannot be chosen."""
+    for part in PARTS:
+        for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{ports[part] + GRPC_OFFSET}.sock"):
+            # Names in a folder of all users: one that another user made is not ours to remove.
+            with suppress(PermissionError):
+                path.unlink(missing_ok=True)
 
 
 def weed(
@@ -242,6 +252,7 @@ class S3Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        remove_sockets(self._ports())
 
     def __enter__(self) -> Self:
         return self.start()

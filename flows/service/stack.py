@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -21,7 +22,7 @@ from flows.service import database
 from flows.service.credentials import identities, write_credentials
 from flows.service.errors import StackError
 from flows.service.running import end_leftovers, lock, require_free, write_down
-from flows.service.s3server import S3Server, free_ports
+from flows.service.s3server import S3Server, free_ports, remove_sockets
 from flows.service.services import (
     DASHBOARD_LOGIN,
     DEPLOYED_ONLY,
@@ -170,6 +171,10 @@ class Stack:
         for name in reversed(list(self.processes)):
             # At SIGTERM PostgreSQL would wait for its clients to leave; SIGINT ends their connections.
             self.kill(name, signal.SIGINT if name in ("s3", "postgres") else signal.SIGTERM)
+        remove_sockets(self.place.ports)
+        # Prefect's runners empty their folder of flows' code and leave it there.
+        with suppress(OSError):
+            Path(tempfile.gettempdir(), "runner_storage").rmdir()
         if self._lock is not None:
             self._lock.close()
             self._lock = None

@@ -17,11 +17,10 @@ from pathlib import Path
 
 import psutil
 
+from flows.service.s3server import GRPC_OFFSET, PARTS
 from flows.service.stack import free_place, operated
 
 SERVED = Path(__file__).parents[1] / "flows" / "service.toml"
-# Names by which the programs of the stack would be known in a folder that all users share.
-OURS = ("somo", "seaweed", "weed", "prefect", "dask", "distributed", "PGSQL", "prometheus")
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,10 @@ def remains(folder: Path, ports: dict[str, int]) -> Remains:
     listening = {c.laddr.port for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     bound = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()[1:] if "/" in line}
     own_files = {str(path) for path in (folder / "tmp").rglob("*")}
-    shared_files = {str(path) for path in Path("/tmp").iterdir() if any(name in path.name for name in OURS)}
+    # SeaweedFS' sockets lie in a folder that all users share, others' servers' among them: ours have our ports.
+    shared_files = {
+        str(path) for part in PARTS for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{ports[part] + GRPC_OFFSET}.sock")
+    }
     return Remains(
         frozenset(processes), frozenset(listening & set(ports.values())),
         frozenset(path for path in bound if path.startswith(str(folder))), frozenset(own_files | shared_files),
@@ -77,11 +79,11 @@ def restart(folder: Path, times: int) -> dict[str, list[str]]:
     before = remains(home, ports)
     for turn in range(1, times + 1):
         began = time.monotonic()
-        stack.start()
-        healthy = time.monotonic()
-        started = remains(home, ports)
-        assert len(started.listening) >= 6 and started.processes, "services are healthy and none is seen"
-        stack.stop()
+        # Whatever ends this script ends the services too.
+        with stack:
+            healthy = time.monotonic()
+            started = remains(home, ports)
+            assert len(started.listening) >= 6 and started.processes, "services are healthy and none is seen"
         left = remains(home, ports).besides(before)
         print(
             f"{turn}: healthy after {healthy - began:.0f} s with {len(started.processes)} processes, stopped after "

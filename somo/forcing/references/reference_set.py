@@ -52,7 +52,7 @@ def scan_url(root: str, file: SourceFile, name: str, source: Source) -> str:
 
 def write_scans(url: str, scans: Sequence[Scan]) -> None:
     """Keep the scans of one file."""
-    # Not `asdict`, which copies every chunk's place before it is written: half of the time of scanning a file.
+    # Not `asdict`, which copies every place of a chunk before it is written.
     documents = [{field.name: getattr(scan, field.name) for field in fields(scan)} for scan in scans]
     put(url, zlib.compress(json.dumps(documents).encode(), 6))
 
