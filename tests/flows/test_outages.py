@@ -97,8 +97,6 @@ def test_forcing_that_is_away_for_longer_than_a_request_tries(
     assert checksums(str(tmp_path)) == undisturbed
 
 
-# It has not been seen to its end on a quiet machine yet.
-@pytest.mark.xfail(strict=False, reason="not yet seen to its end: a whole run through a broken network takes minutes")
 def test_every_command_survives_a_network_that_breaks_one_request_in_three(
     s3: S3Server, s3_root: str, toml: Path, sources: str, undisturbed: dict[str, str]
 ) -> None:
