@@ -12,6 +12,7 @@ from xdist.scheduler import LoadFileScheduling
 LONGEST = (
     "tests/real/test_cases.py",
     "tests/flows/service/test_stack.py",
+    "tests/flows/test_outages.py",
     "tests/flows/test_journey.py",
     "tests/flows/stages/test_histories.py",
     "tests/flows/stages/test_produce_faults.py",
