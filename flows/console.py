@@ -30,7 +30,7 @@ class Verbosity:
 verbosity = Verbosity()
 
 
-class Patience:
+class Narrator:
     """Says what a command is looking at, once it has taken longer than people wait without a word."""
 
     def __init__(self) -> None:

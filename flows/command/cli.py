@@ -14,7 +14,7 @@ from flows.command import published as commands
 from flows.command.init import init
 from flows.command.inputs import inputs
 from flows.command.options import Debug, ProductFile, Quiet, Root
-from flows.console import Patience, console, output, verbosity
+from flows.console import Narrator, console, output, verbosity
 from flows.environment import load_product, prepare_prefect, require_writable, root_of
 from flows.failures import in_one_sentence
 from flows.leftovers import end_with_this_process
@@ -76,7 +76,7 @@ def status(
     """Say, per stage, what is done, what is missing and what is next; changes nothing."""
 
     declared = load_product(product)
-    stages = read_status(declared, root_of(declared, root), Patience())
+    stages = read_status(declared, root_of(declared, root), Narrator())
     if as_json:
         typer.echo(json.dumps([stage.as_dict() for stage in stages], indent=1))
         return

@@ -14,7 +14,7 @@ from obstore.exceptions import PreconditionError
 from obstore.store import S3Store
 
 from somo.storage import archives, patience, web
-from somo.storage.client import CLOUDS, filesystem, named
+from somo.storage.client import CLOUDS, filesystem, store_error
 from somo.storage.objects import fingerprint
 from somo.storage.patience import StorageError
 
@@ -156,7 +156,7 @@ def read_range(url: str, expected: str, offset: int, size: int) -> bytes:
     except PreconditionError as error:
         raise StorageError(f"{url}: was replaced while it was read; run again") from error
     except obstore.exceptions.GenericError as error:
-        raise named(url, error) from error
+        raise store_error(url, error) from error
     except obstore.exceptions.BaseError as error:
         raise StorageError(f"{url}: cannot be read ({error}); check that it exists and may be read") from error
 

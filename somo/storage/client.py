@@ -59,7 +59,7 @@ def _know_clouds(url: str) -> None:
         _known_clouds.add(scheme)
 
 
-def named(url: str, error: obstore.exceptions.GenericError) -> StorageError:
+def store_error(url: str, error: obstore.exceptions.GenericError) -> StorageError:
     """A failure of obstore as what it is: a store that refuses, or one that stayed out of reach."""
     refused = re.search(r"status: (401|403)\b", str(error))
     if not refused:
@@ -69,6 +69,15 @@ def named(url: str, error: obstore.exceptions.GenericError) -> StorageError:
         f"{url}: the store refuses it ({refused[1]}); give credentials in the environment (AZURE_*, GOOGLE_*, or "
         f"FSSPEC_{scheme.upper()}), and check that the account may list and read it"
     )
+
+
+def _ask_patiently(url: str, request: Callable[[], Any]) -> Any:
+    """Result of a request to a store, whose failures have their names whichever library asked."""
+    try:
+        return patiently(url, request)
+    # obstore's own error for whatever it has no name for; it is no OSError.
+    except obstore.exceptions.GenericError as error:
+        raise store_error(url, error) from error
 
 
 def _options(url: str) -> dict[str, Any]:
@@ -111,11 +120,7 @@ class PatientFileSystem:
             # A list of paths, as `rm` takes it, is named by its first.
             first = next(iter(arguments), "")
             url = self._fs.unstrip_protocol(first if isinstance(first, str) else next(iter(first), ""))
-            try:
-                return patiently(url, partial(method, *arguments, **options))
-            # obstore's own error for whatever it has no name for; it is no OSError.
-            except obstore.exceptions.GenericError as error:
-                raise named(url, error) from error
+            return _ask_patiently(url, partial(method, *arguments, **options))
 
         return request
 
@@ -136,7 +141,7 @@ class PatientFileSystem:
                 raise next((failure for failure in failures if not is_passing(failure)), failures[0])
 
         if paths:
-            patiently(self._fs.unstrip_protocol(paths[0]), ask_for_missing)
+            _ask_patiently(self._fs.unstrip_protocol(paths[0]), ask_for_missing)
         return contents
 
     def open(self, path: str, mode: str = "rb", **options: Any) -> Any:

@@ -41,7 +41,7 @@ def dashboard() -> dict[str, Any]:
         "schemaVersion": 39,
         "refresh": "15s",
         "time": {"from": "now-6h", "to": "now"},
-        "panels": [_panel(number, title, *what) for number, (title, what) in enumerate(PANELS.items())],
+        "panels": [_panel(number, title, *drawn) for number, (title, drawn) in enumerate(PANELS.items())],
     }
 
 
