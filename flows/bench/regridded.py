@@ -27,7 +27,7 @@ from somo.synthetic.files import AIR, year_file
 YEARS = (2010, 2011)
 EDGES = {"west": 0.0, "east": 19.2, "south": 40.0, "north": 52.0}
 STEP_DEG = 0.1
-# As many maps as a coast in them makes dearer: a third is sea.
+# One column in three is sea, in pairs, so that most cells between nodes lie at a coast.
 SEA_SHARE = 3
 
 
