@@ -136,9 +136,10 @@ def _copy(url: str, archive: zipfile.ZipFile, name: str, out: Any) -> None:
                 out.write(piece)
     except NotImplementedError as error:
         # Windows compresses files above 2 GB by Deflate64, which Python's library does not know.
-        method = zipfile.compressor_names.get(archive.getinfo(name).compress_type, "an unknown method")
+        method = archive.getinfo(name).compress_type
         raise StorageError(
-            f"{url}: is compressed by {method}, which cannot be read; unpack its archive and declare the files in it"
+            f"{url}: is compressed by method {method} of the zip format, which cannot be read here; unpack its archive "
+            "and declare the files in it"
         ) from error
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise StorageError(f"{url}: cannot be unpacked ({error}); download the archive again") from error

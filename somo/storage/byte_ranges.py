@@ -127,7 +127,7 @@ class _Blocks(io.RawIOBase):
             first = number * BLOCK_BYTES
             wanted_bytes = min(BLOCK_BYTES, self.size - first)
             block = read_range(self.url, self.expected, first, wanted_bytes)
-            # Of a file that has become shorter a store gives what is left, and a reader would ask for the rest for ever.
+            # Of a file that became shorter a store gives what is left, and a reader would ask for the rest for ever.
             if len(block) != wanted_bytes:
                 raise StorageError(f"{self.url}: {wanted_bytes} bytes were asked for, {len(block)} came; run again")
             self.blocks[number] = block
