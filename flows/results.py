@@ -23,6 +23,7 @@ from somo.storage.contents import record_content, recorded_content
 from somo.storage.objects import join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
+TARGETS_FORMAT = 2
 SAMPLES_FORMAT = 1
 MODELS_FORMAT = 3
 
@@ -101,7 +102,8 @@ def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role:
         training = scaling_days(product), without_places(product.targets), reference_contents(product, root)
     # Series of independent archives are cut to the period of the product; those to learn from have days of their own.
     days = product.period if role == "independent" else None
-    return join(root, "targets", f"{content_hash(archives, product.layers, cells, training, days)}.parquet")
+    key = content_hash(TARGETS_FORMAT, archives, product.layers, cells, training, days)
+    return join(root, "targets", f"{key}.parquet")
 
 
 def recorded_archive(root: str, archive: Insitu) -> str:
