@@ -120,8 +120,9 @@ def _parsed(text: pd.Series) -> NDArray[np.datetime64]:
     parsed = time.dt.tz_localize(None).to_numpy("M8[ns]").copy()
     unread = np.isnat(parsed) & text.str.contains(r"\d").to_numpy(bool)
     if unread.any():
-        # `2018/1/5 3:00`, as spreadsheets write it, has too few digits for the standard.
-        cut = text[unread].str.extract(_YEAR_FIRST.pattern)
+        # `2018/1/5 3:00`, as spreadsheets write it, has too few digits for the standard; programs set to German write a
+        # comma before parts of a second.
+        cut = text[unread].str.replace(r"(:\d{2}),(\d+)$", r"\1.\2", regex=True).str.extract(_YEAR_FIRST.pattern)
         clock = (" " + cut[3].str.zfill(2) + cut[4]).fillna("")
         padded = cut[0] + "-" + cut[1].str.zfill(2) + "-" + cut[2].str.zfill(2) + clock
         again = pd.to_datetime(padded, format="ISO8601", utc=True, errors="coerce")

@@ -110,8 +110,12 @@ def read_columns(data: bytes, wanted: Sequence[str], optional: Sequence[str] = (
 
 def _lines_of_values(text: str) -> int:
     """Lines that are not empty; 0 where a quotation goes on over several lines, which are one row then."""
-    lines = [line for line in _LINE_END.split(text) if line.strip()]
-    return 0 if any(line.count('"') % 2 for line in lines) else len(lines)
+    lines = 0
+    for line in io.StringIO(text, newline=None):
+        if line.count('"') % 2:
+            return 0
+        lines += bool(line.strip())
+    return lines
 
 
 def _is_too_long(overflow: pd.Series, width: int) -> pd.Series:

@@ -39,7 +39,8 @@ def list_recordings(url: str, archive: str) -> list[Recording]:
         ) from error
     except StorageError as error:
         raise InsituError(f"{url}: no such table ({error}); check the url under [[insitu]]") from error
-    rows = rows.fillna("").astype(str).apply(lambda column: column.str.strip())
+    # A column of numbers in a Parquet file takes no text in place of a missing one.
+    rows = rows.astype(object).where(rows.notna(), "").astype(str).apply(lambda column: column.str.strip())
     rows = rows[rows["station"] != ""]
     if rows.empty:
         raise InsituError(f"{url}: the table has no row; give one row a sensor")

@@ -2,12 +2,13 @@
 
 import fnmatch
 import re
+import unicodedata
 from dataclasses import dataclass, field
 
 from fsspec.implementations.local import LocalFileSystem
 
 from somo.insitu.errors import InsituError, SensorError
-from somo.insitu.members import Member, is_linked_outside, leads_outside, list_members
+from somo.insitu.members import Member, is_leftover, is_linked_outside, leads_outside, list_members
 from somo.storage.client import filesystem
 from somo.storage.objects import version_of
 
@@ -68,7 +69,7 @@ class Files:
     def _of_zip(self, zipped: Member, pattern: str) -> list[Member]:
         if zipped.path not in self._listed:
             try:
-                members = list_members(f"{self._base()}/{zipped.path}", lambda _: True)
+                members = list_members(f"{self._base()}/{zipped.path}", lambda path: not is_leftover(path))
             except InsituError as error:
                 # One broken zip costs the sensors in it, and no others of the table.
                 raise SensorError(str(error)) from error
@@ -92,6 +93,9 @@ class Files:
         for info in infos:
             if info["type"] != "directory":
                 name = info["name"].rsplit("/", 1)[-1]
+                # A pattern such as `*.csv` does not mean the table itself.
+                if is_leftover(name) or (not folder and name == self.table.rpartition("/")[2]):
+                    continue
                 place = info["name"] if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(info["name"])
                 listed[name] = Member(
                     place, version_of(info), "/".join(filter(None, (folder, name))), int(info["size"])
@@ -104,7 +108,10 @@ class Files:
 
 def _matching(listed: dict[str, Member], pattern: str) -> list[Member]:
     """Exactly this file; else those that the pattern fits."""
+    # macOS writes the letter `ö` of a file's name as `o` and dots.
+    composed = {unicodedata.normalize("NFC", name): member for name, member in listed.items()}
+    pattern = unicodedata.normalize("NFC", pattern)
     # A name may itself hold brackets, which a pattern would read as a choice of letters.
-    if pattern in listed:
-        return [listed[pattern]]
-    return [member for name, member in listed.items() if fnmatch.fnmatchcase(name, pattern)]
+    if pattern in composed:
+        return [composed[pattern]]
+    return [member for name, member in composed.items() if fnmatch.fnmatchcase(name, pattern)]

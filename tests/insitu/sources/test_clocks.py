@@ -28,6 +28,7 @@ def _without_midnight(day: str, clock: str) -> Callable[[pd.Timestamp], str]:
         lambda t: f"{t.year}/{t.month}/{t.day} {t.hour}:{t:%M}",
         lambda t: f"{t:%m/%d/%Y %I:%M %p}",
         lambda t: f"{t:%Y.%m.%d %H:%M}",
+        lambda t: f"{t:%Y-%m-%d %H:%M:%S},000",
         lambda t: f"{t:%d-%b-%Y %H:%M}",
         lambda t: f"{t:%Y%m%d%H}",
     ],

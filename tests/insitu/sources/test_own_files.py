@@ -142,6 +142,22 @@ def test_zips_beside_the_table(tmp_path: Path, file: str, values: int) -> None:
     assert len(one(tmp_path, ROW.replace("d.csv", file), {}).value) == values
 
 
+def test_patterns_mean_neither_the_table_nor_what_a_mac_leaves(tmp_path: Path) -> None:
+    write_zip(tmp_path / "z.zip", {"d.csv": PLAIN, "__MACOSX/._d.csv": b"\0\5"})
+    write_folder(tmp_path, {"o\u0308d.csv": PLAIN, "._d.csv": b"\0\5"})
+    for pattern in ("*.csv", "z.zip/*.csv", "\u00f6d.csv"):
+        assert len(one(tmp_path, ROW.replace("d.csv", pattern), {}).value) == 2, pattern
+
+
+def test_a_table_in_parquet_with_numbers_that_are_missing(tmp_path: Path) -> None:
+    columns = dict(zip(HEAD.strip().split(","), ROW.split(","), strict=True))
+    missing = {"depth_to_m": [0.05, np.nan], "utc_offset_hours": [1.0, np.nan], "good": np.nan}
+    pd.DataFrame([columns, columns]).assign(**missing).to_parquet(tmp_path / "stations.parquet")
+    write_folder(tmp_path, {"d.csv": PLAIN})
+    recordings = list_recordings(str(tmp_path / "stations.parquet"), "own")
+    assert [(r.problem, r.details.offset_hours) for r in recordings] == [("", 1.0), ("", None)]
+
+
 def test_a_broken_zip_costs_the_sensors_in_it(tmp_path: Path) -> None:
     table = f"{HEAD}{ROW}\n{ROW.replace('d.csv', 'b.zip/d.csv')}\n"
     folder = write_folder(tmp_path, {"stations.csv": table, "d.csv": PLAIN, "b.zip": "PK broken"})
