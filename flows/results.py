@@ -24,6 +24,7 @@ from somo.storage.contents import record_content, recorded_content
 from somo.storage.objects import join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
+TARGETS_FORMAT = 2
 SAMPLES_FORMAT = 1
 MODELS_FORMAT = 3
 
@@ -104,7 +105,7 @@ def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role:
     else:
         # Cut to the period of the product, where series to learn from have days of their own.
         rules, days = sensor_rules(product), product.period
-    named = content_hash(archive_names(product, root, role), product.layers, cells, rules, days)
+    named = content_hash(TARGETS_FORMAT, archive_names(product, root, role), product.layers, cells, rules, days)
     return join(root, "targets", f"{named}.parquet")
 
 
