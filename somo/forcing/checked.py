@@ -174,7 +174,7 @@ def _check_units(array: DailyArray) -> None:
     numbers = np.unique(np.linspace(0, len(plan.steps) - 1, SAMPLES * SAMPLE_DAYS).astype(int))
     steps = plan.steps[numbers]
     steps = steps[(steps >= 0).all(axis=1) & np.isin(store.group_of_step[steps[:, 0]], nameless)]
-    units, accumulated = units_of_values(array.source, None, array.accumulated)
+    units, accumulated = units_of_values(array.source, None, array.accumulated, array.quantity)
     samples = [_daily(array, steps, window) for window in _windows(array.name, array.source, array.url, array.cells)]
     unlikely = unlikely_units(array.quantity, units, accumulated, np.concatenate([s.ravel() for s in samples]))
     if unlikely is not None:
