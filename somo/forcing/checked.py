@@ -175,7 +175,7 @@ def _check_units(array: DailyArray) -> None:
     if len(days) < LEAST_DAYS:
         return
     steps = plan.steps[days[np.unique(np.linspace(0, len(days) - 1, SAMPLES * SAMPLE_DAYS).astype(int))]]
-    units, accumulated = units_of_values(array.source, None, array.accumulated)
+    units, accumulated = units_of_values(array.source, None, array.accumulated, array.quantity)
     samples = [_daily(array, steps, window) for window in _windows(array.name, array.source, array.url, array.cells)]
     unlikely = unlikely_units(array.quantity, units, accumulated, np.concatenate([s.ravel() for s in samples]))
     if unlikely is not None:
