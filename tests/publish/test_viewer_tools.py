@@ -1,5 +1,6 @@
 """The page as a tool: fingers, keys, search, files to take away, and readers who do not see it."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import somo
 from somo.publish import netcdf
@@ -110,11 +112,56 @@ def test_map_and_series_are_told_in_words_and_saved_as_pictures(page, root, tmp_
     ends = f"from {float(soil.min()):.3f} to {float(soil.max()):.3f}"
     assert words == f"Soil moisture, 0–10 cm, 2012-02-29: mean {mean:.3f} m³ m⁻³, {ends}; 44 cells."
     assert page.locator("#serieswords li").count() == 4
-    for button in ("#mappng", "#chartpng"):
-        with page.expect_download() as waiting:
-            page.click(button)
-        waiting.value.save_as(tmp_path / "picture.png")
-        assert (tmp_path / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    # The map's picture ends with its colours, which nothing else of it would tell, above five lines of credits.
+    colours = saved_picture(page, "#mappng", tmp_path)[-170:].reshape(-1, 3)
+    for end in ([0x5B, 0x3A, 0x1D], [0x17, 0x30, 0x5F]):
+        assert (abs(colours.astype(int) - end).max(axis=1) <= 3).sum() >= 12
+    assert saved_picture(page, "#chartpng", tmp_path).shape[1] > 200
+    page.select_option("#quantity", "drought_class")
+    shown(page, "drought_class", 0, "2012-02-29")
+    assert re.search(r"share of area none \d+ %, D0 \d+ %, D1 \d+ %", page.text_content("#words"))
+    colours = saved_picture(page, "#mappng", tmp_path)[-170:].reshape(-1, 3)
+    assert (colours == [0x6E, 0x0F, 0x1C]).all(axis=1).sum() > 100
+
+
+def saved_picture(page, button, folder):  # noqa: F811
+    """Red, green and blue of every pixel of the picture that a button saves."""
+    with page.expect_download() as waiting:
+        page.click(button)
+    waiting.value.save_as(folder / "picture.png")
+    return np.asarray(Image.open(folder / "picture.png").convert("RGB"))
+
+
+def test_the_view_as_r_of_a_year_without_a_file_says_whose_file_it_takes(page, root):  # noqa: F811
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.route("**/collection.json", without_the_last_year)
+    page.goto(f"{page.address}#date=2013-03-01")
+    shown(page, "soil_moisture", 0, "2013-03-01")
+    page.click("#code summary")
+    page.click("#as-r")
+    code = page.evaluate("navigator.clipboard.readText()")
+    assert "# 2013 is not complete and has no such file yet: this is the same day of 2012" in code
+    assert "_layer1_2012.nc" in code
+    assert 'which(days == "2012-03-01")' in code
+
+
+def without_the_last_year(route):
+    """Give the catalogue as it is before the last year is complete."""
+    response = route.fetch()
+    collection = response.json()
+    collection["links"] = [link for link in collection["links"] if not link["href"].endswith("/2013.json")]
+    route.fulfill(response=response, json=collection)
+
+
+def test_the_numbers_of_the_colour_bar_stand_below_their_colours(page):  # noqa: F811
+    page.goto(page.address)
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    bar = page.locator(".ramp").bounding_box()
+    low, high = (float(page.get_by_label(f"{end} colour").input_value()) for end in ("Lowest", "Highest"))
+    for mark in page.locator(".marks span").all():
+        box = mark.bounding_box()
+        share = (box["x"] + box["width"] / 2 - bar["x"]) / bar["width"]
+        assert float(mark.inner_text()) == pytest.approx(low + share * (high - low), abs=0.004)
 
 
 @pytest.mark.skipif(shutil.which("Rscript") is None, reason="no R; apt-get install r-cran-ncdf4")

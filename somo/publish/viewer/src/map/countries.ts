@@ -79,7 +79,8 @@ function parse(bytes: Uint8Array): World {
 }
 
 function clip(line: number[][], [west, south, east, north]: number[]): number[][][] {
-  const margin = 15;
+  // Wide screens show this much beyond a grid of the shape of Europe, where lines should not end in the middle of the sea.
+  const margin = 60;
   const parts: number[][][] = [];
   let part: number[][] = [];
   for (const point of line) {
