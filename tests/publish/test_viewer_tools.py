@@ -1,4 +1,4 @@
-"""The page as a tool: fingers, keys, search, files to take away, and readers who do not see it."""
+"""The page as a tool: fingers, keys, search, files, readers who do not see it; and what it says in trouble."""
 
 import re
 import shutil
@@ -201,3 +201,64 @@ def test_the_view_as_python_gives_the_value_of_the_view(page, s3):  # noqa: F811
         timeout=120,
     )
     assert done.stdout.strip() == on_page, done.stderr
+
+
+def test_a_shard_that_is_missing_or_damaged_is_said_and_can_be_tried_again(page):  # noqa: F811
+    """Its values are not shown as sea, and what is shown after another try is right."""
+    page.route("**/soil_moisture/c/**", lambda route: route.fulfill(status=404))
+    page.goto(f"{page.address}#date=2012-02-29")
+    page.wait_for_selector('body[data-state="failed"]', timeout=20_000)
+    assert "2012-02-29 cannot be shown" in page.inner_text("#message")
+    assert "is missing" in page.inner_text("#message")
+    page.unroute("**/soil_moisture/c/**")
+    page.route("**/soil_moisture/c/**", damage)
+    page.click("#message button")
+    page.locator("#message", has_text="checksum does not hold").wait_for()
+    page.unroute("**/soil_moisture/c/**")
+    page.click("#message button")
+    shown(page, "soil_moisture", 0, "2012-02-29")
+    page.complaints[:] = [text for text in page.complaints if "404" not in text]
+
+
+def test_a_coast_that_does_not_come_leaves_the_map_and_can_be_tried_again(page):  # noqa: F811
+    page.route("**/countries*.bin", lambda route: route.fulfill(status=404))
+    page.goto(page.address)
+    page.locator("#regionwords", has_text="Coast and countries cannot be read").wait_for()
+    assert page.get_attribute("body", "data-state") == "ready"
+    assert page.get_attribute("body", "data-shown") == "soil_moisture 0 2013-12-31"
+    page.unroute("**/countries*.bin")
+    page.click("#regionwords button")
+    page.wait_for_function("document.querySelectorAll('#region option').length > 1")
+    assert page.inner_text("#regionwords") == ""
+    page.complaints[:] = [text for text in page.complaints if "404" not in text]
+
+
+def test_a_page_in_the_place_of_the_metadata_is_called_so(page):  # noqa: F811
+    """As the sign-in page of a wireless network is."""
+    page.route("**/latest.json", lambda route: route.fulfill(body="<html>Welcome</html>"))
+    page.goto(page.address)
+    page.locator("#message", has_text="came as something else than JSON").wait_for()
+    assert page.get_attribute("body", "data-state") == "failed"
+    page.unroute("**/latest.json")
+    page.click("#message button")
+    shown(page, "soil_moisture", 0, "2013-12-31")
+
+
+def damage(route):
+    """Give the object with one of its first bits turned."""
+    response = route.fetch()
+    body = bytearray(response.body())
+    body[len(body) // 2] ^= 1
+    route.fulfill(response=response, body=bytes(body))
+
+
+def test_offline_is_said_and_mended_when_the_network_is_back(page):  # noqa: F811
+    page.goto(f"{page.address}#date=2013-12-31")
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    page.context.set_offline(True)
+    page.fill("#date", "2010-02-03")
+    page.wait_for_selector('body[data-state="failed"]', timeout=20_000)
+    assert "this device is offline" in page.inner_text("#message")
+    page.context.set_offline(False)
+    shown(page, "soil_moisture", 0, "2010-02-03")
+    page.complaints[:] = [text for text in page.complaints if "ERR_INTERNET_DISCONNECTED" not in text]
