@@ -26,6 +26,9 @@ from tests.publish import made
 
 ROOM = Path(__file__).parents[2]
 MODULES = ROOM / "somo/publish/viewer/node_modules"
+AXE = MODULES / "axe-core/axe.min.js"
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 pytestmark = pytest.mark.s3
 
 
@@ -194,3 +197,18 @@ def test_the_front_door_in_r(cook, door, at_the_door):
     last_year = at_the_door.sel(time=rows[0][0][:4])
     assert [day for day, _ in rows] == [str(day) for day in last_year["time"].values.astype("datetime64[D]")]
     np.testing.assert_allclose([float(value) for _, value in rows], last_year, atol=1e-6)
+
+
+@pytest.mark.skipif(not AXE.is_file() or CHROMIUM is None, reason="no axe-core or no Chromium; make viewer")
+def test_the_front_door_is_accessible_and_fits_a_phone(root, s3):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(f"{root.replace('s3://', f'{s3.endpoint}/')}/index.html")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.add_script_tag(path=AXE)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            violations = page.evaluate("axe.run()")["violations"]
+            assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in violations] == []
