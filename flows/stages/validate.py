@@ -15,6 +15,7 @@ from flows.stages.validation.gate_blocks import gate_results
 from flows.stages.validation.section_inputs import SectionInputs
 from somo.forcing.dataset import Inputs
 from somo.product.declaration import Product
+from somo.product.level import level_sentence
 from somo.publish.manifest import renew
 from somo.storage.contents import record_content
 from somo.storage.objects import exists, join, read_bytes
@@ -222,4 +223,4 @@ def inputs_keys(product: Product, version_url: str) -> dict[str, str]:
 def _about(product: Product, published: Published) -> dict[str, str]:
     title = product.publication.title or product.name
     facts = {"version": product.version, "period": published.period, "note": product.publication.summary}
-    return {"title": title, **facts}
+    return {"title": title, **facts, "level": level_sentence(product)}

@@ -83,6 +83,8 @@ class Publication(Declared):
     """DOI of this version."""
     address: str = Field(default="", pattern=r"^(https?://.+)?$", examples=["https://data.example.org/soil"])
     """Address at which readers find the root; pages that show a link's picture want it whole."""
+    reference_model: str = Field(default="", examples=["ERA5-Land"])
+    """Name of the model whose level `scaling = "reference"` gives; left out, the variables of its files."""
     licence: str = Field(default="CC-BY-4.0", examples=["CC0-1.0"])
     """Licence of the data, by its SPDX name."""
     references: str = Field(

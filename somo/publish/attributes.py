@@ -8,6 +8,7 @@ from somo.core.status import FINAL, PROVISIONAL
 from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
 from somo.product.inputs import Layer
+from somo.product.level import interval_subject, level_sentence
 from somo.product.method import Frozen
 
 CONVENTIONS = "CF-1.11, ACDD-1.3"
@@ -19,6 +20,8 @@ DAY = "The stamp is 00:00 UTC; the value stands for the UTC day from then to 24:
 STANDARD_NAME = SOIL_MOISTURE.standard_name
 UNCERTAINTY = "soil_moisture_uncertainty"
 DISSIMILARITY = "dissimilarity"
+LEVEL = "soil_moisture_level"
+"""Global attribute that says whose level and spread the values have."""
 
 TIME = {
     "standard_name": "time",
@@ -102,15 +105,7 @@ def frozen_attrs(declared: Frozen) -> dict[str, str | np.ndarray]:
     }
 
 
-UNCERTAINTY_ATTRS = {
-    "standard_name": f"{STANDARD_NAME} standard_error",
-    "long_name": "predictive standard uncertainty of soil moisture",
-    "units": SOIL_MOISTURE.units,
-    "comment": (
-        "One standard uncertainty of the daily mean as a measurement in the cell would find it: mean +- 1.645 of it "
-        "means 90 %. Learnt from the errors at cells that the networks had not seen, and calibrated on them."
-    ),
-}
+UNCERTAINTY_LONG_NAME = "predictive standard uncertainty of soil moisture"
 DISSIMILARITY_ATTRS = {
     "long_name": "dissimilarity of the cell to the cells the model was trained on",
     "units": "1",
@@ -122,7 +117,21 @@ DISSIMILARITY_ATTRS = {
 }
 
 
-def mean_attrs(layer: Layer) -> dict[str, str | np.ndarray]:
+def store_uncertainty_attrs(product: Product) -> dict[str, str]:
+    """Attributes of the predictive standard uncertainty of all layers, m3 m-3."""
+    return {
+        "standard_name": f"{STANDARD_NAME} standard_error",
+        "long_name": UNCERTAINTY_LONG_NAME,
+        "units": SOIL_MOISTURE.units,
+        "comment": (
+            f"One standard uncertainty of the daily mean {interval_subject(product)}: mean +- 1.645 of it means 90 %. "
+            "Learnt from the errors at cells that the networks had not seen, and calibrated on them."
+        ),
+        "grid_mapping": "crs",
+    }
+
+
+def mean_attrs(product: Product, layer: Layer) -> dict[str, str | np.ndarray]:
     """CF attributes of the daily soil moisture of one layer, m3 m-3."""
     return {
         **SOIL_MOISTURE.attrs(),
@@ -131,6 +140,7 @@ def mean_attrs(layer: Layer) -> dict[str, str | np.ndarray]:
         "grid_mapping": "crs",
         "ancillary_variables": f"{layer.name}_std status {layer.name}_applicability",
         "coverage_content_type": "modelResult",
+        "comment": level_sentence(product),
         "valid_range": np.array(VALID, "float32"),
     }
 
@@ -150,12 +160,11 @@ def std_attrs(layer: Layer) -> dict[str, str]:
     }
 
 
-def uncertainty_attrs(layer: Layer) -> dict[str, str]:
+def uncertainty_attrs(product: Product, layer: Layer) -> dict[str, str]:
     """CF attributes of the predictive standard uncertainty of the daily mean, m3 m-3."""
     return {
-        **UNCERTAINTY_ATTRS,
-        "long_name": f"{UNCERTAINTY_ATTRS['long_name']}, {_interval(layer)}",
-        "grid_mapping": "crs",
+        **store_uncertainty_attrs(product),
+        "long_name": f"{UNCERTAINTY_LONG_NAME}, {_interval(layer)}",
         "coverage_content_type": "qualityInformation",
     }
 
@@ -171,6 +180,8 @@ def file_attrs(
         "naming_authority": _authority(publication.creator_url),
         "title": title(product),
         "summary": summary(product),
+        # Groups such as drought have a summary of their own, and carry the level in this attribute all the same.
+        LEVEL: level_sentence(product),
         "keywords": "soil moisture, Europe, in situ, machine learning, LSTM, drought, hydrology, land surface",
         "standard_name_vocabulary": VOCABULARY,
         "product_version": product.version,
@@ -224,13 +235,14 @@ def title(product: Product) -> str:
 
 
 def summary(product: Product) -> str:
-    """Declared summary of a product, or one made from its layers and grid."""
+    """Declared summary of a product, or one made from its layers and grid; whose level the values have ends it."""
     depths = ", ".join(f"{100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm" for layer in product.layers)
-    return product.publication.summary or (
+    about = product.publication.summary or (
         f"Daily volumetric soil moisture ({depths}) on a grid of {product.grid.step_deg} degrees, predicted by an "
         "ensemble of entity-aware LSTM networks that were trained on in-situ measurements, with the standard "
         "deviation over the ensemble."
     )
+    return f"{about} {level_sentence(product)}"
 
 
 def _interval(layer: Layer) -> str:

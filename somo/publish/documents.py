@@ -91,6 +91,7 @@ def readme(product: Product, times: pd.DatetimeIndex, year: int) -> str:
     return f"""# {attributes.title(product)}, version {product.version}
 
 {attributes.summary(product)}
+
 Days from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d} at the time of writing. {attributes.DAY}
 
 | what | where |

@@ -74,7 +74,7 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
     grid = Grid(year_fields["lat"].values, year_fields["lon"].values, product.grid.step_deg)
     times = pd.DatetimeIndex(year_fields["time"].to_index())
     variables = {
-        **_fields(year_fields, layer),
+        **_fields(product, year_fields, layer),
         "status": ("time", year_fields["status"].data.astype("int8"), attributes.STATUS),
         **_cells(year_fields, layer),
         "crs": ((), np.int32(0), attributes.CRS),
@@ -90,12 +90,12 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
     return xr.Dataset(variables, coordinates, attributes.file_attrs(product, grid, times, (layer,)))
 
 
-def _fields(year_fields: xr.Dataset, layer: Layer) -> dict[str, xr.Variable]:
+def _fields(product: Product, year_fields: xr.Dataset, layer: Layer) -> dict[str, xr.Variable]:
     """Daily fields of a layer under the names of its files."""
     described: dict[str, tuple[str, dict[str, Any]]] = {
-        "soil_moisture": (layer.name, attributes.mean_attrs(layer)),
+        "soil_moisture": (layer.name, attributes.mean_attrs(product, layer)),
         "soil_moisture_std": (f"{layer.name}_std", attributes.std_attrs(layer)),
-        attributes.UNCERTAINTY: (f"{layer.name}_uncertainty", attributes.uncertainty_attrs(layer)),
+        attributes.UNCERTAINTY: (f"{layer.name}_uncertainty", attributes.uncertainty_attrs(product, layer)),
     }
     fields = {
         name: _described(year_fields[field], attrs)

@@ -6,7 +6,7 @@ import xarray as xr
 
 from somo.core.status import FINAL
 from somo.product.layout import FROZEN
-from somo.publish.attributes import DAY, UNCERTAINTY
+from somo.publish.attributes import DAY, LEVEL, UNCERTAINTY
 
 FIELDS = {
     "soil_moisture": "volumetric soil moisture",
@@ -56,6 +56,8 @@ def series_csv(cell: xr.Dataset, url: str, place: tuple[float, float]) -> str:
         f"{attrs['title']}, version {attrs['product_version']}",
         f"centre {float(cell['lat']):.4f} N, {float(cell['lon']):.4f} E; it holds {place[0]:g} N, {place[1]:g} E",
         f"units m3 m-3; {'; '.join(fields)}",
+        # Versions of earlier releases do not tell whose level their values have.
+        *([attrs[LEVEL]] if LEVEL in attrs else []),
         DAY,
         "status: a provisional day may still change with its forcing",
         *([f"frozen: {cell[FROZEN].attrs['comment']}"] if FROZEN in cell else []),

@@ -27,6 +27,7 @@ from somo.core.grid import Grid
 from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
 from somo.product.layout import FROZEN, SEPARATORS, Layout, Tile, shard_key
+from somo.product.level import level_sentence
 from somo.publish import attributes
 from somo.publish.attributes import frozen_attrs
 from somo.publish.store.packing import FILL as FILL
@@ -168,8 +169,8 @@ def template(
     depth_bounds = np.array([[layer.top_m, layer.bottom_m] for layer in product.layers])
     return xr.Dataset(
         {
-            "soil_moisture": (DIMS, empty, _mean_attrs(dissimilarity is not None, product.frozen is not None)),
-            **({} if dissimilarity is None else _uncertain(empty, dissimilarity)),
+            "soil_moisture": (DIMS, empty, _mean_attrs(product, dissimilarity is not None)),
+            **({} if dissimilarity is None else _uncertain(product, empty, dissimilarity)),
             "soil_moisture_std": (DIMS, empty, _std_attrs()),
             **_frozen(product, empty),
             "status": ("time", status, attributes.STATUS),
@@ -239,11 +240,13 @@ def _encoding(ds: xr.Dataset, layout: Layout, side: int) -> dict[str, dict[str, 
     return {name: {"_FillValue": None, "chunk_key_encoding": keys, **encoding_of.get(name, {})} for name in names}
 
 
-def _uncertain(empty: dask.array.Array, dissimilarity: NDArray[np.float32]) -> dict[str, tuple[object, ...]]:
+def _uncertain(
+    product: Product, empty: dask.array.Array, dissimilarity: NDArray[np.float32]
+) -> dict[str, tuple[object, ...]]:
     """What only models that know their uncertainty publish."""
     index = np.asarray(dissimilarity, np.float32)
     return {
-        attributes.UNCERTAINTY: (DIMS, empty, _uncertainty_attrs()),
+        attributes.UNCERTAINTY: (DIMS, empty, attributes.store_uncertainty_attrs(product)),
         attributes.DISSIMILARITY: (
             ("depth", "lat", "lon"),
             index,
@@ -259,14 +262,16 @@ def _frozen(product: Product, empty: dask.array.Array) -> dict[str, tuple[object
     return {FROZEN: (DIMS[1:], dask.array.full_like(empty[0], NO_FLAG, dtype="int8"), frozen_attrs(product.frozen))}
 
 
-def _mean_attrs(uncertain: bool, frozen: bool) -> dict[str, object]:
+def _mean_attrs(product: Product, uncertain: bool) -> dict[str, object]:
     ancillary = f"{attributes.UNCERTAINTY} {attributes.DISSIMILARITY} " if uncertain else ""
+    frozen = "" if product.frozen is None else f" {FROZEN}"
     return {
         **SOIL_MOISTURE.attrs(),
         "cell_methods": "time: mean depth: mean area: mean",
         "grid_mapping": "crs",
-        "ancillary_variables": f"{ancillary}soil_moisture_std status applicability{' frozen' if frozen else ''}",
+        "ancillary_variables": f"{ancillary}soil_moisture_std status applicability{frozen}",
         "valid_range": list(attributes.VALID),
+        "comment": level_sentence(product),
     }
 
 
@@ -279,7 +284,3 @@ def _std_attrs() -> dict[str, object]:
         "cell_methods": "time: mean depth: mean area: mean realization: standard_deviation",
         "grid_mapping": "crs",
     }
-
-
-def _uncertainty_attrs() -> dict[str, object]:
-    return {**attributes.UNCERTAINTY_ATTRS, "grid_mapping": "crs"}

@@ -243,7 +243,7 @@ def _unpacked(packed: NDArray[np.int16], step: float) -> NDArray[np.float64]:
 
 
 def _mean_attrs(maps: xr.Dataset) -> Mapping[str, object]:
-    attrs = {k: v for k, v in maps[MEAN].attrs.items() if k in ("standard_name", "units", "valid_range")}
+    attrs = {k: v for k, v in maps[MEAN].attrs.items() if k in ("standard_name", "units", "valid_range", "comment")}
     return {
         **attrs,
         "long_name": "mean soil moisture of the region's cells, weighted by area",

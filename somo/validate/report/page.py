@@ -41,7 +41,7 @@ def write_report(
 
     Parameters
     ----------
-    about : `title`, `version`, `period`, and an optional `note`
+    about : `title`, `version`, `period`, and an optional `note` and `level`, whose level the values have
     gate : results of the gate's checks; empty where they were not run
     depths : each layer's depth for people by its name
     """
@@ -83,7 +83,7 @@ def render(
         for s in sections
     ]
     summary = {"verdict": verdict(sections, depths), "gate": gate, "gate_line": gate_line(gate) if gate else ""}
-    return template.render(**{"note": "", **about}, **summary, sections=shown)
+    return template.render(**{"note": "", "level": "", **about}, **summary, sections=shown)
 
 
 def _head(column: str) -> str:
