@@ -1,8 +1,10 @@
 """The report in a few sentences: what a reader should know before the figures, and whether the gate let it pass."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from somo.validate.gate.checks import Result
+from somo.validate.sections.depths import naming_depths
 from somo.validate.sections.section import Section
 
 # By layer and metric.
@@ -20,6 +22,7 @@ def verdict(sections: Sequence[Section], depths: Mapping[str, str]) -> list[str]
     skill = findings.get("figS3", {})
     return [
         *_skill(skill.get("network", {}), skill.get("ridge baseline", {}), depths),
+        *_levels(findings.get("level", {}), depths),
         *_chance(findings.get("stations", {}).get("significant", {}), depths),
         *_coverage(findings.get("uncertainty", {}).get("uncertainty", {}), depths),
     ]
@@ -50,6 +53,14 @@ def _skill(network: Scores, ridge: Scores, depths: Mapping[str, str]) -> list[st
             text += f", {compared} a linear baseline ({other:.2f})"
         sentences.append(f"{text}.")
     return sentences
+
+
+def _levels(judged: Mapping[str, Any], depths: Mapping[str, str]) -> list[str]:
+    # Drawing takes seconds to import, and a report without this section needs none of it.
+    from somo.validate.sections.level import verdicts
+
+    with naming_depths(depths):
+        return verdicts(judged.get("layers", {}), judged.get("scaling", ""))
 
 
 def _chance(share: Mapping[str, float], depths: Mapping[str, str]) -> list[str]:

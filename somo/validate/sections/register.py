@@ -134,6 +134,7 @@ def _has_rain(product: Product) -> bool:
 _SECTIONS = (
     ReportSection("overview", "What was published", "maps:overview", ("settled",), "learnt"),
     ReportSection("figS3", "Spatial cross-validation (Fig S3)", "skill:held_back_cells", ("skill",), "held back"),
+    ReportSection("level", "Level: which place is wetter", "level:level", ("skill",), "held back"),
     ReportSection("stations", "Station by station", "stations:stations", ("skill", "stations"), "held back"),
     ReportSection(
         "uncertainty", "Is the uncertainty true?", "uncertainty:uncertainty", ("skill", "stations"), "held back"

@@ -169,7 +169,7 @@ def test_a_section_is_made_again_for_what_it_is_made_from_alone(version, client,
     table = pd.read_parquet(join(version, "validation", "crossval.parquet"))
     put(join(version, "validation", "crossval.parquet"), table.iloc[:-1].to_parquet())
     names, keys = changed(product, version, keys)
-    assert names == {"figS3", "stations", "uncertainty", "groups", "series", "fig4", "figS4"}
+    assert names == {"figS3", "level", "stations", "uncertainty", "groups", "series", "fig4", "figS4"}
 
 
 def test_a_new_day_makes_pending_what_shows_it(made_once, tmp_path):
