@@ -284,4 +284,10 @@ def _jump_result(
         return Result(name, True, f"{len(days)} borders, no jump above {most} m3 m-3 and above ordinary days")
     day, jump = pd.Timestamp(published.soil["time"].values[days[at]]), jumps[k, days[at]]
     text = f"jump of {jump:+.4f} m3 m-3 into {day:%Y-%m-%d} in {published.layers[k]} over {SHARED:.0%} of land"
-    return Result(name, False, f"{text}, allowed {allowed[k, at]:.4f}; write the blocks on both sides again")
+    # A block written anew has the same bytes, so that a fault of the networks stays; blocks damaged in store are rare.
+    remedy = (
+        "most probably sequence.lookback is too short for the memory of this layer, so that each block begins from "
+        "another past: train with a longer one; only where a block's bytes were damaged does it help to write the "
+        "blocks on both sides again"
+    )
+    return Result(name, False, f"{text}, allowed {allowed[k, at]:.4f}; {remedy}")
