@@ -1,6 +1,7 @@
 """What of a product exists, what is missing and what is next; reads only, and writes nothing."""
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -198,7 +199,20 @@ def summary(product: Product, root: str) -> str:
     return (
         f"{product.name} {product.version}: skill on held-back stations (cross-validation){units}\n{skill}\n"
         f"Zarr    {join(version, 'soil_moisture.zarr')}\nNetCDF  {netcdf_folder}\nReport  {report}"
+        f"{_gate(join(version, 'report', 'report.json'))}"
     )
+
+
+def _gate(url: str) -> str:
+    """The gate's verdict as the report has it, with each failed check on a line of its own."""
+    from somo.validate.gate.checks import Result
+    from somo.validate.report.verdict import gate_line
+
+    results = [Result(**fields) for fields in json.loads(read_bytes(url))["gate"]] if exists(url) else []
+    if not results:
+        return ""
+    failed = [f"\n  {result.check}: {result.text}" for result in results if not result.passed]
+    return f"\nGate    {gate_line(results)}{''.join(failed)}"
 
 
 def _held(share: float | None) -> str:

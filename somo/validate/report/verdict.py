@@ -9,6 +9,14 @@ from somo.validate.sections.section import Section
 
 # By layer and metric.
 Scores = Mapping[str, Mapping[str, float]]
+# A tenth more error than a straight line's is beyond what the choice of folds and random starts makes.
+WORSE = 1.1
+# Stations of one region share their weather, so a few hundredths of r are lost in time by any network.
+FAR_BELOW_R = 0.15
+LEARN_MORE = (
+    "train longer (training.epochs), with another step size (training.learning_rate) or a longer past "
+    "(sequence.lookback)"
+)
 
 
 def verdict(sections: Sequence[Section], depths: Mapping[str, str]) -> list[str]:
@@ -22,6 +30,7 @@ def verdict(sections: Sequence[Section], depths: Mapping[str, str]) -> list[str]
     skill = findings.get("figS3", {})
     return [
         *_skill(skill.get("network", {}), skill.get("ridge baseline", {}), depths),
+        *_later_days(findings.get("figS4", {}).get("network", {}), skill.get("network", {}), depths),
         *_levels(findings.get("level", {}), depths),
         *_chance(findings.get("stations", {}).get("significant", {}), depths),
         *_coverage(findings.get("uncertainty", {}).get("uncertainty", {}), depths),
@@ -47,11 +56,40 @@ def _skill(network: Scores, ridge: Scores, depths: Mapping[str, str]) -> list[st
             f"{depths.get(layer, layer)}: at {scores['cells']} cells that the networks had not seen, the median "
             f"correlation with measurements is {r:.2f} and the unbiased error {error:.3f} m³ m⁻³"
         )
-        other = ridge.get(layer, {}).get("pearson_r")
-        if other is not None:
-            compared = "better than" if r > other else "no better than"
-            text += f", {compared} a linear baseline ({other:.2f})"
-        sentences.append(f"{text}.")
+        sentences.append(f"{text}{_beside_baseline(r, error, ridge.get(layer, {}))}.")
+    return sentences
+
+
+def _beside_baseline(r: float, error: float, ridge: Mapping[str, float]) -> str:
+    """The network against the baseline in both scores: a good correlation may go with twice the error."""
+    other_r, other_error = ridge.get("pearson_r"), ridge.get("ubrmsd")
+    if other_r is None or other_error is None:
+        return ""
+    numbers = f"a linear baseline (ridge regression on the same inputs: {other_r:.2f}, {other_error:.3f} m³ m⁻³)"
+    if r > other_r and error < other_error:
+        return f", better than {numbers}"
+    if error > WORSE * other_error:
+        return f", worse than {numbers}, whose error is {1 - other_error / error:.0%} smaller: {LEARN_MORE}"
+    if r > other_r or error < other_error:
+        better, worse = ("correlation", "error") if r > other_r else ("error", "correlation")
+        return f", better in {better} and no better in {worse} than {numbers}"
+    return f", no better than {numbers}: {LEARN_MORE}"
+
+
+def _later_days(later: Scores, spatial: Scores, depths: Mapping[str, str]) -> list[str]:
+    """A warning a layer where networks fail at days that they did not learn from, whatever they do at other cells."""
+    sentences = []
+    for layer, scores in later.items():
+        r, nse, spatial_r = scores.get("pearson_r"), scores.get("nse"), spatial.get(layer, {}).get("pearson_r")
+        if r is None or nse is None or spatial_r is None:
+            continue
+        if r < spatial_r - FAR_BELOW_R or nse < 0:
+            sentences.append(
+                f"{depths.get(layer, layer)}: on days after those that were learnt from, the correlation is {r:.2f} "
+                f"and the Nash-Sutcliffe efficiency {nse:.2f} (below 0 a constant would be nearer), where cells that "
+                f"the networks had not seen reach {spatial_r:.2f} on the days learnt from: take later days with care; "
+                f"{LEARN_MORE}."
+            )
     return sentences
 
 

@@ -1,6 +1,9 @@
 """Skill station by station, and whether it is more than chance."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 
@@ -9,6 +12,7 @@ from somo.validate.published import open_published
 from somo.validate.report.alternatives import text_alternative
 from somo.validate.report.verdict import gate_line, verdict
 from somo.validate.sections.depths import naming_depths
+from somo.validate.sections.section import Section
 from somo.validate.sections.skill import split_section
 from somo.validate.sections.stations import effective_size, probability_by_chance, stations_section
 
@@ -65,8 +69,30 @@ def test_the_verdict_says_skill_baseline_chance_and_gate(published):
     assert told[-1] == (
         "The correlation is more than chance at 100% at 0–10 cm, 100% at 10–30 cm, 100% at 30–50 cm of those cells."
     )
+    losing = replace(
+        sections[0],
+        findings={
+            "network": {"layer1": {"pearson_r": 0.95, "ubrmsd": 0.04, "cells": 12}},
+            "ridge baseline": {"layer1": {"pearson_r": 0.96, "ubrmsd": 0.02}},
+        },
+    )
+    assert "worse than a linear baseline" in verdict([losing], DEPTHS)[0]
+    assert "whose error is 50% smaller: train longer (training.epochs)" in verdict([losing], DEPTHS)[0]
     passed = [Result("range", True, "fine"), Result("tile seams", True, "fine")]
     assert gate_line(passed) == "The gate lets this version pass: all 2 checks hold."
     assert "refuses this version: 1 of 3 checks fail (coverage)" in gate_line(
         [*passed, Result("coverage", False, "no")]
     )
+
+
+@pytest.mark.parametrize(("later_r", "nse", "is_told"), [(0.85, 0.6, False), (0.6, 0.3, True), (0.88, -0.2, True)])
+def test_the_verdict_warns_of_days_that_were_not_learnt_from(later_r, nse, is_told):
+    spatial = {"network": {"layer1": {"pearson_r": 0.9, "ubrmsd": 0.02, "nse": 0.8, "cells": 12}}}
+    later = {"network": {"layer1": {"pearson_r": later_r, "ubrmsd": 0.02, "nse": nse, "cells": 12}}}
+    sections = [
+        Section(name, "c", b"", pd.DataFrame(), findings=scores)
+        for name, scores in (("figS3", spatial), ("figS4", later))
+    ]
+    sentences = [s for s in verdict(sections, DEPTHS) if "on days after those that were learnt from" in s]
+    assert bool(sentences) == is_told
+    assert all("training.epochs" in s and "sequence.lookback" in s for s in sentences)
