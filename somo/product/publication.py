@@ -85,6 +85,12 @@ class Publication(Declared):
     """Address at which readers find the root; pages that show a link's picture want it whole."""
     reference_model: str = Field(default="", examples=["ERA5-Land"])
     """Name of the model whose level `scaling = "reference"` gives; left out, the variables of its files."""
+    acknowledgement: str = Field(default="", examples=["We thank the farmers of Thuringia for their fields."])
+    """Whom the data thank; left out, the networks behind the archives that are learnt from, by their kind."""
+    keywords: tuple[str, ...] = Field(default=(), examples=[["soil moisture", "Thuringia"]])
+    """Words by which catalogues find the data; left out, common ones, with drought where it is published."""
+    project: str = Field(default="", examples=["Soils of Thuringia"])
+    """Project that the data belong to; left out, the product's name."""
     licence: str = Field(default="CC-BY-4.0", examples=["CC0-1.0"])
     """Licence of the data, by its SPDX name."""
     references: str = Field(

@@ -20,6 +20,12 @@ DAY = "The stamp is 00:00 UTC; the value stands for the UTC day from then to 24:
 STANDARD_NAME = SOIL_MOISTURE.standard_name
 UNCERTAINTY = "soil_moisture_uncertainty"
 DISSIMILARITY = "dissimilarity"
+# Whom each kind of archive wants thanked.
+ARCHIVES = {
+    "ismn": "International Soil Moisture Network and its contributing networks",
+    "cosmos": "COSMOS-Europe and its contributing stations",
+    "table": "stations of the makers of this product",
+}
 LEVEL = "soil_moisture_level"
 """Global attribute that says whose level and spread the values have."""
 
@@ -182,15 +188,15 @@ def file_attrs(
         "summary": summary(product),
         # Groups such as drought have a summary of their own, and carry the level in this attribute all the same.
         LEVEL: level_sentence(product),
-        "keywords": "soil moisture, Europe, in situ, machine learning, LSTM, drought, hydrology, land surface",
+        "keywords": ", ".join(keywords(product, times)),
         "standard_name_vocabulary": VOCABULARY,
         "product_version": product.version,
         "history": f"written by somo for version {product.version}",
         "source": "EA-LSTM ensemble trained on in-situ soil moisture, driven by gridded meteorology",
         "processing_level": "daily gridded model estimate",
         "comment": f"One estimate a day and layer; the spread is the standard deviation over the members. {DAY}",
-        "acknowledgement": "In-situ data: International Soil Moisture Network and its contributing networks.",
-        "project": "SoMo.ml",
+        "acknowledgement": acknowledgement(product),
+        "project": publication.project or product.name,
         "references": publication.references,
         "citation": citation(product),
         "doi": publication.doi,
@@ -210,6 +216,25 @@ def file_attrs(
         "cdm_data_type": "Grid",
     }
     return {k: v for k, v in {**attrs, **_extent(grid, layers), **_coverage(times)}.items() if v != ""}
+
+
+def acknowledgement(product: Product) -> str:
+    """Whom the data thank: the declared text, else one made from the kinds of the archives that are learnt from."""
+    if product.publication.acknowledgement:
+        return product.publication.acknowledgement
+    kinds = dict.fromkeys(archive.format for archive in product.insitu if archive.role == "training")
+    return f"In-situ data: {'; '.join(ARCHIVES[kind] for kind in kinds)}."
+
+
+def keywords(product: Product, times: pd.DatetimeIndex) -> list[str]:
+    """Words by which catalogues find the data: the declared ones, else common ones; drought only where it can be."""
+    if product.publication.keywords:
+        return list(product.publication.keywords)
+    base = product.drought.base or product.period
+    # A file holds one year of many, so that its own days say nothing; an open product has what it has until them.
+    end = base.end or times[-1].date()
+    drought = ["drought"] if (end - base.start).days >= 365 * product.drought.min_years - 1 else []
+    return ["soil moisture", "in situ", "machine learning", "LSTM", *drought, "hydrology", "land surface"]
 
 
 def citation(product: Product, year: int | None = None) -> str:

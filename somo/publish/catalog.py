@@ -124,7 +124,7 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
         ),
         title=f"{attributes.title(product)}, version {product.version}",
         license=publication.licence,
-        keywords=["soil moisture", "drought", "in situ", "machine learning"],
+        keywords=attributes.keywords(product, times),
         providers=[
             pystac.Provider(
                 publication.creator,

@@ -156,7 +156,7 @@ def datacite(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -
         "publisher": {"name": publication.publisher or publication.creator},
         "publicationYear": str(publication.date.year if publication.date else year),
         "types": {"resourceType": "Gridded data set", "resourceTypeGeneral": "Dataset"},
-        "subjects": [{"subject": s} for s in ("soil moisture", "drought", "machine learning")],
+        "subjects": [{"subject": s} for s in attributes.keywords(product, times)],
         "dates": dates,
         "relatedIdentifiers": [
             {"relatedIdentifier": doi, "relatedIdentifierType": "DOI", "relationType": "IsDescribedBy"}
