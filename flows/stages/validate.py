@@ -187,7 +187,11 @@ def make_section(name: str, case: Case) -> Section:
             section = SECTIONS[name].make(case)
     except Impossible as why:
         return text_section(name, why)
-    note = units_note(SECTIONS[name].numbers, case.product.targets.scaling)
+    numbers = SECTIONS[name].numbers
+    # A report that compares nothing must not speak of other products' units.
+    if numbers == "products" and not case.product.compare:
+        numbers = "learnt"
+    note = units_note(numbers, case.product.targets.scaling)
     return replace(section, caption=f"{section.caption} {note}".strip())
 
 
@@ -222,5 +226,7 @@ def inputs_keys(product: Product, version_url: str) -> dict[str, str]:
 
 def _about(product: Product, published: Published) -> dict[str, str]:
     title = product.publication.title or product.name
+    days = pd.DatetimeIndex(published.targets["time"])
+    stations_period = f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}" if len(days) else ""
     facts = {"version": product.version, "period": published.period, "note": product.publication.summary}
-    return {"title": title, **facts, "level": level_sentence(product)}
+    return {"title": title, **facts, "level": level_sentence(product), "stations_period": stations_period}

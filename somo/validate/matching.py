@@ -83,8 +83,3 @@ def wide_to_models(pairs: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
         pairs[shared].assign(model=name, y_hat=pairs[column].to_numpy(np.float64)) for name, column in models.items()
     ]
     return pd.concat(tables, ignore_index=True)
-
-
-def layer_names(table: pd.DataFrame) -> list[str]:
-    """Names of the layers that a table has, in order."""
-    return sorted({str(layer) for layer in table["layer"].unique()})

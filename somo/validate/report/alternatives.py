@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from somo.validate.sections.depths import in_declared_order
 from somo.validate.sections.register import SECTIONS
 from somo.validate.sections.section import Section
 
@@ -29,7 +30,11 @@ def text_alternative(section: Section, depths: Depths) -> str:
 
 
 def _by_layer(values: Mapping[str, object], depths: Depths) -> str:
-    return "; ".join(f"{depths.get(layer, layer)} {value}" for layer, value in values.items())
+    return "; ".join(f"{depths.get(layer, layer)} {value}" for layer, value in _downward(values, depths).items())
+
+
+def _downward(values: Mapping[str, object], depths: Depths) -> dict[str, object]:
+    return {layer: values[layer] for layer in in_declared_order(values, depths)}
 
 
 def _range(values: pd.Series, digits: int = 2) -> str:

@@ -14,6 +14,7 @@ from somo.storage.objects import join, put
 from somo.validate.gate.checks import Result
 from somo.validate.report.alternatives import text_alternative
 from somo.validate.report.verdict import gate_line, verdict
+from somo.validate.sections.depths import in_declared_order
 from somo.validate.sections.register import SECTIONS
 from somo.validate.sections.section import Section
 
@@ -41,7 +42,8 @@ def write_report(
 
     Parameters
     ----------
-    about : `title`, `version`, `period`, and an optional `note` and `level`, whose level the values have
+    about : `title`, `version`, `period`, and an optional `note` `level` (whose level the values have) and
+        `stations_period` (first and last day with a measurement)
     gate : results of the gate's checks; empty where they were not run
     depths : each layer's depth for people by its name
     """
@@ -83,7 +85,7 @@ def render(
         for s in sections
     ]
     summary = {"verdict": verdict(sections, depths), "gate": gate, "gate_line": gate_line(gate) if gate else ""}
-    return template.render(**{"note": "", "level": "", **about}, **summary, sections=shown)
+    return template.render(**{"note": "", "level": "", "stations_period": "", **about}, **summary, sections=shown)
 
 
 def _head(column: str) -> str:
@@ -93,11 +95,22 @@ def _head(column: str) -> str:
 
 
 def _table(table: pd.DataFrame, depths: Mapping[str, str]) -> dict[str, list[Any]]:
-    """Heads and rows of a table for people: layers by their depth."""
+    """Heads and rows of a table for people: layers by their depth, downward."""
     if "layer" in table:
+        table = _downward(table, depths)
         table = table.assign(layer=[depths.get(str(layer), str(layer)) for layer in table["layer"]])
     rows = [[_text(value) for value in row] for row in table.itertuples(index=False)]
     return {"columns": [_head(str(column)) for column in table], "rows": rows}
+
+
+def _downward(table: pd.DataFrame, depths: Mapping[str, str]) -> pd.DataFrame:
+    """The table with the layers of each row group (equal values in the columns before `layer`) in declared order."""
+    names = in_declared_order({str(layer) for layer in table["layer"]}, depths)
+    leading = list(table.columns[: table.columns.get_loc("layer")])
+    groups = table.groupby(leading, sort=False, observed=True, dropna=False).ngroup() if leading else 0
+    ranks = table["layer"].astype(str).map(names.index)
+    order = pd.DataFrame({"group": groups, "rank": ranks}, index=table.index)
+    return table.loc[order.sort_values(["group", "rank"], kind="stable").index]
 
 
 def _text(value: Any) -> str:

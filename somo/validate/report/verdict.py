@@ -1,12 +1,13 @@
 """The report in a few sentences: what a reader should know before the figures, and whether the gate let it pass."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from somo.validate.gate.checks import Result
-from somo.validate.sections.depths import naming_depths
+from somo.validate.sections.depths import in_declared_order, naming_depths
 from somo.validate.sections.section import Section
 
+T = TypeVar("T")
 # By layer and metric.
 Scores = Mapping[str, Mapping[str, float]]
 # A tenth more error than a straight line's is beyond what the choice of folds and random starts makes.
@@ -48,7 +49,8 @@ def gate_line(results: Sequence[Result]) -> str:
 def _skill(network: Scores, ridge: Scores, depths: Mapping[str, str]) -> list[str]:
     """Where a baseline was fitted, whether the network beats it is part of the verdict."""
     sentences = []
-    for layer, scores in network.items():
+    for layer in in_declared_order(network, depths):
+        scores = network[layer]
         r, error = scores.get("pearson_r"), scores.get("ubrmsd")
         if r is None or error is None:
             continue
@@ -79,7 +81,8 @@ def _beside_baseline(r: float, error: float, ridge: Mapping[str, float]) -> str:
 def _later_days(later: Scores, spatial: Scores, depths: Mapping[str, str]) -> list[str]:
     """A warning a layer where networks fail at days that they did not learn from, whatever they do at other cells."""
     sentences = []
-    for layer, scores in later.items():
+    for layer in in_declared_order(later, depths):
+        scores = later[layer]
         r, nse, spatial_r = scores.get("pearson_r"), scores.get("nse"), spatial.get(layer, {}).get("pearson_r")
         if r is None or nse is None or spatial_r is None:
             continue
@@ -102,12 +105,16 @@ def _levels(judged: Mapping[str, Any], depths: Mapping[str, str]) -> list[str]:
 
 
 def _chance(share: Mapping[str, float], depths: Mapping[str, str]) -> list[str]:
-    shares_text = ", ".join(f"{value:.0%} at {depths.get(layer, layer)}" for layer, value in share.items())
+    shares_text = ", ".join(f"{value:.0%} at {depths.get(layer, layer)}" for layer, value in _downward(share, depths))
     return [f"The correlation is more than chance at {shares_text} of those cells."] if shares_text else []
+
+
+def _downward(values: Mapping[str, T], depths: Mapping[str, str]) -> list[tuple[str, T]]:
+    return [(layer, values[layer]) for layer in in_declared_order(values, depths)]
 
 
 def _coverage(stated: Scores, depths: Mapping[str, str]) -> list[str]:
     shares_text = ", ".join(
-        f"{scores['coverage_90']:.0%} at {depths.get(layer, layer)}" for layer, scores in stated.items()
+        f"{scores['coverage_90']:.0%} at {depths.get(layer, layer)}" for layer, scores in _downward(stated, depths)
     )
     return [f"The stated 90 % interval holds {shares_text} of the measurements there."] if shares_text else []

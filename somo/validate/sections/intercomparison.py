@@ -14,7 +14,7 @@ from somo.validate.collocation import triple_collocation
 from somo.validate.matching import summarise
 from somo.validate.metrics import METRICS, scores
 from somo.validate.published import Published, at_cells
-from somo.validate.sections.depths import depth_of
+from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import COLOURS, UNITS, canvas, draw_boxes, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
@@ -206,7 +206,7 @@ def _section(
 
 def _boxes(table: pd.DataFrame, by: str, colours: Mapping[str, str], metrics: Mapping[str, str]) -> Figure:
     """One row a layer and one column a metric (column of the table -> label); a box for every value of `by`."""
-    layers = sorted(table["layer"].unique())
+    layers = layer_names(table)
     names = {layer: [n for n in colours if ((table["layer"] == layer) & (table[by] == n)).any()] for layer in layers}
     heights = [0.8 + 0.27 * len(names[layer]) for layer in layers]
     with canvas(len(layers), len(metrics), 10.0, sum(heights), sharex="col", height_ratios=heights) as (figure, axes):

@@ -5,7 +5,7 @@ import pandas as pd
 
 from somo.validate.matching import KEYS, cell_means
 from somo.validate.metrics import pearson_r, rmsd
-from somo.validate.sections.depths import depth_of
+from somo.validate.sections.depths import depth_of, in_declared_order
 from somo.validate.sections.figures import UNITS
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
@@ -67,7 +67,8 @@ def scores_of(cells: pd.DataFrame) -> dict[str, float | bool]:
 def verdicts(layers: dict[str, dict[str, float | bool]], scaling: str) -> list[str]:
     """A sentence a layer on whether levels are told apart, with the remedy where they are not."""
     sentences = []
-    for layer, scores in layers.items():
+    for layer in in_declared_order(layers):
+        scores = layers[layer]
         numbers = (
             f"r {scores['pearson_r']:.2f}, RMSD {scores['rmsd']:.3f} against {scores['rmsd of one mean']:.3f} of one "
             f"mean everywhere, {scores['cells']} cells"

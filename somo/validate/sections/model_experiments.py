@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from somo.validate.experiments import KEPT, LEAST_SAMPLES, memory_days
-from somo.validate.sections.depths import depth_of
+from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import COLOURS, canvas, legend_below, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section
@@ -41,12 +41,12 @@ def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
     days = memory_days(table)
     with canvas(1, 2, 9.5, 3.9) as (figure, axes):
         for ax, (column, label) in zip(axes[0], RELATIVE.items(), strict=True):
-            for k, (layer, group) in enumerate(table.groupby("layer", sort=True)):
-                curve = _band(group, "intact_days", column)
+            for k, layer in enumerate(layer_names(table)):
+                curve = _band(table[table["layer"] == layer], "intact_days", column)
                 ax.fill_between(curve.index, curve[0.2], curve[0.8], color=COLOURS[k], alpha=0.2, linewidth=0)
                 ax.plot(curve.index, curve[0.5], color=COLOURS[k], marker="o", markersize=3, label=depth_of(layer))
-                if column == "pearson_r_relative" and np.isfinite(days[str(layer)]):
-                    ax.axvline(days[str(layer)], color=COLOURS[k], linewidth=0.8, linestyle=":")
+                if column == "pearson_r_relative" and np.isfinite(days[layer]):
+                    ax.axvline(days[layer], color=COLOURS[k], linewidth=0.8, linestyle=":")
             ax.axhline(1, color="#888888", linewidth=0.8)
             ax.set(xscale="log", xlabel="days of forcing left intact", ylabel=label)
             ticks = [*(day for day in (1, 3, 10, 30, 100) if 1.5 * day <= lookback), lookback]
@@ -86,7 +86,7 @@ def importance_section(table: pd.DataFrame, period: str) -> Section:
     """
     if table["r_drop"].isna().all():
         raise Impossible("no layer has two sampled days that differ")
-    layers = sorted(table["layer"].unique())
+    layers = layer_names(table)
     order = table.groupby("input")["rmsd_rise"].mean().sort_values().index
     # One axis for all layers, so that their bars compare.
     with canvas(1, len(layers), 3.6 * len(layers), 0.9 + 0.26 * len(order), sharex="all") as (figure, axes):

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from somo.validate.published import Published
-from somo.validate.sections.depths import depth_of
+from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import COLOURS, canvas, frame_map, legend_below, map_extent, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section
@@ -104,7 +104,7 @@ def _space(ax: Axes, climate: pd.DataFrame, cells: pd.DataFrame, colours: Mappin
 
 
 def _bars(ax: Axes, counts: pd.DataFrame, colours: Mapping[str, str]) -> None:
-    layers, domains = sorted(counts["layer"].unique()), sorted(counts["domain"].unique())
+    layers, domains = layer_names(counts), sorted(counts["domain"].unique())
     width = 0.8 / len(domains)
     for k, domain in enumerate(domains):
         domain_counts = counts[counts["domain"] == domain].set_index("layer").reindex(layers)
@@ -126,7 +126,7 @@ def _days_by_year(ax: Axes, targets: pd.DataFrame) -> None:
         targets.groupby([pd.DatetimeIndex(targets["time"]).year, "layer"], observed=True).size().unstack(fill_value=0)
     )
     bottom = np.zeros(len(years))
-    for k, layer in enumerate(years.columns):
+    for k, layer in enumerate(layer_names(targets)):
         ax.bar(years.index, years[layer], bottom=bottom, color=COLOURS[k], label=depth_of(layer))
         bottom += years[layer].to_numpy()
     ax.set(ylabel="cell-days", title="targets by year")
