@@ -29,20 +29,20 @@ def overview_section(published: Published) -> Section:
     """Mean soil moisture and mean ensemble spread of every layer over all days of the field."""
     soil = published.soil[["soil_moisture", "soil_moisture_std"]].mean("time").compute()
     grid = published.grid
-    limits = _limits(soil["soil_moisture"])
-    spread = (0.0, float(np.nanquantile(soil["soil_moisture_std"], 0.98)) or 0.01)
     width, height = map_size(grid)
     with canvas(2, len(published.layers), width * len(published.layers), 2 * height + 1.8) as (figure, axes):
         for k, depth in enumerate(map(depth_of, published.layers)):
-            mean = draw_map(axes[0, k], soil["soil_moisture"][k].values, grid, SOIL_MAP, limits, f"{depth}: mean")
-            std = draw_map(
-                axes[1, k], soil["soil_moisture_std"][k].values, grid, SPREAD_MAP, spread, f"{depth}: spread"
-            )
-        colour_bar(figure, mean, axes[0].tolist(), f"soil moisture ({UNITS})")
-        colour_bar(figure, std, axes[1].tolist(), f"ensemble standard deviation ({UNITS})", extend="max")
+            moisture, deviation = (soil[name][k] for name in ("soil_moisture", "soil_moisture_std"))
+            spread = (0.0, float(np.nanquantile(deviation, 0.98)) or 0.01)
+            # One scale for all layers would leave a deep layer, which hardly varies, a single colour.
+            mean = draw_map(axes[0, k], moisture.values, grid, SOIL_MAP, _limits(moisture), f"{depth}: mean")
+            std = draw_map(axes[1, k], deviation.values, grid, SPREAD_MAP, spread, f"{depth}: spread")
+            colour_bar(figure, mean, axes[0, k], f"soil moisture ({UNITS})")
+            colour_bar(figure, std, axes[1, k], f"ensemble std ({UNITS})", extend="max")
     cells = int(np.isfinite(soil["soil_moisture"][0]).sum())
     caption = (
-        f"Mean over all days of the published soil moisture (top) and of the spread of its members (bottom). "
+        f"Mean over all days of the published soil moisture (top) and of the spread of its members (bottom); every "
+        "layer has colours of its own. "
         f"n = {cells} land cells, {published.soil.sizes['time']} days, {published.period}. Coast: Natural Earth."
     )
     table = _tidy(soil, published.layers)

@@ -1,7 +1,8 @@
 """Seasons: their mean maps, z-scores of one season against all years (Fig 6), regional anomalies by year (Fig S6)."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,8 @@ MAPS_ABREAST = 3
 # The paper compares the patterns of products everywhere and south of 60 N (Fig 6).
 SOUTH_OF = 60.0
 JUDGED = "this product"
+# Two years deviate from their own mean by the same amount, up and down, whatever the weather was.
+LEAST_YEARS = 3
 # [lat, lon] by product.
 Fields = Mapping[str, NDArray[np.float64]]
 
@@ -69,7 +72,7 @@ def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
 
 def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:
     """Season of one year less the mean over all years, over their standard deviation (ddof 1); NaN for few years."""
-    if seasons.sizes["year"] < 3:
+    if seasons.sizes["year"] < LEAST_YEARS:
         return xr.full_like(seasons.sel(year=year, drop=True), np.nan)
     spread = seasons.std("year", ddof=1)
     # Seasons that are equal but for rounding have no z-score.
@@ -119,29 +122,60 @@ def maps_section(
     nowhere = np.full(grid.shape, np.nan)
     scores = {n: z_scores(f, year).values if year in f["year"] else nowhere for n, f in seasons.items()}
     level = _limits(np.stack(list(means.values())))
-    columns = min(len(seasons), MAPS_ABREAST)
-    rows = -(-len(seasons) // columns)
-    width, height = map_size(grid)
-    with canvas(2 * rows, columns, max(width * columns, 4.5), 2 * rows * height + 1.8) as (figure, axes):
-        upper, lower = axes[:rows].ravel(), axes[rows:].ravel()
-        for k, name in enumerate(seasons):
-            shown = draw_map(upper[k], means[name], grid, SOIL_MAP, level, name)
-            z = draw_map(lower[k], scores[name], grid, ANOMALY_MAP, (-2.5, 2.5), f"{name}, {year}")
-        for ax in (*upper[len(seasons) :], *lower[len(seasons) :]):
-            ax.set_axis_off()
-        colour_bar(figure, shown, upper.tolist(), f"{depth_of(layer)}, mean {season} soil moisture ({UNITS})")
-        colour_bar(figure, z, lower.tolist(), f"{depth_of(layer)}, z-score of {season} {year} (standard deviations)")
+    has_scores = any(np.isfinite(field).any() for field in scores.values())
+    mean_label = f"{depth_of(layer)}, mean {season} soil moisture ({UNITS})"
+    score_label = f"{depth_of(layer)}, z-score of {season} {year} (standard deviations)"
+    rows_of_maps = [_Row(means, SOIL_MAP, level, "", mean_label)]
+    if has_scores:
+        rows_of_maps.append(_Row(scores, ANOMALY_MAP, (-2.5, 2.5), f", {year}", score_label))
+    figure = _season_figure(rows_of_maps, grid)
     table = _pattern_table(means, scores, grid, judged)
     years = seasons[judged]["year"].values
     compared = _correlated(judged) if len(seasons) > 1 else ""
     caption = (
-        f"Top: mean {season} soil moisture of {depth_of(layer)}; bottom: {season} {year} less the mean of all years "
-        f"over their standard deviation. {compared}n = {int(np.isfinite(means[judged]).sum())} cells, "
+        f"{_drawn(season, layer, year, has_scores)}{compared}n = {int(np.isfinite(means[judged]).sum())} cells, "
         f"{len(years)} years {years.min()} to {years.max()}. {_few(years)}Coast: Natural Earth."
     )
     fields = _tidy(means, scores, grid)
     shown_table = table[table["product"] != judged].round(3) if len(seasons) > 1 else pd.DataFrame()
-    return Section("fig6", caption, svg(figure), fields, shown_table, {"pattern_r": _records(table)})
+    return Section("fig6", caption, figure, fields, shown_table, {"pattern_r": _records(table)})
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Maps of one kind of all products, which share a scale."""
+
+    fields: Fields
+    colours: str
+    limits: tuple[float, float]
+    suffix: str
+    label: str
+
+
+def _season_figure(rows_of_maps: Sequence[_Row], grid: Grid) -> bytes:
+    """One block of maps for each kind, with its colour bar."""
+    products = len(rows_of_maps[0].fields)
+    columns = min(products, MAPS_ABREAST)
+    rows = -(-products // columns)
+    width, height = map_size(grid)
+    kinds = len(rows_of_maps)
+    with canvas(kinds * rows, columns, max(width * columns, 4.5), kinds * (rows * height + 0.9)) as (figure, axes):
+        for number, row in enumerate(rows_of_maps):
+            block = axes[number * rows : (number + 1) * rows].ravel()
+            for ax, (name, field) in zip(block, row.fields.items(), strict=False):
+                drawn = draw_map(ax, field, grid, row.colours, row.limits, f"{name}{row.suffix}")
+            for ax in block[products:]:
+                ax.set_axis_off()
+            colour_bar(figure, drawn, block.tolist(), row.label)
+    return svg(figure)
+
+
+def _drawn(season: str, layer: str, year: int, has_scores: bool) -> str:
+    mean = f"mean {season} soil moisture of {depth_of(layer)}"
+    if not has_scores:
+        return f"{mean[0].upper()}{mean[1:]}. "
+    deviation = f"{season} {year} less the mean of all years over their standard deviation"
+    return f"Top: {mean}; bottom: {deviation}. "
 
 
 def regions_section(
@@ -160,13 +194,15 @@ def regions_section(
     """
     table = regional_anomalies(seasons, grid, layers).assign(product=JUDGED)
     for name, other in (others or {}).items():
-        if other.sizes.get("year", 0) > 1:
+        if other.sizes.get("year", 0) >= LEAST_YEARS:
             one_layer = regional_anomalies(other.expand_dims(depth=1, axis=1), grid, layers[:1])
             table = pd.concat([table, one_layer.assign(product=name)], ignore_index=True)
     compared = [name for name in dict.fromkeys(table["product"]) if name != JUDGED]
     names = list(dict.fromkeys(table["region"]))
-    if not names or table["year"].nunique() < 2:
-        raise Impossible(f"no PRUDENCE region holds a cell of this product with two or more whole seasons {season}")
+    if not names:
+        raise Impossible("no PRUDENCE region holds a cell of this product with a whole season " + season)
+    if (years := table["year"].nunique()) < LEAST_YEARS:
+        raise Impossible(f"anomalies need {LEAST_YEARS} years with a whole season {season}; there are {years}")
     rows, first = -(-len(names) // 4), depth_of(layers[0])
     with canvas(rows, min(len(names), 4), 2.9 * min(len(names), 4), 2.3 * rows) as (figure, axes):
         for ax in axes.ravel()[len(names) :]:
@@ -258,4 +294,4 @@ def _correlated(judged: str) -> str:
 
 
 def _few(years: NDArray[np.int64]) -> str:
-    return "z-scores need three years. " if len(years) < 3 else ""
+    return f"z-scores need {LEAST_YEARS} years and are not drawn. " if len(years) < LEAST_YEARS else ""

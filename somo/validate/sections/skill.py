@@ -70,9 +70,17 @@ def split_section(pairs: pd.DataFrame, name: str, how: str) -> Section:
     caption = (
         f"{how} Top: mean of every cell over its days; bottom: every day, as counts per bin. In each panel "
         f"r, NSE and RMSD ({UNITS}) of the points drawn. n = {counts} cells and {len(pairs)} cell-days of all layers, "
-        f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. Table: median over cells, with its 95 % bootstrap interval."
+        f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. Table: median over cells, with its 95 % bootstrap interval. "
+        f"{_terms(models)}"
     )
     return Section(name, caption, svg(figure), table, readable(table), findings(table))
+
+
+def _terms(models: dict[str, str]) -> str:
+    """What the words of the table mean to somebody who meets them first in this report."""
+    anomaly = "Anomaly r: correlation of the differences from a centred 31-day mean, which no season lifts."
+    baseline = " Ridge baseline: linear regression with a penalty on large coefficients, on the same inputs and folds."
+    return anomaly + (baseline if "ridge baseline" in models else "")
 
 
 def skill_table(pairs: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:

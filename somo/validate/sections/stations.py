@@ -90,8 +90,8 @@ def stations_section(published: Published) -> Section:
     caption = (
         f"Correlation r of held-back cells on the map of the predicted domain, n = {len(home)} cell-layers; large "
         f"where it is more than chance (two-sided p < {SIGNIFICANT:g}, days counted as the independent ones that they "
-        f"stand for), small and edged in orange where it is not. More than chance: {shares_text} of all {len(cells)} "
-        "cell-layers of every domain. Stations "
+        f"stand for, which the table tells), small and edged in orange where it is not. More than chance: "
+        f"{shares_text} of all {len(cells)} cell-layers of every domain. Stations "
         "that share a cell share its row's numbers. Coast: Natural Earth."
     )
     return Section("stations", caption, svg(figure), table, readable(table), {"significant": share})
@@ -127,6 +127,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
             "lon": shown["longitude"].map("{:.2f}".format),
             "layer": shown["layer"],
             "days": shown["n"].astype(int),
+            # A high correlation of few effective days may be chance: "no" beside r 0.87 would read as a fault.
+            "independent days": shown["independent_days"].round().astype(int),
             **{metric: shown[metric].round(3) for metric in METRICS},
             "more than chance": np.where(shown["significant"], "yes", "no"),
         }

@@ -42,7 +42,9 @@ def uncertainty_section(published: Published) -> Section:
         f"inside the {JUDGED:.0%} interval with its 95 % bootstrap interval over cells, by thirds of wetness and of "
         "dissimilarity to the training cells, and by season; the band is 85 to 95 %. The uncertainty and the constant "
         f"width of a cell are learnt without its fold. Scores ({UNITS}): means over {len(pairs)} cell-days, "
-        f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}; smaller is better."
+        f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}; smaller is better. Interval score: width of "
+        f"the {JUDGED:.0%} interval, and {2 / (1 - JUDGED):.0f} times what a measurement lies outside of it. CRPS: the "
+        "absolute error, for a forecast that is a distribution."
     )
     return Section("uncertainty", caption, svg(_figure(table)), table, readable(table), findings(table))
 

@@ -6,8 +6,10 @@ import xarray as xr
 from somo.core.grid import Grid
 from somo.validate.sections.seasons import (
     chosen_year,
+    maps_section,
     pattern_correlation,
     regional_anomalies,
+    regions_section,
     seasonal_means,
     z_scores,
 )
@@ -82,3 +84,21 @@ def test_the_declared_year_else_that_of_the_paper_else_the_last():
     assert chosen_year(np.array([2003, 2004]), "JJA", None) == 2004
     with pytest.raises(Impossible, match=r"report\.year 2018 holds no whole SON; there are 2003, 2004"):
         chosen_year(np.array([2003, 2004]), "SON", 2018)
+
+
+def years_of_summers(first, last):
+    """Daily field [time, lat, lon] over whole years, each day a little wetter than the one before."""
+    time = pd.date_range(f"{first}-01-01", f"{last}-12-31")
+    values = 0.2 + 1e-5 * np.arange(len(time))[:, None, None] * np.ones(GRID.shape)
+    return xr.DataArray(values, {"time": time, "lat": GRID.lat, "lon": GRID.lon}, ("time", "lat", "lon"))
+
+
+def test_two_years_have_means_but_no_deviations():
+    two, three = years_of_summers(2014, 2015), years_of_summers(2014, 2016)
+    short, long = (maps_section({"SoMo": field}, GRID, "layer1") for field in (two, three))
+    assert "z-scores need 3 years and are not drawn" in short.caption and "bottom" not in short.caption
+    assert b"z-score" not in short.figure and b"z-score" in long.figure
+    assert "bottom: JJA" in long.caption
+    seasons = seasonal_means(two).compute().expand_dims(depth=1, axis=1)
+    with pytest.raises(Impossible, match="anomalies need 3 years with a whole season JJA; there are 2"):
+        regions_section(seasons, GRID, ("layer1",))

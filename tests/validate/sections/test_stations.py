@@ -69,6 +69,8 @@ def test_the_verdict_says_skill_baseline_chance_and_gate(published):
     assert told[-1] == (
         "The correlation is more than chance at 100% at 0–10 cm, 100% at 10–30 cm, 100% at 30–50 cm of those cells."
     )
+    few_days = stations_section(published).shown["independent days"]
+    assert (few_days < stations_section(published).shown["days"]).all() and (few_days > 2).all()
     losing = replace(
         sections[0],
         findings={
