@@ -39,7 +39,7 @@ def test_a_way_of_compressing_that_is_unknown_is_named(tmp_path: Path) -> None:
         begin = data.find(header) + place
         data[begin : begin + 2] = (9).to_bytes(2, "little")
     (tmp_path / "windows.zip").write_bytes(data)
-    with pytest.raises(StorageError, match=r"windows\.zip: is compressed by method 9 of the zip format.*unpack its archive"):
+    with pytest.raises(StorageError, match=r"windows\.zip: is compressed by method 9 .*unpack its archive"):
         read_first_bytes(tmp_path / "windows.zip")
 
 
