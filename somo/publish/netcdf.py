@@ -129,7 +129,8 @@ def _cells(year_fields: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...
     }
     if attributes.DISSIMILARITY in year_fields:
         distance = year_fields[attributes.DISSIMILARITY]
-        cells[f"{layer.name}_dissimilarity"] = (("lat", "lon"), distance.astype("float32").data, distance.attrs)
+        described = {**distance.attrs, "coverage_content_type": "qualityInformation"}
+        cells[f"{layer.name}_dissimilarity"] = (("lat", "lon"), distance.astype("float32").data, described)
     return cells
 
 
