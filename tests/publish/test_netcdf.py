@@ -92,6 +92,14 @@ def test_rewriting_gives_the_same_bytes(declared, version_url, leap_year, tmp_pa
     assert (tmp_path / "again.nc").read_bytes() == Path(leap_year).read_bytes()
 
 
+def test_no_daily_field_is_read_before_its_slab_is_written(declared, version_url):
+    with xr.open_zarr(f"{version_url}/soil_moisture.zarr", chunks=None) as store:
+        ds = netcdf.year_dataset(store, declared, declared.layers[1], 2016)
+        fields = [name for name in ds.data_vars if ds[name].dims == ("time", "lat", "lon")]
+        assert {"layer2", "layer2_std", "layer2_frozen"} <= set(fields)
+        assert not any(ds[name].variable._in_memory for name in fields)
+
+
 def test_compliance_checker_finds_no_error(leap_year, tmp_path):
     report = tmp_path / "report.json"
     checker = Path(sys.executable).with_name("compliance-checker")

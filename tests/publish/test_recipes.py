@@ -1,4 +1,4 @@
-"""The README's recipes for readers, run as they stand there but for the bucket's address."""
+"""Recipes for readers of README and docs, run as they stand there but for the bucket's address."""
 
 import ast
 import html
@@ -22,6 +22,7 @@ from flows.stages.publish import write_netcdf, write_series
 from flows.stages.release import open_front_door
 from somo.publish.manifest import pointer
 from somo.storage.objects import join, put, read_bytes
+from tests.docs.blocks import blocks
 from tests.publish import made
 
 ROOM = Path(__file__).parents[2]
@@ -33,9 +34,9 @@ pytestmark = pytest.mark.s3
 
 
 def recipes(language):
-    """Blocks of one language in the part of the README that is for readers."""
-    part = (ROOM / "README.md").read_text().split("## Read it")[1].split("\n## ")[0]
-    return re.findall(rf"```{language}\n(.*?)```", part, re.DOTALL)
+    """Blocks of one language that say that they are run here, the README's first."""
+    mine = [block for block in blocks() if block.reason.startswith("tests/publish/test_recipes.py")]
+    return [block.text for block in mine if block.language == language]
 
 
 @pytest.fixture(scope="module")

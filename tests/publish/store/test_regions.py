@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,22 @@ def test_new_days_alone_give_the_bytes_of_all_anew(declared, version_url, client
     asked.clear()
     write_regions(declared, url, client)
     assert asked == []
+
+
+def test_windows_that_are_laid_otherwise_are_all_made_anew(declared, version_url, client, tmp_path):
+    """Twice as many windows, and shorter ones: none of those that readers saw is taken for one of them."""
+    anew, url = (str(shutil.copytree(version_url, tmp_path / name / "v1.0.0")) for name in ("anew", "changed"))
+    for store in ("drought.zarr", regions.STORE):
+        shutil.rmtree(join(anew, store))
+    for drought in ({"every_days": 5}, {"every_days": 5, "window_days": 20}):
+        other = declared.model_copy(update={"drought": {"base": BASE, "min_years": 3, **drought}})
+        write_drought(other, url, client)
+        write_regions(other, url, client)
+    write_drought(other, anew, client)
+    write_regions(other, anew, client)
+    for store in ("drought.zarr", regions.STORE):
+        changed, expected = (somo.publish.reader.open_zarr(join(root, store)).load() for root in (url, anew))
+        xr.testing.assert_identical(changed, expected)
 
 
 def shards(folder, separator):
