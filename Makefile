@@ -12,6 +12,9 @@ export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PYTHON TORCH TORCH_INDEX UV_VERSION
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# uv installs packages without compiling them, and Python does it at their first import. Where a machine forbids Python to
+# keep the outcome, every process compiles PyTorch, pandas and Prefect anew, and the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE :=
 
 # The documentation as pages, with every link inside it checked.
 docs: $(READY)

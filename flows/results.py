@@ -19,10 +19,12 @@ from somo.forcing.statics.static_file import climate_period, static_url
 from somo.insitu.sources.readers import archive_content, archive_version
 from somo.product.declaration import Product, content_hash, without_places
 from somo.product.inputs import Insitu, Period, ReferenceLayer
+from somo.product.method import Drought
 from somo.storage.contents import record_content, recorded_content
 from somo.storage.objects import join
 
 # Raised by one when the content of a result changes although its inputs do not, so that it is made again.
+TARGETS_FORMAT = 2
 SAMPLES_FORMAT = 1
 MODELS_FORMAT = 3
 
@@ -94,14 +96,27 @@ def daily_folder(root: str, archive: Insitu) -> str:
 
 def targets_url(product: Product, root: str, inputs: Mapping[str, Inputs], role: str = "training") -> str:
     """Where the targets of these archives, rules and cells are kept."""
-    archives = [(without_places(a), recorded_archive(root, a)) for a in product.insitu if a.role == role]
     cells = {domain: i.static.rsplit("/", 1)[-1] for domain, i in inputs.items()}
-    training: tuple[object, ...] = ()
     if role == "training":
-        training = scaling_days(product), without_places(product.targets), reference_contents(product, root)
-    # Series of independent archives are cut to the period of the product; those to learn from have days of their own.
-    days = product.period if role == "independent" else None
-    return join(root, "targets", f"{content_hash(archives, product.layers, cells, training, days)}.parquet")
+        rules: tuple[object, ...] = (
+            scaling_days(product), without_places(product.targets), reference_contents(product, root)
+        )  # fmt: skip
+        days = None
+    else:
+        # Cut to the period of the product, where series to learn from have days of their own.
+        rules, days = sensor_rules(product), product.period
+    named = content_hash(TARGETS_FORMAT, archive_names(product, root, role), product.layers, cells, rules, days)
+    return join(root, "targets", f"{named}.parquet")
+
+
+def archive_names(product: Product, root: str, role: str) -> list[tuple[object, str]]:
+    """How every archive of a role is declared, and the name of its bytes."""
+    return [(without_places(a), recorded_archive(root, a)) for a in product.insitu if a.role == role]
+
+
+def sensor_rules(product: Product) -> tuple[object, ...]:
+    """What decides which sensors of independent archives are kept; they are never scaled."""
+    return product.targets.min_days, product.targets.max_equal_share
 
 
 def recorded_archive(root: str, archive: Insitu) -> str:
@@ -156,7 +171,10 @@ def models_url(product: Product, root: str, inputs: Mapping[str, Inputs], target
     """Where the networks learnt from these inputs and targets with these settings are kept."""
     samples = samples_url(product, root, inputs, targets)
     # The first day decides where the blocks begin that the cross-validation judges (`flows.stages.train.first_block`).
-    settings = (product.network, product.sequence, product.training, product.period.start)
+    settings: tuple[object, ...] = (product.network, product.sequence, product.training, product.period.start)
+    # The calibration beside the networks tells what share of the uncertainty is left in anomalies of such windows.
+    if (window_days := product.drought.window_days) != Drought().window_days:
+        settings = (*settings, window_days)
     return join(root, "models", content_hash(MODELS_FORMAT, samples.rsplit("/", 1)[-1], *settings))
 
 

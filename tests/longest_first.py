@@ -1,7 +1,7 @@
 """Which tests begin first: those that take longest, so that no process is left with one of them at the end.
 
-pytest-xdist hands out files by their number of tests, and the longest here have the fewest: a real case of nine minutes
-would begin last, with the other processes idle beside it.
+pytest-xdist hands out files by their number of tests, and the longest here have the fewest: a real case, which takes
+minutes, would begin last, with the other processes idle beside it.
 """
 
 from collections.abc import Sequence
@@ -9,23 +9,34 @@ from collections.abc import Sequence
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+REAL_CASES = "tests/real/test_cases.py"
+"""Its cases share nothing, so that each may run in a process of its own."""
+# A real case computes on all cores, and the tests of services and of killed processes wait for much of their time: each
+# of those begins beside one of these.
 LONGEST = (
-    "tests/real/test_cases.py",
+    f"{REAL_CASES}[us-stations]",
     "tests/flows/service/test_stack.py",
+    f"{REAL_CASES}[us-grid]",
     "tests/flows/test_outages.py",
-    "tests/flows/test_journey.py",
-    "tests/flows/stages/test_histories.py",
+    f"{REAL_CASES}[eu-basins]",
     "tests/flows/stages/test_produce_faults.py",
-    "tests/synthetic/test_europe.py",
+    "tests/flows/test_journey.py",
+    "tests/publish/test_viewer_tools.py",
+    "tests/flows/command/test_bad_input.py",
+    "tests/flows/stages/production/test_continuing.py",
+    "tests/publish/test_viewer.py",
+    "tests/flows/cluster/test_slurm.py",
+    "tests/flows/stages/test_histories.py",
+    "tests/docs/test_code_blocks.py",
+    "tests/publish/store/test_drought.py",
+    "tests/flows/stages/learning/test_search.py",
     "tests/real/test_forcing_cases.py",
     "tests/flows/stages/test_release.py",
-    "tests/docs/test_code_blocks.py",
-    "tests/flows/command/test_bad_input.py",
-    "tests/forcing/formats/test_grib.py",
+    "tests/learn/test_fit.py",
+    "tests/publish/test_recipes.py",
+    "tests/synthetic/test_europe.py",
 )
-"""Files of more than half a minute, the longest first, by `--durations`."""
-ONE_BY_ONE = "tests/real/test_cases.py"
-"""Its cases share nothing, so that each may run in a process of its own."""
+"""Files of more than about twenty seconds, the longest first, by `--durations`."""
 
 
 class LongestFirst(LoadFileScheduling):
@@ -36,12 +47,16 @@ class LongestFirst(LoadFileScheduling):
         config.option.loadscopereorder = False
 
     def _split_scope(self, nodeid: str) -> str:
-        if nodeid.startswith(ONE_BY_ONE) and nodeid.endswith("]"):
-            return f"{ONE_BY_ONE}[{nodeid.rsplit('[', 1)[1]}"
-        return super()._split_scope(nodeid)
+        return handed_out_with(nodeid)
+
+
+def handed_out_with(nodeid: str) -> str:
+    """What a test is given to a process with: its file, or its real case."""
+    file, _, name = nodeid.partition("::")
+    return f"{file}[{name.rsplit('[', 1)[1]}" if file == REAL_CASES and name.endswith("]") else file
 
 
 def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
     """Tests of the longest files first; the others keep their order."""
-    rank = {file: number for number, file in enumerate(LONGEST)}
-    return sorted(items, key=lambda item: rank.get(item.nodeid.split("::", 1)[0], len(rank)))
+    rank = {file_or_case: number for number, file_or_case in enumerate(LONGEST)}
+    return sorted(items, key=lambda item: rank.get(handed_out_with(item.nodeid), len(rank)))

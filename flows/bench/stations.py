@@ -2,24 +2,31 @@
 
 The archive holds what the ISMN delivers: soil moisture at depths inside and outside of the layers, and another variable
 beside it. Stations lie in it in no order. `python -m flows.bench.stations --gb 1` prints the bytes asked for beside
-those of the members needed, the memory of client and workers, core-seconds a GB, and the same with everything kept;
-it writes `bench/stations.json`.
+those of the members needed, the memory of client and workers, core-seconds a GB, and the same with everything kept:
+of the reader of the targets stage, and of the command `somo sensors` as people type it. It writes
+`bench/stations.json`.
 """
 
+import asyncio
 import json
 import os
 import resource
+import subprocess
+import sys
 import tempfile
+import threading
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 from unittest.mock import patch
 
 import numpy as np
+import pandas as pd
+import psutil
 import typer
 from distributed import Client, LocalCluster
 from numpy.typing import NDArray
@@ -42,6 +49,18 @@ DEPTHS_M = (0.05, 0.1016, 0.2, 0.508, 1.0)
 VARIABLES = ("sm", "ts")
 WORKERS = 2
 GOALS = {"read_factor": 1.1, "second_share": 0.1}
+# The declaration of a group that looks at its stations before it has any forcing: its three layers are those of
+# `european`.
+TYPED_PRODUCT = """
+name = "typed"
+period = {{ start = 2005-01-01, end = 2019-12-31 }}
+grid = {{ kind = "regular", west = 0, east = 20, south = 40, north = 60, step_deg = 0.1 }}
+targets = {{ scaling = "none" }}
+forcing.air_temperature = {{ url = "nowhere/{{year}}.nc", variable = "t2m", units = "K" }}
+static.elevation = {{ url = "nowhere.nc", variable = "z" }}
+insitu = [{{ name = "net", url = "{url}" }}]
+"""
+SAMPLING_SECONDS = 0.2
 NOISE = 0.002
 DECIMALS, FIRST_DECIMAL = 4, len("2005/01/01 00:00 0.")
 
@@ -54,9 +73,9 @@ class Measured:
     ----------
     seconds : of the pass as a whole
     core_seconds : of client and workers together
-    archive_bytes : asked for from the archive, its directory included
+    archive_bytes : asked for from the archive, its directory included; of the command all that the server sent
     client_bytes, worker_bytes : largest resident memory of the client during the pass, and of a worker
-    client_before : resident memory of the client as the pass began
+    client_before : resident memory of the client as the pass began; of the command 0
     sensors : that have daily means
     """
 
@@ -169,6 +188,82 @@ def read_once(archive: Insitu, root: str) -> Measured:
     )
 
 
+class CountingRelay:
+    """A port of this machine that passes everything on to a server's, and counts the bytes that come back.
+
+    The command and its workers are processes of their own, in which nothing is to be patched.
+    """
+
+    def __init__(self, server_port: int) -> None:
+        self.server_port, self.port, self.returned_bytes = server_port, 0, 0
+        self.loop = asyncio.new_event_loop()
+        self.listening = threading.Event()
+        threading.Thread(target=self.loop.run_until_complete, args=(self._serve(),), daemon=True).start()
+        self.listening.wait()
+
+    async def _serve(self) -> None:
+        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self.listening.set()
+        await server.serve_forever()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self.server_port)
+        await asyncio.gather(self._pass_on(reader, to_server, False), self._pass_on(from_server, writer, True))
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, counts: bool) -> None:
+        # Either side may hang up at any time; then the other one is told so.
+        with suppress(ConnectionError):
+            while piece := await reader.read(2**18):
+                self.returned_bytes += len(piece) * counts
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
+
+
+def type_command(url: str, folder: Path, root: str, environment: Mapping[str, str], relay: CountingRelay) -> Measured:
+    """Run `somo sensors product.toml -o FILE --daily FILE` in a process of its own."""
+    (folder / "product.toml").write_text(TYPED_PRODUCT.format(url=url))
+    command = [str(Path(sys.executable).with_name("somo")), "sensors", "product.toml", "--root", root]
+    returned_bytes, began = relay.returned_bytes, time.perf_counter()
+    process = subprocess.Popen(
+        [*command, "-o", "sensors.csv", "--daily", "daily.parquet"],
+        cwd=folder, stdout=subprocess.DEVNULL,
+        env={**environment, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{relay.port}"},
+    )  # fmt: skip
+    highest = dict[int, int]()
+    ended = 0
+    while not ended:
+        with suppress(psutil.NoSuchProcess):
+            for running in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+                highest[running.pid] = max(_highest_bytes(running.pid), highest.get(running.pid, 0))
+        time.sleep(SAMPLING_SECONDS)
+        # The processor seconds of a process include those of the workers that it has waited for.
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
+    seconds = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}; its own words stand above")
+    return Measured(
+        seconds=seconds,
+        core_seconds=used.ru_utime + used.ru_stime,
+        archive_bytes=relay.returned_bytes - returned_bytes,
+        client_bytes=highest.pop(process.pid),
+        client_before=0,
+        # A small archive is read by the command's own process.
+        worker_bytes=max(highest.values(), default=0),
+        sensors=int(pd.read_csv(folder / "sensors.csv")["kept"].sum()),
+    )
+
+
+def _highest_bytes(pid: int) -> int:
+    """High-water mark of a process's resident memory; 0 for one that has ended."""
+    with suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) * 1024 if "VmHWM:" in status else 0
+    return 0
+
+
 def main(gb: Annotated[float, typer.Option(help="Size of the archive.")] = 0.1) -> None:
     """Run the benchmark, print what it shows and write the JSON."""
     with tempfile.TemporaryDirectory(prefix="somo-bench-") as folder, S3Server(Path(folder, "s3")) as server:
@@ -186,6 +281,9 @@ def main(gb: Annotated[float, typer.Option(help="Size of the archive.")] = 0.1) 
         needed, inflated = sum(p.compressed for p in packed), sum(p.size for p in packed)
         count_requests()
         passes = {"first": read_once(archive, root), "again": read_once(archive, root)}
+        relay = CountingRelay(server.port)
+        for name in ("command", "command again"):
+            passes[name] = type_command(archive.url, Path(folder), join(root, "typed"), dict(os.environ), relay)
     _report(gb, len(plan.tasks), needed, inflated, passes)
 
 
@@ -202,6 +300,8 @@ def _report(gb: float, tasks: int, needed: int, inflated: int, passes: dict[str,
     result = {
         "gb": gb, "needed_bytes": needed, "inflated_bytes": inflated, "cores": os.cpu_count(), "goals": GOALS,
         "read_factor": first.archive_bytes / needed, "second_share": again.seconds / first.seconds,
+        "command_read_factor": passes["command"].archive_bytes / needed,
+        "command_second_share": passes["command again"].core_seconds / passes["command"].core_seconds,
         **{name: asdict(measured) for name, measured in passes.items()},
     }  # fmt: skip
     Path("bench").mkdir(exist_ok=True)

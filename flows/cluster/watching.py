@@ -64,7 +64,8 @@ def completed(
 ) -> Iterator[Result]:
     """Results in order of completion, with a progress bar of rate and time left on standard error.
 
-    The first failure cancels the rest and is raised as the task raised it.
+    The first failure cancels the rest and is raised as the task raised it. A result that was given is on no worker any
+    more, and its future is of no further use.
 
     Parameters
     ----------
@@ -100,6 +101,8 @@ def completed(
                 bar.update(task, completed=done, rate=progressed.rate)
                 for watcher in _watchers.get():
                     watcher(progressed)
+                # It is here now: workers would keep every result until the last one of the work has come.
+                future.release()
                 yield result
         # Futures of a scheduler that was killed are cancelled at once, without a reason.
         except (distributed.KilledWorker, distributed.CancelledError) as error:

@@ -8,6 +8,7 @@ from typing import Any
 import botocore.exceptions
 import botocore.session
 
+from somo.storage.objects import checksum
 from somo.storage.patience import StorageError
 
 POLICIES = Path(__file__).parent
@@ -52,8 +53,9 @@ def policy(bucket: str, prefix: str) -> dict[str, Any]:
     text = (POLICIES / "bucket-policy.json").read_text().replace("BUCKET", bucket).replace("PREFIX", prefix)
     document: dict[str, Any] = json.loads(text)
     for statement in document["Statement"]:
-        # Several products may share a bucket: their statements are told apart by the prefix.
-        statement["Sid"] += "".join(c for c in prefix.title() if c.isalnum())
+        # Several products may share a bucket, and their statements are told apart by the prefix. Names of statements
+        # are letters and digits alone, in which eu/v1 and EU-v1 would be the same.
+        statement["Sid"] += checksum(prefix.encode())[:16] if prefix else ""
     return document
 
 

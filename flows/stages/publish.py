@@ -160,18 +160,16 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
         shares = tuple(store[UNCERTAINTY].attrs["anomaly_share"]) if UNCERTAINTY in store else ()
         windows = drought_store.Windows.of(product, times, store["status"].values, base, shares)
     shown = drought_store.visible(version_url)
+    continued = shown is not None and drought_store.is_continued(version_url, windows)
     broken = damaged(version_url, drought_store.STORE)
-    if not drought_store.stale(windows, shown) and not broken:
+    if continued and not drought_store.stale(windows, shown) and not broken:
         return
     # Readers see one side of the store; what is written goes to the other.
     side = 0 if shown is None else 1 - shown.side
     tiles = drought_store.layouts(product, shape)[0].tiles()
     common = version_url, product, shape, windows
-    if (
-        shown is not None
-        and not broken
-        and drought_update.is_enough(windows, shown, drought_store.former_attrs(version_url))
-    ):
+    former = drought_store.former_attrs(version_url)
+    if shown is not None and continued and not broken and drought_update.is_enough(windows, shown, former):
         changed = drought_update.changed_windows(windows, shown)
         futures = [client.submit(drought_update.update_tile, *common, changed, t, side, pure=False) for t in tiles]
         pairs = drought_update.copies(*common, changed, side)

@@ -131,9 +131,8 @@ def _read_at(
     futures = client.map(
         _read_block, blocks, product=product, domain=domain, references=references, cell=cell, onto=onto, pure=False
     )
-    for _ in completed(futures, f"{source.variable} of {domain} for scaling"):
-        pass
-    return pd.DatetimeIndex(ds["time"].to_numpy()), np.concatenate(client.gather(futures))
+    values_from = dict(completed(futures, f"{source.variable} of {domain} for scaling"))
+    return pd.DatetimeIndex(ds["time"].to_numpy()), np.concatenate([values_from[first] for first, _ in blocks])
 
 
 def _read_block(
@@ -143,6 +142,7 @@ def _read_block(
     references: dict[str, str],
     cell: NDArray[np.int64],
     onto: Grid | None,
-) -> NDArray[np.float32]:
+) -> tuple[int, NDArray[np.float32]]:
+    """The first of some days, and [day, cell] of all of them."""
     block = open_forcing(product, domain, references, cells=onto)[SOIL_MOISTURE.name].isel(time=slice(*days))
-    return block.compute(scheduler="synchronous").to_numpy().reshape(days[1] - days[0], -1)[:, cell]
+    return days[0], block.compute(scheduler="synchronous").to_numpy().reshape(days[1] - days[0], -1)[:, cell]

@@ -169,12 +169,13 @@ def _check_units(array: DailyArray) -> None:
     """Refuse values without units whose mean, in the declared units, is that of no climate."""
     store, plan = open_references(array.url), array.plan
     nameless = [group for group, units in enumerate(store.units) if units is None]
-    if not nameless or len(plan.steps) < LEAST_DAYS:
+    # Chosen among the days of files without units alone, which may be a month of decades.
+    is_whole = (plan.steps >= 0).all(axis=1)
+    days = np.flatnonzero(is_whole & np.isin(store.group_of_step[plan.steps[:, 0]], nameless))
+    if len(days) < LEAST_DAYS:
         return
-    numbers = np.unique(np.linspace(0, len(plan.steps) - 1, SAMPLES * SAMPLE_DAYS).astype(int))
-    steps = plan.steps[numbers]
-    steps = steps[(steps >= 0).all(axis=1) & np.isin(store.group_of_step[steps[:, 0]], nameless)]
-    units, accumulated = units_of_values(array.source, None, array.accumulated)
+    steps = plan.steps[days[np.unique(np.linspace(0, len(days) - 1, SAMPLES * SAMPLE_DAYS).astype(int))]]
+    units, accumulated = units_of_values(array.source, None, array.accumulated, array.quantity)
     samples = [_daily(array, steps, window) for window in _windows(array.name, array.source, array.url, array.cells)]
     unlikely = unlikely_units(array.quantity, units, accumulated, np.concatenate([s.ravel() for s in samples]))
     if unlikely is not None:

@@ -164,6 +164,10 @@ class DailyArray:
 
     def _block(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:
         store, plan, placing = open_references(self.url), self.plan, self.placing
+        steps = plan.of(first, stop)
+        # A block within a gap, which is filled from the blocks around it, has nothing to read.
+        if (steps < 0).all():
+            return np.full((stop - first, *(axis.stop - axis.start for axis in window)), np.nan, "float32")
         source_window = placing.window(*window)
         # A step of an amount is only a part of its day: the valid range is that of the whole day, so the total alone
         # is judged.
@@ -175,7 +179,7 @@ class DailyArray:
                 require_valid(self, values, first, window, source_window, (numbers, limits))
             return values
 
-        values = to_daily(plan.of(first, stop), plan.total, read)
+        values = to_daily(steps, plan.total, read)
         if placing.picks:
             values = placing.apply(values, *window)
             require_valid(self, values, first, window)

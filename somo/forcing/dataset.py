@@ -20,7 +20,7 @@ from somo.forcing.derived import mean, signed_sum
 from somo.forcing.meaning import cells_of, plan_of
 from somo.forcing.references.chunks import ReferenceSet, open_references
 from somo.forcing.sources import ForcingError, declares
-from somo.product.declaration import Product
+from somo.product.declaration import Product, content_hash, without_places
 from somo.product.inputs import Source
 
 # Dask gets whole blocks of days: with one task for every stored chunk it reads only about fifty of them a second.
@@ -170,10 +170,13 @@ def _require_declared(name: str, source: Source, domain: str, store: ReferenceSe
 def source_files(
     product: Product, references: Mapping[str, str], first: dt.date, last: dt.date
 ) -> list[tuple[str, str]]:
-    """Name and content of every source file that the forcing of the days `first`..`last` is made from.
+    """What the forcing of the days `first`..`last` is made from: every source file, and how its source is declared.
 
-    A name consists of the source and the file's name in its folder, as in "air_temperature/t2m_2003.nc". Exchanging the
-    files of two sources therefore changes the list; moving files to another folder does not.
+    Returns
+    -------
+    name and content of each file, and name and hash of the declaration of each source that has one of them. A file's
+    name consists of the source and its name in its folder, as in "air_temperature/t2m_2003.nc". Exchanging the files of
+    two sources therefore changes the list; moving files to another folder does not.
     """
     days = (first - EPOCH).days, (last - EPOCH).days + 1
     plans = plans_of(product, references)
@@ -186,6 +189,8 @@ def source_files(
         if begin < end:
             listed = files_of(open_references(references[name]), plans[name], source.max_gap_days, begin, end)
             files |= {(f"{name}/{file}", content) for file, content in listed}
+            # The same files declared otherwise, as in other units, give other values.
+            files.add((name, content_hash(without_places(source))))
     return sorted(files)
 
 

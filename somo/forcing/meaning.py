@@ -58,6 +58,6 @@ def conversions_of(name: str, quantity: Quantity, source: Source, url: str) -> t
     """Factor and offset of every group of files, from its units to ours."""
     accumulated = is_accumulated(name, source, url)
     return tuple(
-        to_canonical(name, quantity, *units_of_values(source, units, accumulated))
+        to_canonical(name, quantity, *units_of_values(source, units, accumulated, quantity))
         for units in open_references(url).units
     )

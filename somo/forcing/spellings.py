@@ -5,15 +5,20 @@ import re
 WORDS = {
     # pint takes C for the coulomb and "degrees C" for coulombs times degrees of an angle.
     "celsius": "degC", "degrees c": "degC", "degree c": "degC", "deg c": "degC", "degc": "degC", "°c": "degC",
-    "c": "degC", "deg_c": "degC",
+    "c": "degC", "deg_c": "degC", "° c": "degC", "º c": "degC", "˚c": "degC", "˚ c": "degC", "℃": "degC",
+    "deg.c": "degC", "deg. celsius": "degC", "degrees celcius": "degC", "centigrade": "degC",
     "degrees celsius": "degC", "degree celsius": "degC", "deg celsius": "degC", "degree_celsius": "degC",
     "deg. c": "degC",
     "degrees_celsius": "degC", "celcius": "degC", "degree_c": "degC", "degrees_c": "degC", "oc": "degC", "ºc": "degC",
     "deg. k": "K", "kelvin": "K", "kelvins": "K", "degrees k": "K", "degree k": "K", "deg k": "K", "degk": "K",
-    "degrees kelvin": "K",
+    "degrees kelvin": "K", "k": "K", "deg_k": "K",
     "degree_kelvin": "K", "degrees_kelvin": "K",
     "fahrenheit": "degF", "degrees f": "degF", "deg f": "degF", "degrees fahrenheit": "degF",
+    "f": "degF", "degrees_f": "degF",
     "%": "percent", "pct": "percent", "per cent": "percent", "vol%": "percent", "vol.%": "percent",
+    # pint multiplies words that stand side by side: "percent (%)" would be a ten-thousandth
+    "percent (%)": "percent", "vol %": "percent", "vol. %": "percent", "% vol": "percent", "% volume": "percent",
+    "percent volume": "percent", "volume percent": "percent",
     "-": "1", "": "1", "none": "1", "unitless": "1", "fraction": "1", "[-]": "1", "dimensionless": "1", "(0 - 1)": "1",
     "0-1": "1", "proportion": "1",
     "millimeter": "mm", "millimeters": "mm", "millimetre": "mm", "millimetres": "mm",
@@ -23,22 +28,24 @@ WORDS = {
     "watts per square meter": "W m-2", "watts per square metre": "W m-2",
 }  # fmt: skip
 """Whole units, in lower case."""
+WATER = re.compile(r"\s*\(?\b(of )?(liquid )?(water|h2o|w\.?\s?e\.?|we)( equivalent)?(?![A-Za-z])\.?\)?", re.IGNORECASE)
+"""What producers say of a depth besides its units, as in "m of water equivalent", "mm w.e." and "mm H2O"."""
+FACTOR = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(?:\*\s*)?((?:[A-Za-z°º˚℃%]).*)")
+"""A number before units, as in "0.1 deg C"."""
 TOKENS = (
-    (r"\bof (water equivalent|water|w\.?e\.?)\b", ""),
-    (r"\bw\.e\.", ""),
-    (r"(?<=m) (water|h2o|we)\b", ""),
     # factors of time, as in "mm/3hr" and "mm (3 h)-1": the number becomes a divisor, as brackets are dropped below
     (r"/\s*\(?(\d+) ?(h|hrs?|hours?|d|days?|min)\b\)?", r"/\1/\2"),
     (r"(?<![-^*\w.])\(?(\d+) ?(h|hrs?|hours?|d|days?|min)\)?\^?-1\b", r"/\1/\2"),
-    # units without a space between them, as in "Wm-2" and "kgm-2s-1"
-    (r"\b(k?W|[kM]?J|kg)m(?=\^?-\d)", r"\1 m"),
+    # units without a space between them, as in "Wm-2", "kgm-2s-1" and "Ws"
+    (r"\b(k?W|[kM]?J|kg)m(?=(\^|\*\*)?-\d)", r"\1 m"),
     (r"(?<=-\d)(?=[A-Za-z])", " "),
+    (r"\b(k?W)s\b", r"\1 s"),
     (r"\(([^()]*)\)", r"\1"),
-    (r"\bwatts?\b", "W"),
-    (r"\bjoules?\b", "J"),
-    (r"\b(millimet(er|re)s?)\b", "mm"),
-    (r"\b(met(er|re)s?)\b", "m"),
-    (r"\bkilograms?\b", "kg"),
+    (r"(?i:\bwatts?\b)", "W"),
+    (r"(?i:\bjoules?\b)", "J"),
+    (r"(?i:\bmillimet(er|re)s?\b)", "mm"),
+    (r"(?i:\bmet(er|re)s?\b)", "m"),
+    (r"(?i:\bkilograms?\b)", "kg"),
     (r"\b(days?|dy)\b", "d"),
     (r"\b(hours?|hrs?)\b", "h"),
     (r"\b(seconds?|secs?)\b", "s"),
@@ -56,12 +63,19 @@ def rewritten(units: str) -> str:
     ('kg m-2 d-1', 'mm/d', 'degC')
     """
     text = re.sub(r"\s+", " ", units.strip())
+    if in_brackets := re.fullmatch(r"[\[(]([^\[\]()]+)[\])]", text):
+        text = in_brackets[1].strip()
     usual_notation = WORDS.get(text.lower())
     if usual_notation is not None:
         return usual_notation
+    if factor := FACTOR.fullmatch(text):
+        return f"{float(factor[1]):g} {rewritten(factor[2])}"
     text = text.replace("²", "2").replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("·", " ")
+    text = WATER.sub("", text)
     # a dot between two units multiplies them; one between digits is a decimal point
     text = re.sub(r"(?<=[A-Za-z0-9])\.(?=[A-Za-z])", " ", text)
+    # without this the brackets of "kg/(m2 s)" would be dropped and its seconds multiply
+    text = re.sub(r"/\s*\(([A-Za-z][^()/]*)\)", lambda divisors: "/" + re.sub(r"[ *]+", "/", divisors[1].strip()), text)
     for pattern, word in TOKENS:
         text = re.sub(pattern, word, text)
     return re.sub(r"\s+", " ", text).strip()

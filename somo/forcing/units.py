@@ -105,16 +105,22 @@ def to_canonical(name: str, quantity: Quantity, units: str, accumulated: bool) -
     return factors
 
 
-def units_of_values(source: Source, units_in_file: str | None, accumulated: bool) -> tuple[str, bool]:
+def units_of_values(
+    source: Source, units_in_file: str | None, accumulated: bool, quantity: Quantity
+) -> tuple[str, bool]:
     """Units of a file's values, and whether these are amounts: the file's own units where they can be understood.
 
-    A daily amount is a rate per day, so one may be declared and the other written in the file.
+    A daily amount is a rate per day, so one may be declared and the other written in the file, and a file may call a
+    rate per day a sum: Daymet's rain has units of mm/day and the cell method "time: sum".
     """
-    if units_in_file is None or parse_units(units_in_file) is None:
-        return source.units, accumulated
-    if conversion(units_in_file, source.units) is None and source.frequency == "daily":
-        return units_in_file, not accumulated
-    return units_in_file, accumulated
+    has_units = units_in_file is not None and parse_units(units_in_file) is not None
+    units = units_in_file if has_units and units_in_file is not None else source.units
+    if source.frequency != "daily":
+        return units, accumulated
+    is_amount, is_rate = (conversion(per_day(units, amount), quantity.units) is not None for amount in (True, False))
+    if accumulated and is_rate and not is_amount:
+        return units, False
+    return units, accumulated or (has_units and is_amount and conversion(units, source.units) is None)
 
 
 def require_declared_units(url: str, name: str, source: Source, units: str) -> None:

@@ -90,7 +90,7 @@ def _remedy(array: "DailyArray", value: float, span: tuple[float, float], limits
             f"{fill:g} is a usual number for no value that the file does not declare as such: write "
             f"forcing.{array.name}.missing = [{fill:g}], or correct its _FillValue"
         )
-    units, accumulated = units_of_values(array.source, store.units[group], array.accumulated)
+    units, accumulated = units_of_values(array.source, store.units[group], array.accumulated, array.quantity)
     better = suggest_units(array.quantity, units, accumulated, *span, limits)
     is_declared = units == array.source.units
     origin = f"forcing.{array.name} declares {units!r}" if is_declared else f"the file says {units!r}"

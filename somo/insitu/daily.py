@@ -113,7 +113,8 @@ def to_daily(sensor: Sensor, key: str) -> DailySensor:
         good_values=len(value),
         above_range=int((value > SOIL_MOISTURE.valid_max).sum()),
         highest=float(value.max()) if len(value) else float("nan"),
-        a_day=values_a_day(sensor.time),
+        # A logger writes rows without a value of this sensor too, which would make a daily sensor seem to be hourly.
+        a_day=values_a_day(sensor.time[np.isfinite(sensor.value) & (sensor.value >= 0)]),
         day=day,
         mean=mean,
         count=count,

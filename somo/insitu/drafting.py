@@ -12,7 +12,8 @@ import numpy as np
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.members import Member, is_leftover, list_members
 from somo.insitu.sources.columns import column_names, read_columns
-from somo.insitu.sources.table import NEEDED, numbers_of
+from somo.insitu.sources.table import NEEDED
+from somo.insitu.sources.table_series import numbers_of
 from somo.storage.objects import join, read_bytes
 
 TABLE_NAME = "stations.csv"

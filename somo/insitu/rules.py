@@ -162,7 +162,10 @@ def _place_reason(sensor: DailySensor, series: Series, places: Mapping[str, Plac
         return f"{UNREADABLE}: {sensor.problem}"
     depth = f"{series.depth_from_m:g}-{series.depth_to_m:g} m"
     if not series.layer:
-        return NO_DEPTH if np.isnan(series.depth_from_m) else f"{NO_LAYER}: {depth}"
+        if np.isnan(series.depth_from_m):
+            return NO_DEPTH
+        above = " lies above the surface; depths are metres below it" if series.depth_from_m < 0 else ""
+        return f"{NO_LAYER}: {depth}{above}"
     if series.cell < 0:
         return f"{OUTSIDE}: {series.latitude:g} N, {series.longitude:g} E"
     return "" if places[series.domain].land.flat[series.cell] else NO_LAND
@@ -171,7 +174,7 @@ def _place_reason(sensor: DailySensor, series: Series, places: Mapping[str, Plac
 def _value_reason(sensor: DailySensor, series: Series, rules: Rules, counts: NDArray[np.int32], fewest: int) -> str:
     """What is wrong with the values; `counts` are the numbers of values of all days of the period."""
     if sensor.good_values == 0:
-        return NO_GOOD
+        return f"{NO_GOOD}: {sensor.note}" if sensor.note else NO_GOOD
     if sensor.above_range:
         return (
             f"{ABOVE}: {sensor.above_range} of {sensor.good_values} good values, the highest {sensor.highest:g}; "
@@ -181,7 +184,10 @@ def _value_reason(sensor: DailySensor, series: Series, rules: Rules, counts: NDA
     if days < rules.min_days:
         if len(counts) >= rules.min_days:
             return f"{FEW_DAYS}: {np.median(counts):.0f} values a day, {fewest} needed"
-        return f"{FEW_DAYS}: {days} days, {rules.min_days} needed"
+        text = f"{FEW_DAYS}: {days} days, {rules.min_days} needed"
+        if len(counts) or not len(sensor.day):
+            return text
+        return f"{text}; its days, {sensor.day[0]} to {sensor.day[-1]}, are not those of the declared period"
     share = equal_share(series.daily)
     if share > rules.max_equal_share:
         return f"{STUCK}: {share:.1%} of neighbouring days have the same mean"

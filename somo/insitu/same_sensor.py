@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from somo.core.grid import EARTH_RADIUS_KM, distance_km
@@ -30,7 +31,7 @@ def join_downloads(sensors: Iterable[DailySensor]) -> list[DailySensor]:
     ordered: list[list[DailySensor]] = []
     for sensor in sensors:
         same = groups[_identity(sensor)]
-        group = next((g for g in same if _is_same_place(g[0], sensor)), None)
+        group = next((g for g in same if all(_is_one_sensor(other, sensor) for other in g)), None)
         if group is None or sensor.problem or group[0].problem:
             group = []
             same.append(group)
@@ -51,29 +52,53 @@ def _is_same_place(a: DailySensor, b: DailySensor) -> bool:
     return bool(distance_km(a.latitude, a.longitude, b.latitude, b.longitude) <= SAME_PLACE_KM)
 
 
+def _is_one_sensor(a: DailySensor, b: DailySensor) -> bool:
+    """Whether two sensors of one identity are one.
+
+    Without a day of download, as in tables of own stations, there is none to prefer: values of the same days that
+    disagree are those of two instruments. Files that were cut by years may share a day at most, where clocks are ahead
+    of UTC.
+    """
+    if not _is_same_place(a, b):
+        return False
+    if a.downloaded or b.downloaded:
+        return True
+    _, i, j = np.intersect1d(a.day, b.day, return_indices=True)
+    return len(i) < 2 or _agreeing(a.mean[i], b.mean[j]) >= AGREEING_SHARE
+
+
+def _agreeing(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Share of days whose means agree."""
+    return float((np.abs(a - b) <= AGREEING_M3M3).mean())
+
+
 def _joined(group: Sequence[DailySensor]) -> DailySensor:
     if len(group) == 1:
         return group[0]
     newest, *older = sorted(group, key=lambda s: (s.downloaded, len(s.day)), reverse=True)
-    day, mean, count, overlaps = newest.day, newest.mean, newest.count, False
     # What a newer download has replaced altogether, such as values in percent, says nothing of the sensor any more.
-    counted = [newest]
+    counted, chosen, overlaps = [newest], [np.ones(len(newest.day), bool)], False
     for sensor in older:
-        outside = ~_between(sensor.day, day)
-        overlaps |= not bool(outside.all())
-        counted += [sensor] if outside.any() else []
-        order = np.argsort(np.concatenate([day, sensor.day[outside]]), kind="stable")
-        day = np.concatenate([day, sensor.day[outside]])[order]
-        mean = np.concatenate([mean, sensor.mean[outside]])[order]
-        count = np.concatenate([count, sensor.count[outside]])[order]
+        # Each download covers its own days: between two of them there may be years that a third one holds.
+        covered = np.any([_covers(other, sensor.day) for other in counted], axis=0)
+        overlaps |= bool(covered.any())
+        if not covered.all():
+            counted.append(sensor)
+            chosen.append(~covered)
+    day, mean, count = (
+        np.concatenate([getattr(s, name)[days] for s, days in zip(counted, chosen, strict=True)])
+        for name in ("day", "mean", "count")
+    )
+    order = np.argsort(day, kind="stable")
     notes = [s.note for s in counted if s.note]
     if overlaps:
-        notes.append(f"of {len(group)} downloads the newest was taken where they overlap ({newest.downloaded[:8]})")
+        downloads = f"of {len(group)} downloads the newest was taken where they overlap ({newest.downloaded[:8]})"
+        notes.append(downloads if newest.downloaded else f"{len(group)} series of it agree and count once")
     return replace(
         newest,
-        day=day,
-        mean=mean,
-        count=count,
+        day=day[order],
+        mean=mean[order],
+        count=count[order],
         note="; ".join(dict.fromkeys(notes)),
         good_values=sum(s.good_values for s in counted),
         above_range=sum(s.above_range for s in counted),
@@ -81,9 +106,11 @@ def _joined(group: Sequence[DailySensor]) -> DailySensor:
     )
 
 
-def _between(day: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """[n] whether a day lies from the first to the last of `days`."""
-    return (day >= days.min()) & (day <= days.max()) if len(days) else np.zeros(len(day), bool)
+def _covers(sensor: DailySensor, day: NDArray[np.datetime64]) -> NDArray[np.bool_]:
+    """[n] whether a sensor's series counts on a day: its first to its last where it was downloaded, else its own."""
+    if not sensor.downloaded:
+        return np.isin(day, sensor.day)
+    return (day >= sensor.day.min()) & (day <= sensor.day.max()) if len(sensor.day) else np.zeros(len(day), bool)
 
 
 def count_once(series: Sequence[Series], min_days: int) -> list[Series]:
@@ -128,8 +155,7 @@ def _is_same(a: Series, b: Series) -> bool:
         return False
     if (a.network, a.station, a.sensor) == (b.network, b.station, b.sensor):
         return True
-    agreeing = float((np.abs(common[:, 0] - common[:, 1]) <= AGREEING_M3M3).mean())
-    return len(common) >= LEAST_COMMON_DAYS and agreeing >= AGREEING_SHARE
+    return len(common) >= LEAST_COMMON_DAYS and _agreeing(common[:, 0], common[:, 1]) >= AGREEING_SHARE
 
 
 def _is_better(a: Series, b: Series) -> bool:

@@ -102,7 +102,7 @@ def read_state_dict(url: str) -> dict[str, Tensor]:
             raise LearnError(f"{url}: not a safetensors file ({error})") from error
         # torch has no one error for files that it cannot read: what is raised depends on where it stumbles.
         except Exception as error:
-            reason = str(error).splitlines()[0]
+            reason = str(error).partition("\n")[0] or type(error).__name__
             raise LearnError(
                 f"{url}: not a file of tensors alone ({reason}); save the state dict of the model"
             ) from error

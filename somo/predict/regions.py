@@ -146,7 +146,9 @@ def read_manifest(url: str) -> dict[str, Entry]:
 
 def write_index(url: str) -> None:
     """Put all entries in one object, from where they are read at once."""
-    entries, objects = read_manifest(url), listing(url)
+    # Listed before they are read: an entry that is written in between then has another stamp and is read again, where
+    # the stamp of its new bytes would make the old ones count for ever.
+    objects, entries = listing(url), read_manifest(url)
     stamped = {
         f"{name}.json": (_stamp(objects[f"{name}.json"]), json.loads(entry.to_json()))
         for name, entry in entries.items()

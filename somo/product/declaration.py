@@ -117,6 +117,11 @@ class Product(Declared):
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise ValueError(f"layers {names} are not all different")
+        if self.home in self.domains:
+            raise ValueError(f"domains.{self.home} bears the name of the domain that is predicted; give it another one")
+        products = [compared.name for compared in self.compare]
+        if repeated := sorted(name for name in set(products) if products.count(name) > 1):
+            raise ValueError(f"compare names {repeated[0]!r} twice; give each product a name of its own")
         for upper, lower in zip(self.layers, self.layers[1:], strict=False):
             if lower.top_m < upper.bottom_m:
                 raise ValueError(f"{lower.name} begins at {lower.top_m} m, inside {upper.name}; list layers downward")

@@ -1,8 +1,9 @@
 """How a product is made: sequence, training, search, chunks, prediction, drought, and what it is compared with."""
 
+from string import Formatter
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from somo.product.declared import Declared
 from somo.product.inputs import Name, Period
@@ -175,7 +176,7 @@ class Drought(Declared):
     min_years: int = Field(default=10, ge=3, examples=[30])
     """Complete years below which no drought is published."""
     window_days: int = Field(default=30, ge=1, examples=[90])
-    """Days whose mean is classed."""
+    """Days whose mean is classed; the calibration beside the networks is made for them, so a change trains anew."""
     every_days: int = Field(default=10, ge=1, examples=[5])
     """Days from the end of one window to that of the next."""
 
@@ -221,6 +222,17 @@ class Compared(Declared):
     """Its variables and the depths that each stands for."""
     units: str | None = Field(default=None, examples=["m3 m-3"])
     """Units of files that name none."""
+
+    @field_validator("url")
+    @classmethod
+    def _fields(cls, url: str) -> str:
+        try:
+            fields = {field for _, field, _, _ in Formatter().parse(url) if field is not None}
+        except ValueError as error:
+            raise ValueError(f"url {url!r} has unbalanced braces ({error})") from error
+        if unknown := sorted(fields - {"year", "variable"}):
+            raise ValueError(f"url {url!r} has {{{unknown[0]}}}; allowed are {{year}}, {{variable}} and *")
+        return url
 
     @model_validator(mode="before")
     @classmethod

@@ -225,7 +225,7 @@ def title(product: Product) -> str:
 
 def summary(product: Product) -> str:
     """Declared summary of a product, or one made from its layers and grid."""
-    depths = ", ".join(_interval(layer) for layer in product.layers)
+    depths = ", ".join(f"{100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm" for layer in product.layers)
     return product.publication.summary or (
         f"Daily volumetric soil moisture ({depths}) on a grid of {product.grid.step_deg} degrees, predicted by an "
         "ensemble of entity-aware LSTM networks that were trained on in-situ measurements, with the standard "

@@ -25,7 +25,7 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
 
     Parameters
     ----------
-    store : Zarr store of the current version; the examples name its middle cell and its last complete year
+    store : Zarr store of the current version; the examples name a cell in its middle and its last complete year
     version : the current one
     released : version -> day of its release
     """
@@ -36,6 +36,7 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
     years = netcdf.complete_years(times, is_final, product.period)
     layer = product.layers[0].name
     current = product.model_copy(update={"version": version})
+    row, column = example_cell(store)
     template = jinja2.Environment(autoescape=True).from_string((files("somo.publish") / "front_door.html").read_text())
     return template.render(
         title=attributes.title(product),
@@ -44,8 +45,11 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
         version=version,
         preview=join(publication.address, PREVIEW) if publication.address else PREVIEW,
         released=sorted(released.items(), key=lambda item: tuple(int(p) for p in item[0].split(".")), reverse=True),
-        lat=round(float(store["lat"][store.sizes["lat"] // 2]), 4),
-        lon=round(float(store["lon"][store.sizes["lon"] // 2]), 4),
+        lat=round(float(store["lat"][row]), 4),
+        lon=round(float(store["lon"][column]), 4),
+        row=row,
+        column=column,
+        chunks=", ".join(f'"{axis}": {length}' for axis, length in shard(store).items()),
         layer=layer,
         file=netcdf.file_url("", product.name, layer, years[-1] if years else times[-1].year).rsplit("/", 1)[-1],
         citation=attributes.citation(current, int(released[version][:4])),
@@ -53,3 +57,25 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
         licence=licence,
         licence_url=licence_url,
     ).encode()
+
+
+def example_cell(store: xr.Dataset) -> tuple[int, int]:
+    """Row and column of the cell nearest to the middle of the grid that resembles the training cells.
+
+    The middle itself may be sea, where the examples would plot nothing and `somo point` refuse. Whether a cell is like
+    the training cells is one small object, where a day's map may be dozens.
+    """
+    like_training = store["applicability"].isel(depth=0).values == 1
+    middle_row, middle_column = (np.array(like_training.shape) - 1) / 2
+    rows, columns = np.nonzero(like_training)
+    if not len(rows):
+        return like_training.shape[0] // 2, like_training.shape[1] // 2
+    nearest = int(np.hypot(rows - middle_row, columns - middle_column).argmin())
+    return int(rows[nearest]), int(columns[nearest])
+
+
+def shard(store: xr.Dataset) -> dict[str, int]:
+    """Days, rows and columns of one shard, which is one object: chunks as large make the fewest requests."""
+    field = store["soil_moisture"]
+    lengths = field.encoding.get("shards") or field.encoding["chunks"]
+    return {str(axis): length for axis, length in zip(field.dims, lengths, strict=True) if axis != "depth"}

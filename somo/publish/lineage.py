@@ -8,6 +8,7 @@ from typing import Any
 
 import somo
 from somo.product.declaration import Product, content_hash
+from somo.product.patterns import Pattern
 
 
 def lineage(
@@ -90,7 +91,20 @@ def _below(root: str, url: str) -> str:
 
 
 def _names(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: str(v).rsplit("/", 1)[-1] if k == "url" else _named(v) for k, v in table.items()}
+    return {k: _without_address(v) if k == "url" else _named(v) for k, v in table.items()}
+
+
+def _without_address(url: str | list[str]) -> str | list[str]:
+    """Names of files at a URL or a list of URLs."""
+    if isinstance(url, list):
+        return [_file_name(each) for each in url]
+    return _file_name(url)
+
+
+def _file_name(url: str) -> str:
+    # The lineage is public: behind the question mark of a web address may stand a token or a signature.
+    path = url.partition("?")[0] if Pattern(url).on_web else url
+    return path.rsplit("/", 1)[-1]
 
 
 def _named(value: Any) -> Any:

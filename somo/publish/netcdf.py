@@ -57,7 +57,7 @@ def complete_years(times: pd.DatetimeIndex, final: np.ndarray, period: Period) -
 
 
 def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -> xr.Dataset:
-    """The published file of one layer and year, lazy if `store` is.
+    """The published file of one layer and year; its daily fields are as lazy as the store's.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
     Returns
     -------
     `<layer>`, `<layer>_std` and, where the store has them, `<layer>_uncertainty` [time, lat, lon] float32 in m3 m-3 and
-    `<layer>_frozen` int8, status [time], `<layer>_applicability` and `<layer>_dissimilarity` [lat, lon]
+    the flag `<layer>_frozen`, status [time], `<layer>_applicability` and `<layer>_dissimilarity` [lat, lon]
     """
     days = pd.DatetimeIndex(store["time"].to_index())
     year_fields = store.isel(depth=product.layers.index(layer), time=np.flatnonzero(days.year == year))
@@ -90,29 +90,35 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
     return xr.Dataset(variables, coordinates, attributes.file_attrs(product, grid, times, (layer,)))
 
 
-def _fields(year_fields: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
+def _fields(year_fields: xr.Dataset, layer: Layer) -> dict[str, xr.Variable]:
     """Daily fields of a layer under the names of its files."""
     described: dict[str, tuple[str, dict[str, Any]]] = {
         "soil_moisture": (layer.name, attributes.mean_attrs(layer)),
         "soil_moisture_std": (f"{layer.name}_std", attributes.std_attrs(layer)),
         attributes.UNCERTAINTY: (f"{layer.name}_uncertainty", attributes.uncertainty_attrs(layer)),
     }
-    fields: dict[str, tuple[object, ...]] = {
-        name: (("time", "lat", "lon"), year_fields[field].data, attrs)
+    fields = {
+        name: _described(year_fields[field], attrs)
         for field, (name, attrs) in described.items()
         if field in year_fields
     }
+    about = fields[layer.name].attrs
     if f"{layer.name}_uncertainty" in fields:
-        attrs = described["soil_moisture"][1]
-        attrs["ancillary_variables"] = f"{layer.name}_uncertainty {attrs['ancillary_variables']}"
+        about["ancillary_variables"] = f"{layer.name}_uncertainty {about['ancillary_variables']}"
     if FROZEN in year_fields:
-        flags = year_fields[FROZEN].fillna(NO_FLAG).astype("int8").data
         # Of the store's attributes JSON has made wider integers than CF allows beside the flag's own bytes.
-        about = {**year_fields[FROZEN].attrs, "flag_values": np.array(year_fields[FROZEN].attrs["flag_values"], "int8")}
-        fields[f"{layer.name}_{FROZEN}"] = (("time", "lat", "lon"), flags, about)
-        attrs = described["soil_moisture"][1]
-        attrs["ancillary_variables"] = f"{attrs['ancillary_variables']} {layer.name}_{FROZEN}"
+        flags = {**year_fields[FROZEN].attrs, "flag_values": np.array(year_fields[FROZEN].attrs["flag_values"], "int8")}
+        fields[f"{layer.name}_{FROZEN}"] = _described(year_fields[FROZEN], flags)
+        about["ancillary_variables"] = f"{about['ancillary_variables']} {layer.name}_{FROZEN}"
     return fields
+
+
+def _described(field: xr.DataArray, attrs: dict[str, Any]) -> xr.Variable:
+    """A field of the store with the attributes of the files."""
+    # `.data` of a field that is opened without Dask would read the year of all cells: 3 GB in Europe.
+    variable = field.variable.copy(deep=False)
+    variable.attrs, variable.encoding = attrs, {}
+    return variable
 
 
 def _cells(year_fields: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
@@ -123,7 +129,8 @@ def _cells(year_fields: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...
     }
     if attributes.DISSIMILARITY in year_fields:
         distance = year_fields[attributes.DISSIMILARITY]
-        cells[f"{layer.name}_dissimilarity"] = (("lat", "lon"), distance.astype("float32").data, distance.attrs)
+        described = {**distance.attrs, "coverage_content_type": "qualityInformation"}
+        cells[f"{layer.name}_dissimilarity"] = (("lat", "lon"), distance.astype("float32").data, described)
     return cells
 
 
@@ -149,10 +156,8 @@ def write_netcdf(ds: xr.Dataset, path: Path, layer: str) -> None:
         for start in range(0, ds.sizes["time"], SLAB_DAYS):
             days = slice(start, start + SLAB_DAYS)
             for name in fields:
-                values = ds[name].isel(time=days).values
-                if values.dtype.kind == "f":
-                    values = np.where(np.isnan(values), FILL, values).astype("float32")
-                file.variables[name][days] = values
+                values, (kind, fill) = ds[name].isel(time=days).values, _stored_as(ds[name])
+                file.variables[name][days] = np.where(np.isnan(values), fill, values).astype(kind)
                 stored[name].flush()
 
 
@@ -184,13 +189,18 @@ def _bounds(grid: Grid, times: pd.DatetimeIndex, layer: Layer) -> dict[str, tupl
 
 def _create_field(file: h5netcdf.File, field: xr.DataArray, layer: str) -> None:
     chunks = tuple(min(CHUNK[str(d)], field.sizes[d]) for d in field.dims)
-    kind, fill = ("float32", FILL) if field.dtype.kind == "f" else ("int8", NO_FLAG)
+    kind, fill = _stored_as(field)
     variable = file.create_variable(
         str(field.name), field.dims, kind, fillvalue=fill, chunks=chunks,
         compression="gzip", compression_opts=4, shuffle=True,
     )  # fmt: skip
     for key, value in {**field.attrs, "coordinates": f"{layer}_depth"}.items():
         variable.attrs[key] = value
+
+
+def _stored_as(field: xr.DataArray) -> tuple[str, np.float32 | np.int8]:
+    """Type and fill value of a daily field: the store unpacks flags, too, to float32 with NaN."""
+    return ("int8", NO_FLAG) if "flag_values" in field.attrs else ("float32", FILL)
 
 
 def _write_text(attrs: h5netcdf.attrs.Attributes) -> None:

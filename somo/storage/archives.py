@@ -7,6 +7,7 @@ import atexit
 import shutil
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -54,7 +55,7 @@ def members(archive: str, expected: str) -> tuple[Member, ...]:
     with _opened(archive, expected) as handle:
         try:
             listed = zipfile.ZipFile(handle).infolist()
-        except zipfile.BadZipFile as error:
+        except (zipfile.BadZipFile, NotImplementedError) as error:
             raise StorageError(f"{archive}: is no whole zip archive ({error}); download it again") from error
         if any(info.flag_bits & 1 for info in listed):
             raise StorageError(f"{archive}: is encrypted; unpack it and declare the files in it")
@@ -133,7 +134,14 @@ def _copy(url: str, archive: zipfile.ZipFile, name: str, out: Any) -> None:
                 if allowed < 0:
                     raise StorageError(f"{url}: is longer than its archive says; download the archive again")
                 out.write(piece)
-    except (zipfile.BadZipFile, EOFError) as error:
+    except NotImplementedError as error:
+        # Windows compresses files above 2 GB by Deflate64, which Python's library does not know.
+        method = archive.getinfo(name).compress_type
+        raise StorageError(
+            f"{url}: is compressed by method {method} of the zip format, which cannot be read here; unpack its archive "
+            "and declare the files in it"
+        ) from error
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise StorageError(f"{url}: cannot be unpacked ({error}); download the archive again") from error
 
 

@@ -125,7 +125,12 @@ class _Blocks(io.RawIOBase):
     def _block(self, number: int) -> bytes:
         if number not in self.blocks:
             first = number * BLOCK_BYTES
-            self.blocks[number] = read_range(self.url, self.expected, first, min(BLOCK_BYTES, self.size - first))
+            wanted_bytes = min(BLOCK_BYTES, self.size - first)
+            block = read_range(self.url, self.expected, first, wanted_bytes)
+            # Of a file that became shorter a store gives what is left, and a reader would ask for the rest for ever.
+            if len(block) != wanted_bytes:
+                raise StorageError(f"{self.url}: {wanted_bytes} bytes were asked for, {len(block)} came; run again")
+            self.blocks[number] = block
             if len(self.blocks) > MOST_BLOCKS:
                 self.blocks.popitem(last=False)
         self.blocks.move_to_end(number)

@@ -111,7 +111,7 @@ class Lease:
                 raise LeaseError(self._lost)
             self._content["renewed"] += 1
             try:
-                self.take(self._version)
+                self._take_again()
             except ChangedError as error:
                 other, _ = read_version(self.url)
                 who = f"{described(json.loads(other))} writes there now" if other else "it was removed"
@@ -125,6 +125,17 @@ class Lease:
         """Raise the reason for which the lease was lost, if it was."""
         if self._lost:
             raise LeaseError(self._lost)
+
+    def _take_again(self) -> None:
+        """Write the lease over the version that this holder wrote last."""
+        try:
+            self.take(self._version)
+        except ChangedError:
+            # A renewal may have arrived although its answer was lost in an outage: then the lease is still this one.
+            content, version = read_version(self.url)
+            if content is None or json.loads(content)["owner"] != self._content["owner"]:
+                raise
+            self.take(version)
 
     def require(self) -> None:
         """Renew at once unless that was done a short while ago."""

@@ -14,6 +14,7 @@ from uuid import uuid4
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from somo.storage import web
 from somo.storage.client import filesystem
 from somo.storage.listing import is_listed, remembered
 from somo.storage.patience import StorageError
@@ -37,6 +38,9 @@ def exists(url: str) -> bool:
     """
     if (listed := is_listed(url)) is not None:
         return listed
+    # fsspec takes every answer but success, and even none at all, for a file that a web server does not have.
+    if url.startswith(("http://", "https://")):
+        return web.exists(url)
     fs, path = filesystem(url)
     fs.invalidate_cache()
     try:
@@ -183,11 +187,11 @@ def local_copy(url: str) -> Iterator[Path]:
     Raises
     ------
     StorageError
-        if there is no such file
+        if there is no such file, or its store cannot be reached
     """
-    fs, path = filesystem(url)
-    if not fs.exists(path):
+    if not exists(url):
         raise StorageError(f"{url}: no such file; check the URL in the product declaration")
+    fs, path = filesystem(url)
     if isinstance(fs, LocalFileSystem):
         yield Path(path)
         return

@@ -31,17 +31,35 @@ def version(url: str) -> str | None:
     StorageError
         if the server forbids it, asks for a login, or stays out of reach
     """
-    response = _ask(url, "HEAD")
-    if response is not None and response.status_code in {403, 405, 501}:
-        # Some servers and most presigned URLs allow GET alone.
-        response = _ask(url, "GET", {"Range": "bytes=0-0"})
+    response = _ask_without_body(url)
     if response is None:
         return None
-    _require_allowed(url, response)
     size = response.headers.get("Content-Range", "").rpartition("/")[2] or response.headers.get("Content-Length")
     if size is None or not size.isdigit():
         raise StorageError(f"{url}: the server does not say how large it is; download the file and declare its path")
     return f"{size}-{_mark(response)}"
+
+
+def exists(url: str) -> bool:
+    """Whether the server has a file.
+
+    Raises
+    ------
+    StorageError
+        if the server forbids it, asks for a login, or stays out of reach: none of them says that there is no file
+    """
+    return _ask_without_body(url) is not None
+
+
+def _ask_without_body(url: str) -> requests.Response | None:
+    """What the server says of a file that it allows to read; None if it has none."""
+    response = _ask(url, "HEAD")
+    if response is not None and response.status_code in {403, 405, 501}:
+        # Some servers and most presigned URLs allow GET alone.
+        response = _ask(url, "GET", {"Range": "bytes=0-0"})
+    if response is not None:
+        _require_allowed(url, response)
+    return response
 
 
 def content(url: str, most: int) -> bytes | None:

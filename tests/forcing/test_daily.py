@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 from somo.forcing.by_tile.cube import Slab, write_cube
 from somo.forcing.by_tile.tiling import make_slab, plan_slabs
@@ -199,3 +200,29 @@ def test_slabs_that_are_full_stay_when_days_are_added(sources, references, root)
     both = plan_slabs(daily_arrays((p := sources.product()), "home", references(p, root))["air_temperature"])
     assert [slab.url for slab in both[: len(first) - 1]] == [slab.url for slab in first[:-1]]
     assert all(isinstance(slab, Slab) and slab.n_days <= 128 for slab in both)
+
+
+def test_a_gap_as_long_as_a_block_is_filled_from_the_blocks_around_it(sources, references, root, monkeypatch):
+    days = np.arange("2003-01-01", "2004-01-01", dtype="datetime64[D]").astype("datetime64[ns]")
+    sources.write(2003, time=np.delete(days, [100, 101, 102]))
+    product = sources.product(end="2003-12-31", source={"gaps": "interpolate", "max_gap_days": 3})
+    urls = references(product, root)
+    at_once = open_forcing(product, "home", urls)["air_temperature"].values
+    # One byte: every day is a block of its own.
+    monkeypatch.setattr("somo.forcing.daily.READ_BYTES", 1)
+    np.testing.assert_array_equal(open_forcing(product, "home", urls)["air_temperature"].values, at_once)
+    assert np.isfinite(at_once[100:103, 1:]).all()
+
+
+def test_units_are_judged_by_the_days_of_the_files_that_lack_them(sources, references, root, monkeypatch):
+    for year in (2003, 2004, 2005):
+        sources.write(year)
+    with xr.open_dataset(sources.path(2004), engine="h5netcdf") as ds:
+        celsius = ds.load().assign(t2m=ds["t2m"].variable - 273.15)
+    celsius["t2m"].attrs.clear()
+    celsius.to_netcdf(sources.path(2004), engine="h5netcdf")
+    # Two days of all three years are the first and the last, both of files that have units.
+    monkeypatch.setattr("somo.forcing.checked.SAMPLES", 1)
+    monkeypatch.setattr("somo.forcing.checked.SAMPLE_DAYS", 2)
+    with pytest.raises(ForcingError, match=r"t2m_2004\.nc: t2m has no units, and in the declared 'K' its mean is"):
+        references(sources.product(end="2005-12-31"), root)

@@ -150,10 +150,15 @@ def test_source_files_of_some_days(sources, references, root):
     product = sources.product()
     urls = references(product, root)
     (name,) = product.sources
-    assert [file for file, _ in source_files(product, urls, dt.date(2003, 12, 1), dt.date(2003, 12, 31))] == [
-        f"{name}/{sources.path(2003).name}"
-    ]
-    assert len(source_files(product, urls, dt.date(2003, 12, 1), dt.date(2004, 1, 1))) == 2
+    december = product, urls, dt.date(2003, 12, 1), dt.date(2003, 12, 31)
+    assert [file for file, _ in source_files(*december)] == [name, f"{name}/{sources.path(2003).name}"]
+    assert len(source_files(product, urls, dt.date(2003, 12, 1), dt.date(2004, 1, 1))) == 3
+    # The same file declared otherwise gives other values, wherever it lies.
+    otherwise, moved = (
+        sources.product(source=source) for source in ({"missing": [283.0]}, {"url": "/elsewhere/{year}"})
+    )
+    assert source_files(otherwise, urls, *december[2:]) != source_files(*december)
+    assert source_files(moved, urls, *december[2:]) == source_files(*december)
 
 
 @pytest.mark.filterwarnings("ignore:.*fastparquet.*")

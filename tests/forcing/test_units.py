@@ -44,6 +44,23 @@ def _source(units, **changes):
         ("air_temperature", "deg. K", False, 1.0, 0.0),
         ("specific_humidity", "g kg-1", False, 1e-3, 0.0),
         ("soil_moisture", "%", False, 0.01, 0.0),
+        # pint would multiply two words: a ten-thousandth
+        ("soil_moisture", "percent (%)", False, 0.01, 0.0),
+        ("soil_moisture", "vol. %", False, 0.01, 0.0),
+        ("precipitation", "kg/(m2 s)", False, 86_400.0, 0.0),
+        ("precipitation", "kg/(m^2*s)", False, 86_400.0, 0.0),
+        ("precipitation", "kg m-2 (3 h)-1", False, 8.0, 0.0),
+        ("precipitation", "mm w.e.", True, 1.0, 0.0),
+        ("precipitation", "m (water equivalent)", True, 1000.0, 0.0),
+        ("precipitation", "1e-1 mm", True, 0.1, 0.0),
+        ("net_radiation", "MJ/(m2 d)", False, 1e6 / 86_400, 0.0),
+        ("net_radiation", "Watts/m2", False, 1.0, 0.0),
+        ("net_radiation", "Wm**-2", False, 1.0, 0.0),
+        ("net_radiation", "Ws m-2", True, 1 / 86_400, 0.0),
+        ("air_temperature", "0.1 deg C", False, 0.1, 273.15),
+        ("air_temperature", "[C]", False, 1.0, 273.15),
+        ("air_temperature", "º C", False, 1.0, 273.15),
+        ("air_temperature", "deg_K", False, 1.0, 0.0),
     ],
 )
 def test_factors_by_hand(name, units, accumulated, factor, offset):
@@ -69,10 +86,13 @@ def test_a_likely_unit_is_suggested():
 
 
 def test_a_files_own_units_hold_where_they_are_understood():
-    assert units_of_values(_source("mm"), "m", True) == ("m", True)
-    assert units_of_values(_source("mm"), None, True) == ("mm", True)
-    assert units_of_values(_source("mm"), "who knows", True) == ("mm", True)
-    assert units_of_values(_source("mm"), "mm/day", True) == ("mm/day", False)
+    assert units_of_values(_source("mm"), "m", True, FORCING["precipitation"]) == ("m", True)
+    assert units_of_values(_source("mm"), None, True, FORCING["precipitation"]) == ("mm", True)
+    assert units_of_values(_source("mm"), "who knows", True, FORCING["precipitation"]) == ("mm", True)
+    assert units_of_values(_source("mm"), "mm/day", True, FORCING["precipitation"]) == ("mm/day", False)
+    # Daymet: a sum by its cell methods, in units of a rate
+    assert units_of_values(_source("mm/day"), "mm/day", True, FORCING["precipitation"]) == ("mm/day", False)
+    assert units_of_values(_source("m"), None, False, FORCING["precipitation"]) == ("m", False)
 
 
 def test_units_of_another_quantity_contradict_the_declaration():

@@ -34,6 +34,21 @@ def test_the_newer_download_counts_from_its_first_to_its_last_day() -> None:
     assert sensor.note == "1 line cannot be read; of 2 downloads the newest was taken where they overlap (20250617)"
 
 
+def test_a_download_of_years_between_two_others_is_not_lost() -> None:
+    days = {"20200101": range(60, 90), "20190101": range(30), "20180101": range(30, 60)}
+    pieces = [daily(0.2, span, downloaded=downloaded) for downloaded, span in days.items()]
+    (sensor,) = join_downloads(pieces)
+    assert (sensor.day == FIRST + np.arange(90)).all() and not sensor.note
+
+
+def test_series_without_a_day_of_download_are_two_instruments_where_they_disagree() -> None:
+    first, second = daily(0.2, range(40)), daily(0.3, range(40))
+    assert len(join_downloads([first, second])) == 2
+    assert len(join_downloads([first, daily(0.3, range(39, 80))])) == 1
+    (sensor,) = join_downloads([first, daily(0.201, range(50))])
+    assert len(sensor.day) == 50 and sensor.note == "2 series of it agree and count once"
+
+
 def test_other_places_depths_and_instruments_are_other_sensors() -> None:
     sensors = [
         daily(0.2, range(9)), daily(0.2, range(9), latitude=50.01), daily(0.2, range(9), depth_to_m=0.2),

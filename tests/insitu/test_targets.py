@@ -162,7 +162,16 @@ def test_a_good_sensor_breaks_no_rule() -> None:
         ),
         ({"time": hours(20, 1)}, f"{rules.FEW_DAYS}: 1 days, 3 needed"),
         ({"time": hours(20, 24)}, f"{rules.FEW_DAYS}: 1 values a day, 2 needed"),
-        ({"time": hours(20) + np.timedelta64(400, "D")}, f"{rules.FEW_DAYS}: 0 days, 3 needed"),
+        (
+            {"time": hours(20) + np.timedelta64(400, "D")},
+            f"{rules.FEW_DAYS}: 0 days, 3 needed; its days, 2021-02-04 to 2021-02-13, are not those of the declared "
+            "period",
+        ),
+        (
+            {"depth_from_m": -0.05, "depth_to_m": -0.05},
+            f"{rules.NO_LAYER}: -0.05--0.05 m lies above the surface; depths are metres below it",
+        ),
+        ({"good": np.zeros(20, bool), "note": "'qc' has '1'"}, f"{rules.NO_GOOD}: 'qc' has '1'"),
         ({"value": np.full(20, 0.25)}, f"{rules.STUCK}: 100.0% of neighbouring days have the same mean"),
         ({"problem": "no header"}, f"{rules.UNREADABLE}: no header"),
     ],

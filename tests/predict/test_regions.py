@@ -152,3 +152,20 @@ def test_the_index_stands_for_the_entries_that_have_not_changed(tmp_path, monkey
     assert entries == {r.name: entry(r, "other" if r is regions[0] else "a") for r in regions}
     (tmp_path / "states" / "regions-v1.0.0.json").write_bytes(b"{")
     assert rg.read_manifest(url) == entries
+
+
+def test_an_entry_that_is_written_while_the_index_is_made_is_read_again(tmp_path, monkeypatch):
+    url = str(tmp_path / "regions" / "v1.0.0")
+    region, *_ = rg.regions(LAYOUT, 20, LAND)
+    rg.write_entry(url, region, entry(region))
+
+    def read_slowly(url):
+        entries = read_manifest(url)
+        rg.write_entry(url, region, entry(region, "written meanwhile"))
+        return entries
+
+    read_manifest = rg.read_manifest
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(rg, "read_manifest", read_slowly)
+        rg.write_index(url)
+    assert rg.read_manifest(url) == {region.name: entry(region, "written meanwhile")}

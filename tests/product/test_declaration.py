@@ -67,6 +67,7 @@ def test_a_declaration_becomes_frozen_values(tmp_path: Path) -> None:
         product.name = "Other"
 
 
+OTHER = '{ name = "Other", url = "o_{year}.nc", variable = "sm", top_m = 0, bottom_m = 0.1 }'
 MISTAKES = [
     ('units = "m"', 'units = "m"\nunit = "m"',
      r"tation\.unit = 'm' is unknown; allowed here: .*input.*units, url, variable"),
@@ -114,6 +115,12 @@ MISTAKES = [
      r"checks\.valid_max = 1\.5: Input should be less than or equal to 1"),
     ("targets", "chunks = { lat = 7, tile_lat = 20 }\ntargets",
      "tile_lat 20 is not a multiple of the chunk"),
+    ("domains.us.grid", "domains.home.grid",
+     r"domains\.home bears the name of the domain that is predicted"),
+    ("targets", f"compare = [{OTHER}, {OTHER}]\ntargets",
+     "compare names 'Other' twice"),
+    ("targets", f"compare = [{OTHER.replace('o_{year}', 'o_{year}{month}')}]\ntargets",
+     r"url 'o_\{year\}\{month\}\.nc' has \{month\}; allowed are \{year\}, \{variable\} and \*"),
     ('name = "Test"', "name = Test",
      r"product\.toml: not valid TOML"),
 ]  # fmt: skip

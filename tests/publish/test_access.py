@@ -212,6 +212,15 @@ def test_anonymous_verification_holds(root):
     assert damage == []
 
 
+def test_products_that_share_a_bucket_keep_their_statements():
+    names = {
+        statement["Sid"]
+        for prefix in ("", "eu/v1/", "eu-v1/", "EU/v1/")
+        for statement in policy("b", prefix)["Statement"]
+    }
+    assert len(names) == 8 and all(name.isalnum() for name in names)
+
+
 def test_only_buckets_have_access():
     with pytest.raises(StorageError, match="S3 buckets only"):
         open_bucket("/data/bucket")

@@ -166,6 +166,10 @@ def test_lineage_hides_addresses_and_tells_what_changed(declared):
     secret = made.product(insitu=[{"name": "net", "url": "s3://private/key@host/net.zip"}])
     origin = lineage.lineage(secret, "", {}, {"targets": "t", "checkpoints": "m"})
     assert "private" not in json.dumps(origin)
+    signed = made.product(insitu=[{"name": "net", "url": "https://host/net.zip?X-Amz-Signature=private/key"}])
+    assert lineage.declaration(signed)["insitu"][0]["url"] == "net.zip"
+    wild = made.product(forcing={"air_temperature": {**made.PLAIN, "url": ["s3://a/t_200?.nc", "s3://b/t_201?.nc"]}})
+    assert lineage.declaration(wild)["forcing"]["air_temperature"]["source"]["url"] == ["t_200?.nc", "t_201?.nc"]
     assert lineage.lineage(secret, "", {}, {}, [{"layer": "layer1", "factor": 1.1}])["uncertainty"][0]["factor"] == 1.1
     assert lineage.changes(None, origin) == ["first version"]
     later = lineage.lineage(made.product(training={"epochs": 9}), "", {}, {"targets": "u", "checkpoints": "m"})

@@ -1,6 +1,7 @@
-"""The README's recipes for readers, run as they stand there but for the bucket's address."""
+"""Recipes for readers of README and docs, run as they stand there but for the bucket's address."""
 
 import ast
+import html
 import json
 import os
 import re
@@ -18,19 +19,24 @@ import pytest
 import somo
 from flows.service.access import open_bucket
 from flows.stages.publish import write_netcdf, write_series
+from flows.stages.release import open_front_door
 from somo.publish.manifest import pointer
-from somo.storage.objects import join, put
+from somo.storage.objects import join, put, read_bytes
+from tests.docs.blocks import blocks
 from tests.publish import made
 
 ROOM = Path(__file__).parents[2]
 MODULES = ROOM / "somo/publish/viewer/node_modules"
+AXE = MODULES / "axe-core/axe.min.js"
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 pytestmark = pytest.mark.s3
 
 
 def recipes(language):
-    """Blocks of one language in the part of the README that is for readers."""
-    part = (ROOM / "README.md").read_text().split("## Read it")[1].split("\n## ")[0]
-    return re.findall(rf"```{language}\n(.*?)```", part, re.DOTALL)
+    """Blocks of one language that say that they are run here, the README's first."""
+    mine = [block for block in blocks() if block.reason.startswith("tests/publish/test_recipes.py")]
+    return [block.text for block in mine if block.language == language]
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +48,26 @@ def root(s3, client):
     version_url = made.write_store(declared, root)
     write_series(declared, version_url, client)
     write_netcdf(declared, version_url, client)
-    put(join(root, "latest.json"), pointer("1.0.0", {}, {"1.0.0": "2026-11-22"}, b""))
+    released = {"1.0.0": "2026-11-22"}
+    put(join(root, "latest.json"), pointer("1.0.0", {}, released, b""))
+    open_front_door(declared, root, "1.0.0", released)
     open_bucket(root)
     return root
+
+
+@pytest.fixture(scope="module")
+def door(root):
+    """Recipes of the page at the root by their heading, with the address that the README's have."""
+    page = html.unescape(read_bytes(join(root, "index.html")).decode())
+    blocks = re.findall(r"<h3>([^<]+)</h3>.*?<pre>(.*?)</pre>", page, re.DOTALL)
+    return {heading: block.replace("ADDRESS", "https://host/bucket/prefix") for heading, block in blocks}
+
+
+@pytest.fixture(scope="module")
+def at_the_door(root, door):
+    """What the recipes of the front door should give: the series of the cell that they name."""
+    lat, lon = map(float, re.search(r"somo point (\S+) (\S+)", door["Command line"]).groups())
+    return somo.open(root).sel(lat=lat, lon=lon, method="nearest").isel(depth=0)["soil_moisture"].load()
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +159,57 @@ def test_r(root, s3, tmp_path, cook, expected):
     year = expected.sel(time="2016")
     assert [day for day, _ in rows] == [str(day) for day in year["time"].values.astype("datetime64[D]")]
     np.testing.assert_allclose([float(value) for _, value in rows], year, atol=1e-6)
+
+
+def test_the_front_door_in_python(root, cook, door, at_the_door):
+    """It plots the last map, and the series of a cell that has values."""
+    drawn = "print(list(map(float, matplotlib.pyplot.gca().lines[-1].get_ydata())))"
+    maps, series = re.split(r"(?=\nseries = )", door["Python"])
+    said = cook(f"{maps}\nprint(float(maps.soil_moisture.isel(depth=0, time=-1).mean()))", sys.executable, "-c")
+    last_map = somo.open(root)["soil_moisture"].isel(depth=0, time=-1)
+    assert float(said) == pytest.approx(float(last_map.mean()), rel=1e-5)
+    said = cook(f"import matplotlib.pyplot\nimport xarray as xr\n{series}\n{drawn}", sys.executable, "-c")
+    np.testing.assert_allclose(json.loads(said), at_the_door.values, rtol=1e-6)
+    assert np.isfinite(at_the_door.values).all()
+
+
+def test_the_front_door_in_a_shell(cook, door, at_the_door, tmp_path):
+    point, *files = door["Command line"].splitlines()
+    cook(point, "bash", "-ec")
+    table = pd.read_csv(tmp_path / "series.csv", index_col="time", parse_dates=True, comment="#")
+    np.testing.assert_allclose(table["soil_moisture_0-10cm"], at_the_door, atol=5.1e-5)
+    if shutil.which("cdo"):
+        rows = re.findall(r"^\s*(\d{4}-\d\d-\d\d)\s+(\S+)\s*$", cook("\n".join(files), "bash", "-ec"), flags=re.M)
+        last_year = at_the_door.sel(time=rows[0][0][:4])
+        np.testing.assert_allclose([float(value) for _, value in rows], last_year, atol=1e-6)
+
+
+@pytest.mark.skipif(shutil.which("node") is None or not MODULES.is_dir(), reason="no Node.js packages; make viewer")
+def test_the_front_door_in_javascript(cook, door, at_the_door, tmp_path):
+    (tmp_path / "node_modules").symlink_to(MODULES)
+    said = cook(f"{door['JavaScript']}\nconsole.log(JSON.stringify(series))", "node", "--input-type=module", "-e")
+    np.testing.assert_allclose(np.array(json.loads(said), float), at_the_door.values, atol=1e-7)
+
+
+@pytest.mark.skipif(shutil.which("Rscript") is None, reason="no R; apt-get install r-cran-ncdf4")
+def test_the_front_door_in_r(cook, door, at_the_door):
+    said = cook(f"{door['R']}\ncat(paste(days, sprintf('%.6f', series)), sep = '\\n')", "Rscript", "-e")
+    rows = [line.split() for line in said.splitlines() if re.match(r"\d{4}-", line)]
+    last_year = at_the_door.sel(time=rows[0][0][:4])
+    assert [day for day, _ in rows] == [str(day) for day in last_year["time"].values.astype("datetime64[D]")]
+    np.testing.assert_allclose([float(value) for _, value in rows], last_year, atol=1e-6)
+
+
+@pytest.mark.skipif(not AXE.is_file() or CHROMIUM is None, reason="no axe-core or no Chromium; make viewer")
+def test_the_front_door_is_accessible_and_fits_a_phone(root, s3):
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.goto(f"{root.replace('s3://', f'{s3.endpoint}/')}/index.html")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.add_script_tag(path=AXE)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            violations = page.evaluate("axe.run()")["violations"]
+            assert [f"{v['id']}: {v['nodes'][0]['html']}" for v in violations] == []

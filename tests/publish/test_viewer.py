@@ -260,31 +260,6 @@ def test_the_page_is_published_whole_and_can_be_checked(root, tmp_path):
     assert publish_viewer(folder) == published
 
 
-def test_a_shard_that_is_missing_or_damaged_is_said_and_can_be_tried_again(page):
-    """Its values are not shown as sea, and what is shown after another try is right."""
-    page.route("**/soil_moisture/c/**", lambda route: route.fulfill(status=404))
-    page.goto(f"{page.address}#date=2012-02-29")
-    page.wait_for_selector('body[data-state="failed"]', timeout=20_000)
-    assert "2012-02-29 cannot be shown" in page.inner_text("#message")
-    assert "is missing" in page.inner_text("#message")
-    page.unroute("**/soil_moisture/c/**")
-    page.route("**/soil_moisture/c/**", damage)
-    page.click("#message button")
-    page.locator("#message", has_text="checksum does not hold").wait_for()
-    page.unroute("**/soil_moisture/c/**")
-    page.click("#message button")
-    shown(page, "soil_moisture", 0, "2012-02-29")
-    page.complaints[:] = [text for text in page.complaints if "404" not in text]
-
-
-def damage(route):
-    """Give the object with one of its first bits turned."""
-    response = route.fetch()
-    body = bytearray(response.body())
-    body[len(body) // 2] ^= 1
-    route.fulfill(response=response, body=bytes(body))
-
-
 def test_no_map_stands_under_the_name_of_another(page):
     """A slow day that is overtaken never appears, and the former one leaves while the next is on its way."""
     page.goto(f"{page.address}#date=2013-12-31")
@@ -314,18 +289,6 @@ def test_no_map_stands_under_the_name_of_another(page):
     assert page.inner_text("#message") == "Soil moisture, 0–10 cm, 2013-12-30"
     drawn = [name.split("|") for name in page.evaluate("window.names")]
     assert all(date in text for date, text, _ in drawn if text)
-
-
-def test_offline_is_said_and_mended_when_the_network_is_back(page):
-    page.goto(f"{page.address}#date=2013-12-31")
-    shown(page, "soil_moisture", 0, "2013-12-31")
-    page.context.set_offline(True)
-    page.fill("#date", "2010-02-03")
-    page.wait_for_selector('body[data-state="failed"]', timeout=20_000)
-    assert "this device is offline" in page.inner_text("#message")
-    page.context.set_offline(False)
-    shown(page, "soil_moisture", 0, "2010-02-03")
-    page.complaints[:] = [text for text in page.complaints if "ERR_INTERNET_DISCONNECTED" not in text]
 
 
 def test_drought_before_its_first_window_is_an_empty_map_that_says_so(page):

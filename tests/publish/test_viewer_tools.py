@@ -1,5 +1,6 @@
-"""The page as a tool: fingers, keys, search, files to take away, and readers who do not see it."""
+"""The page as a tool: fingers, keys, search, files, readers who do not see it; and what it says in trouble."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import somo
 from somo.publish import netcdf
@@ -110,11 +112,56 @@ def test_map_and_series_are_told_in_words_and_saved_as_pictures(page, root, tmp_
     ends = f"from {float(soil.min()):.3f} to {float(soil.max()):.3f}"
     assert words == f"Soil moisture, 0–10 cm, 2012-02-29: mean {mean:.3f} m³ m⁻³, {ends}; 44 cells."
     assert page.locator("#serieswords li").count() == 4
-    for button in ("#mappng", "#chartpng"):
-        with page.expect_download() as waiting:
-            page.click(button)
-        waiting.value.save_as(tmp_path / "picture.png")
-        assert (tmp_path / "picture.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    # The map's picture ends with its colours, which nothing else of it would tell, above five lines of credits.
+    colours = saved_picture(page, "#mappng", tmp_path)[-170:].reshape(-1, 3)
+    for end in ([0x5B, 0x3A, 0x1D], [0x17, 0x30, 0x5F]):
+        assert (abs(colours.astype(int) - end).max(axis=1) <= 3).sum() >= 12
+    assert saved_picture(page, "#chartpng", tmp_path).shape[1] > 200
+    page.select_option("#quantity", "drought_class")
+    shown(page, "drought_class", 0, "2012-02-29")
+    assert re.search(r"share of area none \d+ %, D0 \d+ %, D1 \d+ %", page.text_content("#words"))
+    colours = saved_picture(page, "#mappng", tmp_path)[-170:].reshape(-1, 3)
+    assert (colours == [0x6E, 0x0F, 0x1C]).all(axis=1).sum() > 100
+
+
+def saved_picture(page, button, folder):  # noqa: F811
+    """Red, green and blue of every pixel of the picture that a button saves."""
+    with page.expect_download() as waiting:
+        page.click(button)
+    waiting.value.save_as(folder / "picture.png")
+    return np.asarray(Image.open(folder / "picture.png").convert("RGB"))
+
+
+def test_the_view_as_r_of_a_year_without_a_file_says_whose_file_it_takes(page, root):  # noqa: F811
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.route("**/collection.json", without_the_last_year)
+    page.goto(f"{page.address}#date=2013-03-01")
+    shown(page, "soil_moisture", 0, "2013-03-01")
+    page.click("#code summary")
+    page.click("#as-r")
+    code = page.evaluate("navigator.clipboard.readText()")
+    assert "# 2013 is not complete and has no such file yet: this is the same day of 2012" in code
+    assert "_layer1_2012.nc" in code
+    assert 'which(days == "2012-03-01")' in code
+
+
+def without_the_last_year(route):
+    """Give the catalogue as it is before the last year is complete."""
+    response = route.fetch()
+    collection = response.json()
+    collection["links"] = [link for link in collection["links"] if not link["href"].endswith("/2013.json")]
+    route.fulfill(response=response, json=collection)
+
+
+def test_the_numbers_of_the_colour_bar_stand_below_their_colours(page):  # noqa: F811
+    page.goto(page.address)
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    bar = page.locator(".ramp").bounding_box()
+    low, high = (float(page.get_by_label(f"{end} colour").input_value()) for end in ("Lowest", "Highest"))
+    for mark in page.locator(".marks span").all():
+        box = mark.bounding_box()
+        share = (box["x"] + box["width"] / 2 - bar["x"]) / bar["width"]
+        assert float(mark.inner_text()) == pytest.approx(low + share * (high - low), abs=0.004)
 
 
 @pytest.mark.skipif(shutil.which("Rscript") is None, reason="no R; apt-get install r-cran-ncdf4")
@@ -154,3 +201,64 @@ def test_the_view_as_python_gives_the_value_of_the_view(page, s3):  # noqa: F811
         timeout=120,
     )
     assert done.stdout.strip() == on_page, done.stderr
+
+
+def test_a_shard_that_is_missing_or_damaged_is_said_and_can_be_tried_again(page):  # noqa: F811
+    """Its values are not shown as sea, and what is shown after another try is right."""
+    page.route("**/soil_moisture/c/**", lambda route: route.fulfill(status=404))
+    page.goto(f"{page.address}#date=2012-02-29")
+    page.wait_for_selector('body[data-state="failed"]', timeout=20_000)
+    assert "2012-02-29 cannot be shown" in page.inner_text("#message")
+    assert "is missing" in page.inner_text("#message")
+    page.unroute("**/soil_moisture/c/**")
+    page.route("**/soil_moisture/c/**", damage)
+    page.click("#message button")
+    page.locator("#message", has_text="checksum does not hold").wait_for()
+    page.unroute("**/soil_moisture/c/**")
+    page.click("#message button")
+    shown(page, "soil_moisture", 0, "2012-02-29")
+    page.complaints[:] = [text for text in page.complaints if "404" not in text]
+
+
+def test_a_coast_that_does_not_come_leaves_the_map_and_can_be_tried_again(page):  # noqa: F811
+    page.route("**/countries*.bin", lambda route: route.fulfill(status=404))
+    page.goto(page.address)
+    page.locator("#regionwords", has_text="Coast and countries cannot be read").wait_for()
+    assert page.get_attribute("body", "data-state") == "ready"
+    assert page.get_attribute("body", "data-shown") == "soil_moisture 0 2013-12-31"
+    page.unroute("**/countries*.bin")
+    page.click("#regionwords button")
+    page.wait_for_function("document.querySelectorAll('#region option').length > 1")
+    assert page.inner_text("#regionwords") == ""
+    page.complaints[:] = [text for text in page.complaints if "404" not in text]
+
+
+def test_a_page_in_the_place_of_the_metadata_is_called_so(page):  # noqa: F811
+    """As the sign-in page of a wireless network is."""
+    page.route("**/latest.json", lambda route: route.fulfill(body="<html>Welcome</html>"))
+    page.goto(page.address)
+    page.locator("#message", has_text="came as something else than JSON").wait_for()
+    assert page.get_attribute("body", "data-state") == "failed"
+    page.unroute("**/latest.json")
+    page.click("#message button")
+    shown(page, "soil_moisture", 0, "2013-12-31")
+
+
+def damage(route):
+    """Give the object with one of its first bits turned."""
+    response = route.fetch()
+    body = bytearray(response.body())
+    body[len(body) // 2] ^= 1
+    route.fulfill(response=response, body=bytes(body))
+
+
+def test_offline_is_said_and_mended_when_the_network_is_back(page):  # noqa: F811
+    page.goto(f"{page.address}#date=2013-12-31")
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    page.context.set_offline(True)
+    page.fill("#date", "2010-02-03")
+    page.wait_for_selector('body[data-state="failed"]', timeout=20_000)
+    assert "this device is offline" in page.inner_text("#message")
+    page.context.set_offline(False)
+    shown(page, "soil_moisture", 0, "2010-02-03")
+    page.complaints[:] = [text for text in page.complaints if "ERR_INTERNET_DISCONNECTED" not in text]

@@ -79,6 +79,26 @@ def test_a_lease_whose_holder_fell_silent_is_taken_over_and_the_holder_writes_no
         assert read_bytes(page) == b"by its successor"
 
 
+def test_a_renewal_that_arrived_without_an_answer_does_not_cost_the_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = str(tmp_path / ".lease.json")
+    with leased(url, "run"):
+        holder = lease._held.get()
+        assert holder is not None
+        with monkeypatch.context() as outage:
+
+            def unanswered(*_: object) -> None:
+                raise OSError("the store is silent")
+
+            # What was put has arrived; the outage begins before the holder learns its version.
+            outage.setattr(lease, "read_version", unanswered)
+            with pytest.raises(OSError, match="silent"):
+                holder.renew()
+        holder.renew()
+    assert not exists(url)
+
+
 def take_over(url: str, page: str) -> None:
     with leased(url, "its successor"):
         put_visible(page, b"by its successor")

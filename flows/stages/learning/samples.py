@@ -100,17 +100,16 @@ def _read_cells(
         )
         for start in starts
     ]
-    for _ in completed(futures, f"forcing of training cells in {domain}"):
-        pass
-    return np.concatenate(client.gather(futures))
+    values_from = dict(completed(futures, f"forcing of training cells in {domain}"))
+    return np.concatenate([values_from[start] for start in starts])
 
 
 def read_block(
     product: Product, domain: str, inputs: Inputs, cells: NDArray[np.int64], first: dt.date, last: dt.date
-) -> NDArray[np.float32]:
-    """[day, cell, variable] of some cells over some days."""
+) -> tuple[dt.date, NDArray[np.float32]]:
+    """The first of some days, and [day, cell, variable] of some cells over all of them."""
     ds = open_forcing(product, domain, inputs.references).sel(time=slice(np.datetime64(first), np.datetime64(last)))
     row, column = (xr.DataArray(i, dims="cell") for i in np.divmod(cells, ds.sizes["lon"]))
     # A task has one core of its worker; threads of xarray's would compete with the tasks beside it.
     chosen = ds[list(product.inputs)].isel(lat=row, lon=column).compute(scheduler="synchronous")
-    return np.stack([chosen[name].transpose("time", "cell").values for name in product.inputs], axis=-1)
+    return first, np.stack([chosen[name].transpose("time", "cell").values for name in product.inputs], axis=-1)

@@ -25,7 +25,7 @@ from somo.forcing.dataset import Inputs
 from somo.learn.samples import read_training_set
 from somo.product.declaration import Product, ProductError
 from somo.product.method import Range
-from somo.storage.client import filesystem
+from somo.storage.listing import listing
 from somo.storage.objects import exists, join, put, read_bytes
 from somo.validate.matching import layer_skill
 
@@ -144,9 +144,8 @@ def new_study(product: Product, number: int = 0) -> optuna.Study:
 def restore(product: Product, url: str) -> tuple[optuna.Study, list[Trial]]:
     """The study as the bucket remembers it, and the trials that were asked and not ended."""
     study, open_trials = new_study(product), []
-    fs, path = filesystem(join(url, "asked"))
-    fs.invalidate_cache()
-    for number in range(len(fs.ls(path, detail=False)) if fs.exists(path) else 0):
+    # Not every file in the folder is a trial: a run that was killed while it wrote one leaves a hidden one.
+    for number in range(len(listing(join(url, "asked")))):
         ended = join(url, "ended", f"{number}.json")
         remembered = json.loads(read_bytes(ended if exists(ended) else join(url, "asked", f"{number}.json")))
         trial = Trial(**{**remembered, "scores": tuple(remembered["scores"])})

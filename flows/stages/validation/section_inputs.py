@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flows.results import recorded_archive
+from flows.results import archive_names, sensor_rules
 from somo.core.status import FINAL
 from somo.product.declaration import Product, content_hash
 from somo.product.layout import block_of_shard
@@ -82,11 +82,9 @@ class SectionInputs:
         return tuple(digest_of(self.version_url, key, self.entries) for key in tables)
 
     @cached_property
-    def independent(self) -> tuple[str, ...]:
-        """Archives that were kept out of training."""
-        return tuple(
-            recorded_archive(self.root, archive) for archive in self.product.insitu if archive.role == "independent"
-        )
+    def independent(self) -> tuple[object, ...]:
+        """Archives that were kept out of training, and the rules by which their sensors are kept."""
+        return archive_names(self.product, self.root, "independent"), sensor_rules(self.product)
 
     @cached_property
     def compared(self) -> tuple[object, ...]:

@@ -1,7 +1,7 @@
 """What a time stamp means: an instant, or an interval of which it is the start, the middle or the end."""
 
+import re
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,13 +68,15 @@ class Stamps:
 def time_method(cell_methods: str | None) -> str | None:
     """The method along time among a variable's cell methods: a key of `KIND_OF_METHOD`, or None.
 
-    >>> time_method("area: mean time: maximum (interval: 1 hour)"), time_method("GRIB_stepType: accum")
-    ('maximum', 'sum')
+    >>> time_method("area: mean time: maximum (interval: 1 hour)"), time_method("time: lat: lon: mean")
+    ('maximum', 'mean')
+    >>> time_method("GRIB_stepType: accum")
+    'sum'
     """
-    method_words = (cell_methods or "").replace("(", " (").split()
-    for word, following in pairwise(method_words):
-        if word in ("time:", "valid_time:") and following in KIND_OF_METHOD:
-            return following
+    # several names may share a method, as in "time: lat: lon: mean", and some producers write no space
+    for names, method in re.findall(r"((?:\w+:\s*)+)(\w+)", cell_methods or ""):
+        if {"time", "valid_time"} & set(re.findall(r"\w+", names)) and method in KIND_OF_METHOD:
+            return str(method)
     return GRIB_METHODS.get(grib_step_type(cell_methods) or "")
 
 

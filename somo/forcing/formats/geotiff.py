@@ -10,6 +10,7 @@ import numpy as np
 import rasterio
 import xarray as xr
 from numpy.typing import NDArray
+from rasterio.enums import MaskFlags
 from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
@@ -33,6 +34,7 @@ class GeoTiff:
             band = _band(raster, variable)
             chunk = tuple(int(n) for n in raster.block_shapes[band - 1])
             _require_whole(raster, handle)
+            _require_no_mask(raster, band)
             return Stored(
                 dims=("y", "x"),
                 shape=tuple(raster.shape),
@@ -104,6 +106,16 @@ def _require_whole(raster: Any, handle: Handle) -> None:
                 f"is truncated: its last block ends at byte {int(offset) + int(size or 0)}, the file at {handle.size}; "
                 "get it again"
             )
+
+
+def _require_no_mask(raster: Any, band: int) -> None:
+    """What a mask or an alpha band leaves out is stored as zero and would be read as such."""
+    if MaskFlags.per_dataset in raster.mask_flag_enums[band - 1]:
+        kind = "an alpha band" if MaskFlags.alpha in raster.mask_flag_enums[band - 1] else "a mask"
+        raise UnreadableError(
+            f"marks missing values by {kind}, which is not read; write them as a number, as with "
+            "gdalwarp -dstnodata -9999 IN OUT"
+        )
 
 
 def _coordinates(raster: Any) -> xr.Dataset:

@@ -41,7 +41,8 @@ class GribMessage(Codec):  # type: ignore[misc]  # numcodecs has no types
                     raise ValueError(f"has {points} points where its grid says {rows * columns}")
                 eccodes.codes_set(message, "missingValue", MISSING)
                 values = eccodes.codes_get_array(message, "values")
-                masked = bool(eccodes.codes_get_long(message, "bitmapPresent"))
+                # NCEP's complex packing marks missing points among the values, without a bitmap.
+                masked = any(_flag(message, key) for key in ("bitmapPresent", "missingValueManagementUsed"))
             finally:
                 eccodes.codes_release(message)
         if len(values) != points:
@@ -50,3 +51,8 @@ class GribMessage(Codec):  # type: ignore[misc]  # numcodecs has no types
             values[values == MISSING] = np.nan
         field = values.reshape(columns, rows).T if self.by_column else values.reshape(rows, columns)
         return np.ascontiguousarray(field, "<f4").tobytes()
+
+
+def _flag(message: Any, key: str) -> bool:
+    """A number of a message that is not in messages of every edition and packing."""
+    return bool(eccodes.codes_is_defined(message, key) and eccodes.codes_get_long(message, key))

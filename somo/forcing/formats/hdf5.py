@@ -123,9 +123,10 @@ def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
     listed = str(text(dataset.attrs.get("DimensionNames", ""))).split(",")
     names = []
     for number, length in enumerate(dataset.shape):
-        scales = [scale for scale in dataset.dims[number].values() if scale.shape == (length,)]
-        if scales:
-            names.append(_short(scales[0].name))
+        # A coordinate of letters, as dates are written, has their number as a second dimension.
+        scales = [scale for scale in dataset.dims[number].values() if scale.shape[:1] == (length,)]
+        if scales or (number == 0 and dataset.is_scale):
+            names.append(_short(scales[0].name if scales else dataset.name))
         elif len(listed) == dataset.ndim:
             names.append(listed[number].strip())
         else:
@@ -256,7 +257,7 @@ def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:
         wanted += [word.rstrip(":") for word in str(text(dataset.attrs.get(key, ""))).split()]
     items: dict[str, h5py.Dataset] = {}
     for number, name in enumerate(_dims(dataset)):
-        scales = [scale for scale in dataset.dims[number].values() if scale.shape == (dataset.shape[number],)]
+        scales = [scale for scale in dataset.dims[number].values() if scale.shape[:1] == (dataset.shape[number],)]
         if scales and not _is_plain_dimension(scales[0]):
             items[name] = scales[0]
     # In NetCDF-4 a group sees the variables of the groups above it, the nearest first.
@@ -281,7 +282,10 @@ def _is_place(item: h5py.Dataset, dataset: h5py.Dataset) -> bool:
     description = (
         f"{text(item.attrs.get('standard_name', ''))} {text(item.attrs.get('units', ''))} {_short(item.name)}".lower()
     )
-    signs = ("latitude", "longitude", "degrees_north", "degrees_east", " since ", "expver", "grid_mapping_name")
+    signs = (
+        "latitude", "longitude", "degrees_north", "degrees_east", "degree_north", "degree_east", " since ", "expver",
+        "grid_mapping_name",
+    )  # fmt: skip
     return any(word in description for word in signs) or "grid_mapping_name" in item.attrs
 
 

@@ -4,7 +4,7 @@ A new format is a file beside this one with a class that follows `Format`, and i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +15,8 @@ from somo.forcing.listing import SourceFile
 
 Chunks = dict[tuple[int, ...], tuple[int, ...]]
 Window = tuple[slice | NDArray[np.int64], ...]
+# What packed numbers are multiplied with, and what is added, where a file does not say it.
+SCALING = {"scale_factor": 1.0, "add_offset": 0.0}
 
 
 class UnreadableError(ValueError):
@@ -101,6 +103,25 @@ def rows_of_plain_bytes(shape: tuple[int, ...], row_bytes: int, most: int = 2**2
     # Chunks are equally long: of a number that does not divide the length, the last would reach beyond the array.
     length = shape[0]
     return next((n for n in range(min(length, max(1, most // max(row_bytes, 1))), 0, -1) if length % n == 0), 1)
+
+
+def with_unpacked_coordinates(stored: Stored) -> Stored:
+    """The same variable beside coordinates whose scale and offset have been applied, as satellite products pack them.
+
+    Coordinates are otherwise left as stored: their fill values and ranges mean nothing that is needed here.
+    """
+    packed = {
+        name: item
+        for name, item in stored.coordinates.variables.items()
+        if {"scale_factor", "add_offset"} & item.attrs.keys() and item.dtype.kind in "iuf"
+    }
+    if not packed:
+        return stored
+    unpacked = {}
+    for name, item in packed.items():
+        scale, offset = (float(np.ravel(item.attrs.get(key, default))[0]) for key, default in SCALING.items())
+        unpacked[name] = xr.Variable(item.dims, item.values.astype("float64") * scale + offset, item.attrs)
+    return replace(stored, coordinates=xr.Dataset({**dict(stored.coordinates.variables), **unpacked}))
 
 
 def joined(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[Any]]:

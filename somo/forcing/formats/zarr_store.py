@@ -114,7 +114,7 @@ def _coordinates(ds: xr.Dataset, name: str) -> xr.Dataset:
 
 def _is_place(name: Any, item: xr.Variable, bounds: set[str]) -> bool:
     description = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
-    return str(name) in bounds or any(word in description for word in ("latitude", "longitude", "degrees_"))
+    return str(name) in bounds or any(word in description for word in ("latitude", "longitude", "degree", " since "))
 
 
 def _moment() -> int:

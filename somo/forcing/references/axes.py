@@ -16,6 +16,12 @@ from somo.forcing.formats.stored import Stored, UnreadableError
 from somo.forcing.references.clock import is_clock
 
 EXPVER = "expver"
+VALID_TIME = "valid_time"
+# CF allows all of these units of a latitude, and WRF writes the singular.
+NORTH = {"latitude", "degrees_north", "degree_north", "degrees_n", "degree_n", "degreesn", "degreen"}
+EAST = {"longitude", "degrees_east", "degree_east", "degrees_e", "degree_e", "degreese", "degreee"}
+# Of latitudes along a row that are one: 32-bit floats resolve 1.5e-5 degrees, and producers compute them.
+SAME_DEG = 1e-4
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class Axes:
     ----------
     fixed : dimension -> the index that is read of it
     versions : number of a legacy `expver` dimension, whose entries are merged; None if there is none
+    steps : number of a dimension of forecast steps, whose entries are times of their own; None if there is none
     grid : as in `Scan.grid`
     """
 
@@ -35,6 +42,7 @@ class Axes:
     fixed: dict[int, int]
     versions: int | None
     grid: dict[str, Any]
+    steps: int | None = None
 
 
 def resolve_axes(stored: Stored, select: Mapping[str, float | str]) -> Axes:
@@ -61,16 +69,25 @@ def resolve_axes(stored: Stored, select: Mapping[str, float | str]) -> Axes:
     kinds = {dim: _kind(stored.coordinates, coordinates[dim]) for dim in others}
     y, x = _places(stored, others, kinds, mapping)
     number = {dim: n for n, dim in enumerate(stored.dims)}
-    fixed, versions = {}, None
+    fixed, versions, steps = {}, None, None
     for dim in others:
         if dim in (y, x):
             continue
         if dim.lower() == EXPVER and stored.shape[number[dim]] > 1 and dim not in select:
             versions = number[dim]
+        elif dim not in select and _are_forecast_steps(stored, dim, time):
+            steps = number[dim]
         else:
             fixed[number[dim]] = _chosen(dim, stored.shape[number[dim]], coordinates[dim], select)
     grid = _grid(stored, y, x, coordinates, mapping, kinds)
-    return Axes(None if time is None else number[time], number[y], number[x], fixed, versions, grid)
+    return Axes(None if time is None else number[time], number[y], number[x], fixed, versions, grid, steps)
+
+
+def _are_forecast_steps(stored: Stored, dim: str, time: str | None) -> bool:
+    """Whether `valid_time` [time, step] gives every step of every forecast a time of its own, as cfgrib writes them."""
+    valid = stored.coordinates.variables.get(VALID_TIME)
+    length = stored.shape[stored.dims.index(dim)]
+    return valid is not None and length > 1 and set(valid.dims) == {dim, time} and is_clock(valid.attrs)
 
 
 def _along(ds: xr.Dataset, dim: str) -> xr.DataArray | None:
@@ -158,8 +175,7 @@ def _places(
             return y[0], x[0]
     for item in stored.coordinates.variables.values():
         # A curvilinear grid: latitudes [row, column] name its dimensions, in this order.
-        description = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower()
-        if item.ndim == 2 and ("latitude" in description or "north" in description) and set(item.dims) <= set(dims):
+        if item.ndim == 2 and _says(item, NORTH) and set(item.dims) <= set(dims):
             return str(item.dims[0]), str(item.dims[1])
     raise UnreadableError(
         f"has dimensions ({', '.join(stored.dims)}), of which latitude and longitude cannot be told: its coordinates "
@@ -216,8 +232,8 @@ def _grid(
     if degrees and not rotated:
         return {"kind": "regular", "lat": _listed(coordinates[y]), "lon": _listed(coordinates[x])}
     # Some files write the latitude of every point although all points of a row share it: a regular grid after all.
-    if plane is not None and not np.ptp(plane[0], axis=1).any() and not np.ptp(plane[1], axis=0).any():
-        return {"kind": "regular", "lat": plane[0][:, 0].tolist(), "lon": plane[1][0].tolist()}
+    if plane is not None and np.ptp(plane[0], axis=1).max() < SAME_DEG and np.ptp(plane[1], axis=0).max() < SAME_DEG:
+        return {"kind": "regular", "lat": plane[0].mean(axis=1).tolist(), "lon": plane[1].mean(axis=0).tolist()}
     rotated = rotated or _is_rotated(coordinates[y])
     grid: dict[str, Any] = {"kind": "rotated" if rotated else "projected", "grid_mapping": mapping or {}}
     shape = dict(zip(stored.dims, stored.shape, strict=True))
@@ -242,13 +258,13 @@ def _listed(item: xr.DataArray | None) -> list[float]:
 def _plane(ds: xr.Dataset, y: str, x: str) -> tuple[Any, Any] | None:
     """Latitudes and longitudes [row, column], where the file has them for every point."""
     planes: dict[str, Any] = {}
-    for kind, word in (("latitude", "north"), ("longitude", "east")):
+    for kind, words in (("latitude", NORTH), ("longitude", EAST)):
         for item in ds.variables.values():
-            description_words = f"{item.attrs.get('standard_name', '')} {item.attrs.get('units', '')}".lower().split()
-            if (
-                set(item.dims) == {y, x}
-                and item.ndim == 2
-                and (kind in description_words or f"degrees_{word}" in description_words)
-            ):
+            if set(item.dims) == {y, x} and item.ndim == 2 and _says(item, words):
                 planes.setdefault(kind, np.asarray(item.transpose(y, x).values, "float64"))
     return (planes["latitude"], planes["longitude"]) if len(planes) == 2 else None
+
+
+def _says(item: xr.Variable, words: set[str]) -> bool:
+    """Whether a variable's standard name or units are one of some words."""
+    return any(str(item.attrs.get(key, "")).strip().lower() in words for key in ("standard_name", "units"))

@@ -15,6 +15,9 @@ SPELLINGS = {
     "microseconds": r"microsec(ond)?s?|us", "milliseconds": r"millisec(ond)?s?|msecs?|ms", "seconds": r"sec(ond)?s?|s",
     "minutes": r"min(ute)?s?", "hours": r"h(ou)?rs?|h", "days": r"days?|d",
 }  # fmt: skip
+SECONDS_OF = {"minutes": 60, "hours": 3600, "days": 86_400}
+# Stamps of forcing lie on one of these: a second, a minute, ten minutes, a quarter, half an hour, an hour.
+WHOLE_SECONDS = (1, 60, 600, 900, 1800, 3600)
 REFERENCE = re.compile(
     r"(?P<year>-?\d{1,4})(?:-(?P<month>\d{1,2}))?(?:-(?P<day>\d{1,2}))?"
     r"(?:[T ]+(?P<hour>\d{1,2})(?::(?P<minute>\d{1,2}))?(?::(?P<second>\d{1,2}(?:\.\d*)?))?)?"
@@ -78,7 +81,21 @@ def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray
         raise UnreadableError(
             f"has times in units of {units!r}, which nobody here knows; rewrite them as days since a date"
         )
-    return _decoded(values, f"{unit} since {reference}", calendar, shift)
+    seconds, exists = _decoded(values, f"{unit} since {reference}", calendar, shift)
+    return _snapped(seconds, values, unit), exists
+
+
+def _snapped(seconds: NDArray[np.int64], values: NDArray[Any], unit: str) -> NDArray[np.int64]:
+    """Stamps of 32-bit floats on the whole minutes, quarters or hours that their rounding hides.
+
+    Days since 1900 resolve five minutes in single precision: 01:00 is read as 00:58, and steps lie 3,375 or 3,712 s
+    apart.
+    """
+    if values.dtype != np.float32 or not values.size:
+        return seconds
+    resolution = float(np.spacing(np.abs(values).max())) * SECONDS_OF.get(unit, 0)
+    step = next((step for step in WHOLE_SECONDS if step >= 2 * resolution), 1)
+    return (seconds + step // 2) // step * step
 
 
 def _decoded(

@@ -85,8 +85,9 @@ def missing_values(raw: NDArray[Any], attrs: Attrs) -> NDArray[np.bool_]:
             missing |= signed == number
     low, high = _valid(attrs, raw, signed)
     if low is not None or high is not None:
-        values = signed.astype("float64") if _is_unpacked(attrs) else signed
-        if _is_unpacked(attrs):
+        is_unpacked = _is_unpacked(attrs, raw)
+        values = signed.astype("float64") if is_unpacked else signed
+        if is_unpacked:
             values = values * _single(attrs, "scale_factor", 1.0) + _single(attrs, "add_offset", 0.0)
         missing |= (values < low) if low is not None else False
         missing |= (values > high) if high is not None else False
@@ -122,17 +123,22 @@ def _valid(attrs: Attrs, raw: NDArray[Any], signed: NDArray[Any]) -> tuple[Any, 
         low, high = attrs["valid_range"][0]
     low = attrs["valid_min"][0] if "valid_min" in attrs else low
     high = attrs["valid_max"][0] if "valid_max" in attrs else high
-    if raw.dtype != signed.dtype and signed.dtype.kind == "u" and not _is_unpacked(attrs):
+    if raw.dtype != signed.dtype and signed.dtype.kind == "u" and not _is_unpacked(attrs, raw):
         span = 2 ** (8 * raw.dtype.itemsize)
         low, high = (None if edge is None else int(edge) % span for edge in (low, high))
     return low, high
 
 
-def _is_unpacked(attrs: Attrs) -> bool:
-    """Whether a packed variable's valid range is in unpacked units: where its type is that of the scaling (NUG)."""
+def _is_unpacked(attrs: Attrs, raw: NDArray[Any]) -> bool:
+    """Whether a packed variable's valid range is in unpacked units.
+
+    By the NetCDF Users Guide it is where its type is that of the scaling and wider than that of the stored numbers.
+    """
     valid = {attrs[name][1] for name in VALID if name in attrs}
     scaling = {attrs[name][1] for name in SCALING if name in attrs}
-    return bool(scaling) and all(np.dtype(kind).kind == "f" for kind in valid)
+    widths = [np.dtype(kind).itemsize for kind in scaling if np.dtype(kind).kind == "f"]
+    is_wider = raw.dtype.kind in "iu" or max(widths, default=0) > raw.dtype.itemsize
+    return bool(scaling) and is_wider and all(np.dtype(kind).kind == "f" for kind in valid)
 
 
 def _single(attrs: Attrs, name: str, otherwise: float) -> float:

@@ -10,9 +10,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.forcing.formats.register import format_of, open_format
-from somo.forcing.formats.stored import Stored, UnreadableError
+from somo.forcing.formats.stored import Stored, UnreadableError, with_unpacked_coordinates
 from somo.forcing.listing import content_of_source, version_now
-from somo.forcing.references.axes import Axes, resolve_axes
+from somo.forcing.references.axes import VALID_TIME, Axes, resolve_axes
 from somo.forcing.references.clock import is_clock, seconds_of, shift_of
 from somo.forcing.references.decoding import decoding_attributes, missing_values
 from somo.forcing.references.scan import Scan, compact, compact_bounds, flag_runs
@@ -68,9 +68,17 @@ def scan_file(file: SourceFile, name: str, source: Files) -> tuple[Scan, ...]:
 
 def _scan(file: SourceFile, source: Files) -> tuple[Scan, ...]:
     kind = format_of(file, source.format)
-    stored = open_format(kind).describe(file, source.variable, source.select)
+    stored = with_unpacked_coordinates(open_format(kind).describe(file, source.variable, source.select))
     # GRIB has chosen among its messages already.
     axes = resolve_axes(stored, {} if kind == "grib" else source.select)
+    if axes.steps is None:
+        return _scans(file, source, kind, stored, axes)
+    # Forecasts [start, step]: each step of all forecasts is a series of times of its own.
+    of_step = [replace(axes, steps=None, fixed={**axes.fixed, axes.steps: n}) for n in range(stored.shape[axes.steps])]
+    return tuple(scan for chosen in of_step for scan in _scans(file, source, kind, stored, chosen))
+
+
+def _scans(file: SourceFile, source: Files, kind: str, stored: Stored, axes: Axes) -> tuple[Scan, ...]:
     times, exists, bounds, calendar = _times(file, stored, axes)
     order = np.argsort(times, kind="stable")
     # 30 February, say, of a calendar of 360 days is no day of the product.
@@ -162,8 +170,9 @@ def _times(
         edges = stored.coordinates[name]
         bounds, _ = seconds_of(edges.values, str(edges.attrs.get("units", "") or units), calendar)
         bounds = bounds.reshape(-1, 2)
-    if shift := shift_of(clock.attrs):
-        times, bounds = _in_utc(times, bounds, shift)
+    # A shift of none counts too: it says that stamps are the beginnings of days, also of the sums among them.
+    if "time_shift" in clock.attrs:
+        times, bounds = _in_utc(times, bounds, shift_of(clock.attrs))
     return times, exists, bounds, calendar
 
 
@@ -182,12 +191,31 @@ def _clock(stored: Stored, axes: Axes) -> xr.DataArray | None:
     """The variable with the times: along the dimension of time, or a single one where there is no such dimension."""
     dims = () if axes.time is None else (stored.dims[axes.time],)
     if dims and dims[0] in stored.coordinates.variables:
-        return stored.coordinates[dims[0]]
+        return _validity(stored, axes, stored.coordinates[dims[0]])
     clocks = [item for item in stored.coordinates.variables if is_clock(stored.coordinates[item].attrs)]
     fitting = [name for name in clocks if stored.coordinates[name].dims == dims]
     # A forecast's `time` is when it was started; days are made of the times that it is valid for.
     fitting.sort(key=lambda name: (str(name) != "valid_time", str(name) != "time"))
     return stored.coordinates[fitting[0]] if fitting else None
+
+
+def _validity(stored: Stored, axes: Axes, along: xr.DataArray) -> xr.DataArray:
+    """The times for which forecasts are valid, where the dimension of time has the times at which they began.
+
+    Files made from GRIB by cfgrib have `valid_time` [time] or [time, step] beside `time`, the forecast's beginning.
+    """
+    chosen = {stored.dims[axis]: index for axis, index in axes.fixed.items()}
+    valid = stored.coordinates.variables.get(VALID_TIME)
+    if along.name != VALID_TIME and valid is not None and is_clock(valid.attrs):
+        picked = stored.coordinates[VALID_TIME].isel({dim: chosen[str(dim)] for dim in valid.dims if dim in chosen})
+        if picked.dims == along.dims or (not picked.dims and along.size == 1):
+            return picked
+    if along.attrs.get("standard_name") == "forecast_reference_time":
+        raise UnreadableError(
+            f"has in {along.name} the times at which forecasts began, and no {VALID_TIME} for which they are valid; "
+            "add it, as cfgrib does"
+        )
+    return along
 
 
 def _provisional(source: Files, stored: Stored, axes: Axes) -> NDArray[np.bool_]:

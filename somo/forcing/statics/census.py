@@ -99,6 +99,11 @@ class Census:
 
     def _require_classes(self) -> None:
         tile = self.tile
+        if "flag_masks" in tile.attrs and "flag_values" not in tile.attrs:
+            raise ForcingError(
+                f"{tile.url}: {tile.static.variable} holds bit flags (flag_masks), several in one number, and no class "
+                f"numbers; write a file with a class for each node, and declare it as static.{tile.name}.url"
+            )
         if tile.dtype.kind == "f" and (self.low % 1 or self.high % 1):
             raise ForcingError(
                 f"{tile.url}: {tile.static.variable} has values such as {self.low:g}, which are no class numbers; take "

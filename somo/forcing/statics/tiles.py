@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.forcing.formats.register import format_of, open_format
-from somo.forcing.formats.stored import Stored, UnreadableError
+from somo.forcing.formats.stored import Stored, UnreadableError, with_unpacked_coordinates
 from somo.forcing.listing import SourceFile, find_urls
 from somo.forcing.references.axes import Axes, resolve_axes
 from somo.forcing.references.clock import is_clock, seconds_of
@@ -133,7 +133,7 @@ def open_tiles(name: str, static: Static, domain: str) -> list[Tile]:
 def _open_tile(name: str, static: Static, file: SourceFile) -> Tile:
     try:
         kind = format_of(file, static.format)
-        stored = open_format(kind).describe(file, static.files.variable, static.select)
+        stored = with_unpacked_coordinates(open_format(kind).describe(file, static.files.variable, static.select))
         return _tile(name, static, file, kind, stored)
     except UnreadableError as error:
         error_text = str(error).replace("correct the variable", f"correct static.{name}.variable")

@@ -13,10 +13,18 @@ from somo.insitu.errors import SensorError
 HALF_DAY = np.timedelta64(12, "h")
 # FLUXNET, ICOS and USCRN write times as digits alone; the number of digits tells the format.
 DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
-_ZONE = re.compile(r".*\d{2}:\d{2}.*(Z|[+-]\d{2}:?\d{2})$")
+_ZONE = re.compile(r".*\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$")
+# Three letters and more: AM and PM are no zones.
+_NAMED_ZONE = re.compile(r".*\d:\d{2}.*?\s*([A-Za-z]{3,5})$")
+_UTC_NAMES = ("UTC", "GMT")
 _YEAR_LAST = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(.*)", re.DOTALL)
 _SHORT_YEAR = re.compile(r"(\d{1,2})([./-])(\d{1,2})[./-](\d{2})(?!\d).*", re.DOTALL)
-_EPOCH_DIGITS: dict[int, Literal["s", "ms"]] = {9: "s", 10: "s", 13: "ms"}
+_YEAR_FIRST = re.compile(r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:(?:T| +)(\d{1,2})(:\d{2}.*))?$")
+# Only these are left to pandas' own guess at a format, which takes 1/2/2018 for the second of January: months that are
+# spelled, and hours before and after noon behind a date that begins with its year.
+_SPELLED = r"(?i)^\d{4}-\d.*[ap]\.?m\.?$|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_EPOCH = re.compile(r"(\d+)(?:\.\d+)?")
+_EPOCH_DIGITS: dict[int, Literal["s", "ms", "us", "ns"]] = {9: "s", 10: "s", 13: "ms", 16: "us", 19: "ns"}
 # Ten digits may be seconds since 1970 or year, month, day and hour. Below this number they are seconds, until 2030.
 _FIRST_DATE_OF_TEN_DIGITS = 1_900_000_000
 
@@ -69,29 +77,65 @@ def _read(written: pd.Series) -> _Clock:
         return _Clock(written.to_numpy("M8[ns]"), False, False)
     # Whole numbers in a column with a gap are floats to pandas and others, which write them as `20180101.0`.
     text = written.astype(str).str.strip().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
-    first = next((t for t in text if re.search(r"\d", t)), "")
-    if len(first) in _EPOCH_DIGITS and first.isdigit() and not _is_date_of_ten_digits(first):
+    dated = text[text.str.contains(r"\d")]
+    # One in the middle, since units below the names of columns may hold a digit too, as `UTC+1`.
+    typical = dated.iloc[len(dated) // 2] if len(dated) else ""
+    # Programs leave out the time of day at midnight, so that days alone are only where no row has a time of day.
+    dates = bool(len(dated)) and not dated.str.contains(":").any() and bool((dated.str.len() <= 10).all())
+    if (epoch := _EPOCH.fullmatch(typical)) and _is_epoch(epoch[1]):
         counted = pd.to_numeric(text, errors="coerce").to_numpy("float64")
-        since = pd.Series(pd.to_datetime(counted, unit=_EPOCH_DIGITS[len(first)], errors="coerce"))
+        since = pd.Series(pd.to_datetime(counted, unit=_EPOCH_DIGITS[len(epoch[1])], errors="coerce"))
         return _Clock(since.to_numpy("M8[ns]"), True, False)
-    if first.isdigit():
-        time = pd.Series(np.full(len(text), np.datetime64("NaT"), "M8[ns]"))
-        digits = text.where(text.str.isdigit(), "").str.len().to_numpy()
-        for length, form in DIGITS.items():
-            chosen = digits == length
-            time[chosen] = pd.to_datetime(text[chosen], format=form, errors="coerce").to_numpy("M8[ns]")
-        return _Clock(time.to_numpy("M8[ns]"), False, len(first) == 8)
-    if _SHORT_YEAR.fullmatch(first):
+    if epoch and "." in typical:
+        # Decimal years and the days of spreadsheets: pandas would take some of 2018.0411 for days of April.
+        return _Clock(np.full(len(text), np.datetime64("NaT"), "M8[ns]"), False, False)
+    if typical.isdigit():
+        return _of_digits(text)
+    if (zone := _NAMED_ZONE.fullmatch(typical)) and zone[1].upper() not in _UTC_NAMES:
+        raise SensorError(
+            f"times name a zone ({typical!r}), whose offset may have two meanings; leave the name out and write "
+            "utc_offset_hours"
+        )
+    text = text.str.replace(rf"(?i)\s*(?:{'|'.join(_UTC_NAMES)})$", "Z", regex=True) if zone else text
+    if _SHORT_YEAR.fullmatch(typical):
         text = _with_century(text)
-    if _YEAR_LAST.fullmatch(first) or _SHORT_YEAR.fullmatch(first):
+    if _YEAR_LAST.fullmatch(typical) or _SHORT_YEAR.fullmatch(typical):
         text = _year_first(text)
-    text = text.str.replace(r"^(\d{4})/(\d{1,2})/(\d{1,2})", r"\1-\2-\3", regex=True)
+    return _Clock(_parsed(text), bool(zone) or _ZONE.fullmatch(typical) is not None, dates)
+
+
+def _of_digits(text: pd.Series) -> _Clock:
+    time = pd.Series(np.full(len(text), np.datetime64("NaT"), "M8[ns]"))
+    digits = text.where(text.str.isdigit(), "").str.len().to_numpy()
+    for length, form in DIGITS.items():
+        chosen = digits == length
+        time[chosen] = pd.to_datetime(text[chosen], format=form, errors="coerce").to_numpy("M8[ns]")
+    return _Clock(time.to_numpy("M8[ns]"), False, bool((digits[digits > 0] == len("20180131")).all()))
+
+
+def _parsed(text: pd.Series) -> NDArray[np.datetime64]:
+    """[n] datetime64[ns] in UTC of times that begin with their year, or whose months are spelled; NaT elsewhere."""
+    text = text.fillna("").str.replace(r"^(\d{4})/(\d{2})/(\d{2})", r"\1-\2-\3", regex=True)
     time = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
-    # Only where no time at all can be read: pandas' guess at the format of each time is slow and may be wrong.
-    if time.isna().all() and text.str.contains(r"\d").any():
-        time = pd.to_datetime(text, format="mixed", utc=True, errors="coerce")
-    dates = ":" not in first and len(first) <= 10
-    return _Clock(time.dt.tz_localize(None).to_numpy("M8[ns]"), _ZONE.fullmatch(first) is not None, dates)
+    parsed = time.dt.tz_localize(None).to_numpy("M8[ns]").copy()
+    unread = np.isnat(parsed) & text.str.contains(r"\d").to_numpy(bool)
+    if unread.any():
+        # `2018/1/5 3:00`, as spreadsheets write it, has too few digits for the standard; programs set to German write a
+        # comma before parts of a second.
+        cut = text[unread].str.replace(r"(:\d{2}),(\d+)$", r"\1.\2", regex=True).str.extract(_YEAR_FIRST.pattern)
+        clock = (" " + cut[3].str.zfill(2) + cut[4]).fillna("")
+        padded = cut[0] + "-" + cut[1].str.zfill(2) + "-" + cut[2].str.zfill(2) + clock
+        again = pd.to_datetime(padded, format="ISO8601", utc=True, errors="coerce")
+        parsed[unread] = again.dt.tz_localize(None).to_numpy("M8[ns]")
+        spelled = np.isnat(parsed) & text.str.contains(_SPELLED, regex=True).to_numpy(bool)
+        guessed = pd.to_datetime(text[spelled], format="mixed", utc=True, errors="coerce")
+        parsed[spelled] = guessed.dt.tz_localize(None).to_numpy("M8[ns]")
+    return np.asarray(parsed, "M8[ns]")
+
+
+def _is_epoch(digits: str) -> bool:
+    """Whether so many digits count from 1970 on."""
+    return len(digits) in _EPOCH_DIGITS and not _is_date_of_ten_digits(digits)
 
 
 def _is_date_of_ten_digits(text: str) -> bool:

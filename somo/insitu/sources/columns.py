@@ -1,6 +1,5 @@
 """Named columns of a file of values as people and providers write it: CSV in its dialects, white space, or Parquet."""
 
-import codecs
 import csv
 import io
 import re
@@ -11,11 +10,19 @@ import pandas as pd
 
 from somo.insitu.errors import SensorError
 from somo.insitu.sources.parquet import MAGIC, parquet_names, read_parquet
+from somo.insitu.sources.wrapped import plain_bytes
 
 # Loggers and portals put notes above the line with the names of columns; it is looked for in so many lines.
 MOST_HEAD_LINES = 200
 SEPARATORS = (",", ";", "\t", "|", None)
 """None is white space."""
+# Columns beyond those with a name that are looked at, so that a line of a hundred thousand commas fills no memory.
+MOST_NAMELESS = 50
+# One broken line costs one value; a file of which half is too long has other columns than its names say.
+MOST_TOO_LONG = 0.5
+TOO_LONG = "(more values than names of columns)"
+"""Stands in every column of a row whose values are shifted, so that it is no time and no number, and is told."""
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 # Files of the U.S. Climate Reference Network have no line of names; these are the ones of their documentation.
 _USCRN_SOIL = """
@@ -32,9 +39,15 @@ _USCRN_HOURLY = """
     SOLARAD SOLARAD_FLAG SOLARAD_MAX SOLARAD_MAX_FLAG SOLARAD_MIN SOLARAD_MIN_FLAG SUR_TEMP_TYPE SUR_TEMP
     SUR_TEMP_FLAG SUR_TEMP_MAX SUR_TEMP_MAX_FLAG SUR_TEMP_MIN SUR_TEMP_MIN_FLAG RH_HR_AVG RH_HR_AVG_FLAG
 """
+_USCRN_FIVE_MINUTES = """
+    WBANNO UTC_DATE UTC_TIME LST_DATE LST_TIME CRX_VN LONGITUDE LATITUDE AIR_TEMPERATURE PRECIPITATION SOLAR_RADIATION
+    SR_FLAG SURFACE_TEMPERATURE ST_TYPE ST_FLAG RELATIVE_HUMIDITY RH_FLAG SOIL_MOISTURE_5 SOIL_TEMPERATURE_5 WETNESS
+    WET_FLAG WIND_1_5 WIND_FLAG
+"""
 HEADERLESS = {
     len(names): names
     for names in (
+        tuple(_USCRN_FIVE_MINUTES.split()),
         (*_USCRN_DAILY.split(), *_USCRN_SOIL.format("_DAILY").split()),
         (*_USCRN_HOURLY.split(), *_USCRN_SOIL.format("").split()),
     )
@@ -44,9 +57,9 @@ HEADERLESS = {
 
 @dataclass(frozen=True)
 class _Head:
-    """Where the names of columns are: the number of their line, the separator, and the names."""
+    """Where the names of columns are: the end of their line in the text, the separator, and the names."""
 
-    line: int
+    end: int
     separator: str | None
     names: tuple[str, ...]
 
@@ -68,19 +81,80 @@ def read_columns(data: bytes, wanted: Sequence[str], optional: Sequence[str] = (
     if data.startswith(MAGIC):
         return read_parquet(data, wanted, optional)
     text = _decoded(data)
-    lines = text.splitlines()[:MOST_HEAD_LINES]
-    head = _head(lines, wanted)
+    lines = _first_lines(text)
+    head = _head(text, wanted)
     if head is None:
         raise SensorError(_missing(lines, wanted))
-    chosen = {name: head.names.index(_bare(name)) for name in (*wanted, *optional) if _bare(name) in head.names}
+    positions = {name: _position(head.names, name) for name in (*wanted, *optional)}
+    chosen = {name: position for name, position in positions.items() if position is not None}
+    width = len(head.names)
+    widest = min(_widest(_first_lines(text, head.end), head.separator), width + MOST_NAMELESS)
+    # A line of so many dashes above the values, since pandas counts the columns in the first lines and refuses names of
+    # columns that no line reaches. The text is cut behind the line of names: pandas takes a stray quotation mark in a
+    # note above it for the start of a quotation, and would skip the lines up to the next one.
+    places = range(max(widest, width + 1))
+    dashes = (head.separator or " ").join("-" for _ in places)
     # Without `index_col=False` pandas takes the first column for an index where rows end in a separator, and without
     # `keep_default_na=False` a station called NA would be missing.
     table = pd.read_csv(
-        io.StringIO(text), sep=head.separator or r"\s+", skiprows=head.line, header=None, dtype=str,
-        names=list(range(len(head.names))), usecols=sorted(set(chosen.values())), keep_default_na=False,
-        on_bad_lines="skip", skipinitialspace=True, index_col=False,
-    )  # fmt: skip
-    return pd.DataFrame({name: table[position].fillna("").str.strip() for name, position in chosen.items()})
+        io.StringIO(f"{dashes}\n{text[head.end :]}"), sep=head.separator or r"\s+", header=None, dtype=str,
+        names=list(places), usecols=sorted({*chosen.values(), width}), keep_default_na=False, on_bad_lines="skip",
+        skipinitialspace=True, index_col=False,
+    )[1:].reset_index(drop=True)  # fmt: skip
+    columns = pd.DataFrame({name: table[position].fillna("").str.strip() for name, position in chosen.items()})
+    columns[_is_too_long(table[width], width)] = TOO_LONG
+    # pandas passes by lines that are longer still, without a word.
+    skipped = range(_lines_of_values(text[head.end :]) - len(columns))
+    return pd.concat([columns, pd.DataFrame(TOO_LONG, skipped, columns.columns)], ignore_index=True)
+
+
+def _lines_of_values(text: str) -> int:
+    """Lines that are not empty; 0 where a quotation goes on over several lines, which are one row then."""
+    lines = 0
+    for line in io.StringIO(text, newline=None):
+        if line.count('"') % 2:
+            return 0
+        lines += bool(line.strip())
+    return lines
+
+
+def _is_too_long(overflow: pd.Series, width: int) -> pd.Series:
+    """[n] whether a row has more values than there are names: every value behind the first comma too many is shifted.
+
+    Raises
+    ------
+    SensorError
+        where most rows have, since then it is the names that are wrong
+    """
+    too_long = overflow.fillna("").str.strip() != ""
+    if too_long.mean() > MOST_TOO_LONG:
+        raise SensorError(
+            f"{int(too_long.sum())} of {len(too_long)} rows have more values than there are names of columns ({width})"
+            "; name every column, and write decimal points where commas stand between columns"
+        )
+    return too_long
+
+
+def _widest(lines: Sequence[str], separator: str | None) -> int:
+    """Most values in one of the first lines; a separator at their end is common."""
+    return max((len(_cut(line, separator)) for line in lines), default=0)
+
+
+def _position(names: Sequence[str], name: str) -> int | None:
+    """Position of a column; upper and lower case differ only where both are there.
+
+    Raises
+    ------
+    SensorError
+        where several columns have the name
+    """
+    bare = _bare(name)
+    for spelled, sought in ((list(names), bare), ([n.casefold() for n in names], bare.casefold())):
+        if (count := spelled.count(sought)) > 1:
+            raise SensorError(f"column {name!r} stands there {count} times; give each a name of its own")
+        if count:
+            return spelled.index(sought)
+    return None
 
 
 def column_names(data: bytes) -> tuple[str, ...]:
@@ -93,7 +167,7 @@ def column_names(data: bytes) -> tuple[str, ...]:
     """
     if data.startswith(MAGIC):
         return parquet_names(data)
-    cuts = [_cut(line, separator) for line in _decoded(data).splitlines()[:MOST_HEAD_LINES] for separator in SEPARATORS]
+    cuts = [_cut(line, separator) for line in _first_lines(_decoded(data)) for separator in SEPARATORS]
     names = [tuple(_bare(name) for name in cut) for cut in cuts]
     worded = [cut for cut in names if len(cut) > 1 and not any(re.match(r"[-+.\d]", name) for name in cut)]
     if not worded:
@@ -103,8 +177,7 @@ def column_names(data: bytes) -> tuple[str, ...]:
 
 def _decoded(data: bytes) -> str:
     """Text of a file that says nothing of its encoding, without a byte order mark."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return data.decode("utf-16", errors="replace")
+    data = plain_bytes(data)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -112,14 +185,31 @@ def _decoded(data: bytes) -> str:
         return data.decode("latin-1")
 
 
-def _head(lines: Sequence[str], wanted: Sequence[str]) -> _Head | None:
+def _first_lines(text: str, start: int = 0) -> list[str]:
+    """The first lines from a position on; `splitlines` would cut at letters of other alphabets too."""
+    lines = []
+    for end in _LINE_END.finditer(text, start):
+        lines.append(text[start : end.start()])
+        start = end.end()
+        if len(lines) == MOST_HEAD_LINES:
+            return lines
+    return [*lines, text[start:]] if text[start:] else lines
+
+
+def _head(text: str, wanted: Sequence[str]) -> _Head | None:
     """The line that names the wanted columns; else positions, in a file that has no names."""
+    lines = _first_lines(text)
     bare = {_bare(name) for name in wanted}
-    for number, line in enumerate(lines):
-        for separator in SEPARATORS:
-            names = tuple(_bare(name) for name in _cut(line, separator))
-            if bare <= set(names):
-                return _Head(number + 1, separator, names)
+    for any_case in (False, True):
+        sought = {name.casefold() for name in bare} if any_case else bare
+        start = 0
+        for line in lines:
+            end = _LINE_END.search(text, start)
+            start = end.end() if end else len(text)
+            for separator in SEPARATORS:
+                names = tuple(_bare(name) for name in _cut(line, separator))
+                if sought <= {name.casefold() if any_case else name for name in names}:
+                    return _Head(start, separator, names)
     first = next((line for line in lines if line.strip()), "")
     for separator in SEPARATORS:
         count = len(_cut(first, separator))

@@ -17,6 +17,7 @@ from somo.insitu.reading import read_members
 from somo.insitu.sensor import Recording, Sensor
 from somo.insitu.sources.clocks import to_utc
 from somo.insitu.sources.columns import read_columns
+from somo.insitu.sources.table_series import numbers_of
 from somo.product.declaration import content_hash
 
 NETWORK = "COSMOS-Europe"
@@ -28,6 +29,7 @@ DEPTH = "Footprint_Depth_m"
 # These flags are set where a value is not soil water. The flags of gap-filled pressure and humidity do not make it
 # wrong.
 FLAGS = ("Flag_Extreme_Counts", "Flag_Porosity_Excess", "Flag_Snow_ERA5")
+UNSET = ("", "nan", "na", "nodata", "none", "false")
 PLACE = ("File name", "Latitude", "Longitude")
 
 
@@ -35,27 +37,37 @@ def list_recordings(url: str, archive: str) -> list[Recording]:
     """The data file of each station, with the station's place."""
     members = list_members(url, lambda path: path.lower().endswith(".csv") and not is_leftover(path))
     stations = [m for m in members if "processed_crns_data" in m.path]
-    tables = [m for m in members if m.name.startswith("General_")]
+    tables = [m for m in members if m.name.lower().startswith("general_")]
     if not stations or not tables:
         raise InsituError(
             f"{url}: no General_ information*.csv with processed_crns_data_and_diagnostics*/<station>.csv inside; "
             'give the COSMOS-Europe archive, zipped or unpacked, or correct format = "cosmos"'
         )
     places = _read_places(tables[0], url)
-    return [_recording(member, places) for member in sorted(stations, key=lambda m: m.path)]
+    # An archive may hold an older revision beside a newer one, whose folder is the last by name.
+    taken = {_id_of(member.name): member for member in sorted(stations, key=lambda m: m.path)}
+    return [_recording(m, places, taken[_id_of(m.name)]) for m in sorted(stations, key=lambda m: m.path)]
 
 
-def _recording(member: Member, places: dict[str, tuple[float, float]]) -> Recording:
+def _id_of(file_name: str) -> str:
+    """Id of a station by the name of its file, with or without its ending, in capitals or not."""
+    return file_name.strip().lower().removesuffix(".csv")
+
+
+def _recording(member: Member, places: dict[str, tuple[float, float]], taken: Member) -> Recording:
     station = member.name.rsplit(".", 1)[0]
-    place = places.get(station)
+    place = places.get(_id_of(member.name))
+    problem = "" if place else f"{member.name}: no place in General_ information*.csv for {station}"
+    if member != taken:
+        problem = f"{member.path}: another file of this station, {taken.path}, is taken"
     return Recording(
-        key=content_hash("cosmos 1", member.identity, place),
+        key=content_hash("cosmos 2", member.identity, place),
         members=(member,),
         network=NETWORK,
         station=station,
         sensor=INSTRUMENT,
         place=place,
-        problem="" if place else f"{member.name}: no place in General_ information*.csv for {station}",
+        problem=problem,
     )
 
 
@@ -71,8 +83,9 @@ def _read_places(member: Member, url: str) -> dict[str, tuple[float, float]]:
     except SensorError as error:
         raise InsituError(f"{url}: {member.path}: {error}") from error
     table = table[table["File name"] != ""]
-    lat, lon = (pd.to_numeric(table[c].str.replace(",", "."), errors="coerce") for c in PLACE[1:])
-    return dict(zip(table["File name"], zip(lat, lon, strict=True), strict=True))
+    lat, lon = (numbers_of(table[c]) for c in PLACE[1:])
+    placed = np.isfinite(lat) & np.isfinite(lon)
+    return dict(zip(table["File name"][placed].map(_id_of), zip(lat[placed], lon[placed], strict=True), strict=True))
 
 
 def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
@@ -82,10 +95,12 @@ def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
     bottom of the footprint (Franz et al. 2012).
     """
     table = _read_station(contents[0])
-    value, footprint = (pd.to_numeric(table[c], errors="coerce").to_numpy(np.float64) for c in (MOISTURE, DEPTH))
-    flagged = [pd.to_numeric(table[f], errors="coerce").fillna(0) != 0 for f in FLAGS if f in table]
+    value, footprint = numbers_of(table[MOISTURE]), numbers_of(table[DEPTH])
+    flagged = [_is_set(table[f]) for f in FLAGS if f in table]
     good = ~np.any(flagged, axis=0) if flagged else np.ones(len(table), bool)
-    use = np.isfinite(value) & np.isfinite(footprint)
+    # Codes for missing values, as -9999, are no footprints.
+    use = np.isfinite(value) & np.isfinite(footprint) & (footprint > 0)
+    absent = [flag for flag in FLAGS if flag not in table]
     sensor = Sensor.unread(recording, "")
     if not use.any():
         return replace(sensor, problem=f"no depth: {DEPTH} has no number beside a value of {MOISTURE}")
@@ -94,8 +109,14 @@ def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
     dated = ~np.isnat(time)
     return replace(
         sensor, depth_from_m=depth, depth_to_m=depth, time=time[dated], value=value[dated],
-        good=np.asarray(good, bool)[dated],
+        good=np.asarray(good, bool)[dated], note=f"no column {', '.join(absent)}" if absent else "",
     )  # fmt: skip
+
+
+def _is_set(flag: pd.Series) -> pd.Series:
+    """[n] whether a flag is set: by a number that is not 0, or by a word such as `True`."""
+    number = pd.to_numeric(flag, errors="coerce")
+    return number.fillna(0).ne(0) | (number.isna() & ~flag.str.lower().isin(UNSET))
 
 
 def _read_station(content: bytes) -> pd.DataFrame:

@@ -19,7 +19,18 @@ from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.members import Member, is_leftover, leads_outside, list_members
 from somo.insitu.same_sensor import SAME_PLACE_KM
 from somo.insitu.sensor import Recording, Sensor
-from somo.insitu.sources.ismn_names import SOIL_MOISTURE, VARIABLES, Named, depth_of, read_header, read_name
+from somo.insitu.sources.ismn_names import (
+    MISSING,
+    SOIL_MOISTURE,
+    VARIABLES,
+    Named,
+    depth_of,
+    instrument_of,
+    is_close,
+    read_header,
+    read_name,
+)
+from somo.insitu.sources.wrapped import PACKED_NAME, plain_bytes
 from somo.product.declaration import content_hash
 
 # Exactly `G`, the rule of the paper: the flags D01 to D03 of the ISMN stand for frozen soil and are left out with the
@@ -27,27 +38,51 @@ from somo.product.declaration import content_hash
 GOOD = "G"
 NO_DATA = "file has no data"
 _FILLED_LINE = re.compile(rb"[^\s][^\r\n]*")
-_DATE = re.compile(rb"\d{4}/\d\d?/\d\d?$")
+_DATE = re.compile(rb"\d{4}[/-]\d\d?[/-]\d\d?$")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
-_MISSING = frozenset({"", "nan", "na", "null", "-", "--", "none", "n/a"})
+# pandas compares letter by letter.
+_MISSING_VALUES = sorted({spelled for m in MISSING for spelled in (m, m.upper(), m.capitalize())} | {"NaN"})
 
 
 def list_recordings(url: str, archive: str) -> list[Recording]:
     """Every sensor of an archive by the names of its files."""
-    members = list_members(url, lambda path: path.lower().endswith(".stm") and not is_leftover(path))
+    listed = [member for member in list_members(url, _is_of_interest) if _is_of_interest(member.path)]
+    members = [member for member in listed if not PACKED_NAME.fullmatch(member.name)]
     named = [(read_name(member.path), member) for member in members]
     named = [(name, member) for name, member in named if name.variable in (SOIL_MOISTURE, "") or _unknown(name)]
+    packed = [member for member in listed if PACKED_NAME.fullmatch(member.name)]
     if not named:
-        raise InsituError(
-            f"{url}: no soil-moisture files (*_sm_*.stm) inside, nor in zips inside; "
-            "give an ISMN archive, zipped or unpacked, that holds the variable soil moisture, "
-            'or correct format = "ismn"'
-        )
+        raise InsituError(_nothing_in(url, packed))
     # One series may have been downloaded twice, or year by year, into the same zip.
     named.sort(key=lambda pair: (*_series(*pair), pair[0].last, pair[1].modified), reverse=True)
     groups = groupby(named, key=lambda pair: _series(*pair))
-    return [_recording([name for name, _ in group], [member for _, member in group])
-            for group in (list(pairs) for _, pairs in groups)]  # fmt: skip
+    recordings = [_recording([name for name, _ in group], [member for _, member in group])
+                  for group in (list(pairs) for _, pairs in groups)]  # fmt: skip
+    return recordings + [_packed(member) for member in packed]
+
+
+def _is_of_interest(path: str) -> bool:
+    """Whether a file may hold sensors: those that are packed in a way that is not read are listed with this reason."""
+    is_stm = path.lower().endswith((".stm", ".stm.gz"))
+    return (is_stm or PACKED_NAME.fullmatch(path) is not None) and not is_leftover(path)
+
+
+def _nothing_in(url: str, packed: Sequence[Member]) -> str:
+    """What an archive without soil moisture should be instead."""
+    if packed:
+        return f"{url}: {packed[0].name} is packed in a way that is not read; unpack it, or pack it again as a zip"
+    if url.lower().endswith((".csv", ".tsv", ".txt", ".parquet")):
+        return f'{url}: no ISMN archive; a table of own stations needs format = "table"'
+    return (
+        f"{url}: no soil-moisture files (*_sm_*.stm) inside, nor in zips inside; "
+        "give an ISMN archive, zipped or unpacked, that holds the variable soil moisture, "
+        'or correct format = "ismn"'
+    )
+
+
+def _packed(member: Member) -> Recording:
+    problem = f"{member.path} is packed in a way that is not read; unpack it, or pack it again as a zip"
+    return Recording(content_hash("ismn 2", member.identity), (member,), "", "", problem=problem)
 
 
 def _series(name: Named, member: Member) -> tuple[str, str]:
@@ -67,7 +102,7 @@ def _recording(names: list[Named], members: list[Member]) -> Recording:
     elif newest.variable != SOIL_MOISTURE:
         problem = f"the name {members[0].name!r} does not say that it holds soil moisture (..._sm_<from>_<to>_...)"
     return Recording(
-        key=content_hash("ismn 1", [member.identity for member in members]),
+        key=content_hash("ismn 2", [member.identity for member in members]),
         members=tuple(members),
         network=newest.network,
         station=newest.station,
@@ -130,7 +165,7 @@ def joined(sensors: Sequence[Sensor], reasons: Sequence[str] = ()) -> Sensor:
 def _read_file(member: Member, data: bytes) -> Sensor:
     """The sensor in one file."""
     named = read_name(member.path)
-    data = data.removeprefix(b"\xef\xbb\xbf").lstrip()
+    data = plain_bytes(data).removeprefix(b"\xef\xbb\xbf").lstrip()
     lines = re.split(rb"[\r\n]+", data[:8192], maxsplit=1)
     first = lines[0].split()
     if not first:
@@ -144,10 +179,12 @@ def _read_file(member: Member, data: bytes) -> Sensor:
     column = 4 + header.tokens if in_every_line else 2
     time, value, good, note = read_lines(data, column, 0 if in_every_line else 1)
     top, bottom = depth_of(header, named)
+    if named.depth_m and not is_close((top, bottom), named.depth_m):
+        note = "; ".join(filter(None, (note, f"its file's name says {'-'.join(f'{d:g}' for d in named.depth_m)} m")))
     return Sensor(
         network=header.network,
         station=header.station,
-        name=named.instrument if in_every_line else header.instrument or named.instrument,
+        name=named.instrument if in_every_line else instrument_of(header, named),
         latitude=header.latitude,
         longitude=header.longitude,
         depth_from_m=top,
@@ -157,7 +194,8 @@ def _read_file(member: Member, data: bytes) -> Sensor:
         good=good,
         downloaded=f"{named.last} {member.modified}",
         note=note,
-        problem="" if len(time) else NO_DATA,
+        # A file of lines of which none can be read is not empty.
+        problem="" if len(time) else note or NO_DATA,
     )
 
 
@@ -212,14 +250,15 @@ def _parsed(data: bytes, column: int, skip: int) -> pd.DataFrame:
     table: pd.DataFrame = pd.read_csv(  # type: ignore[call-overload]  # its stubs know no integers in na_values
         io.BytesIO(data), sep=r"\s+", header=None, skiprows=skip, encoding="latin-1",
         usecols=_columns(column), dtype={0: "category", 1: "category", column + 1: "category"},
-        quoting=3, on_bad_lines="skip", keep_default_na=False, na_values={column: list(_MISSING | {"NaN"})},
+        quoting=3, on_bad_lines="skip", keep_default_na=False, na_values={column: _MISSING_VALUES},
     )  # fmt: skip
     return table
 
 
 def _times(dates: pd.Series, clocks: pd.Series) -> NDArray[np.datetime64]:
     """[n] datetime64[ns] of `2018/03/25` and `23:00`; NaT where either is none. Few of them differ, so few are read."""
-    days = pd.to_datetime(pd.Series(dates.cat.categories.astype(str)), format="%Y/%m/%d", errors="coerce")
+    written = pd.Series(dates.cat.categories.astype(str)).str.replace("-", "/")
+    days = pd.to_datetime(written, format="%Y/%m/%d", errors="coerce")
     matches = [_CLOCK.fullmatch(clock) for clock in clocks.cat.categories.astype(str)]
     seconds = [int(m[1]) * 3600 + int(m[2]) * 60 + int(m[3] or 0) if m else None for m in matches]
     offsets = np.array([np.timedelta64("NaT") if s is None else np.timedelta64(s, "s") for s in seconds], "m8[ns]")
@@ -231,7 +270,8 @@ def _times(dates: pd.Series, clocks: pd.Series) -> NDArray[np.datetime64]:
 
 def _note(broken: pd.DataFrame, data: bytes, skip: int) -> str:
     """How many lines cannot be read, and where the first of them is."""
-    start = " ".join(str(t) for t in broken.iloc[0, :2])
+    # Short lines were filled up, with nothing or with dashes.
+    start = " ".join(str(t) for t in broken.iloc[0, :2].dropna() if str(t) not in ("", "-"))
     numbered = enumerate(re.split(rb"\r\n|\r|\n", data), 1)
     matching = ((n, line) for n, line in numbered if n > skip and _text(b" ".join(line.split())).startswith(start))
     number, line = next(matching, (0, start.encode()))

@@ -4,6 +4,7 @@ Names are `<CSE>_<network>_<station>_<variable>_<from>_<to>_<instrument>_<first>
 `<CSE> <network> <station> <lat> <lon> <elevation> <from> <to> <instrument>`; both may hold the separator inside a name.
 """
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ VARIABLES = frozenset(
     }
 )
 """Short names of the ISMN's variables; a file of another one than soil moisture is passed by."""
+MISSING = frozenset({"", "nan", "na", "null", "-", "--", "none", "n/a"})
+"""What stands for a missing number, in lower case."""
 # Older archives write depths with two digits inside of the file, and with six in its name.
 HEADER_ROUNDING_M = 0.00501
 
 _NAME = re.compile(
     r"(?P<station>.+)_(?P<variable>[A-Za-z]+(?:_h)?)_(?P<top>-?\d+(?:\.\d+)?)_(?P<bottom>-?\d+(?:\.\d+)?)"
-    r"_(?P<instrument>.+)_(?P<first>\d+)_(?P<last>\d+)\.stm",
+    r"_(?P<instrument>.+)(?P<days>_(?P<first>\d+)_(?P<last>\d+)\.stm(?:\.gz)?)",
     re.IGNORECASE,
 )
 
@@ -70,7 +73,7 @@ def read_name(path: str) -> Named:
     network, station = _names(match["station"], folders)
     return Named(
         network, station, match["variable"].lower(), (float(match["top"]), float(match["bottom"])), match["instrument"],
-        str(place)[: -len(f"_{match['first']}_{match['last']}.stm")], match["last"],
+        str(place).removesuffix(match["days"]), match["last"],
     )  # fmt: skip
 
 
@@ -103,25 +106,36 @@ def read_header(tokens: Sequence[str], named: Named, numbers: int) -> Header | N
         with everything in every line the value
     """
     readings = [
-        header
-        for i in range(2, len(tokens) - numbers + 1)
-        if (header := _reading(tokens, i, numbers)) is not None and abs(header.latitude) <= 90
+        header for i in range(2, len(tokens) - numbers + 1) if (header := _reading(tokens, i, numbers)) is not None
     ]
     if not readings:
         return None
-    agreeing = [h for h in readings if named.depth_m and _close(h.depth_m, named.depth_m)]
-    return (agreeing or readings)[-1]
+    agreeing = [h for h in readings if named.depth_m and is_close(h.depth_m, named.depth_m)]
+    # A station or an instrument may be called by a number; then the names of the file and its folders say where the
+    # numbers of the place begin.
+    same_names = [h for h in readings if (h.network, h.station) == (named.network, named.station)]
+    return (agreeing or same_names or readings)[-1]
 
 
 def _reading(tokens: Sequence[str], i: int, numbers: int) -> Header | None:
     """The line read so that its numbers begin with token `i`."""
     try:
-        lat, lon, _, top, bottom = (float(t) for t in tokens[i : i + numbers][:5])
+        # In every line of the other format the value is the sixth number; without it, a line that is read one token
+        # too late has the longitude for its latitude, and a flag for its value.
+        lat, lon, _, top, bottom, *_ = (_number(t) for t in tokens[i : i + numbers])
     except ValueError:
+        return None
+    # Written so that a place that is missing is refused too.
+    if not (abs(lat) <= 90 and abs(lon) <= 360):
         return None
     network, station = _network_and_station(tokens[:i])
     instrument = " ".join(tokens[i + numbers :]).strip("'\"")
     return Header(network, station, lat, lon, (top, bottom), instrument, i + 5)
+
+
+def _number(token: str) -> float:
+    """A number of a line; a value that is missing is none."""
+    return float("nan") if token.lower() in MISSING else float(token)
 
 
 def _network_and_station(tokens: Sequence[str]) -> tuple[str, str]:
@@ -135,11 +149,26 @@ def _network_and_station(tokens: Sequence[str]) -> tuple[str, str]:
 def depth_of(header: Header, named: Named) -> tuple[float, float]:
     """Depth interval of a sensor in metres, shallow end first: the header's, in the digits of the name."""
     chosen = header.depth_m
-    if named.depth_m and _close(header.depth_m, named.depth_m):
+    if named.depth_m and (any(map(math.isnan, chosen)) or is_close(chosen, named.depth_m)):
         chosen = named.depth_m
     top, bottom = sorted(chosen)
     return top, bottom
 
 
-def _close(a: tuple[float, float], b: tuple[float, float]) -> bool:
+def instrument_of(header: Header, named: Named) -> str:
+    """Name of the instrument: the header's, unless the file's name tells more.
+
+    Of two instruments at one depth the names of the files may end in `-A` and `-B`, and both headers without.
+    """
+    if _plain(named.instrument).startswith(_plain(header.instrument)) and named.instrument:
+        return header.instrument if _plain(named.instrument) == _plain(header.instrument) else named.instrument
+    return header.instrument or named.instrument
+
+
+def _plain(instrument: str) -> str:
+    return "".join(c for c in instrument.lower() if c.isalnum())
+
+
+def is_close(a: tuple[float, float], b: tuple[float, float]) -> bool:
+    """Whether two depth intervals differ by no more than what older archives round, whichever end stands first."""
     return all(abs(x - y) <= HEADER_ROUNDING_M for x, y in zip(sorted(a), sorted(b), strict=True))

@@ -6,18 +6,16 @@ utc_offset_hours, quality, good. It is CSV or Parquet, as are the files it names
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.members import Member
 from somo.insitu.sensor import Recording, Sensor
-from somo.insitu.sources.clocks import to_utc
 from somo.insitu.sources.columns import read_columns
 from somo.insitu.sources.table_files import Files
+from somo.insitu.sources.table_series import Columns, read_series, require_percent
 from somo.product.declaration import content_hash
 from somo.storage.objects import read_bytes
 from somo.storage.patience import StorageError
@@ -29,28 +27,6 @@ UNITS = {
     **dict.fromkeys(("%", "percent", "vol%", "%vol", "vol-%", "%v/v", "volpercent", "pct", "m3/m3%"), 0.01),
 }
 """Factor to m3 m-3 by the unit, as `_plain_unit` writes it."""
-# Loggers write up to three rows below the names of columns: units, and kinds of mean.
-_MOST_HEAD_ROWS = 3
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Where the series of one sensor is in its file, and what its numbers mean.
-
-    Attributes
-    ----------
-    time, value, quality : names of columns; times in two columns are joined by `+`; without `quality` all are good
-    factor : to m3 m-3
-    offset_hours : how far the clock is ahead of UTC; None if the table does not say
-    good : accepted values of `quality`
-    """
-
-    time: str
-    value: str
-    quality: str = ""
-    factor: float = 1.0
-    offset_hours: float | None = None
-    good: tuple[str, ...] = ()
 
 
 def list_recordings(url: str, archive: str) -> list[Recording]:
@@ -63,7 +39,8 @@ def list_recordings(url: str, archive: str) -> list[Recording]:
         ) from error
     except StorageError as error:
         raise InsituError(f"{url}: no such table ({error}); check the url under [[insitu]]") from error
-    rows = rows.fillna("").astype(str).apply(lambda column: column.str.strip())
+    # A column of numbers in a Parquet file takes no text in place of a missing one.
+    rows = rows.astype(object).where(rows.notna(), "").astype(str).apply(lambda column: column.str.strip())
     rows = rows[rows["station"] != ""]
     if rows.empty:
         raise InsituError(f"{url}: the table has no row; give one row a sensor")
@@ -85,7 +62,7 @@ def _recording(row: dict[str, str], files: Files, archive: str) -> Recording:
     except SensorError as error:
         problem = str(error)
     return Recording(
-        key=content_hash("table 1", sorted(row.items()), [(m.identity, m.version) for m in members]),
+        key=content_hash("table 2", sorted(row.items()), [(m.identity, m.version) for m in members]),
         members=members,
         network=row["network"] or archive,
         station=row["station"],
@@ -131,7 +108,7 @@ def _number(row: dict[str, str], name: str, most: float) -> float:
     try:
         number = float(row[name].replace(",", "."))
     except ValueError as error:
-        raise SensorError(f"{name} {row[name]!r} is no number") from error
+        raise SensorError(f"{name} {row[name]!r} is no number; write it without units, as 0.05") from error
     if not math.isfinite(number) or abs(number) > most:
         raise SensorError(f"{name} {row[name]} is not between {-most:g} and {most:g}")
     return number
@@ -151,63 +128,9 @@ def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
         values.append(value)
         accepted.append(good)
         notes += [f"{member.name}: {note}"] if note else []
-    return Sensor(
-        **{f: getattr(sensor, f) for f in ("network", "station", "name", "latitude", "longitude")},
-        depth_from_m=sensor.depth_from_m,
-        depth_to_m=sensor.depth_to_m,
-        time=np.concatenate(times),
-        value=np.concatenate(values),
-        good=np.concatenate(accepted),
-        note="; ".join(notes),
-        problem="" if sum(map(len, times)) else "file has no data",
-    )
-
-
-def read_series(
-    content: bytes, columns: Columns
-) -> tuple[NDArray[np.datetime64], NDArray[np.float64], NDArray[np.bool_], str]:
-    """Times in UTC, values in m3 m-3, which of them are good, and a note about rows that cannot be read."""
-    clock = columns.time.split("+")
-    wanted = [*clock, columns.value, *([columns.quality] if columns.quality else [])]
-    file = read_columns(content, list(dict.fromkeys(wanted)))
-    written = file[clock[0]] if len(clock) == 1 else _beside(file[clock[0]], file[clock[1]])
-    time = to_utc(written, columns.offset_hours)
-    value = numbers_of(file[columns.value])
-    good = _is_good(file[columns.quality], columns.good) if columns.quality else np.ones(len(file), bool)
-    broken = np.isnat(time)
-    if len(broken) > _MOST_HEAD_ROWS and broken.all():
-        raise SensorError(
-            f"column {columns.time!r} holds no time that can be read, such as {written.iloc[-1]!r}; write them as "
-            "2018-12-31 23:00"
-        )
-    note = ""
-    if broken[_MOST_HEAD_ROWS:].any():
-        example = written[broken].iloc[-1]
-        note = f"{int(broken.sum())} rows have no time that can be read, such as {example!r}"
-    return time[~broken], value[~broken] * columns.factor, good[~broken], note
-
-
-def _beside(date: pd.Series, clock: pd.Series) -> pd.Series:
-    """Date and time of day in one text; of digits alone without a space between, as USCRN's `20180101` and `0100`."""
-    date, clock = date.astype(str), clock.astype(str)
-    if clock.str.fullmatch(r"\d{1,4}").all():
-        return date + clock.str.zfill(4)
-    return date + " " + clock
-
-
-def numbers_of(column: pd.Series) -> NDArray[np.float64]:
-    """[n] numbers of a column, NaN where none; a comma is taken for the decimal point where there are no points."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    if column.dtype.kind not in "fiu" and numbers.isna().any():
-        text = column.astype(str)
-        if text.str.contains(",").any() and not text.str.contains(r"\.").any():
-            numbers = pd.to_numeric(text.str.replace(",", "."), errors="coerce")
-    return numbers.to_numpy(np.float64)
-
-
-def _is_good(quality: pd.Series, accepted: Sequence[str]) -> NDArray[np.bool_]:
-    """[n] whether a value's quality is one of the accepted ones, as text or as number (`0`, `0.0`)."""
-    text = quality.astype(str).str.strip()
-    numbers = pd.to_numeric(pd.Series(accepted), errors="coerce").dropna().to_numpy()
-    equal = np.isin(pd.to_numeric(quality, errors="coerce").to_numpy(np.float64), numbers)
-    return np.asarray(text.isin(list(accepted)).to_numpy(bool) | equal, bool)
+    value, good = np.concatenate(values), np.concatenate(accepted)
+    require_percent(value[good], columns)
+    return replace(
+        sensor, time=np.concatenate(times), value=value, good=good, note="; ".join(notes),
+        problem="" if len(value) else "file has no data",
+    )  # fmt: skip

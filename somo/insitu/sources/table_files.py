@@ -1,14 +1,18 @@
 """The files that a table of own stations names, beside it."""
 
 import fnmatch
+import re
+import unicodedata
 from dataclasses import dataclass, field
 
 from fsspec.implementations.local import LocalFileSystem
 
-from somo.insitu.errors import SensorError
-from somo.insitu.members import Member, is_linked_outside, leads_outside, list_members
+from somo.insitu.errors import InsituError, SensorError
+from somo.insitu.members import Member, is_leftover, is_linked_outside, leads_outside, list_members
 from somo.storage.client import filesystem
 from somo.storage.objects import version_of
+
+_IN_ZIP = re.compile(r"(.+?\.zip)/(.+)", re.IGNORECASE)
 
 
 @dataclass
@@ -28,22 +32,22 @@ class Files:
 
         Parameters
         ----------
-        path : relative to the table's folder; `*` and `?` in its last part stand for any letters, so that a station
-            may have a file a year; inside of a zip as `archive.zip/file.csv`
+        path : relative to the table's folder; `*` and `?` in its last part, and in the name of a zip, stand for any
+            letters, so that a station may have a file a year; inside of a zip as `archive.zip/file.csv`
 
         Raises
         ------
         SensorError
             if there is none, or the path or a link leads out of the table's folder
         """
-        path = path.replace("\\", "/")
+        path = path.replace("\\", "/").removeprefix("./")
         if not path:
             raise SensorError("file is empty; name the file beside the table")
         if leads_outside(path) or "://" in path:
             raise SensorError(f"file {path!r} lies outside of the table's folder; put it beside the table")
         holder, _, pattern = path.rpartition("/")
-        zipped, inside, name = path.partition(".zip/")
-        members = self._of_zip(f"{zipped}.zip", name) if inside else self._of_folder(holder, pattern)
+        in_zip = _IN_ZIP.fullmatch(path)
+        members = self._of_zips(in_zip[1], in_zip[2]) if in_zip else self._of_folder(holder, pattern)
         if not members:
             raise SensorError(f"file {path!r}: no such file beside the table; correct `file` or put it there")
         base_fs, base = filesystem(self._base())
@@ -58,13 +62,23 @@ class Files:
             self._listed[folder] = self._list(folder)
         return _matching(self._listed[folder], pattern)
 
-    def _of_zip(self, path: str, pattern: str) -> list[Member]:
-        if path not in self._listed:
-            if not self._of_folder(*_split(path)):
-                return []
-            members = list_members(f"{self._base()}/{path}", lambda _: True)
-            self._listed[path] = {member.path: member for member in members}
-        return _matching(self._listed[path], pattern)
+    def _of_zips(self, path: str, pattern: str) -> list[Member]:
+        folder, _, name = path.rpartition("/")
+        return [member for zipped in self._of_folder(folder, name) for member in self._of_zip(zipped, pattern)]
+
+    def _of_zip(self, zipped: Member, pattern: str) -> list[Member]:
+        if zipped.path not in self._listed:
+            try:
+                members = list_members(f"{self._base()}/{zipped.path}", lambda path: not is_leftover(path))
+            except InsituError as error:
+                # One broken zip costs the sensors in it, and no others of the table.
+                raise SensorError(str(error)) from error
+            self._listed[zipped.path] = {member.path: member for member in members}
+        listed = self._listed[zipped.path]
+        # Downloads hold their files in a folder that has a long name of its own.
+        by_name = {member.name: member for member in listed.values()}
+        unique = by_name if len(by_name) == len(listed) else {}
+        return _matching(listed, pattern) or _matching(unique, pattern)
 
     def _list(self, folder: str) -> dict[str, Member]:
         url = "/".join(filter(None, (self._base(), folder)))
@@ -79,6 +93,9 @@ class Files:
         for info in infos:
             if info["type"] != "directory":
                 name = info["name"].rsplit("/", 1)[-1]
+                # A pattern such as `*.csv` does not mean the table itself.
+                if is_leftover(name) or (not folder and name == self.table.rpartition("/")[2]):
+                    continue
                 place = info["name"] if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(info["name"])
                 listed[name] = Member(
                     place, version_of(info), "/".join(filter(None, (folder, name))), int(info["size"])
@@ -89,14 +106,12 @@ class Files:
         return self.table.rpartition("/")[0] or "."
 
 
-def _split(path: str) -> tuple[str, str]:
-    folder, _, name = path.rpartition("/")
-    return folder, name
-
-
 def _matching(listed: dict[str, Member], pattern: str) -> list[Member]:
     """Exactly this file; else those that the pattern fits."""
+    # macOS writes the letter `ö` of a file's name as `o` and dots.
+    composed = {unicodedata.normalize("NFC", name): member for name, member in listed.items()}
+    pattern = unicodedata.normalize("NFC", pattern)
     # A name may itself hold brackets, which a pattern would read as a choice of letters.
-    if pattern in listed:
-        return [listed[pattern]]
-    return [member for name, member in listed.items() if fnmatch.fnmatchcase(name, pattern)]
+    if pattern in composed:
+        return [composed[pattern]]
+    return [member for name, member in composed.items() if fnmatch.fnmatchcase(name, pattern)]

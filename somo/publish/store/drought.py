@@ -153,6 +153,19 @@ def visible(version_url: str) -> zarr.Visible | None:
     return zarr.read_visible(join(version_url, STORE))
 
 
+def is_continued(version_url: str, windows: Windows) -> bool:
+    """Whether the windows that readers see are the first of these and were judged by the same climatology.
+
+    A declaration may lay them otherwise than before: those that readers see are then of no use.
+    """
+    with xr.open_zarr(zarr_store(join(version_url, STORE)), consolidated=True, chunks=None) as shown:
+        ends, bounds = shown["time"].to_index(), shown["time_bnds"].values
+        base = shown.attrs.get("base_start"), shown.attrs.get("base_end")
+    days = (bounds[:, 1] - bounds[:, 0]) / np.timedelta64(1, "D")
+    same_windows = ends.equals(windows.ends[: len(ends)]) and bool((days == windows.window_days).all())
+    return same_windows and base == (str(windows.base.start), str(windows.base.end))
+
+
 def stale(windows: Windows, seen: zarr.Visible | None) -> bool:
     """Whether readers do not see every window yet, or one that may have changed."""
     if seen is None or seen.days != len(windows.ends):

@@ -38,6 +38,7 @@ class Stored:
     ----------
     visible : its days
     window_status : [window] int8
+    window_bounds : [window, 2] days since 1970-01-01
     base : first and last day of the drought's base period
     codes : [country]
     means : [country, layer, day]
@@ -46,6 +47,7 @@ class Stored:
 
     visible: zarr.Visible
     window_status: NDArray[np.int8]
+    window_bounds: NDArray[np.int64]
     base: tuple[str, str]
     codes: NDArray[np.int16]
     means: NDArray[np.int16]
@@ -60,9 +62,10 @@ def read_stored(version_url: str) -> Stored | None:
     with xr.open_zarr(zarr_store(url), consolidated=True, chunks=None, mask_and_scale=False, decode_times=False) as ds:
         has_drought = SHARE in ds
         windows = ds["window_status"].values if has_drought else np.zeros(0, np.int8)
+        bounds = ds["window_bnds"].values.astype(np.int64) if has_drought else np.zeros((0, 2), np.int64)
         shares = ds[SHARE].values if has_drought else np.zeros((0, 0, 0, len(CLASSES)), np.int16)
         base = str(ds.attrs.get("base_start", "")), str(ds.attrs.get("base_end", ""))
-        return Stored(visible, windows, base, ds["region"].values, ds[MEAN].values, shares)
+        return Stored(visible, windows, bounds, base, ds["region"].values, ds[MEAN].values, shares)
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,11 @@ def changes(
         return Changes(np.ones(len(status), bool), np.ones(len(windows), bool), stored.visible.side if stored else 0)
     days = changed(status, stored.visible.status)
     base = ("", "") if drought is None else (drought.attrs["base_start"], drought.attrs["base_end"])
-    stale = changed(windows, stored.window_status if base == stored.base else np.zeros(0, np.int8))
+    bounds = np.zeros((0, 2), "M8[D]") if drought is None else drought["time_bnds"].values.astype("M8[D]")
+    # Windows that a changed declaration laid otherwise have other values, whatever their number and status.
+    same_windows = np.array_equal(stored.window_bounds, bounds[: len(stored.window_bounds)].astype(np.int64))
+    comparable = base == stored.base and same_windows
+    stale = changed(windows, stored.window_status if comparable else np.zeros(0, np.int8))
     if not days.any() and not stale.any() and len(windows) == len(stored.window_status):
         return None
     return Changes(days, stale, 1 - stored.visible.side)

@@ -26,6 +26,8 @@ HEADS = {
     "error_std": ("error standard deviation", "m³ m⁻³"),
 }
 """How the page names a metric's column, and its units."""
+# A longer table would push its figure off the screen: it stands folded above it.
+LONG_TABLE = 12
 
 
 def write_report(
@@ -76,6 +78,7 @@ def render(
             "seen": text_alternative(s, depths),
             "image": base64.b64encode(s.figure).decode(),
             "table": None if s.shown.empty else _table(s.shown, depths),
+            "folded": len(s.shown) > LONG_TABLE,
         }
         for s in sections
     ]

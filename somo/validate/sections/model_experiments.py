@@ -88,7 +88,8 @@ def importance_section(table: pd.DataFrame, period: str) -> Section:
         raise Impossible("no layer has two sampled days that differ")
     layers = sorted(table["layer"].unique())
     order = table.groupby("input")["rmsd_rise"].mean().sort_values().index
-    with canvas(1, len(layers), 3.6 * len(layers), 0.9 + 0.26 * len(order)) as (figure, axes):
+    # One axis for all layers, so that their bars compare.
+    with canvas(1, len(layers), 3.6 * len(layers), 0.9 + 0.26 * len(order), sharex="all") as (figure, axes):
         for k, (ax, layer) in enumerate(zip(axes[0], layers, strict=True)):
             spread = _band(table[table["layer"] == layer], "input", "r_drop")
             spread = spread.reindex(order)

@@ -38,11 +38,11 @@ def uncertainty_section(published: Published) -> Section:
     days = pd.DatetimeIndex(pairs["time"])
     caption = (
         "Top: share of measurements inside the central interval of mean and stated standard deviation, against the "
-        "share that it means; on the line the uncertainty is true, below it is too small. Bottom: share inside the "
-        f"{JUDGED:.0%} interval with its 95 % bootstrap interval over cells, by thirds of wetness and of dissimilarity "
-        "to the training cells, and by season; the band is 85 to 95 %. The uncertainty and the constant width of a "
-        f"cell are learnt without its fold. Scores ({UNITS}): means over {len(pairs)} cell-days, {days.min():%Y-%m-%d} "
-        f"to {days.max():%Y-%m-%d}; smaller is better."
+        "share that is stated; on the line the uncertainty is true, below the line it is too small. Bottom: share "
+        f"inside the {JUDGED:.0%} interval with its 95 % bootstrap interval over cells, by thirds of wetness and of "
+        "dissimilarity to the training cells, and by season; the band is 85 to 95 %. The uncertainty and the constant "
+        f"width of a cell are learnt without its fold. Scores ({UNITS}): means over {len(pairs)} cell-days, "
+        f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}; smaller is better."
     )
     return Section("uncertainty", caption, svg(_figure(table)), table, readable(table), findings(table))
 
@@ -55,7 +55,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     for (layer, width, by, group), group_scores in chosen.groupby(keys, observed=True, sort=False):
         metric = group_scores.set_index("metric")
         score = metric["value"].astype(float)
-        row = {"layer": layer, "stated": width, "of": group if by == "all" else f"{by}: {group}"}
+        row = {"layer": layer, "width of the interval": width, "of": group if by == "all" else f"{by}: {group}"}
         row |= {"cells": int(group_scores["cells"].max()), "days": int(group_scores["days"].max())}
         for level in LEVELS:
             value, low, high = metric.loc[f"coverage_{100 * level:g}", ["value", "low", "high"]]
@@ -95,7 +95,9 @@ def _draw_reliability(ax: Axes, scores: pd.DataFrame, layer: str) -> None:
         inside = [scores[(scores["width"] == width) & (scores["metric"] == f"coverage_{100 * v:g}")] for v in LEVELS]
         if all(len(value) for value in inside):
             ax.plot(LEVELS, [value["value"].iloc[0] for value in inside], marker="o", color=colour, label=width)
-    ax.set(title=depth_of(layer), xlabel="share meant", ylabel="share inside", xlim=(0.4, 1), ylim=(0, 1))
+    ax.set(
+        title=depth_of(layer), xlabel="stated share", ylabel="share of measurements inside", xlim=(0.4, 1), ylim=(0, 1)
+    )
 
 
 def _draw_groups(ax: Axes, scores: pd.DataFrame) -> None:
@@ -106,5 +108,10 @@ def _draw_groups(ax: Axes, scores: pd.DataFrame) -> None:
     ax.axvspan(*WANTED, color="#dddddd", zorder=0)
     ax.hlines(places, scores["low"], scores["high"], color=COLOURS[0], linewidth=1.2)
     ax.scatter(scores["value"], places, s=16, color=COLOURS[0], zorder=3)
-    ax.set(xlabel=f"share inside {JUDGED:.0%}", xlim=(0.5, 1), yticks=list(places), yticklabels=names)
+    ax.set(
+        xlabel=f"share inside the {JUDGED:.0%} interval",
+        xlim=(0.5, 1),
+        yticks=list(places),
+        yticklabels=names,
+    )
     ax.invert_yaxis()

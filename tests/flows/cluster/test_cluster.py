@@ -1,4 +1,5 @@
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -143,3 +144,14 @@ def test_watchers_see_every_step(client: Client) -> None:
     with watching(seen.append):
         assert sorted(completed(client.map(double, [5, 6]), "doubling")) == [10, 12]
     assert [(now.done, now.total) for now in seen] == [(1, 2), (2, 2)]
+
+
+def test_workers_let_go_of_a_result_that_was_given(client: Client) -> None:
+    futures = client.map(double, [7, 8, 9])
+    keys = {future.key for future in futures}
+    for number, _ in enumerate(completed(futures, "doubling"), start=1):
+        deadline = time.monotonic() + 30
+        # The scheduler hears of it a moment later.
+        while len(keys & client.who_has().keys()) > len(keys) - number:
+            assert time.monotonic() < deadline, f"workers still keep what was given: {client.who_has()}"
+            time.sleep(0.02)

@@ -156,6 +156,11 @@ def test_a_section_is_made_again_for_what_it_is_made_from_alone(version, client,
     archive.write_bytes(b"other stations")
     names, keys = changed(product, version, keys)
     assert names == {"fig5a"}
+    # The rules by which sensors of independent archives are kept count as well, and the declaration of the archive.
+    stricter = product.model_copy(update={"targets": {"scaling": "none", "min_days": 120}})
+    assert changed(stricter, version, keys)[0] == {"fig5a"}
+    step = product.model_copy(update={"insitu": [insitu[0], {**insitu[1], "min_subdaily": "step"}]})
+    assert changed(step, version, keys)[0] == {"fig5a"}
     compared(other, 0.35)
     names, keys = changed(product, version, keys)
     assert names == {"fig5a", "fig5b", "collocation", "fig6", "figS6"}

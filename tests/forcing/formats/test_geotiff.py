@@ -72,6 +72,14 @@ def test_projections_missing_systems_times_and_bands_are_named(tmp_path):
         scan(tmp_path / "lst.tif", "LST")
 
 
+def test_a_mask_beside_the_values_is_named(tmp_path):
+    write(tmp_path / "m.tif", nodata=None)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(tmp_path / "m.tif", "r+") as raster:
+        raster.write_mask(np.eye(40, 50, dtype="uint8") * 255)
+    with pytest.raises(ForcingError, match=r"m\.tif: marks missing values by a mask, .*gdalwarp -dstnodata"):
+        scan(tmp_path / "m.tif")
+
+
 def test_a_truncated_file_is_named(tmp_path):
     path = write(tmp_path / "lst.tif", compress="deflate")
     path.write_bytes(path.read_bytes()[:-500])

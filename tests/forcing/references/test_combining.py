@@ -78,6 +78,18 @@ def test_files_in_any_order_that_overlap_are_cut_and_joined(tmp_path):
     assert days(store) == [f"2020-01-0{n}" for n in range(1, 9)]
 
 
+def test_one_value_in_two_packings_is_equal(tmp_path):
+    """Files of neighbouring months share 00 UTC, and each has the scale that suits its own values."""
+    for name, days, scale in (("a", (0, 5), 0.001), ("b", (4, 8), 0.0013)):
+        packed = {"dtype": "int16", "scale_factor": scale, "add_offset": 283.0, "_FillValue": -32767}
+        part(*days).to_netcdf(tmp_path / f"{name}.nc", engine="h5netcdf", encoding={"t2m": packed})
+    np.testing.assert_allclose(values(together(tmp_path)), truth(), atol=0.0007)
+    packed["scale_factor"] = 0.00131
+    part(4, 8, truth()[4:8] + 0.01).to_netcdf(tmp_path / "b.nc", engine="h5netcdf", encoding={"t2m": packed})
+    with pytest.raises(ForcingError, match=r"b\.nc: has other values at 2020-01-05T00:00:00 than .*a\.nc"):
+        together(tmp_path)
+
+
 def test_overlapping_files_that_disagree_are_both_named(tmp_path):
     part(0, 5).to_netcdf(tmp_path / "a.nc")
     part(4, 8, truth()[4:8] + 1).to_netcdf(tmp_path / "b.nc")

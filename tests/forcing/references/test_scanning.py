@@ -275,18 +275,22 @@ def test_runs_cover_exactly_the_flags(flags):
     assert covered == {i for i, flag in enumerate(flags) if flag}
 
 
-def test_a_clock_set_ahead_before_days_were_made_is_set_back(tmp_path):
-    """As the Climate Data Store's daily statistics for UTC+01:00: the day stamped 2020-02-01 begins at 23 UTC."""
+@pytest.mark.parametrize(("shift", "hour"), [("0 days 01:00:00", "23"), ("0 days 00:00:00", "00")])
+def test_a_clock_set_ahead_before_days_were_made_is_set_back(tmp_path, shift, hour):
+    """As the Climate Data Store's daily statistics: the day stamped 2020-02-01 begins at 23 UTC for UTC+01:00.
+
+    For UTC it begins with its stamp, sums of ERA5 (GRIB_stepType accum) too, which else were of the day before.
+    """
     days = np.arange("2020-02-01", "2020-02-04", dtype="datetime64[D]").astype("datetime64[ns]")
     path = tmp_path / "t.nc"
     xr.Dataset(
         {"t2m": (("valid_time", "lat", "lon"), np.full((3, 2, 2), 280.0, "f4"), {"units": "K"})},
         {
-            "valid_time": ("valid_time", days, {"time_shift": "0 days 01:00:00"}),
+            "valid_time": ("valid_time", days, {"time_shift": shift}),
             "lat": ("lat", [50.0, 49.9], {"units": "degrees_north"}),
             "lon": ("lon", [7.0, 7.1], {"units": "degrees_east"}),
         },
     ).to_netcdf(path)
-    assert scan(path, "t2m").time_bounds[0].astype("datetime64[s]").astype(str).tolist() == [
-        "2020-01-31T23:00:00", "2020-02-01T23:00:00"
-    ]  # fmt: skip
+    first_day = ["2020-01-31", "2020-02-01"] if hour == "23" else ["2020-02-01", "2020-02-02"]
+    bounds = scan(path, "t2m").time_bounds[0].astype("datetime64[s]").astype(str).tolist()
+    assert bounds == [f"{day}T{hour}:00:00" for day in first_day]

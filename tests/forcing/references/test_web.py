@@ -13,7 +13,8 @@ import xarray as xr
 from somo.forcing.dataset import open_forcing
 from somo.forcing.sources import ForcingError
 from somo.storage import patience, web
-from somo.storage.patience import StorageError
+from somo.storage.objects import exists, local_copy
+from somo.storage.patience import StorageError, UnreachableError
 
 CHUNKED = {"dtype": "float32", "zlib": True, "chunksizes": (61, 4, 5)}
 
@@ -181,3 +182,19 @@ def test_a_document_that_is_too_large_is_not_downloaded(tmp_path):
         assert web.content(f"{url}/zarr.json", 5000) == b"[" * 5000
         with pytest.raises(StorageError, match=r"zarr\.json: has 5000 bytes, and 4999 are read"):
             web.content(f"{url}/zarr.json", 4999)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "words"), [(503, UnreachableError, "cannot be reached"), (403, StorageError, "refuses")]
+)
+def test_a_server_that_fails_is_not_one_without_the_file(tmp_path, impatient, status, error, words):
+    (tmp_path / "europe.zip").write_bytes(b"PK")
+    with serving(tmp_path) as (url, _):
+        assert exists(f"{url}/europe.zip") and not exists(f"{url}/africa.zip")
+        with local_copy(f"{url}/europe.zip") as path:
+            assert path.read_bytes() == b"PK"
+    with serving(tmp_path, lambda handler: status) as (url, _):
+        with pytest.raises(error, match=rf"europe\.zip: .*{words}"):
+            exists(f"{url}/europe.zip")
+        with pytest.raises(error, match=rf"europe\.zip: .*{words}"), local_copy(f"{url}/europe.zip"):
+            pass

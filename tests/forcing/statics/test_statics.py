@@ -85,6 +85,13 @@ def test_shares_of_classes_and_of_no_data(tmp_path):
         read(url, name="forest", variable="lccs_class", within_cell="fraction", classes=(51,))
 
 
+def test_bit_flags_are_no_classes(tmp_path):
+    """5 holds the flags 4 and 1: counted as a class it would be neither."""
+    url = write(tmp_path / "z.nc", CODES, {"flag_masks": np.array([1, 4], "uint8")}, variable="quality")
+    with pytest.raises(ForcingError, match=r"z\.nc: quality holds bit flags .*a class for each node"):
+        read(url, name="flooded", variable="quality", within_cell="fraction", classes=(4,))
+
+
 @pytest.mark.parametrize(
     ("attrs", "variable"),
     [

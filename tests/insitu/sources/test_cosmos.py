@@ -48,6 +48,30 @@ def test_a_station_without_footprint_says_so(tmp_path: Path) -> None:
     assert sensor.problem.startswith("no depth: Footprint_Depth_m has no number") and sensor.latitude == 50.5
 
 
+def test_semicolons_decimal_commas_and_codes_for_missing_footprints(tmp_path: Path) -> None:
+    text = FILES[f"{FOLDER}/ABC001.csv"].replace(",", ";").replace(".2", ",2").replace("0,22\n", "-9999\n")
+    (sensor,) = read_sensors(write_zip(tmp_path / "c.zip", FILES | {f"{FOLDER}/ABC001.csv": text}), "cosmos")
+    assert sensor.depth_from_m == pytest.approx((0.20 + 0.18) / 2 / 3) and sensor.value[0] == 0.25 and not sensor.note
+
+
+def test_of_two_revisions_the_last_is_taken(tmp_path: Path) -> None:
+    files = FILES | {f"{FOLDER}_rev1/abc001.csv": FILES[f"{FOLDER}/ABC001.csv"]}
+    older, newer = list_recordings(write_zip(tmp_path / "c.zip", files), "cosmos")
+    assert older.problem.endswith("_rev1/abc001.csv, is taken") and not newer.problem and newer.place == (50.5, 6.4)
+
+
+def test_flags_may_be_words(tmp_path: Path) -> None:
+    text = FILES[f"{FOLDER}/ABC001.csv"].replace("+00:00,1,", "+00:00,True,").replace(",0,0,0,0,", ",False,0,0,False,")
+    (sensor,) = read_sensors(write_zip(tmp_path / "c.zip", FILES | {f"{FOLDER}/ABC001.csv": text}), "cosmos")
+    assert sensor.good.tolist() == [True, True, False, False, True]
+
+
+def test_flags_that_are_not_there_are_told(tmp_path: Path) -> None:
+    text = FILES[f"{FOLDER}/ABC001.csv"].replace("Flag_Snow_ERA5", "Flag_Snow")
+    (sensor,) = read_sensors(write_zip(tmp_path / "c.zip", FILES | {f"{FOLDER}/ABC001.csv": text}), "cosmos")
+    assert sensor.note == "no column Flag_Snow_ERA5"
+
+
 def test_a_broken_station_says_so(tmp_path: Path) -> None:
     other = {
         f"{FOLDER}/XYZ001.csv": "DateTime_utc,Moisture\n2015-01-01 00:00:00+00:00,0.2\n",

@@ -12,7 +12,8 @@ from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.sensor import Sensor
 from somo.insitu.sources.clocks import to_utc
 from somo.insitu.sources.columns import HEADERLESS, read_columns
-from somo.insitu.sources.table import Columns, list_recordings, read_series
+from somo.insitu.sources.table import list_recordings
+from somo.insitu.sources.table_series import Columns, read_series
 from tests.insitu.made import read_sensors, write_folder
 
 HEAD = "station,latitude,longitude,file,time,value,depth_from_m,depth_to_m,units,utc_offset_hours,quality,good\n"

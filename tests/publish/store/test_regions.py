@@ -1,5 +1,10 @@
 """The series of countries, against sums that xarray makes of the maps."""
 
+import json
+import re
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,6 +118,22 @@ def test_new_days_alone_give_the_bytes_of_all_anew(declared, version_url, client
     assert asked == []
 
 
+def test_windows_that_are_laid_otherwise_are_all_made_anew(declared, version_url, client, tmp_path):
+    """Twice as many windows, and shorter ones: none of those that readers saw is taken for one of them."""
+    anew, url = (str(shutil.copytree(version_url, tmp_path / name / "v1.0.0")) for name in ("anew", "changed"))
+    for store in ("drought.zarr", regions.STORE):
+        shutil.rmtree(join(anew, store))
+    for drought in ({"every_days": 5}, {"every_days": 5, "window_days": 20}):
+        other = declared.model_copy(update={"drought": {"base": BASE, "min_years": 3, **drought}})
+        write_drought(other, url, client)
+        write_regions(other, url, client)
+    write_drought(other, anew, client)
+    write_regions(other, anew, client)
+    for store in ("drought.zarr", regions.STORE):
+        changed, expected = (somo.publish.reader.open_zarr(join(root, store)).load() for root in (url, anew))
+        xr.testing.assert_identical(changed, expected)
+
+
 def shards(folder, separator):
     """Bytes of the large arrays' shards on one side, by name and place."""
     objects = {}
@@ -138,3 +159,39 @@ def test_the_group_reads_with_plain_xarray(version_url):
     assert 0.1 < float(july.mean()) < 0.4
     assert pd.Timestamp(ds["window"].values[0]) == pd.Timestamp("2010-01-30")
     assert ds.attrs["base_years"] == 3
+
+
+def test_the_recipe_for_other_outlines_gives_their_means(version_url, declared, tmp_path, monkeypatch):
+    """As docs/reading.md has it, for a triangle and a box whose cells are found without shapely."""
+    text = (Path(__file__).parents[3] / "docs/reading.md").read_text().split("## Countries")[1]
+    (recipe,) = re.findall(r"```python\n(import json\n.*?)```", text, re.DOTALL)
+    rings = {
+        "box": [(6.5, 44.7), (6.9, 44.7), (6.9, 45.0), (6.5, 45.0)],
+        "north-west": [(6.4, 44.6), (7.2, 45.2), (6.4, 45.2)],
+    }
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"name": name},
+            "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+        }
+        for name, ring in rings.items()
+    ]
+    (tmp_path / "basins.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    monkeypatch.chdir(tmp_path)
+    exec(recipe.replace("https://host/bucket/prefix/v1.0.0", version_url).replace('"2016"', '"2012"'), {})
+    table = pd.read_csv(tmp_path / "basins.csv", index_col="time", parse_dates=True)
+    maps = (
+        somo.publish.reader.open_zarr(join(version_url, "soil_moisture.zarr"))["soil_moisture"]
+        .isel(depth=0)
+        .sel(time="2012")
+    )
+    lat, lon = maps["lat"], maps["lon"]
+    inside = {
+        "box": (lat > 44.7) & (lat < 45.0) & (lon > 6.5) & (lon < 6.9),
+        "north-west": (lat - 44.6) / 0.6 > (lon - 6.4) / 0.8,
+    }
+    for name, cells in inside.items():
+        weight = (np.cos(np.deg2rad(lat)) * cells * maps.notnull()).values
+        expected = (maps.fillna(0).values * weight).sum((1, 2)) / weight.sum((1, 2))
+        np.testing.assert_allclose(table[name], expected, atol=1e-6)

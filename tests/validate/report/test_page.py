@@ -1,5 +1,7 @@
 """The report in a real browser."""
 
+from pathlib import Path
+
 import pytest
 from playwright.sync_api import sync_playwright
 
@@ -9,6 +11,7 @@ from somo.validate.sections.series import series_section
 from somo.validate.sections.skill import split_section
 
 CHROMIUM = "/usr/bin/chromium"
+AXE = Path(__file__).parents[3] / "somo/publish/viewer/node_modules/axe-core/axe.min.js"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -38,8 +41,20 @@ def test_report_opens_without_errors_and_sorts(version, tmp_path):
         page.get_by_role("button", name="correlation r", exact=True).click()
         first = page.locator("tbody tr").first.inner_text()
         heads = page.locator("th").all_inner_texts()
+        page.set_viewport_size({"width": 390, "height": 844})
+        overflow = page.evaluate("document.documentElement.scrollWidth") - 390
+        violations = [accessibility(page, scheme) for scheme in ("light", "dark")] if AXE.is_file() else []
         browser.close()
     assert said == []
+    assert overflow <= 0
+    assert not any(violations), violations
     assert {"NSE", "ubRMSD (m³ m⁻³)", "bias (m³ m⁻³)"} <= set(heads)
     assert len(widths) == 2 and min(widths) > 200
     assert "layer3" in first and "ridge" in first
+
+
+def accessibility(page, scheme):
+    """What axe-core finds wrong with a page on light or dark ground."""
+    page.emulate_media(color_scheme=scheme)
+    page.add_script_tag(path=AXE)
+    return [f"{v['id']}: {v['nodes'][0]['html']}" for v in page.evaluate("axe.run()")["violations"]]

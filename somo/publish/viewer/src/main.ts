@@ -21,12 +21,23 @@ async function start(): Promise<void> {
     page.fill(wanted.complaint);
     await page.showMap();
     if (wanted.view.cell || wanted.view.region !== null) void page.showSeries();
-    // The map says what it shows without the coast, which is as many bytes again.
-    const outlines = await readOutlines(map.box);
-    map.setOutlines(outlines);
-    await page.fillRegions(outlines.countries);
+    await outline(map, page);
   } catch (error) {
     document.body.dataset["state"] = "failed";
     say(get("message"), `These data cannot be shown: ${reason(error)}`, () => location.reload());
+  }
+}
+
+/** Draw the coast once the map stands, which says what it shows without it: the outlines are as many bytes again. */
+async function outline(map: GridMap, page: Page): Promise<void> {
+  const box = get("regionwords");
+  try {
+    const outlines = await readOutlines(map.box);
+    map.setOutlines(outlines);
+    box.textContent = "";
+    await page.fillRegions(outlines.countries);
+  } catch (error) {
+    // The map itself is right and stays: only its coast and the choice of a country are missing.
+    say(box, `Coast and countries cannot be read: ${reason(error)}.`, () => void outline(map, page));
   }
 }

@@ -81,7 +81,13 @@ function crc32c(data: Uint8Array): number {
 }
 
 export async function readJson<T>(url: URL): Promise<T> {
-  return (await (await ask(new Request(url))).json()) as T;
+  const response = await ask(new Request(url));
+  try {
+    return (await response.json()) as T;
+  } catch {
+    // A proxy or the sign-in page of a wireless network answers every request with a page of its own.
+    throw new ReadError(`${url.pathname} came as something else than JSON: another server may have answered`);
+  }
 }
 
 export async function openStore(url: URL) {

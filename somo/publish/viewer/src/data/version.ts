@@ -15,6 +15,7 @@ export interface Collection {
   license: string;
   version: string;
   assets: Record<string, Asset>;
+  links: { href: string }[];
   "sci:citation"?: string;
   "sci:doi"?: string;
 }

@@ -79,12 +79,13 @@ function parse(bytes: Uint8Array): World {
 }
 
 function clip(line: number[][], [west, south, east, north]: number[]): number[][][] {
-  const margin = 15;
+  // Wide screens show this much beyond a grid of the shape of Europe, where lines should not end in the middle of the sea.
+  const [margin, marginNorthSouth] = [60, 20];
   const parts: number[][][] = [];
   let part: number[][] = [];
   for (const point of line) {
     const [lon, lat] = point as [number, number];
-    const inside = lon > west! - margin && lon < east! + margin && lat > south! - margin && lat < north! + margin;
+    const inside = lon > west! - margin && lon < east! + margin && lat > south! - marginNorthSouth && lat < north! + marginNorthSouth;
     if (inside) part.push(point);
     else if (part.length) {
       parts.push(part);

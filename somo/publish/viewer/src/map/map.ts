@@ -178,6 +178,10 @@ export class GridMap {
     c.fillRect(...grid);
     this.drawLand(grid, ink, (path) => path.addPath(this.land!, new DOMMatrix([scale, 0, 0, -scale * this.stretch, x(0), y(0)])));
     if (this.picture) this.drawCells(x, y);
+    // The colours of data stay as they are in the dark, where light lines would vanish on light cells without a halo.
+    const halo = ink("halo");
+    if (halo) this.trace(this.outlines.borders, x, y, halo, 1.2);
+    if (halo) this.trace(this.outlines.coast, x, y, halo, 2.4);
     this.trace(this.outlines.borders, x, y, ink("border"), 0.6);
     this.trace(this.outlines.coast, x, y, ink("coast"), 0.8);
     if (this.region) this.trace(this.region.rings, x, y, ink("mark"), 1.6);

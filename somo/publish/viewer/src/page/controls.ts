@@ -22,7 +22,7 @@ export function listenControls(page: Page): void {
   get("mappng").onclick = () => {
     const { picture, version } = page;
     page.map.drawNow();
-    if (picture) void savePicture(get<HTMLCanvasElement>("map"), [picture.name], version, `${document.body.dataset["shown"]!.replaceAll(" ", "_")}.png`);
+    if (picture) void savePicture(get<HTMLCanvasElement>("map"), [picture.name], version, `${document.body.dataset["shown"]!.replaceAll(" ", "_")}.png`, picture.scale);
   };
 }
 

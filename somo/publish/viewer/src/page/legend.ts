@@ -2,7 +2,8 @@
 
 import { type Scale, table } from "../map/colours";
 
-const MARKS = 5;
+/** Where between the ends of the bar its numbers stand, as a share; style.css puts them there. */
+const MARKS = [0.25, 0.5, 0.75];
 
 export function legend(scale: Scale, note: string, set: (range: [number, number] | null) => void): HTMLElement[] {
   const title = document.createElement("strong");
@@ -23,15 +24,13 @@ function ramp(scale: Scale, set: (range: [number, number] | null) => void): HTML
   bar.getContext("2d")!.putImageData(pixels, 0, 0);
   const marks = document.createElement("div");
   marks.className = "marks";
-  const inner = Array.from({ length: MARKS - 1 }, (_, i) => scale.low + ((scale.high - scale.low) * (i + 1)) / MARKS);
   const low = field("Lowest colour", scale.low, (value) => set([value, scale.high]));
   const high = field("Highest colour", scale.high, (value) => set([scale.low, value]));
-  const texts = inner.map((value) => {
+  for (const share of MARKS) {
     const mark = document.createElement("span");
-    mark.textContent = String(Number(value.toFixed(3)));
-    return mark;
-  });
-  marks.append(low, ...texts, high);
+    mark.textContent = String(Number((scale.low + share * (scale.high - scale.low)).toFixed(3)));
+    marks.append(mark);
+  }
   const fitting = document.createElement("button");
   fitting.type = "button";
   fitting.id = "fit";
@@ -40,7 +39,7 @@ function ramp(scale: Scale, set: (range: [number, number] | null) => void): HTML
   box.append(bar, marks);
   const both = document.createElement("div");
   both.className = "scale";
-  both.append(box, fitting);
+  both.append(low, box, high, fitting);
   return both;
 }
 

@@ -10,7 +10,6 @@ export function recipe(language: Language, view: View, version: Version): string
   const cell = view.cell ?? { row: version.axes.lat.length >> 1, column: version.axes.lon.length >> 1 };
   const [lat, lon] = [version.axes.lat[cell.row]!.toFixed(4), version.axes.lon[cell.column]!.toFixed(4)];
   const date = version.date(view.day);
-  const year = date.slice(0, 4);
   if (language === "shell") return `somo point ${lat} ${lon} --url ${root} --version ${version.name} -o series.csv`;
   if (language === "python") {
     return `import xarray as xr
@@ -22,17 +21,28 @@ series = ds.soil_moisture.isel(depth=${view.layer}).sel(lat=${lat}, lon=${lon}, 
 `;
   }
   const layer = `layer${view.layer + 1}`;
+  const [year, note] = yearWithFile(Number(date.slice(0, 4)), version);
   const file = `${version.product}_${layer}_${year}.nc`;
   return `library(ncdf4)
-# only complete years have such a file
+# ${note}
 download.file("${root}/v${version.name}/netcdf/${file}", "${file}", mode = "wb")
 file <- nc_open("${file}")
 lon <- ncvar_get(file, "lon")
 lat <- ncvar_get(file, "lat")
 days <- as.Date(ncvar_get(file, "time"), origin = "1970-01-01")  # UTC days
-day <- ncvar_get(file, "${layer}", start = c(1, 1, which(days == "${date}")), count = c(-1, -1, 1))
+day <- ncvar_get(file, "${layer}", start = c(1, 1, which(days == "${year}${date.slice(4)}")), count = c(-1, -1, 1))
 image(lon, rev(lat), day[, length(lat):1])
 cell <- c(which.min(abs(lon - ${lon})), which.min(abs(lat - ${lat})))
 series <- ncvar_get(file, "${layer}", start = c(cell, 1), count = c(1, 1, -1))
 `;
+}
+
+/** The year whose file holds a day, or the last one before it that has a file, and what to say about it. */
+function yearWithFile(wanted: number, version: Version): [year: number, note: string] {
+  // The catalogue has an item for every year that is complete, and the latest day's beside them.
+  const years = version.collection.links.map(({ href }) => Number(/\/(\d{4})\.json$/.exec(href)?.[1]));
+  if (years.includes(wanted)) return [wanted, `years with such a file: ${years.filter(Number.isFinite).join(", ")}`];
+  const year = Math.max(...years.filter((year) => year < wanted));
+  if (Number.isFinite(year)) return [year, `${wanted} is not complete and has no such file yet: this is the same day of ${year}`];
+  return [wanted, "only complete years have such a file, and this version has none yet"];
 }

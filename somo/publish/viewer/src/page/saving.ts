@@ -2,7 +2,9 @@
 
 import type { Version } from "../data/version";
 import { isoDate } from "../format";
+import type { Scale } from "../map/colours";
 import type { Values } from "../series/graphs";
+import { drawKey, KEY_HEIGHT } from "./key";
 
 const MARGIN = 16;
 const LINE = 20;
@@ -13,8 +15,8 @@ export function credits(version: Version): string[] {
   return [`Cite: ${cite}`, `Licence: ${collection.license}. ${version.url.href}`];
 }
 
-/** The canvas of a map or chart with its title above and the credits below, as a PNG. */
-export async function savePicture(canvas: HTMLCanvasElement, title: string[], version: Version, name: string): Promise<void> {
+/** The canvas of a map or chart with its title above, its colours if given and the credits below, as a PNG. */
+export async function savePicture(canvas: HTMLCanvasElement, title: string[], version: Version, name: string, scale?: Scale): Promise<void> {
   const ratio = window.devicePixelRatio;
   const [width, height] = [canvas.width / ratio, canvas.height / ratio];
   const copy = document.createElement("canvas");
@@ -22,8 +24,9 @@ export async function savePicture(canvas: HTMLCanvasElement, title: string[], ve
   c.font = "13px sans-serif";
   const below = credits(version).flatMap((text) => wrap(c, text, width - 2 * MARGIN));
   const top = title.length * LINE + MARGIN;
+  const bottom = top + height + (scale ? KEY_HEIGHT : 0);
   copy.width = width * ratio;
-  copy.height = (height + top + below.length * LINE + MARGIN) * ratio;
+  copy.height = (bottom + below.length * LINE + MARGIN) * ratio;
   c.scale(ratio, ratio);
   const style = getComputedStyle(document.body);
   c.fillStyle = style.backgroundColor;
@@ -31,8 +34,9 @@ export async function savePicture(canvas: HTMLCanvasElement, title: string[], ve
   c.drawImage(canvas, 0, top, width, height);
   c.fillStyle = style.color;
   c.font = "13px sans-serif";
+  if (scale) drawKey(c, scale, MARGIN, top + height, width - 2 * MARGIN);
   [...title, ...below].forEach((text, i) => {
-    const y = i < title.length ? (i + 1) * LINE : top + height + (i - title.length + 1) * LINE;
+    const y = i < title.length ? (i + 1) * LINE : bottom + (i - title.length + 1) * LINE;
     c.fillText(text, MARGIN, y);
   });
   const blob = await new Promise<Blob>((resolve, reject) =>

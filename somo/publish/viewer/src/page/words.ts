@@ -22,7 +22,8 @@ export function mapInWords({ name, values, scale }: Picture, weights: Float64Arr
   });
   if (!count) return `${name}: no values.`;
   if (scale.classes) {
-    const parts = scale.classes.map((label, i) => `${label} ${((100 * shares[i]!) / weight).toFixed(0)} %`);
+    // Behind a class's name its label gives limits or advice, which would be read as the share.
+    const parts = scale.classes.map((label, i) => `${label.split(/ ≤|:/)[0]} ${((100 * shares[i]!) / weight).toFixed(0)} %`);
     return `${name}: share of area ${parts.join(", ")}; ${count} cells.`;
   }
   return `${name}: mean ${describe(scale, sum / weight)}, from ${low.toFixed(scale.digits)} to ${high.toFixed(scale.digits)}; ${count} cells.`;

@@ -75,6 +75,7 @@ export class Panel {
     this.asked++;
     this.clear("Choose a cell of the map or a country to see its series.");
     get("place").textContent = "No place chosen";
+    get("series").dataset["state"] = "none";
   }
 
   private async read(): Promise<Subject> {
@@ -122,7 +123,7 @@ export class Panel {
     const { shown, subject, year } = this;
     if (shown!.areas) return `Shares of the area by drought class, from yellow (D0) to dark red (D4); line: D1 or drier.${subject!.care}`;
     const all = byYear
-      ? `Line: ${year}. Shades: all years, the middle half, four fifths and all of their days within a week. Dashed: their median.`
+      ? `Line: ${year}. Shades: what all years had within a week of the day: half, four fifths and all of their values. Dashed: their median.`
       : `Line: ${shown!.name}. Dashed: median of all years.`;
     const band = shown!.half ? ` Band: ± 2 × ${shown!.halfName}.` : "";
     const frost = shown!.frozen?.includes(1) ? " Blue ground: days on which the soil counts as frozen." : "";

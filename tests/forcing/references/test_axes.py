@@ -1,0 +1,59 @@
+"""Coordinates in the forms that producers write, which are latitudes and longitudes all the same."""
+
+import h5py
+import numpy as np
+import pytest
+import xarray as xr
+
+from tests.forcing.formats.reading import scan
+
+LAT, LON = np.array([50.85, 50.75]), np.array([11.05, 11.15, 11.25])
+DAYS = np.arange("2020-01-01", "2020-01-04", dtype="datetime64[D]").astype("datetime64[ns]")
+
+
+def _of_every_point(path, units, noise=0.0, **how):
+    """Latitudes and longitudes [row, column] of a regular grid, as WRF and many others write them."""
+    lat, lon = np.meshgrid(LAT, LON, indexing="ij")
+    lat = (lat + noise * np.arange(6).reshape(2, 3)).astype("f4")
+    ds = xr.Dataset(
+        {"T2": (("time", "sn", "we"), np.full((3, 2, 3), 280.0, "f4"), {"units": "K", "coordinates": "XLAT XLONG"})},
+        {"time": DAYS},
+    )
+    ds["XLAT"] = (("sn", "we"), lat, {"units": units})
+    ds["XLONG"] = (("sn", "we"), lon.astype("f4"), {"units": units.replace("north", "east").replace("N", "E")})
+    ds.to_netcdf(path, **how)
+    return path
+
+
+@pytest.mark.parametrize("units", ["degrees_north", "degree_north", "degrees_N"])
+def test_a_regular_grid_may_give_the_latitude_of_every_point(tmp_path, units):
+    grid = scan(_of_every_point(tmp_path / "t.nc", units, noise=1e-6, engine="scipy"), "T2").grid
+    assert grid["kind"] == "regular"
+    np.testing.assert_allclose(grid["lat"], LAT, atol=1e-5)
+    np.testing.assert_allclose(grid["lon"], LON, atol=1e-5)
+
+
+def test_hdf5_and_zarr_know_the_singular_of_degrees_too(tmp_path):
+    assert scan(_of_every_point(tmp_path / "t.nc", "degree_north", engine="h5netcdf"), "T2").grid["kind"] == "regular"
+
+
+def test_packed_coordinates_are_unpacked(tmp_path):
+    degrees = {"units": "degrees_north"}, {"units": "degrees_east"}
+    ds = xr.Dataset(
+        {"T2": (("time", "lat", "lon"), np.full((3, 2, 3), 280.0, "f4"), {"units": "K"})},
+        {"time": DAYS, "lat": ("lat", LAT, degrees[0]), "lon": ("lon", LON, degrees[1])},
+    )
+    packed = {"dtype": "int32", "scale_factor": 0.01, "add_offset": 0.0}
+    ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf", encoding={"lat": packed, "lon": packed})
+    np.testing.assert_allclose(scan(tmp_path / "t.nc", "T2").grid["lat"], LAT, rtol=1e-12)
+
+
+def test_dates_in_single_letters_are_times(tmp_path):
+    letters = np.array([list(str(day)) for day in DAYS.astype("datetime64[D]")], "S1")
+    with h5py.File(tmp_path / "t.nc", "w") as file:
+        field = file.create_dataset("T2", data=np.full((3, 2, 3), 280.0, "f4"))
+        for number, (name, coordinate) in enumerate({"time": letters, "lat": LAT, "lon": LON}.items()):
+            file.create_dataset(name, data=coordinate).make_scale(name)
+            file[name].attrs.update({"units": f"degrees_{'north' if name == 'lat' else 'east'}"} if number else {})
+            field.dims[number].attach_scale(file[name])
+    assert (scan(tmp_path / "t.nc", "T2").times.astype("datetime64[s]") == DAYS).all()

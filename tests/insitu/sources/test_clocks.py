@@ -1,0 +1,104 @@
+"""Times in the ways in which programs and people write them: each is right, or refused with what to write."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from somo.insitu.errors import SensorError
+from somo.insitu.sources.clocks import to_utc
+from somo.insitu.sources.table_series import Columns, read_series
+
+HOURS = pd.date_range("2018-01-10", periods=96, freq="h")
+
+
+def _without_midnight(day: str, clock: str) -> Callable[[pd.Timestamp], str]:
+    return lambda t: t.strftime(day if t.hour == 0 else f"{day} {clock}")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        # R and spreadsheets leave out the time of day at midnight; the days that are left are no daily values.
+        _without_midnight("%Y-%m-%d", "%H:%M:%S"),
+        _without_midnight("%d.%m.%Y", "%H:%M"),
+        lambda t: f"{t.month}/{t.day}/{t.year} {t.hour}:{t:%M}",
+        lambda t: f"{t.year}-{t.month}-{t.day} {t.hour}:{t:%M}",
+        lambda t: f"{t.year}/{t.month}/{t.day} {t.hour}:{t:%M}",
+        lambda t: f"{t:%m/%d/%Y %I:%M %p}",
+        lambda t: f"{t:%Y.%m.%d %H:%M}",
+        lambda t: f"{t:%Y-%m-%d %H:%M:%S},000",
+        lambda t: f"{t:%d-%b-%Y %H:%M}",
+        lambda t: f"{t:%Y%m%d%H}",
+    ],
+)
+def test_hours_are_hours_however_they_are_written(written: Callable[[pd.Timestamp], str]) -> None:
+    assert (to_utc(pd.Series([written(t) for t in HOURS]), 1) == (HOURS - pd.Timedelta("1h")).to_numpy()).all()
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S UTC", "%Y-%m-%d %H:%M GMT"])
+def test_utc_by_its_names(form: str) -> None:
+    assert (to_utc(pd.Series(HOURS.strftime(form)), None) == HOURS.to_numpy()).all()
+    with pytest.raises(SensorError, match="times name their zone"):
+        to_utc(pd.Series(HOURS.strftime(form)), 1)
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "+0200", "+02"])
+def test_an_offset_that_times_name_counts_once(zone: str) -> None:
+    text = pd.Series(HOURS.strftime("%Y-%m-%d %H:%M:%S") + zone)
+    assert (to_utc(text, None) == (HOURS - pd.Timedelta("2h")).to_numpy()).all()
+    with pytest.raises(SensorError, match="times name their zone"):
+        to_utc(text, 2)
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1e3), ("us", 1e6), ("ns", 1e9)])
+def test_what_is_counted_from_1970_is_utc(unit: str, factor: float) -> None:
+    seconds = HOURS.as_unit("s").astype("int64")
+    assert (to_utc(pd.Series([str(int(s * factor)) for s in seconds]), None) == HOURS.to_numpy()).all(), unit
+    assert (to_utc(pd.Series([f"{s}.0" for s in seconds]), None) == HOURS.to_numpy()).all()
+
+
+@pytest.mark.parametrize("zone", ["CET", "EST"])
+def test_zones_whose_names_have_two_meanings_are_refused(zone: str) -> None:
+    with pytest.raises(SensorError, match=f"times name a zone .*{zone}.* write utc_offset_hours"):
+        to_utc(pd.Series(HOURS.strftime(f"%Y-%m-%d %H:%M {zone}")), None)
+
+
+@pytest.mark.parametrize("form", ["%H:%M %d/%m/%Y", "%Y-%j %H:%M", "%Y%j", "%y%m%d"])
+def test_times_of_no_known_form_are_never_guessed(form: str) -> None:
+    text = "t,v\n" + "".join(f"{t:{form}},0.2\n" for t in HOURS)
+    with pytest.raises(SensorError, match="no time that can be read"):
+        read_series(text.encode(), Columns("t", "v"))
+    years = "t,v\n" + "".join(f"{2018 + hour / 8760:.6f},0.2\n" for hour in range(96))
+    with pytest.raises(SensorError, match="no time that can be read"):
+        read_series(years.encode(), Columns("t", "v"))
+
+
+@pytest.mark.parametrize(
+    ("names", "cells"),
+    [
+        ("D+H", lambda t: f"{t:%Y%m%d},{t.hour}"),
+        ("D+H", lambda t: f"{t:%Y-%m-%d},{t.hour}"),
+        ("D+H", lambda t: f"{t:%d.%m.%Y},{100 * t.hour}"),
+        ("D+H", lambda t: f"{t:%Y-%m-%d},{t:%H:%M}"),
+        ("D (UTC+1)", lambda t: f"{t:%Y-%m-%d %H:%M},"),
+    ],
+)
+def test_date_and_time_of_day_in_two_columns(names: str, cells: Callable[[pd.Timestamp], str]) -> None:
+    head = "D (UTC+1),H,v\n" if "(" in names else "D,H,v\n"
+    text = head + "".join(f"{cells(t)},0.2\n" for t in HOURS)
+    time, *_ = read_series(text.encode(), Columns(names, "v", offset_hours=1))
+    assert (time == (HOURS - pd.Timedelta("1h")).to_numpy()).all()
+
+
+def test_more_than_two_columns_are_refused() -> None:
+    with pytest.raises(SensorError, match=r"time 'Y\+D\+H' names 3 columns; name one, or two as date\+clock"):
+        read_series(b"Y,D,H,v\n2018,1,0,0.2\n", Columns("Y+D+H", "v"))
+
+
+def test_units_below_the_names_say_nothing_of_the_times() -> None:
+    text = "t;v\nUTC+1 dd.mm.yyyy;Vol.%\n" + "".join(f"{t:%d.%m.%Y %H:%M};25,5\n" for t in HOURS)
+    time, value, _, note = read_series(text.encode(), Columns("t", "v", factor=0.01))
+    assert (time == HOURS.to_numpy()).all() and not note
+    np.testing.assert_allclose(value, 0.255, rtol=1e-15)

@@ -1,0 +1,174 @@
+"""Files of a group's own in the dialects of loggers, spreadsheets and programs: read, or named as what they are."""
+
+import gzip
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from somo.insitu.daily import to_daily
+from somo.insitu.errors import SensorError
+from somo.insitu.same_sensor import join_downloads
+from somo.insitu.sources import wrapped
+from somo.insitu.sources.columns import read_columns
+from somo.insitu.sources.table import list_recordings
+from somo.insitu.sources.table_series import Columns, numbers_of, read_series
+from tests.insitu.made import read_all, write_folder, write_zip
+from tests.insitu.sources.test_table import HEAD, one
+
+ROW = "A,51,10,d.csv,t,v,0.05,0.05,,,,"
+PLAIN = "t,v\n2018-01-01 00:00,0.25\n2018-01-01 01:00,0.26\n"
+
+
+def test_gzip_and_utf16_are_undone(tmp_path: Path) -> None:
+    in_two_streams = gzip.compress(PLAIN[:30].encode()) + gzip.compress(PLAIN[30:].encode())
+    for number, data in enumerate((gzip.compress(PLAIN.encode()), in_two_streams, PLAIN.encode("utf-16"))):
+        assert one(tmp_path / str(number), ROW, {"d.csv": data}).value.tolist() == [0.25, 0.26]
+
+
+def _tar() -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("d.csv"))
+    return packed.getvalue()
+
+
+def _zip(name: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, PLAIN)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (_zip("[Content_Types].xml"), "an Excel workbook; save its sheet as CSV"),
+        (_zip("d.csv"), r"a zip; name the file inside of it, as archive\.zip/file\.csv"),
+        (_tar(), "packed as tar; unpack it first"),
+        (b"7z\xbc\xaf\x27\x1c" + bytes(99), "packed as 7z; unpack it first"),
+        (b"\x89HDF\r\n\x1a\n", "NetCDF or HDF5; write its series as CSV or Parquet"),
+        (b"<!DOCTYPE html>\n<html>please log in</html>", "a web page, perhaps one that asks for a login"),
+        (gzip.compress(PLAIN.encode())[:-9], "its gzip is cut short; get it again"),
+        (b"\x1f\x8b" + bytes(99), "its gzip is damaged"),
+    ],
+)
+def test_files_of_other_kinds_are_named(content: bytes, words: str) -> None:
+    with pytest.raises(SensorError, match=words):
+        read_columns(content, ["t", "v"])
+
+
+def test_gzip_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wrapped, "MOST_MEMBER_BYTES", 1000)
+    with pytest.raises(SensorError, match="would inflate to more than the 1000 bytes allowed"):
+        read_columns(gzip.compress(bytes(5000)), ["t", "v"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A quotation mark in a note does not swallow the lines below it, and a control letter of Windows cuts none.
+        '# probe at 4" depth\n' + PLAIN,
+        b"# Wetter\x85 \xfc\n" + PLAIN.encode(),
+        PLAIN.replace("t,v", "T,V"),
+        PLAIN.replace("\n", ",,,\n").replace("t,v,,,", "t,v"),
+        PLAIN.replace("t,v", "t,v,,"),
+        PLAIN.replace(",", "\t").replace("\n", "\r\n").encode("utf-8-sig"),
+    ],
+)
+def test_no_row_is_lost_to_what_surrounds_it(text: str | bytes) -> None:
+    time, value, _, note = read_series(text if isinstance(text, bytes) else text.encode(), Columns("t", "v"))
+    assert value.tolist() == [0.25, 0.26] and time[0] == np.datetime64("2018-01-01") and not note
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (PLAIN.replace("0.", "0,"), r"2 of 2 rows have more values than there are names of columns \(2\); .*decimal p"),
+        ('"t" "v"\n"1" "2018-01-01" 0.25\n', "1 of 1 rows have more values than there are names"),
+        ("t,v,v\n2018-01-01,0.2,0.3\n", "column 'v' stands there 2 times; give each a name of its own"),
+        ("t,v\n" + "2018-01-01,25 %\n" * 9, "column 'v' holds no number, such as '25 %'; write numbers alone"),
+    ],
+)
+def test_values_that_would_be_wrong_are_refused(text: str, words: str) -> None:
+    with pytest.raises(SensorError, match=words):
+        read_series(text.encode(), Columns("t", "v"))
+
+
+@pytest.mark.parametrize("broken", ["2018-01-01 02:00,0.3,x", "2018-01-01 02:00" + ",0.3" * 9])
+def test_a_line_that_is_too_long_costs_itself_alone(broken: str) -> None:
+    text = PLAIN + "".join(f"2018-01-02 0{hour}:00,0.27\n" for hour in range(9)) + "\n" * 300
+    _, value, _, note = read_series(f"{text}{broken}\n".encode(), Columns("t", "v"))
+    assert value.tolist() == [0.25, 0.26, *[0.27] * 9] and note.startswith("1 rows have no time that can be read")
+
+
+def test_cells_that_are_no_numbers_are_told_and_missing_ones_are_not() -> None:
+    cells = ["0.2", "", "NaN", "NA", "-9999", "--", "****", "#N/A", "Eqp"]
+    text = "t,v\n" + "".join(f"2018-01-01 0{hour}:00,{cell}\n" for hour, cell in enumerate(cells))
+    assert read_series(text.encode(), Columns("t", "v"))[3] == "1 values of 'v' are no numbers, such as 'Eqp'"
+
+
+def test_decimal_commas_beside_units_with_a_point() -> None:
+    cells = pd.Series(["Vol.%", "25,5", "2,5e1", ",5", "26"])
+    np.testing.assert_array_equal(numbers_of(cells), [np.nan, 25.5, 25, 0.5, 26])
+    np.testing.assert_array_equal(numbers_of(pd.Series(pd.Categorical([0.2, 0.3, 0.2]))), [0.2, 0.3, 0.2])
+
+
+def test_fractions_declared_as_percent_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SensorError, match=r"units are %, and the highest value of 'v' is 0\.26 %; if it is a fraction"):
+        one(tmp_path, ROW.replace(",,,,", ",%,,,"), {"d.csv": PLAIN})
+
+
+def test_qualities_are_told_where_none_is_accepted() -> None:
+    note = read_series(b"t,v,q\n2018-01-01,0.2,1\n2018-01-02,0.2,1\n", Columns("t", "v", "q", good=("0",)))[3]
+    assert note == "'q' has '1' (2 times); good accepts 0"
+
+
+def test_a_logger_with_rows_of_other_sensors_does_not_make_a_daily_sensor_hourly(tmp_path: Path) -> None:
+    times = pd.date_range("2018-01-01", periods=240, freq="h")
+    text = "t,v,rain\n" + "".join(f"{t},{0.2 if t.hour == 12 else ''},0\n" for t in times)
+    assert to_daily(one(tmp_path, ROW, {"d.csv": text}), "k").a_day == 1
+
+
+@pytest.mark.parametrize(("file", "values"), [("H*.zip/d*.csv", 4), ("G.ZIP/d.csv", 2), ("./G.ZIP/long/d.csv", 2)])
+def test_zips_beside_the_table(tmp_path: Path, file: str, values: int) -> None:
+    write_zip(tmp_path / "H1.zip", {"long/d1.csv": PLAIN})
+    write_zip(tmp_path / "H2.zip", {"d2.csv": PLAIN.replace("2018", "2019")})
+    write_zip(tmp_path / "G.ZIP", {"long/d.csv": PLAIN})
+    assert len(one(tmp_path, ROW.replace("d.csv", file), {}).value) == values
+
+
+def test_patterns_mean_neither_the_table_nor_what_a_mac_leaves(tmp_path: Path) -> None:
+    write_zip(tmp_path / "z.zip", {"d.csv": PLAIN, "__MACOSX/._d.csv": b"\0\5"})
+    write_folder(tmp_path, {"o\u0308d.csv": PLAIN, "._d.csv": b"\0\5"})
+    for pattern in ("*.csv", "z.zip/*.csv", "\u00f6d.csv"):
+        assert len(one(tmp_path, ROW.replace("d.csv", pattern), {}).value) == 2, pattern
+
+
+def test_a_table_in_parquet_with_numbers_that_are_missing(tmp_path: Path) -> None:
+    columns = dict(zip(HEAD.strip().split(","), ROW.split(","), strict=True))
+    missing = {"depth_to_m": [0.05, np.nan], "utc_offset_hours": [1.0, np.nan], "good": np.nan}
+    pd.DataFrame([columns, columns]).assign(**missing).to_parquet(tmp_path / "stations.parquet")
+    write_folder(tmp_path, {"d.csv": PLAIN})
+    recordings = list_recordings(str(tmp_path / "stations.parquet"), "own")
+    assert [(r.problem, r.details.offset_hours) for r in recordings] == [("", 1.0), ("", None)]
+
+
+def test_a_broken_zip_costs_the_sensors_in_it(tmp_path: Path) -> None:
+    table = f"{HEAD}{ROW}\n{ROW.replace('d.csv', 'b.zip/d.csv')}\n"
+    folder = write_folder(tmp_path, {"stations.csv": table, "d.csv": PLAIN, "b.zip": "PK broken"})
+    beside, broken = list_recordings(folder + "/stations.csv", "own")
+    assert not beside.problem and "b.zip: not a readable zip" in broken.problem
+
+
+def test_two_loggers_with_one_name_of_a_column_are_two_sensors(tmp_path: Path) -> None:
+    days = pd.date_range("2018-01-01", periods=40)
+    files = {"stations.csv": HEAD + "".join(ROW.replace("d.csv", f"{name}.csv") + "\n" for name in "ab")}
+    for name, level in (("a", 0.2), ("b", 0.3)):
+        files[f"{name}.csv"] = "t,v\n" + "".join(f"{d:%Y-%m-%d},{level}\n" for d in days)
+    write_folder(tmp_path, files)
+    assert len(join_downloads(read_all(str(tmp_path / "stations.csv"), "table"))) == 2
