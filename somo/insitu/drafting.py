@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -80,8 +80,8 @@ def archive_at(url: str) -> DraftArchive:
         text = read_bytes(table.url)
         note = f"a table of stations beside {len(plain) - 1} files"
         optional = tuple(name for name in TABLE_COLUMNS if name not in NEEDED)
-        rows = read_columns(text, NEEDED, optional).to_dict("records")
-        return _of_own_stations(_url_of(url, table), note, rows)
+        written_rows = read_columns(text, NEEDED, optional).astype(str).to_dict("records")
+        return _of_own_stations(_url_of(url, table), note, [cast("dict[str, str]", row) for row in written_rows])
     places = _places_near(url, plain)
     series = [member for member in plain if not is_table_of_places(member)]
     if not series:
