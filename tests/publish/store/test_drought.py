@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 import somo.publish.reader
 from somo.product.inputs import Period
-from somo.publish.drought_netcdf import publish_drought_year
+from somo.publish.drought_netcdf import publish_drought_year, year_of_drought
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_index as drought
 from somo.publish.store import drought_update
@@ -139,6 +139,9 @@ def test_the_group_holds_what_a_plain_computation_gives(dry_group):
 @pytest.mark.skipif(shutil.which("cdo") is None, reason="no CDO; apt-get install cdo")
 def test_the_yearly_file_holds_the_store_for_other_programs(dry_group):
     declared, _, version_url = dry_group
+    with xr.open_zarr(join(version_url, drought_store.STORE), chunks=None) as store:
+        year = year_of_drought(store, 2012)
+        assert not any(year[name].variable._in_memory for name in ("anomaly", "percentile", "drought_class"))
     path = publish_drought_year(version_url, declared, 2012)
     group = somo.publish.reader.open_zarr(join(version_url, drought_store.STORE)).sel(time="2012")
     with xr.open_dataset(path) as ds:
