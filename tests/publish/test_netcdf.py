@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from somo.product.inputs import Period
-from somo.publish import netcdf
+from somo.publish import netcdf, slabs
 from tests.publish import made
 
 
@@ -152,7 +152,7 @@ def test_gdalinfo_knows_place_reference_and_unit(leap_year):
     assert (corners["upperLeft"], corners["lowerRight"]) == ([5.0, 45.6], [5.8, 45.0])
     assert 'ID["EPSG",4326]' in found["coordinateSystem"]["wkt"]
     band = found["bands"][59]
-    assert (len(found["bands"]), band["unit"], band["noDataValue"]) == (366, "m3 m-3", netcdf.FILL)
+    assert (len(found["bands"]), band["unit"], band["noDataValue"]) == (366, "m3 m-3", slabs.FILL)
     assert "error" not in told.stderr.lower()
 
 
@@ -170,5 +170,5 @@ def test_gdal_places_the_cells(leap_year):
     with rasterio.open(f"netcdf:{leap_year}:layer2") as raster:
         assert raster.count == 366
         assert tuple(round(v, 6) for v in raster.bounds) == (5.0, 45.0, 5.8, 45.6)
-        assert raster.nodata == netcdf.FILL
+        assert raster.nodata == slabs.FILL
         assert raster.crs.is_geographic
