@@ -139,7 +139,9 @@ def _seasons(section: Section, depths: Depths) -> str:
         if row["of"] == "mean" and row["r"] is not None
     ][1:]
     patterns_text = f" Pattern correlation of the means with this product: {', '.join(patterns)}." if patterns else ""
-    return f"Maps of the season's mean of each product ({ranges}) and of one year's deviation.{patterns_text}"
+    # Versions of fewer than three years have no deviations, and their figure no maps of them.
+    deviations = " and of one year's deviation" if section.table["z_score"].notna().any() else ""
+    return f"Maps of the season's mean of each product ({ranges}){deviations}.{patterns_text}"
 
 
 def _regional(section: Section, depths: Depths) -> str:

@@ -4,6 +4,7 @@ import pytest
 import xarray as xr
 
 from somo.core.grid import Grid
+from somo.validate.report.alternatives import text_alternative
 from somo.validate.sections.seasons import (
     chosen_year,
     maps_section,
@@ -99,6 +100,7 @@ def test_two_years_have_means_but_no_deviations():
     assert "z-scores need 3 years and are not drawn" in short.caption and "bottom" not in short.caption
     assert b"z-score" not in short.figure and b"z-score" in long.figure
     assert "bottom: JJA" in long.caption
+    assert "deviation" not in text_alternative(short, {}) and "one year's deviation" in text_alternative(long, {})
     seasons = seasonal_means(two).compute().expand_dims(depth=1, axis=1)
     with pytest.raises(Impossible, match="anomalies need 3 years with a whole season JJA; there are 2"):
         regions_section(seasons, GRID, ("layer1",))
