@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
+from flows.command.cli import COMMANDS, main
 from flows.console import console, output
 
 
@@ -30,3 +31,29 @@ def test_a_pipe_gets_lines_unbroken() -> None:
     code = f"from flows.console import console; console.print('Europe in {url}: to do: produce, publish')"
     piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert piped.stderr == f"Europe in {url}: to do: produce, publish\n"
+
+
+def test_help_imports_no_library_of_the_work() -> None:
+    """What is loaded decides how quick the help is: a few tenths of a second in place of several."""
+    code = (
+        "import sys; from flows.command.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'pandas', 'scipy', 'xarray', 'zarr', 'fsspec', 'distributed', 'torch', 'pydantic'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in COMMANDS:
+        assert f" {command} " in done.stdout
+    assert "every problem" in done.stdout.replace("\n", " ")
+
+
+def test_every_command_is_where_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0 and "Usage: " in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["sensor"])
+    assert "Did you mean 'sensors'" in capsys.readouterr().err
