@@ -51,9 +51,8 @@ def check_archive(product: Product, insitu: Insitu, grids: Mapping[str, Grid], f
     facts.append(f"{counted(len(recordings), 'sensor')} in the table {insitu.url}")
     facts.append(f"{in_use} would be used" if are_read else "too large to be read here: `somo sensors` reads it")
     facts += [f"dropped: {line}" for line in dropped_sensors(sensors, MOST_NAMED)]
-    dropped = sensors[~sensors["kept"].astype(bool)]
     # Somebody writes this table by hand, and a row that says too little costs its sensor without an error.
-    if mistaken := [row for row in dropped.itertuples() if is_mistake(str(row.reason))]:
+    if mistaken := [s for s in series if is_mistake(s.reason)]:
         first = mistaken[0]
         more = f" (and {counted(len(mistaken) - 1, 'more row')})" if len(mistaken) > 1 else ""
         raise ValueError(

@@ -111,8 +111,8 @@ def _totals_and_remedies(sensors: pd.DataFrame) -> str:
     totals = drop_totals(sensors)
     causes = "; ".join(f"{count} x {reason}" for reason, count in totals.items())
     remedies = [REMEDIES[heading] for heading in totals if heading in REMEDIES]
-    unreadable = sensors.loc[headings(sensors) == rules.UNREADABLE]
-    quoted = "".join(f" ({row.station}: {row.reason.partition(': ')[2]})" for row in unreadable.head(1).itertuples())
+    unreadable = sensors.loc[headings(sensors) == rules.UNREADABLE, ["station", "reason"]].head(1).astype(str)
+    quoted = "".join(f" ({station}: {reason.partition(': ')[2]})" for station, reason in unreadable.to_numpy())
     return f"{causes}{quoted}" + (f"; check {', '.join(remedies)}" if remedies else "")
 
 
@@ -127,7 +127,8 @@ def dropped_sensors(sensors: pd.DataFrame, most: int) -> list[str]:
     dropped = sensors[~sensors["kept"].astype(bool)]
     is_mistake = dropped["reason"].map(rules.is_mistake).astype(bool)
     in_order = pd.concat([dropped[is_mistake], dropped[~is_mistake]])
-    names = [f"{row.network}, {row.station}, {row.sensor}: {row.reason}" for row in in_order.head(most).itertuples()]
+    columns = in_order[["network", "station", "sensor", "reason"]].head(most).astype(str).to_numpy()
+    names = [f"{network}, {station}, {sensor}: {reason}" for network, station, sensor, reason in columns]
     return [*names, f"and {len(dropped) - most} more"] if len(dropped) > most else names
 
 
