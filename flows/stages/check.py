@@ -37,6 +37,8 @@ from somo.storage.patience import UnreachableError
 from somo.validate.datasets import compared_files
 
 EPOCH = dt.date(1970, 1, 1)
+# A check is to answer soon: of sources with more values a day, as hourly ones of a continent, no whole day is read.
+MOST_VALUES_OF_A_DAY = 2**23
 
 
 @dataclass
@@ -152,8 +154,8 @@ class _SourceCheck:
         )
         facts.append(f"{units} become {self.quantity.units}")
         self._require_days(plan.first_day, plan.stop_day - 1)
-        cost = self._cost(url, plan.first_day, plan.stop_day, cells, grid)
-        facts += [self._way(store.grid, grid), cost]
+        array = self._array(url, plan.first_day, plan.stop_day, cells)
+        facts += [self._way(store.grid, grid), *_coverage(array), self._cost(array, grid)]
 
     def _way(self, nodes: Mapping[str, Any], grid: Grid) -> str:
         axes = ("lat", "lon") if nodes["kind"] == "regular" else ("y", "x")
@@ -175,19 +177,42 @@ class _SourceCheck:
         if is_alone and end is not None and last < (end - EPOCH).days:
             raise ValueError(f"the last whole day is {_day(last)}, but {end} is needed: provide later files")
 
-    def _cost(self, url: str, first: int, stop: int, cells: Cells, grid: Grid) -> str:
-        """What a run reads of it: every tile with all its days."""
+    def _array(self, url: str, first: int, stop: int, cells: Cells) -> DailyArray:
+        """The source on the cells, for those of the days that are needed which its files have."""
         begin = max(first, (self.days[0] - EPOCH).days)
         end = stop if self.days[1] is None else min(stop, (self.days[1] - EPOCH).days + 1)
-        array = DailyArray(
+        return DailyArray(
             self.name, self.quantity, self.source, url, begin, end - begin, cells, accumulation_of(self.source, url)
         )
+
+    def _cost(self, array: DailyArray, grid: Grid) -> str:
+        """What a run reads of it: every tile with all its days."""
         cost = read_cost(array, Layout.of(self.product, grid.shape))
         by_tile = ", so it is laid out by tile first" if cost.factor > self.product.chunks.read_factor else ""
         return (
             f"to read: {_bytes(cost.touched.bytes)} in {counted(cost.touched.chunks, 'chunk')}, "
             f"{cost.factor:.1f} times its own {_bytes(cost.own_bytes)}{by_tile}"
         )
+
+
+def _coverage(array: DailyArray) -> list[str]:
+    """How many cells have no value on one day in the middle: sea, and land that the files do not reach."""
+    everywhere = slice(0, array.shape[1]), slice(0, array.shape[2])
+    values_of_a_day = array.placing.window(*everywhere).size * array.plan.steps.shape[1]
+    if array.n_days < 1 or values_of_a_day > MOST_VALUES_OF_A_DAY:
+        return []
+    # A day within a gap of the files, which is filled from its neighbours, shows nothing of the cells.
+    is_whole = (array.plan.of(array.first_day, array.first_day + array.n_days) >= 0).all(axis=1)
+    whole_days = array.first_day + np.flatnonzero(is_whole)
+    if not len(whole_days):
+        return []
+    day = int(whole_days[len(whole_days) // 2])
+    is_empty = np.isnan(array.from_references(day, day + 1, everywhere)[0])
+    if not is_empty.any():
+        return [f"every cell has a value on {_day(day)}"]
+    return [
+        f"{int(is_empty.sum())} of {is_empty.size} cells have no value on {_day(day)}: sea, or outside of the files"
+    ]
 
 
 def _static(name: str, static: Static, domain: str, grid: Grid | None, facts: list[str]) -> None:

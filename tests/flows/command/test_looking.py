@@ -65,6 +65,7 @@ def folder(tmp_path):
     temperature = rng.uniform(270, 290, (len(DAYS), 5, 6))
     field("t2m", NODES, temperature, "K", cell_methods="time: mean").to_netcdf(tmp_path / "t2m.nc", engine="h5netcdf")
     rain = rng.uniform(0, 5, (len(DAYS), 3, 4))
+    rain[:, 0, :2] = np.nan
     field("tp", CENTRES, rain, "mm").to_netcdf(tmp_path / "tp.nc", engine="h5netcdf")
     sand = rng.uniform(10, 70, (50, 60))
     sand[0, 0] = sand[20, 20] = -9999
@@ -107,6 +108,7 @@ def test_check_says_how_files_come_onto_days_units_and_cells(folder, capsys):
     for words in (
         "2020-01-20 to 2020-04-01, 1 step a day, mean", "mm become mm d-1", "5 x 6 nodes (regular) onto 3 x 4 cells",
         "to read: ", "50 x 60 nodes (regular), mean within each cell",
+        "every cell has a value on 2020-02-", "2 of 12 cells have no value on 2020-02-",
     ):  # fmt: skip
         assert words in told
 
