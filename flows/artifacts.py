@@ -29,7 +29,8 @@ from flows.stages.publish import put_changed
 from flows.status import Stage, read_status, summary
 from somo.product.declaration import Product
 from somo.publish.store.maps import read_visible, store_url
-from somo.storage.objects import join, put
+from somo.storage.lease import put_visible
+from somo.storage.objects import join
 
 # An update is a request to Prefect's server, and regions can be done many times a second.
 EVERY_SECONDS = 5.0
@@ -159,5 +160,5 @@ def write_status_page(
         # The page is for anyone: where results lie inside the bucket is not.
         "stages": [{k: v for k, v in stage.as_dict().items() if k != "url"} for stage in stages],
     }
-    put(join(root, "viewer", "status.json"), json.dumps(status, indent=1).encode())
+    put_visible(join(root, "viewer", "status.json"), json.dumps(status, indent=1).encode())
     put_changed(join(root, "viewer", "status.html"), (files("flows") / "status.html").read_bytes())

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flows.results import forcing_files, forcing_inputs, models_url, sensors_url, targets_url, version_url
+from flows.results import forcing_files, forcing_inputs, models_url, report_page, sensors_url, targets_url, version_url
 from somo.core.status import FINAL
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import is_complete
@@ -166,8 +166,7 @@ def _validate(product: Product, root: str, results: dict[str, Any]) -> tuple[lis
         missing += [f"{key} as it was" for key in manifest.rewritten_objects(results["version"]) if _judged(key)]
     if not missing and not manifest.is_followed(root, f"v{product.version}"):
         missing.append("latest.json with the checksums of what was added")
-    page = join(results["version"], "report", "index.html")
-    return missing, f"{len(sections_of(product))} sections", page
+    return missing, f"{len(sections_of(product))} sections", report_page(results["version"])
 
 
 def _judged(key: str) -> bool:
@@ -194,7 +193,7 @@ def summary(product: Product, root: str) -> str:
         f"  {layer.name}: {_skill(scores.get(layer.name))}{_held(held.get(layer.name))}" for layer in product.layers
     )
     units = POOLED if product.targets.scaling == "pooled" else ""
-    netcdf_folder, report = join(version, "netcdf"), join(version, "report", "index.html")
+    netcdf_folder, report = join(version, "netcdf"), report_page(version)
     return (
         f"{product.name} {product.version}: skill on held-back stations (cross-validation){units}\n{skill}\n"
         f"Zarr    {join(version, 'soil_moisture.zarr')}\nNetCDF  {netcdf_folder}\nReport  {report}"

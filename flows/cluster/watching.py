@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from flows.cluster.errors import ClusterError
 from flows.console import console
+from somo.storage.lease import stop_if_lost
 
 Result = TypeVar("Result")
 
@@ -74,6 +75,8 @@ def completed(
     ------
     ClusterError
         if the scheduler or too many workers are lost, or workers run out of memory and nothing is completed between
+    LeaseError
+        if this run has lost the right to write
     """
     pending = list(futures)
     if not pending:
@@ -91,6 +94,8 @@ def completed(
             for future, result in as_completed(pending, loop=pending[0].client.loop, with_results=True):
                 if isinstance(result, BaseException):
                     raise result
+                # A run that may write no more stops its work as well: another one may be at the same.
+                stop_if_lost()
                 done += amounts[future.key] if amounts else 1
                 progressed = Progressed(description, done, total, time.monotonic() - started)
                 bar.update(task, completed=done, rate=progressed.rate)

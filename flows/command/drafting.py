@@ -26,6 +26,8 @@ ONE_DAY = dt.timedelta(days=1)
 # Days of forcing from which on a year of spin-up, as in the paper, leaves two years to learn from.
 LONG_DAYS = 3 * 365
 SHORT_SEQUENCE_DAYS = 90
+# Up to so many stations the settings for few of them are better, as measured on 61 (docs/method.md).
+FEW_STATIONS = 150
 # Around a place: some hundred kilometres, within which stations usually lie that tell of it.
 PLACE_MARGIN_DEG = 1.0
 
@@ -103,6 +105,7 @@ def draft(wishes: Wishes) -> Draft:
         *static_tables(statics, grid, providers),
         *_archive_tables(archives),
         *_targets(layers, grid, providers),
+        *_learning(archives),
     ]
     written = Draft("\n".join(lines).rstrip() + "\n")
     written.tables = {archive.url: archive.table for archive in archives if archive.table}
@@ -122,13 +125,13 @@ def _head(wishes: Wishes, grid: DraftGrid, variables: dict[str, DraftSource]) ->
     covered = common_days(variables.values())
     # A spin-up longer than what is left to learn from would leave hardly a sequence of any station.
     sequence = SequenceSettings()
-    is_short = covered is not None and (covered[1] - covered[0]).days < LONG_DAYS
+    is_short = covered is not None and (covered[1] - covered[0] + ONE_DAY).days < LONG_DAYS
     if is_short:
         days = SHORT_SEQUENCE_DAYS
         sequence = SequenceSettings(lookback=days, predict_last_n=days)
     yield "[period]"
     if covered is not None:
-        yield f"# The forcing covers {covered[0]} to {covered[1]}; the first {sequence.spinup_days} days are spin-up."
+        yield f"# Forcing from {covered[0]} to {covered[1]}; the {sequence.spinup_days} days before start are spin-up."
     start = wishes.start or (covered[0] + sequence.spinup_days * ONE_DAY if covered else None)
     end = wishes.end or (covered[1] if covered else None)
     yield f"start = {start}" if start else "# start = 2015-01-01  the files do not say which days they hold"
@@ -184,7 +187,10 @@ def _archive_tables(archives: Sequence[DraftArchive]) -> Iterator[str]:
     for number, archive in enumerate(archives, 1):
         yield f"# {archive.note}"
         yield "[[insitu]]"
-        name = archive.format.upper() + (str(number) if len(archives) > 1 else "")
+        # Own stations go by the name of their folder: "table" says nothing in a report.
+        folder = archive.url.rpartition("/")[0].rpartition("/")[2]
+        word = folder if archive.format == "table" and folder else archive.format.upper()
+        name = word + (str(number) if len(archives) > 1 else "")
         yield f"name = {json.dumps(name)}"
         yield f"url = {json.dumps(archive.url)}"
         if archive.format != "ismn":
@@ -207,11 +213,27 @@ def _targets(layers: dict[tuple[float, float], DraftSource], grid: DraftGrid, pr
         yield 'scaling = "pooled"'
 
 
+def _learning(archives: Sequence[DraftArchive]) -> Iterator[str]:
+    """Settings of the network where stations are few; the defaults are the paper's, for thousands of them."""
+    stations = sum(archive.stations for archive in archives if archive.format != "cosmos")
+    if stations > FEW_STATIONS:
+        return
+    yield ""
+    yield f"# For few stations ({stations} here): measured on 61 of them (docs/method.md, Skill). The defaults are the"
+    yield "# paper's, for thousands; with them so few would be learnt from in a single step of an epoch."
+    yield "[network]"
+    yield from ("hidden = 64", "dropout = 0.2", "forget_bias = 1.0", "")
+    yield "[training]"
+    yield from ("epochs = 60", "batch_size = 32", "learning_rate = 0.02", "held_back = 0.0")
+
+
 def _remarks(
     wishes: Wishes, grid: DraftGrid, variables: dict[str, DraftSource], archives: Sequence[DraftArchive]
 ) -> list[str]:
     remarks = [f"forcing: {', '.join(variables)}", f"grid: {grid.shape[0]} x {grid.shape[1]} cells"]
-    remarks += [f"{archive.url}: {archive.note}" for archive in archives]
+    for archive in archives:
+        remarks.append(f"{archive.url}: {archive.note}")
+        remarks += [f"  to write into it: {gap}" for gap in archive.to_complete]
     if wishes.archives and all(archive.format == "cosmos" for archive in archives):
         remarks.append("every archive is independent: add one to learn from")
     return remarks

@@ -133,11 +133,10 @@ def _write(path: Path, written: Draft) -> None:
     if not beside.exists():
         beside.write_text(f"{schema()}\n")
     output.print(f"written: {path}")
-    for remark in written.remarks:
-        output.print(f"  {remark}", soft_wrap=True)
     for url, table in written.tables.items():
         if not exists(url):
             put(url, table.encode())
-        output.print(f"  {url}: complete its empty columns, places and depths first of all (docs/stations.md)",
-                     soft_wrap=True)  # fmt: skip
+            output.print(f"written: {url}, the table of your stations (docs/stations.md)", soft_wrap=True)
+    for remark in written.remarks:
+        output.print(f"  {remark}", soft_wrap=True)
     output.print(f"next: somo check {path}")

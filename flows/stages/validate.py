@@ -10,7 +10,16 @@ import pandas as pd
 import xarray as xr
 from distributed import Client
 
-from flows.results import forcing_files, forcing_inputs, models_url, samples_url, sensors_url, targets_url
+from flows.results import (
+    forcing_files,
+    forcing_inputs,
+    models_url,
+    report_page,
+    report_url,
+    samples_url,
+    sensors_url,
+    targets_url,
+)
 from flows.stages.validation.gate_blocks import gate_results
 from flows.stages.validation.section_inputs import SectionInputs
 from somo.forcing.dataset import Inputs
@@ -155,7 +164,7 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
     published = open_published(version_url, tuple(layer.name for layer in product.layers))
     record_compared(product, root, published)
     case = Case(product, root, published, client)
-    folder, keys = join(version_url, "report"), inputs_keys(product, version_url)
+    folder, keys = report_url(version_url), inputs_keys(product, version_url)
     sections = []
     for name in names:
         section = None if name == only else read_section(folder, name, keys[name])
@@ -194,9 +203,9 @@ def pending_sections(product: Product, version_url: str) -> list[str]:
     """Names of the sections that are still to be made of what is published now."""
     if not all(exists(join(version_url, name)) for name in SEEN):
         return [section.name for section in sections_of(product)]
-    folder, keys = join(version_url, "report"), inputs_keys(product, version_url)
+    folder, keys = report_url(version_url), inputs_keys(product, version_url)
     missing = [name for name, key in keys.items() if not is_made(folder, name, key)]
-    return missing if missing or exists(join(folder, "index.html")) else list(keys)
+    return missing if missing or exists(report_page(version_url)) else list(keys)
 
 
 def require_judged(product: Product, version_url: str) -> None:

@@ -3,9 +3,10 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, cast
 
 import numpy as np
 
@@ -22,9 +23,19 @@ TABLE_COLUMNS = (*NEEDED, "depth_to_m", "units", "utc_offset_hours", "quality", 
 MOISTURE_NAME = re.compile(r"soil.?(?:water|moist)|vwc|swc|moist|theta|(?:^|_)sm(?:_|\d|$)", re.IGNORECASE)
 TIME_NAME = re.compile(r"time|date", re.IGNORECASE)
 DEPTH_CM = re.compile(r"(\d+(?:\.\d+)?)[ _-]?cm", re.IGNORECASE)
+FLAG_NAME = re.compile(r"flag|quality|(?:^|_)q[cfa](?:_|$)", re.IGNORECASE)
+# More different values than this are measurements of quality, as a signal's strength, and no flags.
+MOST_FLAGS = 20
+# Columns of a table of places, as people name them.
+STATION_NAMES = ("station", "id", "name", "site", "code", "station_id", "site_id")
+LATITUDE_NAMES, LONGITUDE_NAMES = ("latitude", "lat"), ("longitude", "lon", "lng", "long")
+# Years at the end of a file's name are those of its values.
+YEARS_AT_END = re.compile(r"(?:[-_. ]+(?:19|20)\d\d)+$")
 # A table of stations has one row a sensor. A larger file is a series, and reading it only to rule it out would cost
 # the whole archive.
 MOST_TABLE_BYTES = 5_000_000
+# Names in a sentence on the terminal, before they are only counted.
+MOST_NAMED = 4
 ArchiveFormat = Literal["ismn", "cosmos", "table"]
 
 
@@ -37,12 +48,16 @@ class DraftArchive:
     note : what kind of archive it is, and of how many files
     table : text of a table of stations that has to be written to `url` and completed by hand; empty where the archive
         needs no table or already has one
+    stations : how many there are, as far as names tell
+    to_complete : what the table of stations lacks, a sentence each
     """
 
     url: str
     format: ArchiveFormat
     note: str
     table: str = ""
+    stations: int = 0
+    to_complete: tuple[str, ...] = ()
 
 
 def archive_at(url: str) -> DraftArchive:
@@ -55,19 +70,60 @@ def archive_at(url: str) -> DraftArchive:
     """
     members = [member for member in list_members(url, lambda path: not is_leftover(path)) if member.size]
     if recordings := [member for member in members if member.path.lower().endswith(".stm")]:
-        return DraftArchive(url, "ismn", f"an ISMN download of {len(recordings)} files")
-    stations = [member for member in members if "processed_crns_data" in member.path]
-    if stations and any(member.name.startswith("General_") for member in members):
-        return DraftArchive(url, "cosmos", f"COSMOS-Europe, {len(stations)} stations")
+        stations = {member.path.rpartition("/")[0] for member in recordings}
+        return DraftArchive(url, "ismn", f"an ISMN download of {len(recordings)} files", stations=len(stations))
+    records = [member for member in members if "processed_crns_data" in member.path]
+    if records and any(member.name.startswith("General_") for member in members):
+        return DraftArchive(url, "cosmos", f"COSMOS-Europe, {len(records)} stations", stations=len(records))
     plain = [m for m in members if m.packed is None and m.name.lower().endswith((".csv", ".txt", ".tsv", ".parquet"))]
-    tables = [member for member in plain if _is_table(member)]
-    if tables:
-        return DraftArchive(_url_of(url, tables[0]), "table", f"a table of stations beside {len(plain) - 1} files")
-    if not plain:
+    if table := next(filter(_is_table, plain), None):
+        text = read_bytes(table.url)
+        note = f"a table of stations beside {len(plain) - 1} files"
+        optional = tuple(name for name in TABLE_COLUMNS if name not in NEEDED)
+        written_rows = read_columns(text, NEEDED, optional).astype(str).to_dict("records")
+        return _of_own_stations(_url_of(url, table), note, [cast("dict[str, str]", row) for row in written_rows])
+    places = _places_near(url, plain)
+    series = [member for member in plain if not is_table_of_places(member)]
+    if not series:
         raise InsituError(
             f"{url}: no ISMN download (*.stm), no COSMOS-Europe archive and no CSV or Parquet files of own stations"
         )
-    return DraftArchive(join(url, TABLE_NAME), "table", f"{len(plain)} files of own stations", _drafted(plain))
+    rows = [row for member in series for row in _rows(member, places)]
+    drafted = _of_own_stations(join(url, TABLE_NAME), f"{len(series)} files of own stations", rows)
+    return replace(drafted, table=_as_csv(rows))
+
+
+def _of_own_stations(url: str, note: str, rows: Sequence[Mapping[str, str]]) -> DraftArchive:
+    stations = {row.get("station", "") for row in rows}
+    return DraftArchive(url, "table", note, stations=len(stations), to_complete=tuple(_lacking(rows)))
+
+
+def _lacking(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """What has to be written into a table of stations by hand before it tells the truth, the necessary first."""
+
+    def lack(column: str) -> list[Mapping[str, str]]:
+        return [row for row in rows if not str(row.get(column) or "").strip()]
+
+    if without := lack("latitude"):
+        named = sorted({row.get("station", "") for row in without})
+        yield f"latitude and longitude of {_listed(named, 'station')}"
+    if without := lack("value"):
+        yield f"the column of soil moisture in {_listed(sorted({row.get('file', '') for row in without}), 'file')}"
+    if without := lack("depth_from_m"):
+        named = sorted({row.get("value", "") for row in without} - {""})
+        yield f"depth_from_m and depth_to_m of {_listed(named, 'column')}" if named else "depth_from_m and depth_to_m"
+    if without := [row for row in rows if row.get("quality") and not row.get("good")]:
+        flags = sorted({row["quality"] for row in without})
+        yield f"good: which values of {_listed(flags, 'column')} are good, separated by |"
+    if lack("utc_offset_hours"):
+        yield "utc_offset_hours, unless the clocks are UTC (an empty one is taken for it)"
+
+
+def _listed(names: Sequence[str], noun: str) -> str:
+    """A few names in a sentence, and how many there are."""
+    if len(names) <= MOST_NAMED:
+        return ", ".join(names)
+    return f"{len(names)} {noun}s ({', '.join(names[:MOST_NAMED])}, ...)"
 
 
 def _is_table(member: Member) -> bool:
@@ -85,31 +141,81 @@ def _url_of(url: str, member: Member) -> str:
     return url if url.endswith(member.path) else join(url, member.path)
 
 
-def _drafted(members: Sequence[Member]) -> str:
+def is_table_of_places(member: Member) -> bool:
+    """Whether a file holds a row a station with its place, and no measurements."""
+    return member.size <= MOST_TABLE_BYTES and bool(_places_in(member.url))
+
+
+def _places_near(url: str, members: Sequence[Member]) -> dict[str, tuple[str, str]]:
+    """Latitude and longitude by station, from small tables in the archive or beside it."""
+    tables = [member.url for member in members if member.size <= MOST_TABLE_BYTES]
+    beside = Path(url).parent
+    if "://" not in url and beside.is_dir():
+        tables += [str(path) for path in sorted(beside.glob("*.csv")) if path.stat().st_size <= MOST_TABLE_BYTES]
+    places: dict[str, tuple[str, str]] = {}
+    for table in tables:
+        places |= _places_in(table)
+    return places
+
+
+def _places_in(table_url: str) -> dict[str, tuple[str, str]]:
+    """Latitude and longitude by station of a table of places; empty where the file is none."""
+    table_bytes = read_bytes(table_url)
+    try:
+        by_name = {name.lower().strip(): name for name in column_names(table_bytes)}
+    except SensorError:
+        # No table at all, as the licence beside the files; whether it is a series is for those who read series to say.
+        return {}
+    station, latitude, longitude = (
+        next((by_name[name] for name in names if name in by_name), None)
+        for names in (STATION_NAMES, LATITUDE_NAMES, LONGITUDE_NAMES)
+    )
+    is_series = any(MOISTURE_NAME.search(name) or TIME_NAME.search(name) for name in by_name)
+    if is_series or station is None or latitude is None or longitude is None:
+        return {}
+    table = read_columns(table_bytes, (station, latitude, longitude))
+    columns = (table[column].astype(str).str.strip() for column in (station, latitude, longitude))
+    return {name: (lat, lon) for name, lat, lon in zip(*columns, strict=True)}
+
+
+def _as_csv(rows: Sequence[Mapping[str, str]]) -> str:
     """A table with a row a column of soil moisture; what no file says stays empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, TABLE_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for member in members:
-        writer.writerows(_rows(member))
+    writer.writerows(rows)
     return text.getvalue()
 
 
-def _rows(member: Member) -> Iterator[dict[str, str]]:
+def _rows(member: Member, places: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, str]]:
     series_bytes = read_bytes(member.url)
     names = column_names(series_bytes)
     by_name = {name.lower(): name for name in names}
-    station = re.sub(r"\.\w+$", "", member.name)
+    stem = re.sub(r"\.\w+$", "", member.name)
+    station = stem if stem in places else YEARS_AT_END.sub("", stem) or stem
     row = {"station": station, "file": member.path, "time": next(filter(TIME_NAME.search, names), names[0])}
+    if station in places:
+        row["latitude"], row["longitude"] = places[station]
     for key in ("latitude", "longitude"):
         if column := by_name.get(key) or by_name.get(key[:3]):
             row[key] = str(read_columns(series_bytes, (column,))[column].iloc[0])
-    for value in [name for name in names if MOISTURE_NAME.search(name)] or [""]:
+    flags = [name for name in names if FLAG_NAME.search(name) and _holds_flags(series_bytes, name)]
+    moisture = [name for name in names if MOISTURE_NAME.search(name) and name not in flags]
+    for value in moisture or [""]:
         # A bare number, as in swc_05, may be a depth or the number of a probe; only centimetres that say so are taken.
         depth = DEPTH_CM.search(value)
         depth_m = f"{float(depth[1]) / 100:g}" if depth else ""
         units = _units_of(series_bytes, value) if value else ""
-        yield {**row, "value": value, "depth_from_m": depth_m, "depth_to_m": depth_m, "units": units}
+        # Flags of one sensor carry its name, and a column of flags alone is that of all.
+        own_flags = [name for name in flags if value and name.lower().startswith(value.lower())]
+        quality = (own_flags or (flags if len(flags) == 1 else [""]))[0]
+        yield {
+            **row, "value": value, "depth_from_m": depth_m, "depth_to_m": depth_m, "units": units, "quality": quality
+        }  # fmt: skip
+
+
+def _holds_flags(series_bytes: bytes, column: str) -> bool:
+    return int(read_columns(series_bytes, (column,))[column].nunique()) <= MOST_FLAGS
 
 
 def _units_of(series_bytes: bytes, column: str) -> str:

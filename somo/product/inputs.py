@@ -84,6 +84,18 @@ class Domain(Declared):
     """Variables that other files hold in this domain, as where a data set ends at Europe's borders."""
 
 
+def require_downward(top_m: float, bottom_m: float) -> None:
+    """Refuse an interval of depth whose ends were swapped: it would overlap no layer, without an error.
+
+    Raises
+    ------
+    ValueError
+        naming both ends
+    """
+    if bottom_m <= top_m:
+        raise ValueError(f"bottom_m {bottom_m} must lie below top_m {top_m}")
+
+
 class Layer(Declared):
     """A soil layer of the product; layers are listed downward and do not overlap."""
 
@@ -96,8 +108,7 @@ class Layer(Declared):
 
     @model_validator(mode="after")
     def _downward(self) -> Self:
-        if self.bottom_m <= self.top_m:
-            raise ValueError(f"bottom_m {self.bottom_m} must lie below top_m {self.top_m}")
+        require_downward(self.top_m, self.bottom_m)
         return self
 
     @property
@@ -164,6 +175,11 @@ class ReferenceLayer(Declared):
     """Upper border, metres below the surface."""
     bottom_m: float = Field(gt=0, examples=[0.07])
     """Lower border, metres below the surface."""
+
+    @model_validator(mode="after")
+    def _downward(self) -> Self:
+        require_downward(self.top_m, self.bottom_m)
+        return self
 
 
 class Targets(Declared):

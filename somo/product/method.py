@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from somo.product.declared import Declared
-from somo.product.inputs import Name, Period
+from somo.product.inputs import Name, Period, require_downward
 from somo.product.network import NETWORK_KINDS
 
 
@@ -206,6 +206,11 @@ class ComparedLayer(Declared):
     """Upper end of the depths it stands for, metres below the surface."""
     bottom_m: float = Field(gt=0, examples=[0.07])
     """Lower end of the depths it stands for, metres below the surface."""
+
+    @model_validator(mode="after")
+    def _downward(self) -> Self:
+        require_downward(self.top_m, self.bottom_m)
+        return self
 
 
 class Compared(Declared):

@@ -7,13 +7,16 @@ import pandas as pd
 import xarray as xr
 
 from somo.product.declaration import Product
-from somo.publish.netcdf import EPOCH, FILL, FOLDER
+from somo.publish.netcdf import FOLDER, days_of_year
+from somo.publish.slabs import EPOCH, lazily, write_slabs
 from somo.publish.store.drought import STORE
 from somo.publish.store.drought_fields import BY_WINDOW, PROBABILITIES
 from somo.storage.client import zarr_store
 from somo.storage.objects import join, put_file, scratch_folder
 
-NO_CLASS = np.int8(-1)
+# One chunk of windows: with all layers and probabilities 200 MB of Europe.
+SLAB_WINDOWS = 32
+FIELDS = (*BY_WINDOW, *PROBABILITIES)
 
 
 def drought_url(version_url: str, product_name: str, year: int) -> str:
@@ -31,17 +34,19 @@ def year_of_drought(drought: xr.Dataset, year: int) -> xr.Dataset:
 
     Returns
     -------
-    the same [time, depth, lat, lon]: float32, and int8 with -1 for no class
+    the same [time, depth, lat, lon], as lazy as the store's
     """
     ends = pd.DatetimeIndex(drought["time"].to_index())
     seasonal = [name for name in drought.variables if "season" in drought[name].dims]
-    windows = drought.drop_vars(seasonal).isel(time=np.flatnonzero(ends.year == year))
-    # The variables bring the store's encoding along: steps, shards and compression of Zarr.
-    windows = windows.drop_encoding().transpose("time", "depth", "lat", "lon", ...)
-    for array in windows.variables.values():
+    windows = drought.drop_vars(seasonal).isel(time=days_of_year(ends, year))
+    windows = windows.transpose("time", "depth", "lat", "lon", ...)
+    for name, array in windows.variables.items():
+        attrs = dict(array.attrs)
         # JSON has made wider integers of them than CF allows beside the flags' own bytes.
-        if "flag_values" in array.attrs:
-            array.attrs["flag_values"] = np.array(array.attrs["flag_values"], "int8")
+        if "flag_values" in attrs:
+            attrs["flag_values"] = np.array(attrs["flag_values"], "int8")
+        # The variables bring the store's encoding along: steps, shards and compression of Zarr.
+        windows[name] = lazily(windows[name], attrs)
     windows.attrs["time_coverage_start"] = f"{pd.Timestamp(windows['time_bnds'].values[0, 0]):%Y-%m-%dT%H:%M:%SZ}"
     windows.attrs["time_coverage_end"] = f"{pd.Timestamp(windows['time_bnds'].values[-1, 1]):%Y-%m-%dT%H:%M:%SZ}"
     return windows
@@ -56,21 +61,18 @@ def publish_drought_year(version_url: str, product: Product, year: int) -> str:
     ):
         windows = year_of_drought(drought, year)
         local = folder / Path(url).name
-        windows.to_netcdf(local, engine="h5netcdf", encoding=_encoding(windows), unlimited_dims=["time"])
+        write_slabs(windows, [name for name in FIELDS if name in windows], local, _encoding(windows), SLAB_WINDOWS)
         put_file(local, url)
     return url
 
 
 def _encoding(windows: xr.Dataset) -> dict[str, dict[str, object]]:
-    packed = {"zlib": True, "complevel": 4, "shuffle": True}
-    days: dict[str, object] = {
-        "units": EPOCH,
-        "calendar": "proleptic_gregorian",
-        "dtype": "float64",
-        "_FillValue": None,
+    windows_in_year = windows.sizes["time"]
+    days = {"units": EPOCH, "calendar": "proleptic_gregorian", "dtype": "float64"}
+    encoding_of: dict[str, dict[str, object]] = {
+        "time": {**days, "chunksizes": (windows_in_year,)},
+        "time_bnds": {**days, "chunksizes": (windows_in_year, 2)},
+        "status": {"chunksizes": (windows_in_year,)},
     }
-    encoding_of: dict[str, dict[str, object]] = {"time": days, "time_bnds": days}
-    for name in (*BY_WINDOW, *PROBABILITIES):
-        encoding_of[name] = {"dtype": "float32", "_FillValue": FILL, **packed}
-    encoding_of["drought_class"] = {"dtype": "int8", "_FillValue": NO_CLASS, **packed}
-    return {str(name): encoding_of.get(str(name), {"_FillValue": None}) for name in windows.variables}
+    others = [str(name) for name in windows.variables if name not in FIELDS]
+    return {name: {"_FillValue": None, **encoding_of.get(name, {})} for name in others}

@@ -10,7 +10,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
-from somo.publish import attributes, images, netcdf
+from somo.publish import attributes, images, netcdf, slabs
 from somo.publish.drought_netcdf import drought_url
 from somo.publish.manifest import Entry
 
@@ -55,7 +55,7 @@ def _years(
         item = _item(product, str(year), f"{product.name} {year}", grid, days)
         for layer, key in published.items():
             title = f"soil moisture {100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm, {year}"
-            bands = [{"name": layer.name, "unit": "m3 m-3", **FLOAT, "nodata": float(netcdf.FILL)}]
+            bands = [{"name": layer.name, "unit": "m3 m-3", **FLOAT, "nodata": float(slabs.FILL)}]
             item.add_asset(layer.name, _asset(key, title, NETCDF, entries, {"bands": bands}))
         if (key := drought_url("", product.name, year).lstrip("/")) in entries:
             bands = [{"name": name, **FLOAT} for name in ("anomaly", "percentile", "drought_class")]

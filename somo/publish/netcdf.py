@@ -6,27 +6,21 @@ Whatever differs between layers is named by its layer, so that files of several 
 from pathlib import Path
 from typing import Any
 
-import h5netcdf
-import h5py
 import numpy as np
 import pandas as pd
 import xarray as xr
-from xarray.backends import H5NetCDFStore
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
 from somo.product.inputs import Layer, Period
 from somo.product.layout import FROZEN
 from somo.publish import attributes
-from somo.publish.store.packing import NO_FLAG
+from somo.publish.slabs import EPOCH, lazily, write_slabs
 from somo.storage.client import zarr_store
 from somo.storage.objects import join, put_file, scratch_folder
 
-CHUNK = {"time": 32, "lat": 72, "lon": 96}
-# Two chunks of days: a slab that ended inside a chunk would make HDF5 compress that chunk twice.
+# Two chunks of days.
 SLAB_DAYS = 64
-FILL = np.float32(-9999)
-EPOCH = "days since 1970-01-01 00:00:00"
 FOLDER = "netcdf"
 
 
@@ -70,7 +64,7 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
     the flag `<layer>_frozen`, status [time], `<layer>_applicability` and `<layer>_dissimilarity` [lat, lon]
     """
     days = pd.DatetimeIndex(store["time"].to_index())
-    year_fields = store.isel(depth=product.layers.index(layer), time=np.flatnonzero(days.year == year))
+    year_fields = store.isel(depth=product.layers.index(layer), time=days_of_year(days, year))
     grid = Grid(year_fields["lat"].values, year_fields["lon"].values, product.grid.step_deg)
     times = pd.DatetimeIndex(year_fields["time"].to_index())
     variables = {
@@ -90,6 +84,15 @@ def year_dataset(store: xr.Dataset, product: Product, layer: Layer, year: int) -
     return xr.Dataset(variables, coordinates, attributes.file_attrs(product, grid, times, (layer,)))
 
 
+def days_of_year(times: pd.DatetimeIndex, year: int) -> slice:
+    """Where the times of a year stand among ascending ones.
+
+    A slice, since zarr reads by a list of positions with several times the memory and time.
+    """
+    positions = np.flatnonzero(times.year == year)
+    return slice(int(positions[0]), int(positions[-1]) + 1) if len(positions) else slice(0, 0)
+
+
 def _fields(year_fields: xr.Dataset, layer: Layer) -> dict[str, xr.Variable]:
     """Daily fields of a layer under the names of its files."""
     described: dict[str, tuple[str, dict[str, Any]]] = {
@@ -98,9 +101,7 @@ def _fields(year_fields: xr.Dataset, layer: Layer) -> dict[str, xr.Variable]:
         attributes.UNCERTAINTY: (f"{layer.name}_uncertainty", attributes.uncertainty_attrs(layer)),
     }
     fields = {
-        name: _described(year_fields[field], attrs)
-        for field, (name, attrs) in described.items()
-        if field in year_fields
+        name: lazily(year_fields[field], attrs) for field, (name, attrs) in described.items() if field in year_fields
     }
     about = fields[layer.name].attrs
     if f"{layer.name}_uncertainty" in fields:
@@ -108,17 +109,9 @@ def _fields(year_fields: xr.Dataset, layer: Layer) -> dict[str, xr.Variable]:
     if FROZEN in year_fields:
         # Of the store's attributes JSON has made wider integers than CF allows beside the flag's own bytes.
         flags = {**year_fields[FROZEN].attrs, "flag_values": np.array(year_fields[FROZEN].attrs["flag_values"], "int8")}
-        fields[f"{layer.name}_{FROZEN}"] = _described(year_fields[FROZEN], flags)
+        fields[f"{layer.name}_{FROZEN}"] = lazily(year_fields[FROZEN], flags)
         about["ancillary_variables"] = f"{about['ancillary_variables']} {layer.name}_{FROZEN}"
     return fields
-
-
-def _described(field: xr.DataArray, attrs: dict[str, Any]) -> xr.Variable:
-    """A field of the store with the attributes of the files."""
-    # `.data` of a field that is opened without Dask would read the year of all cells: 3 GB in Europe.
-    variable = field.variable.copy(deep=False)
-    variable.attrs, variable.encoding = attrs, {}
-    return variable
 
 
 def _cells(year_fields: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...]]:
@@ -135,30 +128,13 @@ def _cells(year_fields: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...
 
 
 def write_netcdf(ds: xr.Dataset, path: Path, layer: str) -> None:
-    """Write one file, slab of days by slab of days; equal Datasets give equal bytes.
-
-    The file is laid out in the order in which values leave HDF5's cache, so the slabs are fixed by the format and not
-    by how `ds` is chunked, and every variable is flushed in turn: left to the end, their order would be that of the
-    library's handles, which depends on what the process did before.
-    """
+    """Write one file, slab of days by slab of days; equal Datasets give equal bytes."""
     fields = [str(name) for name in ds.data_vars if ds[name].dims == ("time", "lat", "lon")]
-    small = ds.drop_vars(fields).reset_coords(f"{layer}_depth").load()
-    with h5py.File(path, "w", track_order=True) as stored, h5netcdf.File(stored, "w") as file:
-        small.dump_to_store(H5NetCDFStore(file), encoding=_encoding(small), unlimited_dims=["time"])
-        for name in ("lat", "lon"):
-            file.variables[f"{name}_bnds"].attrs["units"] = ds[name].attrs["units"]
-        for name in fields:
-            _create_field(file, ds[name], layer)
-        for holder in (file, *file.variables.values()):
-            _write_text(holder.attrs)
-        for name in file.variables:
-            stored[name].flush()
-        for start in range(0, ds.sizes["time"], SLAB_DAYS):
-            days = slice(start, start + SLAB_DAYS)
-            for name in fields:
-                values, (kind, fill) = ds[name].isel(time=days).values, _stored_as(ds[name])
-                file.variables[name][days] = np.where(np.isnan(values), fill, values).astype(kind)
-                stored[name].flush()
+    depth = f"{layer}_depth"
+    ds = ds.reset_coords(depth)
+    for name in fields:
+        ds[name].attrs["coordinates"] = depth
+    write_slabs(ds, fields, path, _encoding(ds.drop_vars(fields)), SLAB_DAYS)
 
 
 def publish_year(version_url: str, product: Product, layer: Layer, year: int) -> str:
@@ -185,29 +161,6 @@ def _bounds(grid: Grid, times: pd.DatetimeIndex, layer: Layer) -> dict[str, tupl
         "lon_bnds": (("lon", "bnds"), lon_bounds),
         f"{layer.name}_depth_bnds": (("bnds",), np.array([layer.top_m, layer.bottom_m])),
     }
-
-
-def _create_field(file: h5netcdf.File, field: xr.DataArray, layer: str) -> None:
-    chunks = tuple(min(CHUNK[str(d)], field.sizes[d]) for d in field.dims)
-    kind, fill = _stored_as(field)
-    variable = file.create_variable(
-        str(field.name), field.dims, kind, fillvalue=fill, chunks=chunks,
-        compression="gzip", compression_opts=4, shuffle=True,
-    )  # fmt: skip
-    for key, value in {**field.attrs, "coordinates": f"{layer}_depth"}.items():
-        variable.attrs[key] = value
-
-
-def _stored_as(field: xr.DataArray) -> tuple[str, np.float32 | np.int8]:
-    """Type and fill value of a daily field: the store unpacks flags, too, to float32 with NaN."""
-    return ("int8", NO_FLAG) if "flag_values" in field.attrs else ("float32", FILL)
-
-
-def _write_text(attrs: h5netcdf.attrs.Attributes) -> None:
-    """Write text as characters (NC_CHAR), which older tools and CF before 1.8 expect, instead of NC_STRING."""
-    for key, value in list(attrs.items()):
-        if isinstance(value, str):
-            attrs[key] = np.bytes_(value.encode())
 
 
 def _encoding(small: xr.Dataset) -> dict[str, dict[str, object]]:

@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
@@ -61,6 +61,18 @@ def require_lease() -> None:
         lease.require()
 
 
+def stop_if_lost() -> None:
+    """Stop work for a root once it is known that another run has taken over; the store is not asked.
+
+    Raises
+    ------
+    LeaseError
+        if this run has lost its lease
+    """
+    if (lease := _held.get()) is not None:
+        lease.stop_if_lost()
+
+
 def steady_seconds() -> float:
     """Seconds of a clock that goes on while the machine sleeps and that nobody sets."""
     # CLOCK_MONOTONIC stops on Linux while a laptop sleeps: its holder would think the lease fresh when it wakes.
@@ -109,6 +121,11 @@ class Lease:
                 )
                 raise LeaseError(self._lost) from error
 
+    def stop_if_lost(self) -> None:
+        """Raise the reason for which the lease was lost, if it was."""
+        if self._lost:
+            raise LeaseError(self._lost)
+
     def _take_again(self) -> None:
         """Write the lease over the version that this holder wrote last."""
         try:
@@ -125,6 +142,12 @@ class Lease:
         if self._lost or steady_seconds() - self._confirmed > SAFE_SHARE * LEASE_SECONDS:
             self.renew()
 
+    def give_up(self, reason: str) -> None:
+        """Write nothing more for a reason, and let another one in."""
+        with self._lock:
+            self._lost = reason
+        self.give_back()
+
     def give_back(self) -> None:
         """Remove the lease unless it is another's."""
         data, version = read_version(self.url)
@@ -136,14 +159,20 @@ class Lease:
         return json.dumps(self._content).encode()
 
 
+def never() -> str:
+    """No reason to give a lease up."""
+    return ""
+
+
 @contextmanager
-def leased(url: str, purpose: str) -> Iterator[None]:
+def leased(url: str, purpose: str, must_stop: Callable[[], str] = never) -> Iterator[None]:
     """Be the one that writes, for as long as the context lasts.
 
     Parameters
     ----------
     url : object that is the lease
     purpose : what is done meanwhile, for whoever finds it
+    must_stop : asked before each renewal, in a thread of its own: why this run may write no more; empty if it may
 
     Raises
     ------
@@ -157,6 +186,9 @@ def leased(url: str, purpose: str) -> Iterator[None]:
     def keep() -> None:
         while not ended.wait(RENEW_SECONDS):
             try:
+                if reason := must_stop():
+                    lease.give_up(reason)
+                    return
                 lease.renew()
             except LeaseError:
                 return

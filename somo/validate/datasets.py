@@ -1,7 +1,8 @@
 """Other soil-moisture products, brought to the cells, layers, days and units of the one that is judged.
 
 A product stands for one of our layers by the mean of its layers weighted with their overlap, where they cover at least
-a quarter of it. A URL holds `{year}` and, where variables are in files of their own, `{variable}`; `*` is a wildcard.
+a quarter of it. Files are NetCDF-4, or NetCDF-3 on disk. A URL holds `{year}` and, where variables are in files of
+their own, `{variable}`; `*` is a wildcard.
 """
 
 import datetime as dt
@@ -23,6 +24,16 @@ from somo.validate.regrid import Axis, bilinear
 
 PERCENT = {"%", "percent", "vol%", "% vol"}
 FRACTION = {"m3 m-3", "m3/m3", "m^3/m^3", "m^3 m^-3", "m**3 m**-3", "m3m-3", "1", "-", ""}
+# First bytes of what producers also deliver, what it is, and how it becomes NetCDF-4.
+OTHER_FORMATS = {
+    b"GRIB": ("GRIB", "convert it, as with cdo -f nc4 copy IN OUT"),
+    b"PK\x03\x04": ("a zip archive", "unpack it"),
+    b"\x1f\x8b": ("compressed with gzip", "unpack it with gunzip"),
+    b"\x0e\x03\x13\x01": ("HDF4", "convert it with h4toh5"),
+    b"II*\0": ("a GeoTIFF", "convert it, as with gdal_translate -of netCDF IN OUT"),
+    b"<": ("a page or a text, as servers send for a login or an error", "get it again"),
+}
+HEAD_BYTES = 8
 SHARE = 0.25
 BLOCK_DAYS = 61
 
@@ -124,10 +135,7 @@ def _files(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[st
 
 def _open_file(compared: Compared, url: str, variable: str, grid: Grid) -> xr.DataArray:
     name = compared.name
-    try:
-        ds = xr.open_dataset(seekable(url), engine="h5netcdf")
-    except (OSError, ValueError) as error:
-        raise ValidationError(f"{name}: {url} cannot be read as NetCDF-4 ({error}); convert or replace it") from error
+    ds = _opened(name, url)
     if variable not in ds:
         raise ValidationError(
             f"{name}: {url} has no {variable}, found {sorted(map(str, ds.data_vars))}; correct its variable"
@@ -137,6 +145,34 @@ def _open_file(compared: Compared, url: str, variable: str, grid: Grid) -> xr.Da
     field = field.rename({axis: word for axis, word in axes.items() if axis != word})
     field = _near_grid(name, url, _dated(name, url, field), grid)
     return _on_grid(_in_fractions(compared, url, field), grid)
+
+
+def _opened(name: str, url: str) -> xr.Dataset:
+    """A file of a product, opened by its content: NetCDF-4, or NetCDF-3 on disk."""
+    fs, path = filesystem(url)
+    head = fs.cat_file(path, start=0, end=HEAD_BYTES)
+    _require_readable(name, url, head)
+    path_or_file = seekable(url)
+    is_classic = head.startswith(b"CDF")
+    # Only from a path does xarray make a dataset of NetCDF-3 that can be sent to workers.
+    if is_classic and not (isinstance(path_or_file, str) and head[3:4] in (b"\1", b"\2")):
+        raise ValidationError(
+            f"{name}: {url} is NetCDF-3, which is read here from a disk and not with 64-bit data; convert it, as with "
+            "nccopy -k nc4 IN OUT"
+        )
+    try:
+        return xr.open_dataset(path_or_file, engine="scipy" if is_classic else "h5netcdf")
+    except (OSError, ValueError) as error:
+        raise ValidationError(
+            f"{name}: {url} cannot be read as NetCDF-4 or NetCDF-3 ({error}); convert or replace it"
+        ) from error
+
+
+def _require_readable(name: str, url: str, head: bytes) -> None:
+    """Refuse a file of another format by what it is."""
+    for beginning, (what, remedy) in OTHER_FORMATS.items():
+        if head.startswith(beginning):
+            raise ValidationError(f"{name}: {url} is {what}, and products to compare with are NetCDF; {remedy}")
 
 
 def _axis(name: str, url: str, field: xr.DataArray, word: str) -> str:

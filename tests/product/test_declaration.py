@@ -119,6 +119,8 @@ MISTAKES = [
      r"domains\.home bears the name of the domain that is predicted"),
     ("targets", f"compare = [{OTHER}, {OTHER}]\ntargets",
      "compare names 'Other' twice"),
+    ("targets", f"compare = [{OTHER.replace('top_m = 0,', 'top_m = 0.2,')}]\ntargets",
+     r"bottom_m 0\.1 must lie below top_m 0\.2"),
     ("targets", f"compare = [{OTHER.replace('o_{year}', 'o_{year}{month}')}]\ntargets",
      r"url 'o_\{year\}\{month\}\.nc' has \{month\}; allowed are \{year\}, \{variable\} and \*"),
     ('name = "Test"', "name = Test",

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from somo.product.inputs import Period
-from somo.publish import netcdf
+from somo.publish import netcdf, slabs
 from tests.publish import made
 
 
@@ -21,7 +21,7 @@ def declared():
 
 @pytest.fixture(scope="module")
 def version_url(declared, tmp_path_factory):
-    return made.write_store(declared, str(tmp_path_factory.mktemp("bucket")), uncertain=True)
+    return made.write_store(declared, str(tmp_path_factory.mktemp("bucket")))
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +109,15 @@ def test_compliance_checker_finds_no_error(leap_year, tmp_path):
     assert [r["msgs"] for r in found["cf:1.11"]["high_priorities"] if r["value"][0] < r["value"][1]] == []
     acdd = found["acdd:1.3"] if "acdd:1.3" in found else found["acdd"]
     assert acdd["scored_points"] / acdd["possible_points"] >= 0.95
-    missing = [r["msgs"] for r in acdd["high_priorities"] if r["value"][0] < r["value"][1]]
-    # CF has no standard name for the dissimilarity; everything else is declared.
-    assert missing == [["standard_name"]]
+    assert [r["msgs"] for r in acdd["high_priorities"] if r["value"][0] < r["value"][1]] == []
+
+
+def test_what_is_known_of_cells_says_which_kind_of_content_it_is(declared, version_url):
+    """ACDD asks it of every field; CF has no standard name for the dissimilarity, so that ACDD alone names its kind."""
+    with xr.open_zarr(f"{version_url}/soil_moisture.zarr", chunks=None) as store:
+        distance = xr.zeros_like(store["applicability"], "float32").assign_attrs(long_name="dissimilarity", units="1")
+        ds = netcdf.year_dataset(store.assign(dissimilarity=distance), declared, declared.layers[1], 2016)
+    assert ds["layer2_dissimilarity"].attrs["coverage_content_type"] == "qualityInformation"
 
 
 @pytest.mark.skipif(shutil.which("cdo") is None, reason="no CDO; apt-get install cdo")
@@ -146,7 +152,7 @@ def test_gdalinfo_knows_place_reference_and_unit(leap_year):
     assert (corners["upperLeft"], corners["lowerRight"]) == ([5.0, 45.6], [5.8, 45.0])
     assert 'ID["EPSG",4326]' in found["coordinateSystem"]["wkt"]
     band = found["bands"][59]
-    assert (len(found["bands"]), band["unit"], band["noDataValue"]) == (366, "m3 m-3", netcdf.FILL)
+    assert (len(found["bands"]), band["unit"], band["noDataValue"]) == (366, "m3 m-3", slabs.FILL)
     assert "error" not in told.stderr.lower()
 
 
@@ -164,5 +170,5 @@ def test_gdal_places_the_cells(leap_year):
     with rasterio.open(f"netcdf:{leap_year}:layer2") as raster:
         assert raster.count == 366
         assert tuple(round(v, 6) for v in raster.bounds) == (5.0, 45.0, 5.8, 45.6)
-        assert raster.nodata == netcdf.FILL
+        assert raster.nodata == slabs.FILL
         assert raster.crs.is_geographic

@@ -165,7 +165,13 @@ def test_the_front_door_in_python(root, cook, door, at_the_door):
     """It plots the last map, and the series of a cell that has values."""
     drawn = "print(list(map(float, matplotlib.pyplot.gca().lines[-1].get_ydata())))"
     maps, series = re.split(r"(?=\nseries = )", door["Python"])
-    said = cook(f"{maps}\nprint(float(maps.soil_moisture.isel(depth=0, time=-1).mean()))", sys.executable, "-c")
+    said = cook(
+        f"{maps}\nprint(float(maps.soil_moisture.isel(depth=0, time=-1).mean()))",
+        sys.executable,
+        "-W",
+        "error::UserWarning",
+        "-c",
+    )
     last_map = somo.open(root)["soil_moisture"].isel(depth=0, time=-1)
     assert float(said) == pytest.approx(float(last_map.mean()), rel=1e-5)
     said = cook(f"import matplotlib.pyplot\nimport xarray as xr\n{series}\n{drawn}", sys.executable, "-c")

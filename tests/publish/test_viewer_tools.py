@@ -134,7 +134,7 @@ def saved_picture(page, button, folder):  # noqa: F811
 
 def test_the_view_as_r_of_a_year_without_a_file_says_whose_file_it_takes(page, root):  # noqa: F811
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.route("**/collection.json", without_the_last_year)
+    page.route("**/collection.json", with_three_years)
     page.goto(f"{page.address}#date=2013-03-01")
     shown(page, "soil_moisture", 0, "2013-03-01")
     page.click("#code summary")
@@ -145,11 +145,12 @@ def test_the_view_as_r_of_a_year_without_a_file_says_whose_file_it_takes(page, r
     assert 'which(days == "2012-03-01")' in code
 
 
-def without_the_last_year(route):
-    """Give the catalogue as it is before the last year is complete."""
+def with_three_years(route):
+    """Give the catalogue as it is while the last year goes on: an item for each of the others, and the latest day's."""
     response = route.fetch()
     collection = response.json()
-    collection["links"] = [link for link in collection["links"] if not link["href"].endswith("/2013.json")]
+    names = ("2010", "2011", "2012", "latest")
+    collection["links"] = [{"rel": "item", "href": f"./items/{name}.json"} for name in names]
     route.fulfill(response=response, json=collection)
 
 

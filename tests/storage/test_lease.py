@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from somo.storage import lease
 from somo.storage.conditional import ChangedError, put_version, read_version
-from somo.storage.lease import LeaseError, leased, put_visible
+from somo.storage.lease import LeaseError, leased, put_visible, stop_if_lost
 from somo.storage.objects import exists, join, read_bytes
 
 BOTH = pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.s3)])
@@ -101,6 +102,27 @@ def test_a_renewal_that_arrived_without_an_answer_does_not_cost_the_lease(
 def take_over(url: str, page: str) -> None:
     with leased(url, "its successor"):
         put_visible(page, b"by its successor")
+
+
+def test_a_holder_that_is_told_to_stop_writes_no_more_and_lets_the_next_one_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.05)
+    url, page = str(tmp_path / ".lease.json"), str(tmp_path / "zarr.json")
+    declared_dead = threading.Event()
+    with leased(url, "the first", lambda: "Prefect holds it for Crashed" if declared_dead.is_set() else ""):
+        put_visible(page, b"by the first")
+        declared_dead.set()
+        deadline = time.monotonic() + 10
+        while exists(url):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        with pytest.raises(LeaseError, match="Prefect holds it for Crashed"):
+            put_visible(page, b"by the first, late")
+        take_over(url, page)
+        with pytest.raises(LeaseError, match="Prefect holds it for Crashed"):
+            stop_if_lost()
+    assert read_bytes(page) == b"by its successor"
 
 
 def test_a_holder_that_was_killed_on_this_machine_is_not_waited_for(tmp_path: Path) -> None:

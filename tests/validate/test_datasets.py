@@ -170,3 +170,27 @@ def test_files_that_would_be_read_are_told_with_their_fingerprints(tmp_path):
     write(path, scale=1.1)
     os.utime(path, (0, 0))
     assert compared_files(compared, LAYERS, DAYS)[0][1] != first
+
+
+def test_netcdf_3_is_read_as_netcdf_4_is(tmp_path):
+    with xr.open_dataset(write(tmp_path / "sm_2010.nc")) as ds:
+        ds.load().to_netcdf(tmp_path / "old_2010.nc", engine="scipy")
+    old = opened(f"{tmp_path}/old_{{year}}.nc")
+    # As in a task on another worker.
+    got = pickle.loads(cloudpickle.dumps(old)).compute(scheduler="synchronous")
+    xr.testing.assert_equal(got, opened(f"{tmp_path}/sm_{{year}}.nc").compute(scheduler="synchronous"))
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"GRIB\0\0\0\2", "is GRIB, .*cdo -f nc4 copy"),
+        (b"\x1f\x8b\x08", "is compressed with gzip, .*gunzip"),
+        (b"<html>", "is a page or a text, .*login or an error"),
+        (b"CDF\x05", "is NetCDF-3, .*nccopy -k nc4"),
+    ],
+)
+def test_other_formats_are_named(tmp_path, head, words):
+    (tmp_path / "sm_2010.nc").write_bytes(head + bytes(64))
+    with pytest.raises(ValidationError, match=rf"sm_2010\.nc {words}"):
+        opened(f"{tmp_path}/sm_{{year}}.nc")

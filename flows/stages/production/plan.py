@@ -16,10 +16,11 @@ from somo.learn.checkpoint import Ensemble, read_ensemble
 from somo.predict import regions as rg
 from somo.predict.states import list_states, states_url
 from somo.product.declaration import Product, content_hash
-from somo.product.layout import Layout, shard_key
+from somo.product.layout import SEPARATORS, Layout, shard_key
 from somo.publish.manifest import read_manifest, recorded, rewritten_objects
 from somo.publish.store import maps as store
-from somo.storage.objects import checksum, join
+from somo.storage.objects import checksum, exists, join
+from somo.storage.patience import StorageError
 
 
 class ProductionError(ValueError):
@@ -74,7 +75,7 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     layout = Layout.of(product, (static.sizes["lat"], static.sizes["lon"]))
     method = method_hash(product, static, models, layout)
     job = replace(job, states=states_url(root, method))
-    visible = store.read_visible(job.store) or store.Visible(np.zeros(0, np.int8), 0, method)
+    visible = read_shown(job.store) or store.Visible(np.zeros(0, np.int8), 0, method)
     require_same_method(product, job.store, visible, method)
     status = wanted_status(product, home.references, visible)
     plan, work = missing_work(product, job, static, layout, method, status, visible)
@@ -82,6 +83,24 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
         product, replace(job, side=plan.side), ensemble, static, layout, method, status, visible, work, plan.copy,
         metadata_damaged(join(root, f"v{product.version}")),
     )  # fmt: skip
+
+
+def read_shown(url: str) -> store.Visible | None:
+    """What readers of the store see; None if they see nothing yet.
+
+    Raises
+    ------
+    StorageError
+        if the object that says which days are final is missing
+    """
+    shown = store.read_visible(url)
+    # zarr takes a missing object for zeros, which say that every day is final: provisional ones would stay for good.
+    if shown is not None and not exists(key := join(url, f"status/c{SEPARATORS[shown.side]}0")):
+        raise StorageError(
+            f"{key}: is missing, and nothing else says which days may still change; restore it from a copy of the "
+            "bucket, or declare a new version"
+        )
+    return shown
 
 
 def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, models: str) -> None:

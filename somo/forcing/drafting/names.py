@@ -19,6 +19,9 @@ DATES = re.compile(
     r"(?!\d)"
 )
 
+# Numbers that say what a file holds and not which piece of it: swvl1 and swvl2, sand_0-5cm and sand_60-100cm.
+OF_A_VARIABLE = re.compile(r"(?<![A-Za-z])\d+(?:[-_]\d+)?(?=cm)|(?<=[A-Za-z]{2})(?<!tile)(?<!part)(?<!file)\d(?=[_.-])")
+
 
 @dataclass(frozen=True)
 class NamePattern:
@@ -79,13 +82,22 @@ def _sources_among(keys: Iterable[str]) -> list[str]:
 def _grouped(urls: Sequence[str], place: str) -> list[NamePattern]:
     groups = defaultdict(list)
     for url in urls:
-        groups[re.sub(r"\d+", "#", url)].append(url)
+        groups[_without_numbers(url)].append(url)
     if not groups:
         raise ForcingError(f"{place}: no file there that could hold fields; give a folder, a file or a pattern with *")
     return [
         NamePattern(_pattern_of(sorted(group)), min(group), max(group), len(group))
         for _, group in sorted(groups.items())
     ]
+
+
+def _without_numbers(url: str) -> str:
+    """What files of one source have in common: their names with `#` for every number but those of a variable."""
+    folder, slash, name = url.rpartition("/")
+    literals = OF_A_VARIABLE.split(name)
+    kept_numbers = [*OF_A_VARIABLE.findall(name), ""]
+    pieces = (re.sub(r"\d+", "#", text) + number for text, number in zip(literals, kept_numbers, strict=True))
+    return re.sub(r"\d+", "#", folder) + slash + "".join(pieces)
 
 
 def _pattern_of(urls: Sequence[str]) -> str:

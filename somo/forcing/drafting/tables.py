@@ -131,10 +131,16 @@ def reference_tables(
 def static_tables(sources: Sequence[DraftSource], grid: DraftGrid, providers: Providers) -> Iterator[str]:
     """Lines of `[static.NAME]`: those of a provider where it is recognised, else the mean within each cell."""
     names: dict[str, int] = {}
+    series = [source for source in sources if _changes(source)]
+    if series:
+        listed = ", ".join(sorted({source.field.name for source in series}))
+        yield f"# Left out, as they change with time and static features do not: {listed}."
+        yield ""
     for source in sources:
-        if source.field.scan is None or source.field.has_time:
-            why = source.field.problem or "it has times, and a static feature has none"
-            yield f"# {source.field.name} of {source.url} is left out: {why}"
+        if source.field.scan is None:
+            yield f"# {source.field.name} of {source.url} is left out: {source.field.problem}"
+            continue
+        if _changes(source):
             continue
         yield from (f"# {line}" for line in facts_of(source))
         if likes := static_likes(source.field, source.url, providers):
@@ -142,6 +148,12 @@ def static_tables(sources: Sequence[DraftSource], grid: DraftGrid, providers: Pr
         else:
             yield from _plain_static(source, grid, names)
         yield ""
+
+
+def _changes(source: DraftSource) -> bool:
+    """Whether a source has values of several times; a map of one year, as of land cover, has one."""
+    scan = source.field.scan
+    return scan is not None and source.field.has_time and (len(scan.times) > 1 or source.files > 1)
 
 
 def _static_of_provider(like: str, source: DraftSource, names: dict[str, int]) -> Iterator[str]:

@@ -5,12 +5,11 @@ the values of a cell do not depend on which other cells are computed with it, to
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-Method = Literal["nearest", "bilinear", "mean"]
 # Coordinates closer than this are the same: a 32-bit float resolves 1.5e-5 degrees at 180 degrees.
 ROUNDING_DEG = 2e-5
 # How far outside the outermost nodes a cell may lie, in source steps: still inside the outermost source cell.

@@ -56,7 +56,7 @@ def to_utc(written: pd.Series, offset_hours: float | None) -> NDArray[np.datetim
     clock = _read(written)
     if clock.zoned and offset_hours:
         raise SensorError(
-            f"times name their zone ({written.iloc[0]!r}) and utc_offset_hours is {offset_hours:g}; leave that empty"
+            f"times name their zone ({written.iloc[-1]!r}) and utc_offset_hours is {offset_hours:g}; leave that empty"
         )
     offset = np.timedelta64(round((offset_hours or 0) * 3600), "s")
     if not (clock.dates or _is_daily(clock.time)):
@@ -144,8 +144,10 @@ def _is_date_of_ten_digits(text: str) -> bool:
 
 def _with_century(text: pd.Series) -> pd.Series:
     """`31.12.18 10:00` as `31.12.2018 10:00`. Without dots, nobody knows which of the three numbers is the year."""
-    if not (text.str.count(r"\.") >= 2).all():
-        raise SensorError(f"times such as {text.iloc[0]!r} have years of two digits; write them as 2018-12-31 23:00")
+    # Units below the names of columns are no dates.
+    dates = text[text.str.fullmatch(_SHORT_YEAR.pattern, flags=re.DOTALL).fillna(False).astype(bool)]
+    if not (dates.str.count(r"\.") >= 2).all():
+        raise SensorError(f"times such as {dates.iloc[0]!r} have years of two digits; write them as 2018-12-31 23:00")
     # The years of soil sensors begin with the seventies, so 70 to 99 are of the last century.
     century = text.str.extract(r"^\d{1,2}\.\d{1,2}\.(\d{2})")[0].ge("70").map({True: "19", False: "20"})
     cut = text.str.extract(r"^(\d{1,2}\.\d{1,2}\.)(.*)$", flags=re.DOTALL)
@@ -155,11 +157,12 @@ def _with_century(text: pd.Series) -> pd.Series:
 def _year_first(text: pd.Series) -> pd.Series:
     """`31.12.2018 10:00` and `12/31/2018 10:00` as `2018-12-31 10:00`; the dates show which number is the day."""
     cut = text.str.extract(_YEAR_LAST.pattern, flags=re.DOTALL)
+    dates = text[cut[2].notna()]
     numbers = cut[[0, 1]].apply(pd.to_numeric, errors="coerce")
     day = next((column for column in (0, 1) if (numbers[column] > 12).any()), None)
-    if day is None and (text.str.count(r"\.") >= 2).all():
+    if day is None and (dates.str.count(r"\.") >= 2).all():
         # With dots the day stands first, wherever dates are written with dots.
         day = 0
     if day is None or (numbers[1 - day] > 12).any():
-        raise SensorError(f"times such as {text.iloc[0]!r}: day or month first? write them as 2018-12-31 23:00")
+        raise SensorError(f"times such as {dates.iloc[0]!r}: day or month first? write them as 2018-12-31 23:00")
     return cut[2] + "-" + cut[1 - day].str.zfill(2) + "-" + cut[day].str.zfill(2) + cut[3].fillna("")

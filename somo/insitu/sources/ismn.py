@@ -63,7 +63,8 @@ def list_recordings(url: str, archive: str) -> list[Recording]:
 
 def _is_of_interest(path: str) -> bool:
     """Whether a file may hold sensors: those that are packed in a way that is not read are listed with this reason."""
-    is_stm = path.lower().endswith((".stm", ".stm.gz"))
+    # Mail programs and browsers add `.txt` to endings that they do not know.
+    is_stm = path.lower().endswith((".stm", ".stm.gz", ".stm.txt"))
     return (is_stm or PACKED_NAME.fullmatch(path) is not None) and not is_leftover(path)
 
 

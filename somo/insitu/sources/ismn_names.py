@@ -25,7 +25,7 @@ HEADER_ROUNDING_M = 0.00501
 
 _NAME = re.compile(
     r"(?P<station>.+)_(?P<variable>[A-Za-z]+(?:_h)?)_(?P<top>-?\d+(?:\.\d+)?)_(?P<bottom>-?\d+(?:\.\d+)?)"
-    r"_(?P<instrument>.+)(?P<days>_(?P<first>\d+)_(?P<last>\d+)\.stm(?:\.gz)?)",
+    r"_(?P<instrument>.+)(?P<days>_(?P<first>\d+)_(?P<last>\d+)\.stm(?:\.gz|\.txt)?)",
     re.IGNORECASE,
 )
 

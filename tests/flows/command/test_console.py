@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
 from flows.command.cli import COMMANDS, main
+from flows.command.making import next_step
 from flows.console import console, output
+from flows.environment import load_product
+from tests.flows.conftest import TINY
 
 
 @pytest.mark.parametrize("shown", [console, output])
@@ -57,3 +61,14 @@ def test_every_command_is_where_the_table_says(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["sensor"])
     assert "Did you mean 'sensors'" in capsys.readouterr().err
+
+
+def test_a_complete_version_that_is_not_released_says_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOMO_TINY", str(tmp_path))
+    product = load_product(TINY)
+    told = next_step(TINY, product, str(tmp_path))
+    assert told.startswith(f"Next: `somo release {TINY} --root {tmp_path}`") and f'version="{product.version}"' in told
+    (tmp_path / "latest.json").write_text(f'{{"version": "{product.version}"}}')
+    assert next_step(TINY, product, str(tmp_path)) == f'Read it with somo.open("{tmp_path}")'

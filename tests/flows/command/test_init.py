@@ -93,6 +93,9 @@ def test_providers_are_recognised_and_the_rest_is_written_out(written, folder):
     }  # fmt: skip
     assert declared["static"]["sand"]["within_cell"] == "mean"
     assert declared["targets"] == {"scaling": "pooled"}
+    assert declared["insitu"][0]["name"] == "stations"
+    # two stations are few
+    assert declared["training"]["batch_size"] == 32
     # 243 days of forcing are no year of spin-up and a year to learn from
     assert declared["sequence"] == {"lookback": 90, "predict_last_n": 90}
     assert str(declared["period"]["start"]) == "2018-03-31"
@@ -109,7 +112,7 @@ def test_a_folder_of_series_gets_a_table_whose_empty_columns_check_names(written
     assert list(table["depth_from_m"]) == ["0.05", "0.2", "0.1"]
     assert list(table["units"]) == ["m3 m-3", "m3 m-3", "%"]
     assert list(table["latitude"]) == ["50.71", "50.71", ""]
-    assert "complete its empty columns" in told
+    assert "to write into it: latitude and longitude of vale" in told and "utc_offset_hours, unless" in told
     assert run("check", path) == 1
     assert "latitude '' is no number" in capsys.readouterr().out.replace("\n", " ")
     table.loc[2, ["latitude", "longitude"]] = "50.6", "11.2"

@@ -32,12 +32,20 @@ class Compose:
     file : compose file; relative volumes lie beside `folder`
     variables : what `${NAME}` in it stands for
     images : image -> the one that is run in its place
+    beside : containers of the operator's own on the same network: name -> what the compose file would say of it
     """
 
-    def __init__(self, file: Path, folder: Path, variables: dict[str, str], images: dict[str, str]) -> None:
+    def __init__(
+        self,
+        file: Path,
+        folder: Path,
+        variables: dict[str, str],
+        images: dict[str, str],
+        beside: dict[str, dict[str, Any]],
+    ) -> None:
         text = file.read_text()
         self.services: dict[str, Any] = yaml.safe_load(text)["services"]
-        self.folder, self.variables, self.images = folder, variables, images
+        self.folder, self.variables, self.images, self.beside = folder, variables, images, beside
         self.network = f"somo-test-{os.getpid()}"
         (folder / "containers.conf").write_text(SETTINGS)
         self.started: list[str] = []
@@ -55,6 +63,8 @@ class Compose:
     def up(self) -> dict[str, float]:
         """Start every service once those it depends on are healthy or have ended well; seconds until each was so."""
         self.podman("network", "create", self.network)
+        for name, service in self.beside.items():
+            self._run(name, service)
         began, ready = time.monotonic(), dict[str, float]()
         for name, service in self.services.items():
             for needed, wanted in service.get("depends_on", {}).items():

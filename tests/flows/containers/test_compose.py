@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.cluster.workers import IMAGE
 from flows.service.containers import DEPLOYED, PLACE
 from flows.service.credentials import identities, write_credentials
 from tests.flows.containers.engine import Compose, is_possible
@@ -42,6 +43,21 @@ exec runuser -u postgres -- "$@"
 """
 
 
+# A chat service on the network of the containers: it says on its output what it is sent.
+CHAT_PORT = 8065
+CHAT = f"""
+import http.server
+class Chat(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        print(self.rfile.read(int(self.headers["Content-Length"])).decode(), flush=True)
+        self.send_response(204)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+http.server.HTTPServer(("", {CHAT_PORT}), Chat).serve_forever()
+"""
+
+
 @pytest.fixture(scope="module")
 def compose(tiny_sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     folder = tmp_path_factory.mktemp("compose")
@@ -50,8 +66,13 @@ def compose(tiny_sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         os.chown(path, IMAGE_USER, IMAGE_USER)
     os.chown(folder / "secrets", IMAGE_USER, IMAGE_USER)
     (folder / "product.toml").write_text(SERVED.read_text().replace("${SOMO_SOURCES}", "s3://somo/sources"))
-    settings = {"SOMO_UPDATE_CRON": "0 0 1 1 *", "SOMO_CLUSTER_MEMORY_GB": "3"}
-    made = Compose(INFRA / "compose.yaml", folder, {**held, **settings}, images(folder))
+    settings = {
+        "SOMO_UPDATE_CRON": "0 0 1 1 *",
+        "SOMO_CLUSTER_MEMORY_GB": "3",
+        "SOMO_WEBHOOK": f"http://chat:{CHAT_PORT}/",
+    }
+    chat = {"image": IMAGE, "command": ["python", "-c", CHAT]}
+    made = Compose(INFRA / "compose.yaml", folder, {**held, **settings}, images(folder), {"chat": chat})
     try:
         yield made
     finally:
@@ -97,15 +118,31 @@ def test_an_update_makes_the_product(compose: Compose, tiny_sources: Path) -> No
         if path.is_file() and path.parts[len(tiny_sources.parts)] in ("forcing", "static", "insitu"):
             key = f"sources/{path.relative_to(tiny_sources)}"
             s3.client().put_object(Bucket="somo", Key=key, Body=path.read_bytes())
-    deployment = api(compose, "/deployments/name/update/Tiny-update")["id"]
-    run = api(compose, f"/deployments/{deployment}/create_flow_run", {"state": {"type": "SCHEDULED"}})["id"]
+    state = fired(compose, "update", {})
+    assert state["type"] == "COMPLETED", (state, compose.logs("prefect-worker"))
+    listed = s3.client().list_objects_v2(Bucket="somo", Prefix="product/v1.0.0/report/index.html")
+    assert listed["KeyCount"] == 1
+
+
+def test_a_failure_is_told_to_the_webhook(compose: Compose) -> None:
+    assert fired(compose, "release", {"version": "9.9.9"})["type"] == "FAILED"
+    deadline = time.monotonic() + 60
+    while "release Tiny 9.9.9" not in (told := compose.logs("chat")):
+        assert time.monotonic() < deadline, (told, compose.logs("prefect-server"))
+        time.sleep(1)
+    assert "v9.9.9: collection.json is missing; run `somo run`" in json.loads(told.splitlines()[-1])["text"]
+
+
+def fired(compose: Compose, flow: str, parameters: dict) -> dict:
+    """Start a deployment as its button does; returns the state in which its run has ended."""
+    deployment = api(compose, f"/deployments/name/{flow}/Tiny-{flow}")["id"]
+    asked = {"state": {"type": "SCHEDULED"}, "parameters": parameters}
+    run = api(compose, f"/deployments/{deployment}/create_flow_run", asked)["id"]
     deadline = time.monotonic() + 900
     while (state := api(compose, f"/flow_runs/{run}")["state"])["type"] not in ("COMPLETED", "FAILED", "CRASHED"):
         assert time.monotonic() < deadline, compose.logs("prefect-worker")
         time.sleep(3)
-    assert state["type"] == "COMPLETED", (state, compose.logs("prefect-worker"))
-    listed = s3.client().list_objects_v2(Bucket="somo", Prefix="product/v1.0.0/report/index.html")
-    assert listed["KeyCount"] == 1
+    return state
 
 
 def api(compose: Compose, path: str, body: dict | None = None) -> dict:

@@ -28,6 +28,14 @@ def test_names_that_differ_in_dates_are_one_pattern(tmp_path, names, pattern):
     assert (group.first, group.last) == (f"{tmp_path}/{min(names)}", f"{tmp_path}/{max(names)}")
 
 
+def test_numbers_of_variables_and_depths_make_sources_of_their_own(tmp_path):
+    for name in ("swvl1_2016_01", "swvl1_2016_02", "swvl2_2016_01", "swvl2_2016_02", "sand_0-5cm", "sand_60-100cm"):
+        (tmp_path / f"{name}.nc").touch()
+    assert [group.url.rpartition("/")[2] for group in patterns_in(str(tmp_path))] == [
+        "sand_0-5cm.nc", "sand_60-100cm.nc", "swvl1_{year}_{month}.nc", "swvl2_{year}_{month}.nc"
+    ]  # fmt: skip
+
+
 def test_dates_give_way_where_a_file_holds_more_than_its_name_says(tmp_path):
     for name in ("tas_20100101-20191231.nc", "tas_20200101-20291231.nc"):
         (tmp_path / name).touch()

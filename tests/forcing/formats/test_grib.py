@@ -41,6 +41,14 @@ def hourly(edition, **keys):
     return [message(data, edition, hour=hour, **keys) for hour, data in enumerate(field((STEPS, 4, 5)))]
 
 
+def test_complex_packing_marks_missing_points_without_a_bitmap(tmp_path):
+    data = field((4, 5))
+    unmasked = message(data, packingType="grid_complex", bitmapPresent=0, missingValueManagementUsed=1)
+    decoded = values(scan(write(tmp_path / "t.grib", unmasked), "2t"))[0]
+    assert np.isnan(decoded[0, 0])
+    np.testing.assert_array_equal(np.isnan(decoded), np.isnan(data))
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     ("edition", "packing"),

@@ -97,8 +97,9 @@ def test_more_than_two_columns_are_refused() -> None:
         read_series(b"Y,D,H,v\n2018,1,0,0.2\n", Columns("Y+D+H", "v"))
 
 
-def test_units_below_the_names_say_nothing_of_the_times() -> None:
-    text = "t;v\nUTC+1 dd.mm.yyyy;Vol.%\n" + "".join(f"{t:%d.%m.%Y %H:%M};25,5\n" for t in HOURS)
+@pytest.mark.parametrize("form", ["%d.%m.%Y %H:%M", "%d.%m.%y %H:%M", "%Y-%m-%d %H:%M", "%Y%m%d%H%M"])
+def test_units_below_the_names_say_nothing_of_the_times(form: str) -> None:
+    text = "t;v\nUTC+1;Vol.%\n" + "".join(f"{t:{form}};25,5\n" for t in HOURS[:48])
     time, value, _, note = read_series(text.encode(), Columns("t", "v", factor=0.01))
-    assert (time == HOURS.to_numpy()).all() and not note
+    assert (time == HOURS[:48].to_numpy()).all() and not note
     np.testing.assert_allclose(value, 0.255, rtol=1e-15)

@@ -21,6 +21,7 @@ PLAIN = header_values(ROWS)
     [
         (NAME, PLAIN.encode("utf-16")),
         (NAME + ".gz", gzip.compress(PLAIN.encode())),
+        (NAME + ".txt", PLAIN.encode()),
         (NAME, PLAIN.replace("/", "-").encode()),
         (NAME, PLAIN.replace(" 123.0 ", " - ").encode()),
         (NAME, PLAIN.replace("\n", "\r").encode()),

@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 import somo.publish.reader
 from somo.product.inputs import Period
-from somo.publish.drought_netcdf import publish_drought_year
+from somo.publish.drought_netcdf import publish_drought_year, year_of_drought
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_index as drought
 from somo.publish.store import drought_update
@@ -104,7 +104,9 @@ def dry_spring(tmp_path_factory):
     return declared, root, made.write_store(declared, root)
 
 
-def test_the_group_holds_what_a_plain_computation_gives(dry_spring):
+@pytest.fixture(scope="module")
+def dry_group(dry_spring):
+    """The same with its drought group, which is stale until it is published."""
     declared, root, version_url = dry_spring
     store = somo.open(root, "1.0.0")
     times, status = store["time"].to_index(), store["status"].values
@@ -114,7 +116,12 @@ def test_the_group_holds_what_a_plain_computation_gives(dry_spring):
     drought_store.write_tile(version_url, declared, (6, 8), windows, (0, 0), 1)
     drought_store.publish(version_url, declared, windows, 1)
     assert not drought_store.stale(windows, drought_store.visible(version_url))
+    return declared, root, version_url
 
+
+def test_the_group_holds_what_a_plain_computation_gives(dry_group):
+    _, root, version_url = dry_group
+    store = somo.open(root, "1.0.0")
     group = somo.publish.reader.open_zarr(join(version_url, drought_store.STORE))
     assert group.sizes["time"] == 4 * 36 - 2
     assert group["drought_class"].isel(lat=0, lon=0).isnull().all()
@@ -130,8 +137,11 @@ def test_the_group_holds_what_a_plain_computation_gives(dry_spring):
 
 
 @pytest.mark.skipif(shutil.which("cdo") is None, reason="no CDO; apt-get install cdo")
-def test_the_yearly_file_holds_the_store_for_other_programs(dry_spring):
-    declared, _, version_url = dry_spring
+def test_the_yearly_file_holds_the_store_for_other_programs(dry_group):
+    declared, _, version_url = dry_group
+    with xr.open_zarr(join(version_url, drought_store.STORE), chunks=None) as store:
+        year = year_of_drought(store, 2012)
+        assert not any(year[name].variable._in_memory for name in ("anomaly", "percentile", "drought_class"))
     path = publish_drought_year(version_url, declared, 2012)
     group = somo.publish.reader.open_zarr(join(version_url, drought_store.STORE)).sel(time="2012")
     with xr.open_dataset(path) as ds:

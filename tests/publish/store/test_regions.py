@@ -192,6 +192,6 @@ def test_the_recipe_for_other_outlines_gives_their_means(version_url, declared, 
         "north-west": (lat - 44.6) / 0.6 > (lon - 6.4) / 0.8,
     }
     for name, cells in inside.items():
-        weight = (np.cos(np.deg2rad(lat)) * cells * maps.notnull()).values
+        weight = (maps.notnull() * np.cos(np.deg2rad(lat)) * cells).transpose(*maps.dims).values
         expected = (maps.fillna(0).values * weight).sum((1, 2)) / weight.sum((1, 2))
         np.testing.assert_allclose(table[name], expected, atol=1e-6)

@@ -14,10 +14,11 @@ export function recipe(language: Language, view: View, version: Version): string
   if (language === "python") {
     return `import xarray as xr
 
-ds = xr.open_zarr("${root}/v${version.name}/soil_moisture.zarr", decode_coords="all")
-day = ds.soil_moisture.isel(depth=${view.layer}).sel(time="${date}").astype("float32")
+maps = xr.open_zarr("${root}/v${version.name}/soil_moisture.zarr", chunks=None, decode_coords="all")
+day = maps.soil_moisture.isel(depth=${view.layer}).sel(time="${date}").astype("float32")
 day.plot()
-series = ds.soil_moisture.isel(depth=${view.layer}).sel(lat=${lat}, lon=${lon}, method="nearest")
+cells = xr.open_zarr("${root}/v${version.name}/soil_moisture_series.zarr", chunks=None, decode_coords="all")
+series = cells.soil_moisture.isel(depth=${view.layer}).sel(lat=${lat}, lon=${lon}, method="nearest")
 `;
   }
   const layer = `layer${view.layer + 1}`;

@@ -1,0 +1,65 @@
+"""What a folder of own stations tells of itself, and what its table still lacks."""
+
+import csv
+import io
+
+import pytest
+
+from somo.insitu.drafting import archive_at
+
+SERIES = "timestamp,sm_10,sm_30,flag\n" + "".join(f"2018-01-01 {hour:02}:00,0.31,0.33,ok\n" for hour in range(9))
+
+
+@pytest.fixture
+def loggers(tmp_path):
+    (tmp_path / "loggers").mkdir()
+    for name in ("st01_2017-2019", "st02_2018", "st2017"):
+        (tmp_path / f"loggers/{name}.csv").write_text(SERIES)
+    (tmp_path / "where.csv").write_text("id,lat,lon\nst01,50.7,11.3\nst2017,50.8,11.4\n")
+    return tmp_path / "loggers"
+
+
+def rows_of(archive):
+    return list(csv.DictReader(io.StringIO(archive.table)))
+
+
+def test_places_come_from_a_table_beside_the_folder_and_names_lose_their_years(loggers):
+    rows = rows_of(archive_at(str(loggers)))
+    assert [(row["station"], row["latitude"], row["longitude"], row["value"]) for row in rows] == [
+        ("st01", "50.7", "11.3", "sm_10"), ("st01", "50.7", "11.3", "sm_30"),
+        ("st02", "", "", "sm_10"), ("st02", "", "", "sm_30"),
+        ("st2017", "50.8", "11.4", "sm_10"), ("st2017", "50.8", "11.4", "sm_30"),
+    ]  # fmt: skip
+
+
+def test_a_column_of_flags_is_named_and_what_is_good_has_to_be_said(loggers):
+    archive = archive_at(str(loggers))
+    assert {row["quality"] for row in rows_of(archive)} == {"flag"}
+    assert archive.to_complete == (
+        "latitude and longitude of st02",
+        "depth_from_m and depth_to_m of sm_10, sm_30",
+        "good: which values of flag are good, separated by |",
+        "utc_offset_hours, unless the clocks are UTC (an empty one is taken for it)",
+    )
+
+
+def test_flags_of_one_sensor_carry_its_name(loggers):
+    for path in loggers.glob("*.csv"):
+        path.write_text("time,vwc_5cm,vwc_5cm_qc,vwc_20cm,vwc_20cm_qc\n2018-01-01,0.3,G,0.3,G\n")
+    assert {(row["value"], row["quality"]) for row in rows_of(archive_at(str(loggers)))} == {
+        ("vwc_5cm", "vwc_5cm_qc"), ("vwc_20cm", "vwc_20cm_qc")
+    }  # fmt: skip
+
+
+def test_a_table_that_was_not_completed_says_again_what_it_lacks(loggers):
+    drafted = archive_at(str(loggers))
+    (loggers / "stations.csv").write_text(drafted.table)
+    again = archive_at(str(loggers))
+    assert again.url == f"{loggers}/stations.csv" and not again.table
+    assert again.to_complete == drafted.to_complete
+
+
+def test_places_alone_are_no_stations_to_learn_from(loggers):
+    archive = archive_at(str(loggers.parent))
+    assert archive.note == "3 files of own stations"
+    assert rows_of(archive)[0]["file"] == "loggers/st01_2017-2019.csv"
