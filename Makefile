@@ -29,7 +29,22 @@ keys: $(READY)
 	$(BIN)/python -c "from pathlib import Path; from somo.product.keys.page import page; Path('docs/keys.md').write_text(page())"
 	$(BIN)/somo schema -o flows/products/somo.schema.json
 
-.PHONY: restarts image containers docs keys pictures viewer page demo test quick lint bench stack lock sbom audit
+# What the targets are for.
+help:
+	@echo "make environment   .venv with all that the command somo needs; then: source .venv/bin/activate"
+	@echo "make demo          the environment, and a product of a small invented Europe, from source files to report (default)"
+	@echo "make test          all tests; make quick: those of less than a second"
+	@echo "make lint          style, types and who may import whom"
+	@echo "make docs          the documentation as pages in docs/_build"
+	@echo "make bench         benchmarks; PART=... for one"
+	@echo "make stack         the whole service on this machine"
+	@echo "make image         the container image of the service"
+	@echo "make viewer        the web page beside the data, with Node.js"
+	@echo "PYTHON=/usr/bin/python3.12 names a Python, TORCH=cuda takes PyTorch for NVIDIA's cards"
+
+environment: $(READY)
+
+.PHONY: help environment restarts image containers docs keys pictures viewer page demo test quick lint bench stack lock sbom audit
 .DEFAULT_GOAL := demo
 
 demo: $(READY) page

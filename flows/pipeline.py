@@ -11,6 +11,7 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.artifacts import watched
 from flows.cluster.connecting import cluster
+from flows.console import console
 from flows.environment import load_product
 from flows.one_writer import one_writer
 from flows.stages.ingest import ingest as ingest_forcing
@@ -84,6 +85,7 @@ def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | No
         stages_before = read_status(product, root)
         if all(stage.done for stage in stages_before[: STAGES.index(until) + 1]):
             return False
+        console.print(f"starting workers ([cluster] kind = {product.cluster.kind})")
         with (
             one_writer(product, root, "run"),
             cluster(product) as client,

@@ -13,7 +13,7 @@ def open(
 
     Parameters
     ----------
-    url : root of the bucket, `s3://...`, `https://...` or a folder
+    url : root of the bucket, `s3://...`, `https://...` or a folder; with `/v1.0.0` at its end, that version of it
     version : `"1.0.0"`, or the one released last
     anon : read without credentials
     layout : the store that answers whole maps fastest, or the one that answers whole series fastest
@@ -26,8 +26,12 @@ def open(
     Raises
     ------
     somo.storage.objects.StorageError
-        if there is no such version
+        if there is no such version, or none is released and none is named
+    ValueError
+        if the address ends in another version than the one that is asked for
     """
+    from somo.core.addresses import root_and_version
     from somo.publish.reader import open_version
 
-    return open_version(url, version, anon, layout)
+    root, chosen_version = root_and_version(url, version)
+    return open_version(root, chosen_version, anon, layout)

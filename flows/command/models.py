@@ -1,4 +1,4 @@
-"""`somo model`: published networks in and out, and the search for hyperparameters."""
+"""Import and export networks, and search hyperparameters: `somo model`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,9 @@ from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import output
 from flows.environment import load_product, root_of
 
-app = typer.Typer(no_args_is_help=True, help="Import and export networks, and search hyperparameters.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Import and export networks, and search hyperparameters."
+)
 
 Layers = Annotated[str, typer.Option(help="Layers from the surface downward, separated by commas.")]
 

@@ -12,6 +12,7 @@ from flows.console import console
 from flows.environment import load_product, root_of
 from flows.one_writer import one_writer
 from flows.results import version_url
+from somo.core.addresses import root_and_version
 from somo.storage.patience import StorageError
 
 
@@ -121,6 +122,7 @@ def point(
         raise StorageError(f"--end {end:%Y-%m-%d} comes before --start {start:%Y-%m-%d}; swap them")
     if output is not None and not output.parent.is_dir():
         raise StorageError(f"{output}: there is no folder {output.parent}; make it first")
+    url, version = root_and_version(url, version)
     chosen_version = latest(url, anon) if version == "latest" else version
     row, column = cell_at(open_version(url, chosen_version, anon), lat, lon)
     ds = open_version(url, chosen_version, anon, "series").isel(lat=row, lon=column)

@@ -14,8 +14,19 @@ from rich.table import Table
 from flows.command.options import Debug, ProductFile, Quiet
 from flows.console import console, output
 from flows.environment import cache_folder, load_product, require_writable
+from flows.results import scaling_days
+from somo.core.words import counted
+from somo.insitu.errors import InsituError
 from somo.insitu.rules import Series
-from somo.insitu.targets import daily_table, headings, layers_without_sensors, sensor_table, unusable_archives
+from somo.insitu.targets import (
+    daily_table,
+    days_left_out,
+    dropped_sensors,
+    headings,
+    layers_without_sensors,
+    sensor_table,
+    unusable_archives,
+)
 from somo.product.declaration import Product
 from somo.storage.patience import StorageError
 
@@ -25,6 +36,8 @@ COLUMNS = (
 )
 # Inflated bytes that one process reads sooner than a cluster starts.
 ALONE_BYTES = 2**26
+# Dropped sensors that a terminal shows by name; archives of networks drop thousands.
+MOST_NAMED = 20
 
 
 def sensors(
@@ -42,7 +55,8 @@ def sensors(
 ) -> None:
     """Say which sensors are kept and dropped and why, from the archives and the grid alone.
 
-    Without `-o` the table goes to standard output as CSV; on a terminal a summary by network and reason is shown.
+    Without `-o` the table goes to standard output as CSV; on a terminal a summary by network and reason is shown, with
+    the first dropped sensors by name. The exit status is 1 where no sensor can be learnt from.
 
     Example: `somo sensors demo/demo.toml -o sensors.csv --daily daily.parquet --map sensors.png`
     """
@@ -52,10 +66,7 @@ def sensors(
     declared = load_product(product)
     series = read_series(declared, _folder(declared, root))
     table = sensor_table(series)[list(COLUMNS)]
-    learnt_from = table[table["archive"].isin([a.name for a in declared.insitu if a.role == "training"])]
-    unusable = unusable_archives(table, {a.name: a.url for a in declared.insitu})
-    for warning in [*unusable, *layers_without_sensors(learnt_from, declared.layers)]:
-        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    warn(declared, series, table)
     if daily is not None:
         write_daily(series, daily)
     if map_file is not None:
@@ -63,6 +74,25 @@ def sensors(
 
         write_map(declared, table, map_file)
     _write(table, output_file)
+    if not _to_learn_from(declared, table)["kept"].any():
+        raise InsituError(f"{product}: no sensor can be learnt from; what to check is said above")
+
+
+def _to_learn_from(product: Product, table: pd.DataFrame) -> pd.DataFrame:
+    """Sensors of the archives that are learnt from."""
+    return table[table["archive"].isin([a.name for a in product.insitu if a.role == "training"])]
+
+
+def warn(product: Product, series: Sequence[Series], table: pd.DataFrame) -> None:
+    """Say which archives, layers and days nothing is learnt from."""
+    from flows.stages.targets import first_and_last
+
+    unusable = unusable_archives(table, {a.name: a.url for a in product.insitu})
+    layers = layers_without_sensors(_to_learn_from(product, table), product.layers)
+    names = {a.name for a in product.insitu if a.role == "training"}
+    days = days_left_out([s for s in series if s.archive in names], *first_and_last(scaling_days(product)))
+    for warning in [*unusable, *layers, *days]:
+        console.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
 
 def _write(table: pd.DataFrame, path: Path | None) -> None:
@@ -74,6 +104,10 @@ def _write(table: pd.DataFrame, path: Path | None) -> None:
         typer.echo(table.to_csv(index=False), nl=False)
     if path is not None or output.is_terminal:
         output.print(summary(table))
+        for line in dropped_sensors(table, MOST_NAMED):
+            output.print(printable(f"dropped: {line}"), markup=False)
+        place = path or "a CSV file with -o FILE"
+        output.print(f"all {counted(len(table), 'sensor')} and their reasons: {place}", markup=False)
 
 
 def _folder(product: Product, root: str) -> str:
@@ -122,6 +156,7 @@ def _client(product: Product, folder: str, size: int) -> Iterator[Client | None]
     if size <= ALONE_BYTES:
         yield None
         return
+    console.print(f"starting workers to read {size / 1e6:.0f} MB of measurements")
     shared = "://" in folder or product.cluster.kind == "local"
     with cluster(product if shared else product.model_copy(update={"cluster": {"kind": "local"}})) as client:
         yield client
@@ -147,7 +182,7 @@ def write_daily(series: Sequence[Series], path: Path) -> None:
 
 def summary(table: pd.DataFrame) -> Table:
     """Sensors by archive, network and reason."""
-    shown = Table("archive", "network", "sensors", "kept", "dropped", title=f"{len(table)} sensors")
+    shown = Table("archive", "network", "sensors", "kept", "dropped", title=counted(len(table), "sensor"))
     heading = headings(table)
     for (archive, network), in_network in table.assign(heading=heading).groupby(["archive", "network"], sort=True):
         reasons = in_network.loc[~in_network["kept"], "heading"].value_counts()

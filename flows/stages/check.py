@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from flows.stages.check_archives import check_archive
 from flows.today import today
 from somo.core.grid import Grid
 from somo.core.variables import SOIL_MOISTURE, Quantity
+from somo.core.words import counted
 from somo.forcing.by_tile.tiling import read_cost
 from somo.forcing.cells import domain_grid
 from somo.forcing.checked import accumulation_of, check_numbers
@@ -26,17 +28,17 @@ from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import find_files, needed_days
 from somo.forcing.statics.field import read_static_at
 from somo.forcing.statics.tiles import Tile, open_tiles
-from somo.insitu.sources.readers import READERS
 from somo.product.declaration import Product
-from somo.product.inputs import Insitu, RegularGrid, Source
+from somo.product.inputs import RegularGrid, Source
 from somo.product.layout import Layout
 from somo.product.method import Compared
 from somo.product.static import Static
-from somo.storage.objects import exists
 from somo.storage.patience import UnreachableError
 from somo.validate.datasets import compared_files
 
 EPOCH = dt.date(1970, 1, 1)
+# A check is to answer soon: of sources with more values a day, as hourly ones of a continent, no whole day is read.
+MOST_VALUES_OF_A_DAY = 2**23
 
 
 @dataclass
@@ -65,11 +67,12 @@ def check(product: Product) -> Iterator[Finding]:
     UnreachableError
         where a store does not answer, which says nothing of the declaration
     """
+    grids: dict[str, Grid] = {}
     with tempfile.TemporaryDirectory(prefix="somo-check-") as root:
         for domain in product.grids():
-            yield from _check_domain(product, domain, root)
+            yield from _check_domain(product, domain, root, grids)
     for insitu in product.insitu:
-        yield _tried(f"insitu.{insitu.name}", partial(_archive, insitu))
+        yield _tried(f"insitu.{insitu.name}", partial(check_archive, product, insitu, grids))
     first, last = product.period.start, product.period.end or today()
     days = pd.date_range(first, last, freq="D")
     for compared in product.compare:
@@ -88,7 +91,8 @@ def _tried(what: str, step: Callable[[list[str]], None]) -> Finding:
     return finding
 
 
-def _check_domain(product: Product, domain: str, root: str) -> Iterator[Finding]:
+def _check_domain(product: Product, domain: str, root: str, grids: dict[str, Grid]) -> Iterator[Finding]:
+    """Findings of one domain; its grid, once it is known, is entered into `grids`."""
     declared, product = product.grids()[domain], product.in_domain(domain)
     grid = None
     if isinstance(declared, RegularGrid):
@@ -98,6 +102,8 @@ def _check_domain(product: Product, domain: str, root: str) -> Iterator[Finding]
         source_check = _SourceCheck(product, domain, root, name, source, product.quantity(name), days)
         yield _tried(f"{domain}: forcing.{name}", partial(source_check.facts, grid))
         grid = grid or source_check.own_grid
+    if grid is not None:
+        grids[domain] = grid
     for name, static in product.static.items():
         if static.url is not None:
             yield _tried(f"{domain}: static.{name}", partial(_static, name, static, domain, grid))
@@ -130,7 +136,7 @@ class _SourceCheck:
         if not files:
             facts.append("no files yet; the source before it goes on alone")
             return
-        facts.append(f"{len(files)} files{_size([file.fingerprint for file in files])}")
+        facts.append(f"{counted(len(files), 'file')}{_size([file.fingerprint for file in files])}")
         scans = [scan for file in files for scan in scan_file(file, self.name, self.source)]
         url = reference_url(self.root, self.name, self.domain, self.source, files)
         write_references(url, combine(self.name, scans, self.source))
@@ -143,13 +149,13 @@ class _SourceCheck:
         stamp = f", stamped at the {stamp_meaning.stamp}" if stamp_meaning.stamp else ""
         units = ", ".join(sorted({str(unit or "no units") for unit in store.units}))
         facts.append(
-            f"{_day(plan.first_day)} to {_day(plan.stop_day - 1)}, {plan.steps.shape[1]} steps a day, "
+            f"{_day(plan.first_day)} to {_day(plan.stop_day - 1)}, {counted(plan.steps.shape[1], 'step')} a day, "
             f"{stamp_meaning.kind}{stamp}"
         )
         facts.append(f"{units} become {self.quantity.units}")
         self._require_days(plan.first_day, plan.stop_day - 1)
-        cost = self._cost(url, plan.first_day, plan.stop_day, cells, grid)
-        facts += [self._way(store.grid, grid), cost]
+        array = self._array(url, plan.first_day, plan.stop_day, cells)
+        facts += [self._way(store.grid, grid), *_coverage(array), self._cost(array, grid)]
 
     def _way(self, nodes: Mapping[str, Any], grid: Grid) -> str:
         axes = ("lat", "lon") if nodes["kind"] == "regular" else ("y", "x")
@@ -171,24 +177,47 @@ class _SourceCheck:
         if is_alone and end is not None and last < (end - EPOCH).days:
             raise ValueError(f"the last whole day is {_day(last)}, but {end} is needed: provide later files")
 
-    def _cost(self, url: str, first: int, stop: int, cells: Cells, grid: Grid) -> str:
-        """What a run reads of it: every tile with all its days."""
+    def _array(self, url: str, first: int, stop: int, cells: Cells) -> DailyArray:
+        """The source on the cells, for those of the days that are needed which its files have."""
         begin = max(first, (self.days[0] - EPOCH).days)
         end = stop if self.days[1] is None else min(stop, (self.days[1] - EPOCH).days + 1)
-        array = DailyArray(
+        return DailyArray(
             self.name, self.quantity, self.source, url, begin, end - begin, cells, accumulation_of(self.source, url)
         )
+
+    def _cost(self, array: DailyArray, grid: Grid) -> str:
+        """What a run reads of it: every tile with all its days."""
         cost = read_cost(array, Layout.of(self.product, grid.shape))
         by_tile = ", so it is laid out by tile first" if cost.factor > self.product.chunks.read_factor else ""
         return (
-            f"to read: {_bytes(cost.touched.bytes)} in {cost.touched.chunks} chunks, {cost.factor:.1f} times its own "
-            f"{_bytes(cost.own_bytes)}{by_tile}"
+            f"to read: {_bytes(cost.touched.bytes)} in {counted(cost.touched.chunks, 'chunk')}, "
+            f"{cost.factor:.1f} times its own {_bytes(cost.own_bytes)}{by_tile}"
         )
+
+
+def _coverage(array: DailyArray) -> list[str]:
+    """How many cells have no value on one day in the middle: sea, and land that the files do not reach."""
+    everywhere = slice(0, array.shape[1]), slice(0, array.shape[2])
+    values_of_a_day = array.placing.window(*everywhere).size * array.plan.steps.shape[1]
+    if array.n_days < 1 or values_of_a_day > MOST_VALUES_OF_A_DAY:
+        return []
+    # A day within a gap of the files, which is filled from its neighbours, shows nothing of the cells.
+    is_whole = (array.plan.of(array.first_day, array.first_day + array.n_days) >= 0).all(axis=1)
+    whole_days = array.first_day + np.flatnonzero(is_whole)
+    if not len(whole_days):
+        return []
+    day = int(whole_days[len(whole_days) // 2])
+    is_empty = np.isnan(array.from_references(day, day + 1, everywhere)[0])
+    if not is_empty.any():
+        return [f"every cell has a value on {_day(day)}"]
+    return [
+        f"{int(is_empty.sum())} of {is_empty.size} cells have no value on {_day(day)}: sea, or outside of the files"
+    ]
 
 
 def _static(name: str, static: Static, domain: str, grid: Grid | None, facts: list[str]) -> None:
     tiles = open_tiles(name, static, domain)
-    facts.append(f"{len(tiles)} files{_size([tile.scans[0].fingerprint for tile in tiles])}")
+    facts.append(f"{counted(len(tiles), 'file')}{_size([tile.scans[0].fingerprint for tile in tiles])}")
     facts.append(_nodes(tiles[0], static))
     if grid is None:
         raise ValueError("the grid comes from the forcing, which cannot be read; mend that first")
@@ -206,25 +235,11 @@ def _nodes(tile: Tile, static: Static) -> str:
     )
 
 
-def _archive(insitu: Insitu, facts: list[str]) -> None:
-    if not exists(insitu.url):
-        raise ValueError(f"{insitu.url}: no such file or folder; provide it, or correct its url")
-    if insitu.format != "table":
-        facts.append(f"{insitu.url} is there")
-        return
-    rows = READERS["table"].list_recordings(insitu.url, insitu.name)
-    facts.append(f"{len(rows)} sensors in the table {insitu.url}")
-    # Somebody writes this table by hand, and a row that says too little costs its sensor without an error.
-    if faults := [f"{row.station}, {row.sensor or 'no value'}: {row.problem}" for row in rows if row.problem]:
-        more = f" (and {len(faults) - 1} more rows)" if len(faults) > 1 else ""
-        raise ValueError(f"{insitu.url}: {faults[0]}{more}; complete these rows, or take them out")
-
-
 def _compared(product: Product, compared: Compared, days: pd.DatetimeIndex, facts: list[str]) -> None:
     files = compared_files(compared, product.layers, days)
     if not files:
         raise ValueError(f"no file {compared.url} of {days[0]:%Y}..{days[-1]:%Y}; provide it, or take it out")
-    facts.append(f"{len(files)} files{_size([version for _, version in files])}")
+    facts.append(f"{counted(len(files), 'file')}{_size([version for _, version in files])}")
 
 
 def _size(fingerprints: list[str]) -> str:

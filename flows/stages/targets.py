@@ -13,15 +13,27 @@ from flows.results import daily_folder, record_archives, scaling_days, sensors_u
 from flows.stages.archives import plan_reading, read_archive
 from flows.stages.reference_model import open_reference, read_reference
 from somo.core.grid import Grid
+from somo.core.words import counted
 from somo.forcing.dataset import Inputs
 from somo.insitu.daily import DailySensor
 from somo.insitu.rules import Place, Rules, Series, apply_rules
 from somo.insitu.same_sensor import count_once
 from somo.insitu.scaling import in_order, scale
-from somo.insitu.targets import drop_totals, layers_without_sensors, require_kept, sensor_table, target_table
+from somo.insitu.targets import (
+    days_left_out,
+    drop_totals,
+    dropped_sensors,
+    layers_without_sensors,
+    require_kept,
+    sensor_table,
+    target_table,
+)
 from somo.product.declaration import Product
-from somo.product.inputs import Insitu, RegularGrid
+from somo.product.inputs import Insitu, Period, RegularGrid
 from somo.storage.objects import exists, put, read_bytes
+
+# Dropped sensors that a run names; faults of files and tables come first.
+MOST_NAMED = 5
 
 
 def build_targets(
@@ -44,6 +56,9 @@ def build_targets(
         return url
     places = read_places(product, inputs)
     readings = [plan_reading(a, product.layers, daily_folder(root, a)) for a in archives]
+    for reading in readings:
+        to_read = sum(map(len, reading.tasks))
+        console.print(f"{reading.archive.name}: reading {to_read} of {counted(len(reading.recordings), 'sensor')}")
     sensors = [(reading.archive, read_archive(reading, client)) for reading in readings]
     series = to_series(product, sensors, places)
     keys = sorted({s.key for s in series if not s.reason})
@@ -53,11 +68,21 @@ def build_targets(
     put(sensors_url(url), _parquet(table))
     if role == "training":
         unusable = require_kept(table, {a.name: a.url for a in archives}, sensors_url(url))
-        for warning in [*unusable, *layers_without_sensors(table, product.layers)]:
+        left_out = days_left_out(series, *first_and_last(scaling_days(product)))
+        for warning in [*unusable, *layers_without_sensors(table, product.layers), *left_out]:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     put(url, _parquet(target_table(scaled)))
     console.print(f"{role} sensors: {', '.join(f'{count} {name}' for name, count in drop_totals(table).items())}")
+    for line in dropped_sensors(table, MOST_NAMED):
+        console.print(f"dropped: {line}", markup=False, soft_wrap=True)
+    if not table["kept"].all():
+        console.print("`somo sensors` with this declaration lists every sensor and its reason")
     return url
+
+
+def first_and_last(period: Period) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First and last day of a period, which may have no end."""
+    return pd.Timestamp(period.start), pd.Timestamp(period.end) if period.end else pd.Timestamp.max
 
 
 def read_places(product: Product, inputs: Mapping[str, Inputs]) -> dict[str, Place]:
@@ -94,13 +119,14 @@ def to_series(
     series = []
     for archive, sensors_of_archive in sensors:
         days = scaling_days(product) if archive.role == "training" else product.period
+        first, last = first_and_last(days)
         rules = Rules(
             layers=product.layers,
             min_days=product.targets.min_days,
             max_equal_share=product.targets.max_equal_share,
             fewest_values=archive.fewest_values,
-            first=pd.Timestamp(days.start),
-            last=pd.Timestamp(days.end) if days.end else pd.Timestamp.max,
+            first=first,
+            last=last,
         )
         series += [apply_rules(sensor, archive.name, rules, places) for sensor in sensors_of_archive]
     return sorted(count_once(series, product.targets.min_days), key=in_order)

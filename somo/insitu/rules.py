@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
+from somo.core.words import counted
 from somo.insitu.daily import DailySensor
 from somo.product.inputs import Layer
 
@@ -27,8 +28,13 @@ ABOVE = "values above 1 m3 m-3"
 FEW_DAYS = "too few valid days"
 STUCK = "stuck sensor"
 UNREADABLE = "cannot be used"
+SWAPPED = "latitude and longitude swapped?"
+IN_CENTIMETRES = "did you mean cm?"
+ABOVE_SURFACE = "lies above the surface; depths are metres below it"
 
 CENTIMETRES = 100.0
+# Networks have probes down to 3 m; numbers from here on that are depths of a layer in centimetres are taken for those.
+DEEPER_THAN_PROBES_M = 3.5
 # Daily means of equal values differ by rounding alone.
 EQUAL = 1e-9
 # 0.29 m is 28.999999999999996 cm to a computer, and must be cut to 29 cm.
@@ -73,6 +79,7 @@ class Series:
     count : values of each day, by day
     downloaded : YYYYMMDD of its archive's files, empty if unknown
     note : faults for which the sensor is not dropped
+    days_before, days_after : days with enough values before and after those that count
     """
 
     archive: str
@@ -91,6 +98,8 @@ class Series:
     note: str = ""
     downloaded: str = ""
     count: pd.Series | None = None
+    days_before: int = 0
+    days_after: int = 0
 
     @property
     def key(self) -> Key:
@@ -135,7 +144,8 @@ def apply_rules(sensor: DailySensor, archive: str, rules: Rules, places: Mapping
     fewest = rules.fewest_values(sensor.network, sensor.a_day)
     index = pd.DatetimeIndex(sensor.day.astype("M8[ns]"))
     within = np.asarray((index >= rules.first) & (index <= rules.last))
-    enough = within & (sensor.count >= fewest)
+    has_enough = sensor.count >= fewest
+    enough = within & has_enough
     series = Series(
         archive=archive,
         network=sensor.network,
@@ -152,23 +162,42 @@ def apply_rules(sensor: DailySensor, archive: str, rules: Rules, places: Mapping
         count=pd.Series(sensor.count[enough], index[enough], dtype=np.int32),
         note=sensor.note,
         downloaded=sensor.downloaded,
+        days_before=int((has_enough & np.asarray(index < rules.first)).sum()),
+        days_after=int((has_enough & np.asarray(index > rules.last)).sum()),
     )
-    reason = _place_reason(sensor, series, places) or _value_reason(sensor, series, rules, sensor.count[within], fewest)
+    reason = _place_reason(sensor, series, rules, places) or _value_reason(
+        sensor, series, rules, sensor.count[within], fewest
+    )
     return replace(series, reason=reason)
 
 
-def _place_reason(sensor: DailySensor, series: Series, places: Mapping[str, Place]) -> str:
+def is_mistake(reason: str) -> bool:
+    """Whether a reason shows that a table of stations or its files are wrong, and not that a sensor does not suit."""
+    return reason.startswith(UNREADABLE) or any(hint in reason for hint in (SWAPPED, IN_CENTIMETRES, ABOVE_SURFACE))
+
+
+def _place_reason(sensor: DailySensor, series: Series, rules: Rules, places: Mapping[str, Place]) -> str:
     if sensor.problem:
         return f"{UNREADABLE}: {sensor.problem}"
-    depth = f"{series.depth_from_m:g}-{series.depth_to_m:g} m"
     if not series.layer:
-        if np.isnan(series.depth_from_m):
-            return NO_DEPTH
-        above = " lies above the surface; depths are metres below it" if series.depth_from_m < 0 else ""
-        return f"{NO_LAYER}: {depth}{above}"
+        return NO_DEPTH if np.isnan(series.depth_from_m) else f"{NO_LAYER}: {_depth_and_hint(series, rules.layers)}"
     if series.cell < 0:
-        return f"{OUTSIDE}: {series.latitude:g} N, {series.longitude:g} E"
+        place = f"{OUTSIDE}: {series.latitude:g} N, {series.longitude:g} E"
+        is_reversed_inside = abs(series.longitude) <= 90 and locate(series.longitude, series.latitude, places)[0]
+        return f"{place}; {SWAPPED} The reversed pair lies in the grid" if is_reversed_inside else place
     return "" if places[series.domain].land.flat[series.cell] else NO_LAND
+
+
+def _depth_and_hint(series: Series, layers: Iterable[Layer]) -> str:
+    """The depth interval, and what its numbers more likely are."""
+    top, bottom = series.depth_from_m, series.depth_to_m
+    depth = f"{top:g}-{bottom:g} m"
+    if top < 0:
+        return f"{depth} {ABOVE_SURFACE}"
+    layer_in_cm = layer_of(top / CENTIMETRES, bottom / CENTIMETRES, layers)
+    if bottom < DEEPER_THAN_PROBES_M or not layer_in_cm:
+        return depth
+    return f"{depth}; {IN_CENTIMETRES} {top / CENTIMETRES:g}-{bottom / CENTIMETRES:g} m lies in {layer_in_cm}"
 
 
 def _value_reason(sensor: DailySensor, series: Series, rules: Rules, counts: NDArray[np.int32], fewest: int) -> str:
@@ -183,8 +212,8 @@ def _value_reason(sensor: DailySensor, series: Series, rules: Rules, counts: NDA
     days = len(series.daily)
     if days < rules.min_days:
         if len(counts) >= rules.min_days:
-            return f"{FEW_DAYS}: {np.median(counts):.0f} values a day, {fewest} needed"
-        text = f"{FEW_DAYS}: {days} days, {rules.min_days} needed"
+            return f"{FEW_DAYS}: {counted(round(np.median(counts)), 'value')} a day, {fewest} needed"
+        text = f"{FEW_DAYS}: {counted(days, 'day')}, {rules.min_days} needed"
         if len(counts) or not len(sensor.day):
             return text
         return f"{text}; its days, {sensor.day[0]} to {sensor.day[-1]}, are not those of the declared period"

@@ -6,6 +6,8 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
+from somo.core.words import counted
+from somo.insitu import rules
 from somo.insitu.errors import InsituError
 from somo.insitu.rules import Key, Series
 from somo.insitu.same_sensor import IN_TWO_ARCHIVES
@@ -21,6 +23,17 @@ DAILY_COLUMNS = (
     *("layer", "time", "value", "count"),
 )
 KEPT = "kept"
+REMEDIES = {
+    rules.NO_DEPTH: "the depths in the archive",
+    rules.NO_LAYER: "depth_from_m, which are metres, and [[layers]]",
+    rules.OUTSIDE: "the places of the stations, grid and domains",
+    rules.NO_LAND: "where forcing and static features have values",
+    rules.NO_GOOD: "the archive's flags, or quality and good of the table",
+    rules.ABOVE: "units",
+    rules.FEW_DAYS: "min_subdaily, targets.min_days and the period",
+    rules.STUCK: "targets.max_equal_share",
+}
+"""What to check by the heading of a reason; a file or row that cannot be used says it itself."""
 
 
 def target_table(series: Iterable[Series]) -> pd.DataFrame:
@@ -87,11 +100,61 @@ def unusable_archives(sensors: pd.DataFrame, urls: Mapping[str, str]) -> list[st
         archive_sensors = sensors[sensors["archive"] == archive]
         if archive_sensors["kept"].any() or (headings(archive_sensors) == IN_TWO_ARCHIVES).any():
             continue
-        totals = "; ".join(f"{count} x {reason}" for reason, count in drop_totals(archive_sensors).items())
-        sentences.append(
-            f"{archive} ({url}): none of its {len(archive_sensors)} sensors can be used: {totals}; "
-            "check units, grid and domains, min_subdaily, targets.min_days, the period and the archive's flags"
-        )
+        count = len(archive_sensors)
+        none = "its 1 sensor cannot be used" if count == 1 else f"none of its {count} sensors can be used"
+        sentences.append(f"{archive} ({url}): {none}: {_totals_and_remedies(archive_sensors)}")
+    return sentences
+
+
+def _totals_and_remedies(sensors: pd.DataFrame) -> str:
+    """Numbers of sensors by reason, and what to check for these reasons; the first of what cannot be used is quoted."""
+    totals = drop_totals(sensors)
+    causes = "; ".join(f"{count} x {reason}" for reason, count in totals.items())
+    remedies = [REMEDIES[heading] for heading in totals if heading in REMEDIES]
+    unreadable = sensors.loc[headings(sensors) == rules.UNREADABLE, ["station", "reason"]].head(1).astype(str)
+    quoted = "".join(f" ({station}: {reason.partition(': ')[2]})" for station, reason in unreadable.to_numpy())
+    return f"{causes}{quoted}" + (f"; check {', '.join(remedies)}" if remedies else "")
+
+
+def dropped_sensors(sensors: pd.DataFrame, most: int) -> list[str]:
+    """Names and reasons of the first dropped sensors, those whose files or rows are wrong first.
+
+    Parameters
+    ----------
+    sensors : table of `sensor_table`
+    most : sensors that are named; a last line tells how many more there are
+    """
+    dropped = sensors[~sensors["kept"].astype(bool)]
+    is_mistake = dropped["reason"].map(rules.is_mistake).astype(bool)
+    in_order = pd.concat([dropped[is_mistake], dropped[~is_mistake]])
+    columns = in_order[["network", "station", "sensor", "reason"]].head(most).astype(str).to_numpy()
+    names = [f"{network}, {station}, {sensor}: {reason}" for network, station, sensor, reason in columns]
+    return [*names, f"and {len(dropped) - most} more"] if len(dropped) > most else names
+
+
+def days_left_out(series: Iterable[Series], first: pd.Timestamp, last: pd.Timestamp) -> list[str]:
+    """A sentence for each archive with daily means before or after the days that are learnt from.
+
+    Parameters
+    ----------
+    series : of the archives that are learnt from
+    first, last : the days that are learnt from
+    """
+    sentences = []
+    for archive, group in groupby(sorted(series, key=lambda s: s.archive), key=lambda s: s.archive):
+        usable = [s for s in group if not s.reason or s.reason.startswith(rules.FEW_DAYS)]
+        before, after = sum(s.days_before for s in usable), sum(s.days_after for s in usable)
+        total = before + after + sum(len(s.daily) for s in usable)
+        sides = [
+            f"{count} of {counted(total, 'daily mean')} lie {side} {day:%Y-%m-%d}"
+            for count, side, day in ((before, "before", first), (after, "after", last))
+            if count
+        ]
+        if sides:
+            sentences.append(
+                f"{archive}: {' and '.join(sides)} and are not learnt from; training.period = {{ start = ..., "
+                "end = ... } would use them, if there is forcing for these days"
+            )
     return sentences
 
 

@@ -19,7 +19,7 @@ class Files(Declared):
 
     url: str | tuple[str, ...] = Field(examples=["/data/era5-land/t2m_{year}_{month}.nc"])
     """Place of the files on any file system, with `{year}`, `{month}`, `{day}`, `{doy}`, `{domain}`, `*` and `?`; or a
-    list of such places."""
+    list of such places. A relative one starts at the folder in which the command is run."""
     variable: str = Field(examples=["t2m"])
     """Name of the variable inside the files."""
     format: FormatName | None = None

@@ -128,7 +128,8 @@ class Insitu(Declared):
     name: Name = Field(examples=["ISMN"])
     """Name of the archive in tables and in the report."""
     url: str = Field(examples=["/data/ismn/europe.zip"])
-    """Where it is: a zip, a folder, or the table of own stations; on any file system."""
+    """Where it is: a zip, a folder, or the table of own stations; on any file system. A relative place starts at the
+    folder in which the command is run."""
     format: Literal["ismn", "cosmos", "table"] = "ismn"
     """How it is laid out: a download of the ISMN, COSMOS-Europe, or a table of own stations with its files."""
     role: Literal["training", "independent"] = "training"

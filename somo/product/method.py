@@ -64,15 +64,17 @@ class Training(Declared):
     seed: int = Field(default=0, examples=[42])
     """Where every random start comes from; equal seeds give equal bytes."""
     folds: int = Field(default=5, ge=2, examples=[10])
-    """Parts of the training cells, each predicted by networks that never saw it."""
+    """Parts of the training cells, each predicted by networks that never saw it; skill and coverage are of these
+    predictions."""
     fold_members: int = Field(default=1, ge=1, examples=[2])
     """Networks of one fold."""
     fold_distance_km: float = Field(default=0.0, ge=0, examples=[25.0])
     """Least distance between cells of different folds, kilometres."""
     held_back: float = Field(default=0.1, ge=0, lt=1, examples=[0.2])
-    """Share of a network's cells that are not fitted and decide when it stops; 0 runs all epochs."""
+    """Share of the cells of one training that are not fitted and decide when it stops; 0 runs all epochs. Scores are
+    never of them: those are of the cells of the fold that a network is not trained on."""
     patience: int = Field(default=5, ge=1, examples=[10])
-    """Epochs without a better result at held-back cells after which a network stops."""
+    """Epochs without a better result at the cells of `held_back` after which a network stops."""
 
 
 class Range(Declared):

@@ -36,13 +36,13 @@ class Checks(Declared):
     max_year_jump: float = Field(default=0.01, gt=0, examples=[0.02])
     """Largest jump from 31 December to 1 January that nine tenths of the land share, m3 m-3."""
     max_skill_drop: float = Field(default=0.02, ge=0, examples=[0.05])
-    """How much lower than in the version before a layer's median r at held-back cells may be."""
+    """How much lower than in the version before a layer's median r at the cells of the folds may be."""
     min_applicable: float = Field(default=0.0, ge=0, le=1, examples=[0.5])
     """Least share of land cells inside the area of applicability."""
     min_coverage: float = Field(default=0.85, ge=0, le=1, examples=[0.8])
-    """Least share of measurements at held-back cells that a layer's 90 % interval holds."""
+    """Least share of measurements at the cells of the folds that a layer's 90 % interval holds."""
     max_coverage: float = Field(default=0.95, ge=0, le=1, examples=[0.98])
-    """Largest share of measurements at held-back cells that a layer's 90 % interval holds."""
+    """Largest share of measurements at the cells of the folds that a layer's 90 % interval holds."""
 
 
 class Author(Declared):

@@ -15,7 +15,8 @@ class Static(Declared):
     """One static feature per cell: a variable of gridded files, or computed from the forcing's climatology."""
 
     url: str | tuple[str, ...] | None = Field(default=None, examples=["/data/soilgrids/sand_0-5cm_mean_1000.tif"])
-    """Place of one file, or of the tiles of one field, with `{domain}`, `*` and `?`; or a list of such places."""
+    """Place of one file, or of the tiles of one field, with `{domain}`, `*` and `?`; or a list of such places. A
+    relative one starts at the folder in which the command is run."""
     variable: str | None = Field(default=None, examples=["sand"])
     """Name of the variable inside the file, or the band of a GeoTIFF, as in "1"."""
     format: FormatName | None = None
@@ -38,7 +39,8 @@ class Static(Declared):
     categories: tuple[int, ...] = Field(default=(), examples=[[1, 2, 3]])
     """Class numbers that become one feature of 0 and 1 each."""
     computed: Statistic | None = None
-    """Statistic of the forcing over the days that are learnt from, in place of files."""
+    """Statistic of the forcing over the days that are learnt from, in place of files: the mean or standard deviation of
+    the variable `of`, or "aridity": mean net radiation, as the water that it could evaporate, over mean rain."""
     of: str | None = Field(default=None, examples=["precipitation"])
     """Forcing variable whose mean or standard deviation is computed."""
 

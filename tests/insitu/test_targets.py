@@ -124,6 +124,39 @@ def test_layer_of_a_depth_interval(depth: tuple[float, float], layer: str) -> No
     assert rules.layer_of(*depth, LAYERS) == layer
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"latitude": 1.1, "longitude": 50.0}, "outside every domain's grid: 1.1 N, 50 E; latitude and long"),
+        ({"latitude": -45.0}, "outside every domain's grid: -45 N, 1.1 E"),
+        ({"depth_from_m": 5.0, "depth_to_m": 10.0}, "depth lies in no layer: 5-10 m; did you mean cm? 0.05-0.1 m"),
+        # A probe at two metres is no mistake: 2 cm would lie in a layer too.
+        ({"depth_from_m": 2.0, "depth_to_m": 2.0}, "depth lies in no layer: 2-2 m"),
+    ],
+)  # fmt: skip
+def test_a_place_or_depth_says_what_was_probably_meant(changes: dict[str, float], reason: str) -> None:
+    told = apply(sensor(**changes)).reason
+    assert told.startswith(reason) and ("?" in told) == (";" in reason) == rules.is_mistake(told)
+
+
+def test_days_outside_of_the_period_are_counted_and_told() -> None:
+    before = apply(sensor(time=hours(20) - np.timedelta64(4, "D"), value=np.linspace(0.2, 0.3, 20)))
+    assert (len(before.daily), before.days_before, before.days_after) == (6, 4, 0) and not before.reason
+    (sentence,) = t.days_left_out([before, apply(sensor())], RULES.first, RULES.last)
+    assert sentence.startswith("A: 4 of 20 daily means lie before 2020-01-01 and are not learnt from")
+    assert t.days_left_out([apply(sensor())], RULES.first, RULES.last) == []
+
+
+def test_dropped_sensors_are_named_and_faults_come_first() -> None:
+    table = t.sensor_table([
+        apply(sensor()), apply(sensor(latitude=-45.0)), apply(sensor(station="Lost", problem="no such file")),
+    ])  # fmt: skip
+    lost = "NET, Lost, probe: cannot be used: no such file"
+    outside = "NET, S, probe: outside every domain's grid: -45 N, 1.1 E"
+    assert t.dropped_sensors(table, 20) == [lost, outside]
+    assert t.dropped_sensors(table, 1) == [lost, "and 1 more"]
+
+
 def test_a_sensor_lies_in_the_nearest_cell_of_the_first_domain_that_has_it() -> None:
     assert rules.locate(50.6, 0.2, PLACES) == ("home", 0)
     assert rules.locate(40.1, -100.1, PLACES) == ("us", 3)
@@ -160,8 +193,8 @@ def test_a_good_sensor_breaks_no_rule() -> None:
             {"value": np.append(np.linspace(0.1, 0.3, 19), 1.2)},
             f"{rules.ABOVE}: 1 of 20 good values, the highest 1.2; in percent or broken",
         ),
-        ({"time": hours(20, 1)}, f"{rules.FEW_DAYS}: 1 days, 3 needed"),
-        ({"time": hours(20, 24)}, f"{rules.FEW_DAYS}: 1 values a day, 2 needed"),
+        ({"time": hours(20, 1)}, f"{rules.FEW_DAYS}: 1 day, 3 needed"),
+        ({"time": hours(20, 24)}, f"{rules.FEW_DAYS}: 1 value a day, 2 needed"),
         (
             {"time": hours(20) + np.timedelta64(400, "D")},
             f"{rules.FEW_DAYS}: 0 days, 3 needed; its days, 2021-02-04 to 2021-02-13, are not those of the declared "
@@ -303,7 +336,7 @@ def test_one_archive_without_a_usable_sensor_is_a_warning_beside_others() -> Non
     good = t.sensor_table([apply(sensor())])
     deep = t.sensor_table([replace(apply(sensor(depth_from_m=0.6, depth_to_m=0.6)), archive="B")])
     (warning,) = t.require_kept(pd.concat([good, deep]), {"A": "a.zip", "B": "b.zip"}, "x")
-    assert warning.startswith("B (b.zip): none of its 1 sensors can be used: 1 x depth lies in no layer")
+    assert warning.startswith("B (b.zip): its 1 sensor cannot be used: 1 x depth lies in no layer")
     assert t.require_kept(good, {"A": "a.zip"}, "x") == []
 
 

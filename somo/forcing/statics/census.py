@@ -20,6 +20,11 @@ SHARE_WORDS = {
     "sand", "silt", "clay", "gravel", "fragments", "forest", "tree", "trees", "cover", "vegetation", "fraction",
     "percent", "percentage", "share", "grass", "crop", "crops", "cropland", "urban", "bare",
 }  # fmt: skip
+# Sand, silt and clay add up to 100 %: where every value of one of them is below 1 %, the numbers are shares of 1. A
+# forest cover of less than 1 % everywhere is a desert.
+TEXTURE_WORDS = {"sand", "silt", "clay"}
+# A single cell of heavy clay may have less than 1 % sand, and so many cells have not.
+MANY_TEXTURES = 16
 HEIGHT_WORDS = {"elevation", "altitude", "orography", "topography", "dem", "dtm", "topo", "relief", "geoid"}
 # Words that make something else of a share or an elevation: the height of trees, say.
 OTHER_WORDS = {"height", "depth", "age", "lai", "density", "count", "distance", "std", "type", "class"}
@@ -151,18 +156,31 @@ class Census:
             limits = (-100 * ROUNDING, 100 * (1 + ROUNDING)) if "slope" not in words_of_name else None
         if limits is not None and not (limits[0] <= low and high <= limits[1]):
             self._refuse_range((low, high), (limits[0], limits[1]), units)
-        if self._are_shares_as_percent(high, units):
-            raise ForcingError(
-                f"{tile.url}: {tile.static.variable} has no units, and its values reach only {high:g} percent: they "
-                f'look like shares of 1; write static.{tile.name}.units = "1", or give the variable its units attribute'
-            )
+        self._require_no_shares_as_percent(words_of_name, units)
 
-    def _are_shares_as_percent(self, high: float, units: str | None) -> bool:
-        """Whether a file without units is declared to be percent, and its fractional numbers never exceed one."""
-        declared = self.tile.static.units is not None and "units" not in self.tile.attrs
-        are_integers = self.tile.dtype.kind in "iu" and "scale_factor" not in self.tile.attrs
-        is_percent = units is not None and conversion(units, "percent") == (1.0, 0.0)
-        return declared and is_percent and not are_integers and 0 < high <= 1 and self.count >= MANY_VALUES
+    def _require_no_shares_as_percent(self, words_of_name: set[str], units: str | None) -> None:
+        """Refuse numbers that are called percent and never exceed one."""
+        tile = self.tile
+        units_in_file = tile.attrs.get("units")
+        called = units if units_in_file is None else plain_units(str(units_in_file))
+        is_percent = called is not None and conversion(called, "percent") == (1.0, 0.0)
+        are_integers = tile.dtype.kind in "iu" and "scale_factor" not in tile.attrs
+        if not is_percent or are_integers or not 0 < self.high <= 1:
+            return
+        is_texture = bool(words_of_name & TEXTURE_WORDS) and not words_of_name & OTHER_WORDS
+        if is_texture and self.count >= MANY_TEXTURES and units_in_file is not None:
+            raise ForcingError(
+                f"{tile.url}: the file says that {tile.static.variable} is in {str(units_in_file)!r}, and its values "
+                f"are {self.low:g} to {self.high:g}: they look like shares of 1; correct the file, as by "
+                f'`ncatted -a units,{tile.static.variable},o,c,1`, and write static.{tile.name}.units = "1"'
+            )
+        least_count = MANY_TEXTURES if is_texture else MANY_VALUES
+        if units_in_file is None and self.count >= least_count:
+            raise ForcingError(
+                f"{tile.url}: {tile.static.variable} has no units, and its values reach only {self.high:g} percent: "
+                f'they look like shares of 1; write static.{tile.name}.units = "1", or give the variable its units '
+                "attribute"
+            )
 
     def _units(self) -> str | None:
         units_in_file = self.tile.attrs.get("units")

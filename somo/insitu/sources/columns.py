@@ -236,6 +236,7 @@ def _missing(lines: Sequence[str], wanted: Sequence[str]) -> str:
     names = [_bare(name) for name in max(cuts, key=len, default=[])]
     if not names:
         return "file has no data"
-    absent = next((name for name in wanted if _bare(name) not in names), wanted[0])
+    absent, *more_absent = [name for name in wanted if _bare(name) not in names] or wanted[:1]
+    others = f"; {', '.join(map(repr, more_absent))} too are missing" if more_absent else ""
     listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    return f"no column {absent!r}; there are {listed}"
+    return f"no column {absent!r}; there are {listed}{others}"

@@ -62,7 +62,7 @@ def _recording(row: dict[str, str], files: Files, archive: str) -> Recording:
     except SensorError as error:
         problem = str(error)
     return Recording(
-        key=content_hash("table 2", sorted(row.items()), [(m.identity, m.version) for m in members]),
+        key=content_hash("table 3", sorted(row.items()), [(m.identity, m.version) for m in members]),
         members=members,
         network=row["network"] or archive,
         station=row["station"],
@@ -104,6 +104,9 @@ def _plain_unit(unit: str) -> str:
 
 
 def _number(row: dict[str, str], name: str, most: float) -> float:
+    if not row[name]:
+        example = "0.05, in metres" if name.startswith("depth") else "50.91, in degrees"
+        raise SensorError(f"{name} is empty; write it as {example}")
     # tables of programs set to German or French have decimal commas, and semicolons between columns
     try:
         number = float(row[name].replace(",", "."))
@@ -132,5 +135,5 @@ def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
     require_percent(value[good], columns)
     return replace(
         sensor, time=np.concatenate(times), value=value, good=good, note="; ".join(notes),
-        problem="" if len(value) else "file has no data",
+        problem="" if len(value) else "; ".join(["file has no data", *notes]),
     )  # fmt: skip

@@ -17,6 +17,8 @@ _FILLING = r"[-*.?]+"
 _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
 # Loggers write up to three rows below the names of columns: units, and kinds of mean.
 _MOST_HEAD_ROWS = 3
+# Part of the values that show a column's units; the others may be spikes.
+USUAL_SHARE = 0.99
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,11 @@ def _read_file_columns(content: bytes, clock: str, others: Sequence[str]) -> tup
 
 
 def _unread_times(written: pd.Series, broken: NDArray[np.bool_]) -> str:
-    if not broken[_MOST_HEAD_ROWS:].any():
+    # A few rows of units below the names are usual; where there is nothing else, they are all that can be told.
+    if not broken[_MOST_HEAD_ROWS:].any() and not (broken.all() and len(broken)):
         return ""
-    return f"{int(broken.sum())} rows have no time that can be read, such as {written[broken].iloc[-1]!r}"
+    rows = "1 row has" if broken.sum() == 1 else f"{int(broken.sum())} rows have"
+    return f"{rows} no time that can be read, such as {written[broken].iloc[-1]!r}"
 
 
 def _unread_values(written: pd.Series, value: NDArray[np.float64], name: str, broken: NDArray[np.bool_]) -> str:
@@ -107,6 +111,8 @@ def _unread_values(written: pd.Series, value: NDArray[np.float64], name: str, br
         return ""
     if np.isnan(value).all():
         raise SensorError(f"column {name!r} holds no number, such as {text.iloc[0]!r}; write numbers alone, as 0.25")
+    if len(text) == 1:
+        return f"1 value of {name!r} is no number: {text.iloc[0]!r}"
     return f"{len(text)} values of {name!r} are no numbers, such as {text.iloc[0]!r}"
 
 
@@ -157,10 +163,25 @@ def _plain_truths(text: pd.Series) -> pd.Series:
 
 
 def require_percent(value: NDArray[np.float64], columns: Columns) -> None:
-    """Refuse fractions that are declared as percent: no soil stays below 1 % for as long as a series lasts."""
+    """Refuse fractions that are declared as percent: no soil stays below 1 % for as long as a series lasts.
+
+    Parameters
+    ----------
+    value : [n] good values, m3 m-3 if the declared units are right
+    columns : what the table of stations says of them
+
+    Raises
+    ------
+    SensorError
+        naming the column, its usual highest value and what to write
+    """
     measured = value[np.isfinite(value) & (value > 0)]
-    if columns.factor < 1 and len(measured) and measured.max() <= columns.factor:
+    if columns.factor == 1 or not len(measured):
+        return
+    # The highest value would be decided by a single spike of the logger, which says nothing of the units.
+    highest = float(np.quantile(measured, USUAL_SHARE, method="higher"))
+    if highest <= columns.factor:
         raise SensorError(
-            f"units are %, and the highest value of {columns.value!r} is {measured.max() / columns.factor:g} %; if it "
+            f"units are %, and the highest value of {columns.value!r} is {highest / columns.factor:g} %; if it "
             "is a fraction, leave units empty or write m3 m-3"
         )

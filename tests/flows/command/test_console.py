@@ -2,12 +2,17 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.table import Table
 
+from flows.command.cli import COMMANDS, main
+from flows.command.making import next_step
 from flows.console import console, output
+from flows.environment import load_product
+from tests.flows.conftest import TINY
 
 
 @pytest.mark.parametrize("shown", [console, output])
@@ -30,3 +35,40 @@ def test_a_pipe_gets_lines_unbroken() -> None:
     code = f"from flows.console import console; console.print('Europe in {url}: to do: produce, publish')"
     piped = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert piped.stderr == f"Europe in {url}: to do: produce, publish\n"
+
+
+def test_help_imports_no_library_of_the_work() -> None:
+    """What is loaded decides how quick the help is: a few tenths of a second in place of several."""
+    code = (
+        "import sys; from flows.command.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'numpy', 'pandas', 'scipy', 'xarray', 'zarr', 'fsspec', 'distributed', 'torch', 'pydantic'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for command in COMMANDS:
+        assert f" {command} " in done.stdout
+    assert "every problem" in done.stdout.replace("\n", " ")
+
+
+def test_every_command_is_where_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in COMMANDS:
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0 and "Usage: " in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["sensor"])
+    assert "Did you mean 'sensors'" in capsys.readouterr().err
+
+
+def test_a_complete_version_that_is_not_released_says_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOMO_TINY", str(tmp_path))
+    product = load_product(TINY)
+    told = next_step(TINY, product, str(tmp_path))
+    assert told.startswith(f"Next: `somo release {TINY} --root {tmp_path}`") and f'version="{product.version}"' in told
+    (tmp_path / "latest.json").write_text(f'{{"version": "{product.version}"}}')
+    assert next_step(TINY, product, str(tmp_path)) == f'Read it with somo.open("{tmp_path}")'

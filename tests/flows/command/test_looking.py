@@ -65,6 +65,7 @@ def folder(tmp_path):
     temperature = rng.uniform(270, 290, (len(DAYS), 5, 6))
     field("t2m", NODES, temperature, "K", cell_methods="time: mean").to_netcdf(tmp_path / "t2m.nc", engine="h5netcdf")
     rain = rng.uniform(0, 5, (len(DAYS), 3, 4))
+    rain[:, 0, :2] = np.nan
     field("tp", CENTRES, rain, "mm").to_netcdf(tmp_path / "tp.nc", engine="h5netcdf")
     sand = rng.uniform(10, 70, (50, 60))
     sand[0, 0] = sand[20, 20] = -9999
@@ -105,10 +106,46 @@ def test_check_says_how_files_come_onto_days_units_and_cells(folder, capsys):
     told = capsys.readouterr().out
     assert "PROBLEM" not in told
     for words in (
-        "2020-01-20 to 2020-04-01, 1 steps a day, mean", "mm become mm d-1", "5 x 6 nodes (regular) onto 3 x 4 cells",
+        "2020-01-20 to 2020-04-01, 1 step a day, mean", "mm become mm d-1", "5 x 6 nodes (regular) onto 3 x 4 cells",
         "to read: ", "50 x 60 nodes (regular), mean within each cell",
+        "every cell has a value on 2020-02-", "2 of 12 cells have no value on 2020-02-",
     ):  # fmt: skip
         assert words in told
+
+
+OWN_TABLE = """station,latitude,longitude,file,time,value,depth_from_m,depth_to_m,units,utc_offset_hours,quality,good
+Good,50.75,11.2,hill.csv,time,swc,0.05,0.05,%,,,
+Far,51.9,11.2,hill.csv,time,swc,0.05,0.05,%,,,
+MISTAKE
+"""
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ("Turned,11.2,50.75,hill.csv,time,swc,0.05,0.05,%,,,", "11.2 N, 50.75 E; latitude and longitude swapped?"),
+        ("Deep,50.75,11.2,hill.csv,time,swc,5,5,%,,,", "depth lies in no layer: 5-5 m; did you mean cm? 0.05-0.05 m"),
+        ("Lost,50.75,11.2,lost.csv,time,swc,0.05,0.05,%,,,", "file 'lost.csv': no such file beside the table"),
+        ("Empty,,11.2,hill.csv,time,swc,0.05,0.05,%,,,", "latitude is empty; write it as 50.91, in degrees"),
+        (
+            "Share,50.75,11.2,hill.csv,time,share,0.05,0.05,%,,,",
+            "units are %, and the highest value of 'share' is 0.298",
+        ),
+    ],
+)
+def test_check_reads_a_table_of_own_stations_as_sensors_does(folder, capsys, mistake, words):
+    days = np.datetime_as_string(np.arange("2020-02-01", "2020-04-01", dtype="datetime64[D]"))
+    lines = "".join(f"{day},{20 + number / 10:.1f},{0.2 + number / 600:.3f}\n" for number, day in enumerate(days))
+    (folder / "hill.csv").write_text(f"time,swc,share\n{lines}")
+    (folder / "own.csv").write_text(OWN_TABLE.replace("MISTAKE", mistake))
+    path = declared(folder, 'regrid = "bilinear"', "tp.nc", "missing = [-9999]", 'own.csv"\nformat = "table')
+    text = (folder / "product.toml").read_text()
+    (folder / "product.toml").write_text(text.replace('scaling = "none"', 'scaling = "none"\nmin_days = 30'))
+    with pytest.raises(SystemExit):
+        main(["check", path])
+    told = capsys.readouterr().out
+    assert "3 sensors in the table" in told and "1 would be used" in told and told.count("PROBLEM") == 1
+    assert words in told and "X, Far, swc: outside every domain's grid: 51.9 N, 11.2 E" in told
 
 
 def test_inspect_prints_what_a_file_holds_and_a_table_to_paste(folder, capsys):

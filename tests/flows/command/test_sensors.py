@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from flows.command import cli
+from flows.command.sensor_map import map_edges, with_rings
 from flows.command.sensors import COLUMNS, printable
 from flows.console import console
+from somo.product.inputs import RegularGrid
 from tests.insitu.made import header_values, stm_name, write_folder, write_zip
 
 HOURS = pd.date_range("2020-01-01", periods=24 * 120, freq="h")
@@ -92,7 +94,7 @@ def test_a_second_look_reads_no_file(sensors: Callable[..., str], monkeypatch: p
 def test_an_archive_without_a_usable_sensor_is_a_warning(sensors: Callable[..., str]) -> None:
     write_zip(Path("deep.zip"), {stm_name("N", "D", (1, 1), "P", "1_2"): header_values(ROWS, (1, 1))})
     said = sensors(ISMN + ISMN.replace("ismn", "deep").replace("net.zip", "deep.zip"))
-    assert "warning: deep (deep.zip): none of its 1 sensors can be used: 1 x depth lies in no layer" in said.replace(
+    assert "warning: deep (deep.zip): its 1 sensor cannot be used: 1 x depth lies in no layer" in said.replace(
         "\n", " "
     )
 
@@ -100,6 +102,37 @@ def test_an_archive_without_a_usable_sensor_is_a_warning(sensors: Callable[..., 
 def test_a_map_of_an_unknown_kind_is_refused(tmp_path: Path, sensors: Callable[..., str]) -> None:
     with pytest.raises(AssertionError, match=r"m\.txt: a map is written as \.png, \.svg, \.pdf"):
         sensors(ISMN, "--map", "m.txt")
+
+
+def test_a_map_shows_every_depth_of_a_place_and_the_grid_alone() -> None:
+    table = pd.DataFrame(
+        {"latitude": [50.0, 50.0, 7.0], "longitude": [7.0, 7.0, 50.0], "depth_from_m": [0.2, 0.05, 0.05]}
+    )
+    rings = with_rings(table)
+    assert rings["depth_from_m"].tolist() == [0.05, 0.05, 0.2] and rings["ring"].tolist() == [4.0, 4.0, 7.5]
+    grid = RegularGrid(kind="regular", west=0, east=20, south=45, north=55, step_deg=0.5)
+    assert map_edges([grid]) == pytest.approx((-0.6, 20.6, 44.4, 55.6)) and map_edges([]) is None
+
+
+def test_dropped_sensors_are_named_and_days_before_the_period_are_counted(
+    sensors: Callable[..., str], tmp_path: Path
+) -> None:
+    days = pd.date_range("2019-12-02", periods=130)
+    own = "day,swc,qc\n" + "".join(f"{d:%Y%m%d},{20 + 0.1 * i:.1f},0\n" for i, d in enumerate(days))
+    write_folder(tmp_path / "own", {"field.csv": own})
+    said = sensors(OWN, "-o", "s.csv").replace("\n", " ")
+    assert "own: 30 of 130 daily means lie before 2020-01-01 and are not learnt from; training.period" in said
+    assert "dropped: own, Lost, swc: cannot be used: file 'lost.csv': no such file" in said
+    assert "all 2 sensors and their reasons: s.csv" in said
+
+
+def test_the_status_is_1_where_no_sensor_can_be_used(sensors: Callable[..., str], tmp_path: Path) -> None:
+    write_folder(tmp_path / "own", {"stations.csv": TABLE.replace("50.1,10.1", ",")})
+    with pytest.raises(AssertionError) as failed:
+        sensors(OWN)
+    text = str(failed.value)
+    assert "none of its 2 sensors can be used: 2 x cannot be used (Field: latitude is empty; write it as 50.91" in text
+    assert "no sensor can be learnt from" in text and "check units" not in text
 
 
 def test_what_would_steer_a_terminal_is_replaced() -> None:

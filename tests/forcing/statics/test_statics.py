@@ -154,6 +154,12 @@ def test_shares_of_one_declared_as_percent(tmp_path):
     sand = np.random.default_rng(3).uniform(0.1, 0.7, (50, 60)).astype("float32")
     with pytest.raises(ForcingError, match=r'look like shares of 1; write static\.sand\.units = "1"'):
         read(write(tmp_path / "z.nc", sand), name="sand", units="percent", within_cell="mean")
+    # The file itself calls them percent: 0.1 to 0.7 % of sand in every place, with or without units that are declared.
+    url = write(tmp_path / "named.nc", sand, {"units": "%"})
+    for units in ("percent", "1", None):
+        with pytest.raises(ForcingError, match=r"says that z is in '%', and its values are 0\.1\d* to 0\.\d+:"):
+            read(url, name="sand", units=units, within_cell="mean")
+    assert read(url, name="forest", units="percent", within_cell="mean").max() < 1
 
 
 def test_twelve_months_are_averaged_or_chosen(tmp_path):

@@ -103,13 +103,13 @@ def test_values_that_would_be_wrong_are_refused(text: str, words: str) -> None:
 def test_a_line_that_is_too_long_costs_itself_alone(broken: str) -> None:
     text = PLAIN + "".join(f"2018-01-02 0{hour}:00,0.27\n" for hour in range(9)) + "\n" * 300
     _, value, _, note = read_series(f"{text}{broken}\n".encode(), Columns("t", "v"))
-    assert value.tolist() == [0.25, 0.26, *[0.27] * 9] and note.startswith("1 rows have no time that can be read")
+    assert value.tolist() == [0.25, 0.26, *[0.27] * 9] and note.startswith("1 row has no time that can be read")
 
 
 def test_cells_that_are_no_numbers_are_told_and_missing_ones_are_not() -> None:
     cells = ["0.2", "", "NaN", "NA", "-9999", "--", "****", "#N/A", "Eqp"]
     text = "t,v\n" + "".join(f"2018-01-01 0{hour}:00,{cell}\n" for hour, cell in enumerate(cells))
-    assert read_series(text.encode(), Columns("t", "v"))[3] == "1 values of 'v' are no numbers, such as 'Eqp'"
+    assert read_series(text.encode(), Columns("t", "v"))[3] == "1 value of 'v' is no number: 'Eqp'"
 
 
 def test_decimal_commas_beside_units_with_a_point() -> None:
@@ -121,6 +121,11 @@ def test_decimal_commas_beside_units_with_a_point() -> None:
 def test_fractions_declared_as_percent_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SensorError, match=r"units are %, and the highest value of 'v' is 0\.26 %; if it is a fraction"):
         one(tmp_path, ROW.replace(",,,,", ",%,,,"), {"d.csv": PLAIN})
+    # One spike of a logger says nothing of the units of a year.
+    days = pd.date_range("2018-01-01", periods=365)
+    series = "t,v\n" + "".join(f"{d:%Y-%m-%d},{0.2 if number else 35}\n" for number, d in enumerate(days))
+    with pytest.raises(SensorError, match=r"units are %, and the highest value of 'v' is 0\.2 %"):
+        one(tmp_path, ROW.replace(",,,,", ",%,,,"), {"d.csv": series})
 
 
 def test_qualities_are_told_where_none_is_accepted() -> None:

@@ -144,10 +144,16 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, row: str, text: str
     assert problem in str(refused.value)
 
 
+def test_lines_below_the_names_are_named_where_there_is_nothing_else(tmp_path: Path) -> None:
+    sensor = one(tmp_path, "A,51,10,d.csv,t,v,0.05,0.05,,,,", {"d.csv": "t,v\nTS,%\n,Avg\n"})
+    assert sensor.problem == "file has no data; d.csv: 2 rows have no time that can be read, such as ''"
+
+
 def test_a_table_without_its_columns_or_rows_is_refused(tmp_path: Path) -> None:
     url = write_folder(tmp_path, {"a.csv": "name,lat\nA,51\n", "b.csv": HEAD}) + "/"
     with pytest.raises(
-        InsituError, match=r"a\.csv: no column 'station'; .* a table of own stations has the columns st"
+        InsituError,
+        match=r"a\.csv: no column 'station'; .* 'latitude', .*'depth_from_m' too are missing; a table of own stations",
     ):
         list_recordings(url + "a.csv", "own")
     with pytest.raises(InsituError, match=r"b\.csv: the table has no row; give one row a sensor"):
