@@ -28,9 +28,9 @@ from somo.product.level import level_sentence
 from somo.publish.manifest import renew
 from somo.storage.contents import record_content
 from somo.storage.objects import exists, join, read_bytes
+from somo.validate.depths import naming_depths
 from somo.validate.published import Published, ValidationError, open_published
 from somo.validate.report.page import write_report
-from somo.validate.sections.depths import naming_depths
 from somo.validate.sections.register import SECTIONS, sections_of
 from somo.validate.sections.section import Impossible, Section, is_made, read_section, text_section, write_section
 from somo.validate.sections.units_note import units_note

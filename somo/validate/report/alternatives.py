@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from somo.validate.sections.depths import in_declared_order
+from somo.validate.depths import in_declared_order
 from somo.validate.sections.register import SECTIONS
 from somo.validate.sections.section import Section
 

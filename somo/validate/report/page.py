@@ -11,10 +11,10 @@ import jinja2
 import pandas as pd
 
 from somo.storage.objects import join, put
+from somo.validate.depths import in_declared_order
 from somo.validate.gate.checks import Result
 from somo.validate.report.alternatives import text_alternative
 from somo.validate.report.verdict import gate_line, verdict
-from somo.validate.sections.depths import in_declared_order
 from somo.validate.sections.register import SECTIONS
 from somo.validate.sections.section import Section
 

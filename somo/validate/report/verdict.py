@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from somo.validate.depths import in_declared_order, naming_depths
 from somo.validate.gate.checks import Result
-from somo.validate.sections.depths import in_declared_order, naming_depths
 from somo.validate.sections.section import Section
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from somo.validate.depths import depth_of, layer_names
 from somo.validate.matching import KEYS, anomalies, cell_scores, summarise
 from somo.validate.published import Published
-from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import COLOURS, canvas, draw_boxes, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section

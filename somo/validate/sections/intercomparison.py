@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from somo.core.grid import Grid
 from somo.validate.collocation import triple_collocation
+from somo.validate.depths import depth_of, layer_names
 from somo.validate.matching import summarise
 from somo.validate.metrics import METRICS, scores
 from somo.validate.published import Published, at_cells
-from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import COLOURS, UNITS, canvas, draw_boxes, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
+from somo.validate.depths import depth_of, in_declared_order
 from somo.validate.matching import KEYS, cell_means
 from somo.validate.metrics import pearson_r, rmsd
-from somo.validate.sections.depths import depth_of, in_declared_order
 from somo.validate.sections.figures import UNITS
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from somo.validate.depths import depth_of
 from somo.validate.published import Published
-from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import (
     SOIL_MAP,
     SPREAD_MAP,

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
+from somo.validate.depths import depth_of, layer_names
 from somo.validate.experiments import KEPT, LEAST_SAMPLES, memory_days
-from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import COLOURS, canvas, legend_below, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section

@@ -11,8 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.core.grid import Grid
+from somo.validate.depths import depth_of
 from somo.validate.season_days import season_days, years_of
-from somo.validate.sections.depths import depth_of
 from somo.validate.sections.figures import (
     ANOMALY_MAP,
     COLOURS,

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from somo.validate.depths import depth_of, layer_names
 from somo.validate.matching import cell_scores
 from somo.validate.metrics import scores
 from somo.validate.published import Published
-from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import (
     COLOURS,
     MEASURED,

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from somo.validate.depths import depth_of, layer_names
 from somo.validate.matching import KEYS, anomalies, cell_means, cell_scores, summarise, wide_to_models
 from somo.validate.metrics import scores
-from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import (
     COLOURS,
     UNITS,

@@ -9,9 +9,9 @@ from matplotlib.cm import ScalarMappable
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from somo.validate.depths import depth_of, layer_names
 from somo.validate.matching import KEYS, cell_scores
 from somo.validate.published import Published
-from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import (
     SPREAD_MAP,
     canvas,

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from somo.validate.depths import depth_of, layer_names
 from somo.validate.published import Published
-from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import COLOURS, canvas, frame_map, legend_below, map_extent, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section

@@ -4,10 +4,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from somo.validate.depths import depth_of, layer_names
 from somo.validate.intervals import JUDGED, LEVELS, WIDTHS, judge, with_constant_width, with_groups
 from somo.validate.matching import KEYS
 from somo.validate.published import Published
-from somo.validate.sections.depths import depth_of, layer_names
 from somo.validate.sections.figures import COLOURS, UNITS, canvas, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Impossible, Section

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from scipy.stats import pearsonr
 
+from somo.validate.depths import naming_depths
 from somo.validate.gate.checks import Result
 from somo.validate.published import open_published
 from somo.validate.report.alternatives import text_alternative
 from somo.validate.report.verdict import gate_line, verdict
-from somo.validate.sections.depths import naming_depths
 from somo.validate.sections.section import Section
 from somo.validate.sections.skill import split_section
 from somo.validate.sections.stations import effective_size, probability_by_chance, stations_section

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
+from somo.validate.depths import in_declared_order, layer_names, naming_depths
 from somo.validate.report.page import render
 from somo.validate.report.verdict import verdict
-from somo.validate.sections.depths import in_declared_order, layer_names, naming_depths
 from somo.validate.sections.section import Section
 from somo.validate.sections.skill import split_section
 
