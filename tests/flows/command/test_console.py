@@ -63,9 +63,7 @@ def test_every_command_is_where_the_table_says(capsys: pytest.CaptureFixture[str
     assert "Did you mean 'sensors'" in capsys.readouterr().err
 
 
-def test_a_complete_version_that_is_not_released_says_how(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_complete_version_that_is_not_released_says_how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOMO_TINY", str(tmp_path))
     product = load_product(TINY)
     told = next_step(TINY, product, str(tmp_path))
