@@ -81,13 +81,8 @@ def completed(
     pending = list(futures)
     if not pending:
         return
-    bar = Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(elapsed_when_finished=True),
-        console=console, disable=console.quiet,
-    )  # fmt: skip
     started, done = time.monotonic(), 0
-    with bar, _ended_for_memory(pending) as ended, _given_up(pending) as reasons:
+    with _bar() as bar, _ended_for_memory(pending) as ended, _given_up(pending) as reasons:
         total = sum(amounts.values()) if amounts else len(pending)
         task = bar.add_task(description, total=total, rate="")
         try:
@@ -109,14 +104,26 @@ def completed(
             if reasons:
                 raise ClusterError(f"{description}, after {done} of {total}: {reasons[0]}") from error
             why = f"workers ran out of memory: {'; '.join(ended)}" if ended else str(error)
-            raise ClusterError(
-                f"{description}: the cluster was lost after {done} of {total} ({why}); run again, finished "
-                "work is kept. If a worker ran out of memory, raise [cluster] memory_gb or choose smaller tiles"
-            ) from error
+            raise _lost(f"{description}: the cluster was lost after {done} of {total} ({why})") from error
         finally:
             for future in pending:
                 if not future.done():
                     future.cancel()
+
+
+def _bar() -> Progress:
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"), TimeRemainingColumn(elapsed_when_finished=True),
+        console=console, disable=console.quiet,
+    )  # fmt: skip
+
+
+def _lost(what_happened: str) -> ClusterError:
+    return ClusterError(
+        f"{what_happened}; run again, finished work is kept. If a worker ran out of memory, raise [cluster] memory_gb or "
+        "choose smaller tiles"
+    )
 
 
 @contextmanager
