@@ -121,8 +121,8 @@ def _bar() -> Progress:
 
 def _lost(what_happened: str) -> ClusterError:
     return ClusterError(
-        f"{what_happened}; run again, finished work is kept. If a worker ran out of memory, raise [cluster] memory_gb or "
-        "choose smaller tiles"
+        f"{what_happened}; run again, finished work is kept. If a worker ran out of memory, raise [cluster] memory_gb "
+        "or choose smaller tiles"
     )
 
 
