@@ -158,7 +158,10 @@ def _changes(source: DraftSource) -> bool:
 
 def _static_of_provider(like: str, source: DraftSource, names: dict[str, int]) -> Iterator[str]:
     feature = like.partition(".")[2]
-    lines = [f"[static.{_unused(feature, names)}]", f"like = {json.dumps(like)}", f"url = {json.dumps(source.url)}"]
+    # Providers of soil have a file a depth, whose name alone says which: clay_0-5cm_mean_1000.tif.
+    depth = re.search(r"\d+-\d+cm", source.url.rsplit("/", 1)[-1])
+    name = f"{feature}_{depth[0].replace('-', '_')}" if depth else feature
+    lines = [f"[static.{_unused(name, names)}]", f"like = {json.dumps(like)}", f"url = {json.dumps(source.url)}"]
     # Others are features too, but rare ones are the same at all stations, which teaches a network nothing.
     comment = "" if feature in FEATURES_OF_THE_PAPER else "# "
     yield from (f"{comment}{line}" for line in lines)
