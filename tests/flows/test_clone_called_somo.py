@@ -25,8 +25,13 @@ def test_import_beside_a_clone_called_somo(tmp_path: Path) -> None:
     )
     with zipfile.ZipFile(tmp_path / built.stdout.split()[-1]) as wheel:
         wheel.extractall(installed)
-    # Without PYTHONPATH, by which tests of a clone would find it anyway.
+    # Without PYTHONPATH and the packages of this environment, by which the clone of these tests would be found.
     used = subprocess.run(
-        [sys.executable, "-c", USE, str(installed)], cwd=tmp_path, env={}, capture_output=True, text=True, check=True
+        [sys.executable, "-S", "-c", USE, str(installed)],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert used.stdout.strip() == str(clone / "somo" / "__init__.py")

@@ -229,7 +229,7 @@ def test_a_coast_that_does_not_come_leaves_the_map_and_can_be_tried_again(page):
     assert page.get_attribute("body", "data-shown") == "soil_moisture 0 2013-12-31"
     page.unroute("**/countries*.bin")
     page.click("#regionwords button")
-    page.wait_for_function("document.querySelectorAll('#region option').length > 1")
+    page.locator("#region option").nth(1).wait_for(state="attached")
     assert page.inner_text("#regionwords") == ""
     page.complaints[:] = [text for text in page.complaints if "404" not in text]
 

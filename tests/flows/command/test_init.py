@@ -13,9 +13,13 @@ from flows.command.init import absolute
 
 TENTHS = np.round(50.9 - 0.1 * np.arange(6), 6), np.round(11.0 + 0.1 * np.arange(7), 6)
 HALVES = np.round(50.85 - 0.1 * np.arange(5), 6), np.round(11.05 + 0.1 * np.arange(6), 6)
+HOURS = pd.date_range("2018-04-01", "2018-08-31 23:00", freq="h")
+WETNESS = 0.3 + 0.05 * np.sin(np.arange(len(HOURS)) / 50)
 STATIONS = {
-    "hill": "time,latitude,longitude,swc_5cm,swc_20cm\n2018-01-01 00:00,50.71,11.32,0.31,0.33\n",
-    "vale": "TIMESTAMP;Soil moisture 10 cm\n2018-01-01 00:00;-9999\n2018-01-01 01:00;30,5\n",
+    "hill": "time,latitude,longitude,swc_5cm,swc_20cm\n"
+    + "".join(f"{t:%Y-%m-%d %H:%M},50.71,11.32,{w:.4f},{w + 0.02:.4f}\n" for t, w in zip(HOURS, WETNESS, strict=True)),
+    "vale": "TIMESTAMP;Soil moisture 10 cm\n2018-03-31 23:00;-9999\n"
+    + "".join(f"{t:%Y-%m-%d %H:%M};{100 * w:.2f}\n".replace(".", ",") for t, w in zip(HOURS, WETNESS, strict=True)),
 }
 
 
@@ -114,7 +118,7 @@ def test_a_folder_of_series_gets_a_table_whose_empty_columns_check_names(written
     assert list(table["latitude"]) == ["50.71", "50.71", ""]
     assert "to write into it: latitude and longitude of vale" in told and "utc_offset_hours, unless" in told
     assert run("check", path) == 1
-    assert "latitude '' is no number" in capsys.readouterr().out.replace("\n", " ")
+    assert "Soil moisture 10 cm: cannot be used: latitude is empty" in capsys.readouterr().out.replace("\n", " ")
     table.loc[2, ["latitude", "longitude"]] = "50.6", "11.2"
     table.to_csv(folder / "stations/stations.csv", index=False)
     assert run("check", path) == 0
