@@ -82,12 +82,15 @@ def archive_at(url: str) -> DraftArchive:
         optional = tuple(name for name in TABLE_COLUMNS if name not in NEEDED)
         written_rows = read_columns(text, NEEDED, optional).astype(str).to_dict("records")
         return _of_own_stations(_url_of(url, table), note, [cast("dict[str, str]", row) for row in written_rows])
-    places = _places_near(url, plain)
-    series = [member for member in plain if not is_table_of_places(member)]
+    places_by_file = {member.url: _places_in(member.url) for member in plain if member.size <= MOST_TABLE_BYTES}
+    series = [member for member in plain if not places_by_file.get(member.url)]
     if not series:
         raise InsituError(
             f"{url}: no ISMN download (*.stm), no COSMOS-Europe archive and no CSV or Parquet files of own stations"
         )
+    places = _places_beside(url)
+    for places_in_file in places_by_file.values():
+        places |= places_in_file
     rows = [row for member in series for row in _rows(member, places)]
     drafted = _of_own_stations(join(url, TABLE_NAME), f"{len(series)} files of own stations", rows)
     return replace(drafted, table=_as_csv(rows))
@@ -141,20 +144,13 @@ def _url_of(url: str, member: Member) -> str:
     return url if url.endswith(member.path) else join(url, member.path)
 
 
-def is_table_of_places(member: Member) -> bool:
-    """Whether a file holds a row a station with its place, and no measurements."""
-    return member.size <= MOST_TABLE_BYTES and bool(_places_in(member.url))
-
-
-def _places_near(url: str, members: Sequence[Member]) -> dict[str, tuple[str, str]]:
-    """Latitude and longitude by station, from small tables in the archive or beside it."""
-    tables = [member.url for member in members if member.size <= MOST_TABLE_BYTES]
+def _places_beside(url: str) -> dict[str, tuple[str, str]]:
+    """Latitude and longitude by station, from small tables in the folder that holds the archive."""
     beside = Path(url).parent
-    if "://" not in url and beside.is_dir():
-        tables += [str(path) for path in sorted(beside.glob("*.csv")) if path.stat().st_size <= MOST_TABLE_BYTES]
     places: dict[str, tuple[str, str]] = {}
-    for table in tables:
-        places |= _places_in(table)
+    if "://" not in url and beside.is_dir():
+        for path in sorted(beside.glob("*.csv")):
+            places |= _places_in(str(path)) if path.stat().st_size <= MOST_TABLE_BYTES else {}
     return places
 
 
