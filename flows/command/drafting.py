@@ -26,7 +26,8 @@ ONE_DAY = dt.timedelta(days=1)
 # Days of forcing from which on a year of spin-up, as in the paper, leaves two years to learn from.
 LONG_DAYS = 3 * 365
 SHORT_SEQUENCE_DAYS = 90
-# Up to so many stations the settings for few of them are better, as measured on 61 (docs/method.md).
+# Up to so many stations the settings for few of them are written. They were measured on 61 (docs/method.md); how far
+# above that they hold was not, and whoever has hundreds is nearer to the paper's defaults.
 FEW_STATIONS = 150
 # Around a place: some hundred kilometres, within which stations usually lie that tell of it.
 PLACE_MARGIN_DEG = 1.0

@@ -105,8 +105,8 @@ def frozen_attrs(declared: Frozen) -> dict[str, str | np.ndarray]:
         "grid_mapping": "crs",
         "comment": (
             f"1 where the daily mean of {declared.variable} was below {declared.below_c:g} degrees C on each of the "
-            f"last {declared.days} days. Measurements in frozen soil are no part of what the model learnt from: take "
-            "its values on such days with care."
+            f"last {declared.days} days. Measurements that their archive flags as frozen are no part of what "
+            "the model learnt from: take its values on such days with care."
         ),
     }
 

@@ -18,6 +18,7 @@ from flows.service.loopback import served
 from flows.stages.publish import write_netcdf, write_series
 from somo.product.cluster import CLUSTER_KINDS
 from somo.product.declaration import Product
+from somo.product.network import DEFAULT_KIND, NETWORK_KINDS
 from somo.product.providers import take_likes
 from somo.publish import manifest
 from somo.publish.catalog import catalog_document, version_documents
@@ -156,6 +157,11 @@ def test_tables(block):
     """Every table is one that a declaration takes."""
     declared = take_likes(tomllib.loads(block.text), read_providers())
     for key, table in declared.items():
-        # A cluster's table has the keys of its own kind, which the declaration looks up in a register.
-        model = CLUSTER_KINDS[table["kind"]] if key == "cluster" else Product.model_fields[key].annotation
+        # Tables of clusters and networks have the keys of their own kind, which the declaration looks up in a register.
+        if key == "cluster":
+            model = CLUSTER_KINDS[table["kind"]]
+        elif key == "network":
+            model = NETWORK_KINDS[table.get("kind", DEFAULT_KIND)]
+        else:
+            model = Product.model_fields[key].annotation
         TypeAdapter(model).validate_python(table)
