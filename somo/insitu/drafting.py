@@ -185,7 +185,10 @@ def _as_csv(rows: Sequence[Mapping[str, str]]) -> str:
 
 def _rows(member: Member, places: Mapping[str, tuple[str, str]]) -> Iterator[dict[str, str]]:
     series_bytes = read_bytes(member.url)
-    names = column_names(series_bytes)
+    try:
+        names = column_names(series_bytes)
+    except SensorError as error:
+        raise InsituError(f"{member.url}: {error}, or take the file out of the folder") from error
     by_name = {name.lower(): name for name in names}
     stem = re.sub(r"\.\w+$", "", member.name)
     station = stem if stem in places else YEARS_AT_END.sub("", stem) or stem

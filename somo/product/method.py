@@ -186,7 +186,7 @@ class Drought(Declared):
 class Frozen(Declared):
     """Days on which the ground counts as frozen, which the published store marks.
 
-    Measurements that their archive flags as frozen are left out of the targets, so that the networks know nothing of it.
+    Measurements that their archive flags as frozen are left out of the targets: the networks know nothing of such days.
     """
 
     variable: str = Field(default="skin_temperature", examples=["air_temperature"])

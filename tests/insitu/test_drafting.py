@@ -6,6 +6,7 @@ import io
 import pytest
 
 from somo.insitu.drafting import archive_at
+from somo.insitu.errors import InsituError
 
 SERIES = "timestamp,sm_10,sm_30,flag\n" + "".join(f"2018-01-01 {hour:02}:00,0.31,0.33,ok\n" for hour in range(9))
 
@@ -63,3 +64,9 @@ def test_places_alone_are_no_stations_to_learn_from(loggers):
     archive = archive_at(str(loggers.parent))
     assert archive.note == "3 files of own stations"
     assert rows_of(archive)[0]["file"] == "loggers/st01_2017-2019.csv"
+
+
+def test_a_file_without_columns_is_named(loggers):
+    (loggers / "notes.txt").write_text("hello\n")
+    with pytest.raises(InsituError, match=r"notes\.txt: no line has names of columns.*take the file out"):
+        archive_at(str(loggers))
