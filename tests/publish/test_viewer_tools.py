@@ -99,8 +99,41 @@ def test_colours_are_fitted_and_can_be_set(page):  # noqa: F811
     page.fill("#date", "2013-06-01")
     shown(page, "soil_moisture", 0, "2013-06-01")
     assert page.get_by_label("Lowest colour").input_value() == "0.123"
+    page.get_by_label("Lowest colour").fill("7")
+    page.get_by_label("Lowest colour").press("Enter")
+    page.locator("#message", has_text="The lowest colour has to stand for less than the highest").wait_for()
+    assert page.get_by_label("Lowest colour").input_value() == "0.123"
     page.click("#fit")
     assert page.get_by_label("Lowest colour").input_value() != "0.123"
+
+
+def test_a_number_being_typed_outlives_what_arrives_meanwhile(page):  # noqa: F811
+    waiting, arrived = [], []
+    page.route("**/regions.zarr/**", lambda route: route.continue_() if arrived else waiting.append(route))
+    with page.expect_request("**/regions.zarr/**"):
+        page.goto(page.address)
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    lowest = page.get_by_label("Lowest colour")
+    lowest.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("0.1")
+    page.evaluate("document.activeElement.dataset.same = 'yes'")
+    arrived.append(True)
+    for route in waiting:
+        route.continue_()
+    page.wait_for_selector("#region option:nth-child(2)", state="attached")
+    page.keyboard.type("2")
+    assert lowest.input_value() == "0.12"
+    # A further day in the same colours is told anew, too.
+    page.evaluate("window.location.hash = window.location.hash.replace('2013-12-31', '2013-06-01')")
+    shown(page, "soil_moisture", 0, "2013-06-01")
+    page.keyboard.type("3")
+    assert lowest.input_value() == "0.123"
+    assert page.evaluate("document.activeElement.dataset.same") == "yes"
+    page.keyboard.press("Tab")
+    page.wait_for_url("**low=0.123**")
+    # The next field of the same legend has the focus.
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Highest colour"
 
 
 def test_map_and_series_are_told_in_words_and_saved_as_pictures(page, root, tmp_path):  # noqa: F811

@@ -11,7 +11,7 @@ import type { Cell, GridMap, Picture } from "../map/map";
 import { Panel } from "../series/panel";
 import { readView, type View, writeView } from "../view";
 import { listenControls } from "./controls";
-import { legend } from "./legend";
+import { Legend } from "./legend";
 import { noteFirstMap } from "./measuring";
 import { areaWeights, mapInWords } from "./words";
 
@@ -30,6 +30,7 @@ export class Page {
   private regions: Regions | null = null;
   private outlines: Country[] = [];
   private complaint = "";
+  private readonly legend = new Legend(get("legend"), (range) => this.recolour(range));
   readonly panel: Panel;
 
   constructor(
@@ -174,7 +175,8 @@ export class Page {
   /** The same values in other colours. */
   private recolour(range: [number, number] | null): void {
     const { view, map } = this;
-    view.range = range && range[0] < range[1] ? range : null;
+    this.complaint = range && range[0] >= range[1] ? "The lowest colour has to stand for less than the highest" : "";
+    if (!this.complaint) view.range = range;
     if (!range) this.fitted.delete(`${view.quantity} ${view.layer}`);
     if (map.picture) {
       map.show({ ...map.picture, scale: this.ranged(SCALES[view.quantity], view.quantity, view.layer, map.picture.values) });
@@ -217,7 +219,7 @@ export class Page {
     if (!picture) return;
     const base = this.version.windows.base.map((stamp) => isoDate(stamp).slice(0, 4));
     const note = SCALES[this.view.quantity].byWindow ? `against ${base.join("–")}, ${Number(base[1]) - Number(base[0]) + 1} years` : "";
-    get("legend").replaceChildren(...legend(picture.scale, note, (range) => this.recolour(range)));
+    this.legend.show(picture.scale, note);
     get("words").textContent = mapInWords(picture, this.weights);
     const region = this.regions?.find(this.view.region);
     get("regionwords").textContent = region ? `${region.name}. ${mapInWords(picture, this.weights, this.mask)}` : "";
