@@ -114,9 +114,9 @@ def collocation_section(published: Published, name: str, compared: Mapping[str, 
     figure = _boxes(table[table["layer"].isin(layers)], "triplet", triplets, metrics)
     caption = (
         f"Triple collocation of {name} with two other products each (named beside the box), which takes none for the "
-        "truth and holds where their errors are independent: products that share weather, a reference model or "
-        f"measurements make each other's errors look smaller and r higher than they are. {_BOX} n = {len(cells)} cells, "
-        f"one in every segment of {side} x {side}, {published.period}."
+        "truth and holds where their errors are independent: where this product shares weather, a reference model or "
+        "measurements with one of the two, its error looks smaller and r higher than they are. "
+        f"{_BOX} n = {len(cells)} cells, one in every segment of {side} x {side}, {published.period}."
     )
     median = table.groupby(["layer", "triplet"])[["r", "error_std"]].median().round(4).reset_index()
     median_r = {f"{r['layer']} {r['triplet']}": float(r["r"]) for r in median.to_dict("records")}

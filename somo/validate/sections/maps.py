@@ -41,8 +41,8 @@ def overview_section(published: Published) -> Section:
             colour_bar(figure, std, axes[1, k], f"spread of the members ({UNITS})", extend="max")
     cells = int(np.isfinite(soil["soil_moisture"][0]).sum())
     caption = (
-        "Mean of the published soil moisture (top) and of the spread of its members (bottom) over all days until the end "
-        "of the last whole block of days. The spread says how much training depends on chance, not how far values are "
+        "Mean of the published soil moisture (top) and of the spread of its members (bottom) over all days until the "
+        "end of the last whole block of days. The spread says how much training depends on chance, not how far values are "
         "from the truth. Every layer has colours of its own. "
         f"n = {cells} land cells, {published.soil.sizes['time']} days, {published.period}. Coast: Natural Earth."
     )
