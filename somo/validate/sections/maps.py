@@ -42,8 +42,8 @@ def overview_section(published: Published) -> Section:
     cells = int(np.isfinite(soil["soil_moisture"][0]).sum())
     caption = (
         "Mean of the published soil moisture (top) and of the spread of its members (bottom) over all days until the "
-        "end of the last whole block of days. The spread says how much training depends on chance, not how far values are "
-        "from the truth. Every layer has colours of its own. "
+        "end of the last whole block of days. The spread says how much training depends on chance, not how far values "
+        "are from the truth. Every layer has colours of its own. "
         f"n = {cells} land cells, {published.soil.sizes['time']} days, {published.period}. Coast: Natural Earth."
     )
     table = _tidy(soil, published.layers)
