@@ -199,7 +199,8 @@ def write_drought_netcdf(product: Product, version_url: str, client: Client) -> 
 def write_images(product: Product, version_url: str) -> None:
     """Put the latest day as GeoTIFFs and as a small picture."""
     with open_maps(version_url) as store, open_drought(version_url) as drought:
-        for key, image in latest_images(product, store, drought).items():
+        year = _release_year(product, version_url.rpartition("/")[0])
+        for key, image in latest_images(product, store, drought, year).items():
             put_changed(join(version_url, key), image)
 
 
@@ -215,17 +216,22 @@ def write_papers(
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
     what_changed = changes(_former_lineage(product, root), origin)
-    # The citation keeps the year of the release when days are added later.
-    released = read_pointer(root).get("released", {}).get(product.version) or today().isoformat()
-    for name, paper in documents(product, grid, times, origin, what_changed, int(released[:4])).items():
+    for name, paper in documents(product, grid, times, origin, what_changed, _release_year(product, root)).items():
         put_changed(join(version_url, name), paper)
+
+
+def _release_year(product: Product, root: str) -> int:
+    """The year that the version is cited by; it stays when days are added later."""
+    released = read_pointer(root).get("released", {}).get(product.version) or today().isoformat()
+    return int(released[:4])
 
 
 def write_catalog(product: Product, version_url: str, client: Client) -> str:
     """Take the checksums of what is new, write collection, items and manifest; returns the manifest's checksum."""
     entries = describe_changed(version_url, client)
     with open_maps(version_url) as store:
-        collection_and_items = version_documents(product, store, entries)
+        year = _release_year(product, version_url.rpartition("/")[0])
+        collection_and_items = version_documents(product, store, entries, year)
     for name, document in collection_and_items.items():
         put_changed(join(version_url, name), encode(document))
     # Collection and items were written just now, and the manifest has to have their checksums as well.
