@@ -64,8 +64,9 @@ def _compose_service(service: Service) -> dict[str, Any]:
         described["security_opt"] = ["no-new-privileges:true"]
     if service.secret:
         described["environment"] |= {name: f"${{{name}:?see infra/README.md}}" for name in service.secret}
+    # A name without a value is passed on from the shell or the file that compose is given, where it is set there.
+    described["environment"] |= dict.fromkeys(service.settings)
     if service.name in SETTINGS_READERS:
-        # A name without a value is passed on from the shell or the file that compose is given, where it is set there.
         described["environment"] |= dict.fromkeys(_settings_of(service))
         described["volumes"].append(f"./product.toml:{DEPLOYED['SOMO_PRODUCT']}:ro")
     if service.name in KEPT:
@@ -154,6 +155,9 @@ def _pod(service: Service) -> dict[str, Any]:
     variables += [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": "somo", "key": name}}} for name in service.secret
     ]
+    for name in service.settings:
+        setting = {"configMapKeyRef": {"name": "settings", "key": name, "optional": True}}
+        variables.append({"name": name, "valueFrom": setting})
     if service.name == "deploy":
         webhook = {"secretKeyRef": {"name": "somo", "key": "SOMO_WEBHOOK", "optional": True}}
         variables.append({"name": "SOMO_WEBHOOK", "valueFrom": webhook})

@@ -112,6 +112,7 @@ class Stack:
         if service.name in SETTINGS_READERS:
             hidden = DEPLOYED_ONLY if service.name != "deploy" else ()
             ours = {**ours, **{name: value for name, value in self.settings.items() if name not in hidden}}
+        ours = {**ours, **{name: self.settings[name] for name in service.settings if name in self.settings}}
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
         scratch = {"DASK_TEMPORARY_DIRECTORY": str(self.folder / "data" / "scratch")} if ours else {}
         home = {"HOME": str(self.folder)}
