@@ -17,6 +17,7 @@ SLOW = (
     "tests/flows/command/test_inputs.py::test_neither_prefect_nor_a_cluster_is_started",
     "tests/flows/service/test_containers.py",
     "tests/flows/service/test_grafana.py",
+    "tests/flows/stages/test_drought_table.py",
     "tests/flows/stages/learning/test_applicability.py",
     "tests/flows/stages/learning/test_search.py",
     "tests/flows/stages/production/test_continuing.py",
