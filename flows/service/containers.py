@@ -190,11 +190,23 @@ def _pod(service: Service) -> dict[str, Any]:
         container["volumeMounts"].append({"name": "data", "mountPath": "/data"})
     if ports := _ports(service):
         container["ports"] = [{"containerPort": port["port"], "name": port["name"]} for port in ports]
-        container["readinessProbe"] = {"tcpSocket": {"port": ports[0]["port"]}, "periodSeconds": 5}
+    if probe := _readiness(service):
+        container["readinessProbe"] = probe
     # The users of these two images, and of ours (docker/Dockerfile).
     user = {"postgres": 999, "prometheus": 65534}.get(service.name, 10001)
     context = {"runAsNonRoot": True, "runAsUser": user, "fsGroup": user, "seccompProfile": {"type": "RuntimeDefault"}}
     return {"securityContext": context, "containers": [container], "volumes": volumes}
+
+
+def _readiness(service: Service) -> dict[str, Any] | None:
+    """What tells Kubernetes that a service does its work: the health check of the compose file, else an open port."""
+    if not (ports := _ports(service)):
+        # Nobody connects to it, and each question would take a second of its processor.
+        return None
+    if test := _health_test(service):
+        # Python loads its libraries anew for every question. S3's makes the bucket where there is none yet.
+        return {"exec": {"command": test[1:]}, "periodSeconds": 20, "timeoutSeconds": 15}
+    return {"tcpSocket": {"port": ports[0]["port"]}, "periodSeconds": 5}
 
 
 def _ports(service: Service) -> list[dict[str, Any]]:

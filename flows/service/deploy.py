@@ -28,8 +28,10 @@ from flows.service.errors import StackError
 from flows.service.services import POOL
 
 HOME = Path(__file__).parents[2]
-# Where a cloud gives a machine's credentials to programs on it; its other address, 169.254.169.254, is link-local.
-METADATA = ipaddress.ip_network("fd00:ec2::/32")
+# Where clouds give a machine's credentials to programs on it, besides 169.254.169.254, which is link-local: Amazon's by
+# IPv6, Alibaba's, Oracle's.
+METADATA = tuple(map(ipaddress.ip_network, ("fd00:ec2::/32", "100.100.100.200/32", "192.0.0.192/32")))
+TELL_FAILURES = "tell failures"
 # Earlier versions of SoMo left it in the database; it crashes runs that live through an outage of PostgreSQL.
 FORMER_AUTOMATION = "mark dead runs crashed"
 
@@ -39,14 +41,12 @@ def main() -> None:
     settings = deployment_settings(HOME)
     # The service that takes this setting would say what is wrong with it in a log that nobody looks into.
     silence(settings)
-    if webhook := settings.get("SOMO_WEBHOOK"):
+    if webhook := settings.get("SOMO_WEBHOOK", ""):
         require_outside(webhook)
     asyncio.run(make_pool(settings["SOMO_NAME"]))
     command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(HOME / "infra" / "prefect.yaml")]
     subprocess.run([sys.executable, "-m", *command], check=True, cwd=HOME, env=settings)
-    remove(FORMER_AUTOMATION)
-    if webhook:
-        replace(tell_failures(webhook))
+    make_automations(webhook)
 
 
 async def make_pool(product: str) -> None:
@@ -77,7 +77,10 @@ def require_outside(url: str) -> None:
     except OSError as error:
         raise StackError(f"SOMO_WEBHOOK: host {place.hostname} is not known ({error}); correct the URL") from error
     for address in map(ipaddress.ip_address, addresses):
-        if address.is_link_local or address.is_multicast or address.is_unspecified or address in METADATA:
+        # An IPv4 address in IPv6's clothes, ::ffff:169.254.169.254, reaches the same machine.
+        meant = getattr(address, "ipv4_mapped", None) or address
+        is_metadata = any(meant in network for network in METADATA)
+        if meant.is_link_local or meant.is_multicast or meant.is_unspecified or is_metadata:
             raise StackError(
                 f"SOMO_WEBHOOK: host {place.hostname} is {address}, which only the machine itself may ask; "
                 "give the URL of a chat service"
@@ -98,20 +101,17 @@ def tell_failures(url: str) -> Automation:
     # A message may hold quotes and line breaks, which would end the JSON: Prefect's template escapes it.
     text = f'{{"text": {{{{ ({sentence}) | tojson }}}}}}'
     call = CallWebhook(block_document_id=identity, payload=text)
-    return Automation(name="tell failures", trigger=trigger, actions=[call])
+    return Automation(name=TELL_FAILURES, trigger=trigger, actions=[call])
 
 
-def replace(automation: Automation) -> None:
-    """Create an automation in place of the one of the same name."""
-    remove(automation.name)
-    automation.create()
-
-
-def remove(name: str) -> None:
-    """Remove the automations of a name."""
+def make_automations(webhook: str) -> None:
+    """Lay down who is told of failures, in place of whoever was told before; nobody is if there is no webhook."""
     with get_client(sync_client=True) as client:
-        for automation in client.read_automations_by_name(name):
-            client.delete_automation(automation.id)
+        for name in (FORMER_AUTOMATION, TELL_FAILURES):
+            for automation in client.read_automations_by_name(name):
+                client.delete_automation(automation.id)
+    if webhook:
+        tell_failures(webhook).create()
 
 
 if __name__ == "__main__":

@@ -224,7 +224,8 @@ def _prometheus(place: Place) -> Service:
     command = (
         place.program("prometheus"), f"--config.file={secrets}/prometheus.yml",
         f"--web.config.file={secrets}/web.yml", f"--storage.tsdb.path={place.data}/prometheus",
-        f"--web.listen-address={place.bind}:{place.ports['prometheus']}", "--storage.tsdb.retention.time=30d",
+        f"--web.listen-address={place.bind}:{place.ports['prometheus']}",
+        f"--storage.tsdb.retention.time={alerts.REMEMBERED}",
     )  # fmt: skip
     return Service("prometheus", command, files="prometheus", needs=("dask-scheduler",), image=PROMETHEUS_IMAGE,
                    health=Health(f"{place.url('prometheus')}/-/ready", DASHBOARD_LOGIN))  # fmt: skip

@@ -17,6 +17,7 @@ from prefect.states import Completed, Pending, Running
 from flows import one_writer
 from flows.service.checkup import silent_runs
 from flows.service.checkup.silent_runs import HEARTBEAT, Watch, heartbeats
+from flows.service.deploy import FORMER_AUTOMATION, TELL_FAILURES, make_automations, tell_failures
 
 pytestmark = [pytest.mark.service, pytest.mark.usefixtures("prefect_server")]
 SILENT_SECONDS = 90.0
@@ -149,3 +150,18 @@ def test_a_run_that_is_marked_learns_it_and_a_command_is_nobody_elses(
     # Who cannot be reached has let nobody else start.
     with temporary_settings({PREFECT_API_URL: NOWHERE}):
         assert must_stop() == ""
+
+
+def test_former_automations_are_gone(client: SyncPrefectClient) -> None:
+    """The one of earlier versions, which crashed runs after an outage, and a webhook that is not set any more."""
+
+    def laid_down() -> list[str]:
+        return [a.name for name in (FORMER_AUTOMATION, TELL_FAILURES) for a in client.read_automations_by_name(name)]
+
+    tell_failures("http://127.0.0.1:8065/hooks/x").model_copy(update={"name": FORMER_AUTOMATION}).create()
+    assert laid_down() == [FORMER_AUTOMATION]
+    for _ in range(2):
+        make_automations("http://127.0.0.1:8065/hooks/x")
+        assert laid_down() == [TELL_FAILURES]
+    make_automations("")
+    assert laid_down() == []
