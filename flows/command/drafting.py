@@ -29,8 +29,6 @@ SHORT_SEQUENCE_DAYS = 90
 # Up to so many stations the settings for few of them are written. They were measured on 61 (docs/method.md); how far
 # above that they hold was not, and whoever has hundreds is nearer to the paper's defaults.
 FEW_STATIONS = 150
-# Around a place: some hundred kilometres, within which stations usually lie that tell of it.
-PLACE_MARGIN_DEG = 1.0
 
 
 @dataclass(frozen=True)

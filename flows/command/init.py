@@ -4,17 +4,21 @@ import datetime as dt
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.command.drafting import PLACE_MARGIN_DEG, Draft, Wishes, draft
 from flows.command.options import Debug
 from flows.console import output
-from somo.forcing.drafting.cells import Box
 from somo.product.declaration import ProductError
-from somo.storage.objects import exists, put
 
+# Looking into files imports the libraries of all their formats, which the help does not need.
+if TYPE_CHECKING:
+    from flows.command.drafting import Draft
+    from somo.forcing.drafting.cells import Box
+
+# Around a place: some hundred kilometres, within which stations usually lie that tell of it.
+PLACE_MARGIN_DEG = 1.0
 DAY_FORMATS = ["%Y-%m-%d"]
 Places = list[str]
 
@@ -47,6 +51,8 @@ def init(
 
     Example: `somo init my.toml --forcing /data/era5-land --insitu /data/ismn.zip --bbox 9 50 13 52`
     """
+    from flows.command.drafting import Wishes, draft
+
     if product.exists() and not force:
         raise ProductError(f"{product}: is there already; choose another name, or write over it with --force")
     if place and bbox:
@@ -74,7 +80,7 @@ def absolute(places: Places) -> Places:
     return [place if "://" in place else os.path.abspath(Path(place).expanduser()) for place in places]  # noqa: PTH100
 
 
-def _around(place: tuple[float, float]) -> Box:
+def _around(place: tuple[float, float]) -> "Box":
     """A box around a latitude and longitude."""
     lat, lon = place
     south, north = max(lat - PLACE_MARGIN_DEG, -90.0), min(lat + PLACE_MARGIN_DEG, 90.0)
@@ -94,7 +100,7 @@ def _further_places(question: str, asks: bool) -> list[str]:
     return _asked_places(f"{question} (none: press Enter)") if asks else []
 
 
-def _asked_box() -> Box | None:
+def _asked_box() -> "Box | None":
     while True:
         answer = typer.prompt(
             "Where: LAT LON of a place, or WEST SOUTH EAST NORTH (all that the forcing covers: press Enter)",
@@ -124,9 +130,10 @@ def _asked_day(question: str) -> dt.date | None:
             typer.echo(f"{answer!r} is no day; write it as 2016-01-31")
 
 
-def _write(path: Path, written: Draft) -> None:
+def _write(path: Path, written: "Draft") -> None:
     """The declaration, the schema beside it by which editors check it, and tables of stations to complete."""
     from somo.product.keys.schema import schema
+    from somo.storage.objects import exists, put
 
     path.write_text(written.text)
     beside = path.with_name("somo.schema.json")

@@ -1,11 +1,13 @@
-"""The whole journey of a tiny product, as a user takes it from the shell."""
+"""The whole journey of a tiny product, taken once from the shell, and what every further command makes of it.
+
+Those run inside this process: a shell's would import all packages and start Prefect's server and Dask anew.
+"""
 
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +22,9 @@ from flows.status import read_status
 from somo.publish import manifest, verifying
 from somo.storage.client import filesystem
 from somo.storage.objects import put, read_bytes
-from tests.flows.conftest import TINY
+from tests.flows.conftest import TINY, Said
 
 STAGES = ["ingest", "targets", "train", "produce", "publish", "validate"]
-
-
-def somo(*arguments: object, sources: Path) -> subprocess.CompletedProcess[str]:
-    program = Path(sys.executable).with_name("somo")
-    environment = {**os.environ, "SOMO_TINY": str(sources), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [program, *map(str, arguments)], capture_output=True, text=True, env=environment, check=False, timeout=900
-    )
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +65,14 @@ def test_yearly_file_equals_the_store(made: tuple[Path, str]) -> None:
         np.testing.assert_allclose(file["layer2"].values, expected, atol=1e-6)
 
 
-def test_status_knows_that_all_is_done(made: tuple[Path, str], tiny_sources: Path) -> None:
-    stages = json.loads(somo("status", TINY, "--root", made[0], "--json", sources=tiny_sources).stdout)
+@pytest.fixture(autouse=True)
+def sources_in_environment(tiny_sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The declaration names its sources by this variable."""
+    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
+
+
+def test_status_knows_that_all_is_done(made: tuple[Path, str], somo: Callable[..., Said]) -> None:
+    stages = json.loads(somo("status", TINY, "--root", made[0], "--json").out)
     assert [stage["name"] for stage in stages] == STAGES
     assert {stage["state"] for stage in stages} == {"done"}
     assert all(stage["bytes"] > 0 for stage in stages)
@@ -92,9 +92,8 @@ def test_status_knows_that_all_is_done(made: tuple[Path, str], tiny_sources: Pat
 )
 @pytest.mark.parametrize("how", ["missing", "changed"])
 def test_status_misses_an_object_that_is_not_as_it_was_published(
-    made: tuple[Path, str], tiny_sources: Path, monkeypatch: pytest.MonkeyPatch, key: str, stage: str, how: str
+    made: tuple[Path, str], key: str, stage: str, how: str
 ) -> None:
-    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
     path = made[0] / "v1.0.0" / key
     data, stamps = path.read_bytes(), (path.stat().st_atime_ns, path.stat().st_mtime_ns)
     try:
@@ -109,10 +108,7 @@ def test_status_misses_an_object_that_is_not_as_it_was_published(
         os.utime(path, ns=stamps)
 
 
-def test_a_rewritten_yearly_file_is_made_again(
-    made: tuple[Path, str], client: Client, tiny_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
+def test_a_rewritten_yearly_file_is_made_again(made: tuple[Path, str], client: Client, tmp_path: Path) -> None:
     version = shutil.copytree(made[0] / "v1.0.0", tmp_path / "v1.0.0")
     file = version / "netcdf" / "Tiny_layer2_2004.nc"
     whole = file.read_bytes()
@@ -123,10 +119,9 @@ def test_a_rewritten_yearly_file_is_made_again(
 
 
 def test_damaged_shards_of_the_store_for_series_are_derived_anew(
-    made: tuple[Path, str], client: Client, tiny_sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: tuple[Path, str], client: Client, tmp_path: Path
 ) -> None:
     """On the other side; the damaged one is published no more."""
-    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
     version = shutil.copytree(made[0] / "v1.0.0", tmp_path / "v1.0.0")
     shard = version / "soil_moisture_series.zarr/soil_moisture/c/0/0/0/0"
     whole = shard.read_bytes()
@@ -139,39 +134,39 @@ def test_damaged_shards_of_the_store_for_series_are_derived_anew(
 
 
 def test_a_damaged_coordinate_is_made_anew_and_not_certified(
-    made: tuple[Path, str], tiny_sources: Path, tmp_path: Path
+    made: tuple[Path, str], tmp_path: Path, somo: Callable[..., Said]
 ) -> None:
     root = shutil.copytree(made[0], tmp_path / "root")
     array = root / "v1.0.0/soil_moisture.zarr/lat/c/0"
     whole = array.read_bytes()
     array.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    again = somo("run", TINY, "--root", root, sources=tiny_sources)
-    assert again.returncode == 0, again.stderr
-    assert "to do: produce" in again.stderr
+    again = somo("run", TINY, "--root", root)
+    assert again.status == 0, again.err
+    assert "to do: produce" in again.err
     assert array.read_bytes() == whole
     assert manifest.rewritten_objects(str(root / "v1.0.0")) == []
 
 
-def test_second_run_does_nothing(made: tuple[Path, str], tiny_sources: Path) -> None:
+def test_second_run_does_nothing(made: tuple[Path, str], somo: Callable[..., Said]) -> None:
     before = {p: p.stat().st_mtime_ns for p in made[0].rglob("*") if p.is_file()}
     started = time.monotonic()
-    again = somo("run", TINY, "--root", made[0], sources=tiny_sources)
-    assert again.returncode == 0
-    assert "all done" in again.stderr
-    assert again.stdout == made[1]
+    again = somo("run", TINY, "--root", made[0])
+    assert again.status == 0
+    assert "all done" in again.err
+    assert again.out == made[1]
     assert time.monotonic() - started < 60
     assert {p: p.stat().st_mtime_ns for p in made[0].rglob("*") if p.is_file()} == before
 
 
-def test_from_requires_the_stages_before(tiny_sources: Path, tmp_path: Path) -> None:
-    refused = somo("run", TINY, "--root", tmp_path, "--from", "produce", sources=tiny_sources)
-    assert refused.returncode == 1
-    assert "ingest" in refused.stderr
+def test_from_requires_the_stages_before(tmp_path: Path, somo: Callable[..., Said]) -> None:
+    refused = somo("run", TINY, "--root", tmp_path, "--from", "produce")
+    assert refused.status == 1
+    assert "ingest" in refused.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_status_of_nothing(tiny_sources: Path, tmp_path: Path) -> None:
-    stages = json.loads(somo("status", TINY, "--root", tmp_path, "--json", sources=tiny_sources).stdout)
+def test_status_of_nothing(tmp_path: Path, somo: Callable[..., Said]) -> None:
+    stages = json.loads(somo("status", TINY, "--root", tmp_path, "--json").out)
     assert [stage["state"] for stage in stages] == ["missing"] + 5 * ["waiting"]
 
 
@@ -179,15 +174,12 @@ def test_status_of_nothing(tiny_sources: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["folder", "s3"])
 def test_a_copied_bucket_is_the_same_bucket(
     made: tuple[Path, str],
-    tiny_sources: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
     client: Client,
     place: str,
 ) -> None:
     """Copied without its times, as `cp -r` and `aws s3 sync` do: what was recorded decides, or the bytes."""
-    monkeypatch.setenv("SOMO_TINY", str(tiny_sources))
     if place == "folder":
         copied = str(shutil.copytree(made[0], tmp_path / "bucket", copy_function=shutil.copyfile))
     else:
