@@ -11,13 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
 from fsspec.implementations.local import LocalFileSystem
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.context import FlowRunContext
-from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from flows import results
 from flows.cluster.connecting import packages
@@ -29,8 +23,6 @@ from somo.storage.lease import leased, never
 from somo.storage.objects import join
 
 LEASE, OWNER = ".lease.json", "product.json"
-# The lease must be renewed while Prefect is away, so that it is asked for seconds alone.
-ASKED_ONCE = {PREFECT_CLIENT_MAX_RETRIES: 0, PREFECT_API_REQUEST_TIMEOUT: 5.0}
 # What is made again when the format of a kind of results has changed.
 MADE_AGAIN = {
     "samples": "the training samples, and with them every network and day of a version that is not complete",
@@ -39,12 +31,13 @@ MADE_AGAIN = {
 
 
 @contextmanager
-def one_writer(product: Product, root: str, purpose: str) -> Iterator[None]:
+def one_writer(product: Product, root: str, purpose: str, must_stop: Callable[[], str] = never) -> Iterator[None]:
     """Be the only run that writes to a root.
 
     Parameters
     ----------
     purpose : what is done, such as "run", for whoever comes second
+    must_stop : asked again and again meanwhile: why nothing more may be written; empty if it may
 
     Raises
     ------
@@ -54,41 +47,9 @@ def one_writer(product: Product, root: str, purpose: str) -> Iterator[None]:
         if the root holds another product, or is in the hands of other users of this machine
     """
     require_own_folder(root)
-    with leased(join(root, LEASE), f"{purpose} of {product.name} {product.version}", reason_to_stop(run_of_service())):
+    with leased(join(root, LEASE), f"{purpose} of {product.name} {product.version}", must_stop):
         sign(product, root)
         yield
-
-
-def run_of_service() -> FlowRun | None:
-    """The run of a deployment that this process works on; None for a command from a terminal, which is its user's."""
-    context = FlowRunContext.get()
-    run = context.flow_run if context is not None else None
-    return run if run is not None and run.deployment_id is not None else None
-
-
-def reason_to_stop(run: FlowRun | None) -> Callable[[], str]:
-    """Why a run must stop: Prefect holds it for ended, and has let the next one start.
-
-    It does so of runs that are cut off from its server for long.
-    """
-    if run is None:
-        return never
-
-    def why() -> str:
-        with temporary_settings(ASKED_ONCE), get_client(sync_client=True) as client:
-            try:
-                state = client.read_flow_run(run.id).state
-            except (httpx.HTTPError, ObjectNotFound):
-                # Nobody who cannot be reached has let another run start; the lease keeps others out.
-                return ""
-        if state is None or not state.is_final():
-            return ""
-        return (
-            f"Prefect holds this run for {state.name} ({state.message}): it stops writing. What it has finished is "
-            "kept, and the next run goes on from it"
-        )
-
-    return why
 
 
 def require_own_folder(root: str) -> None:

@@ -13,6 +13,7 @@ SLOW = (
     "tests/flows/cluster/test_cluster.py::test_local_cluster_computes_in_other_processes",
     "tests/flows/cluster/test_slurm.py",
     "tests/flows/command/test_bad_input.py",
+    "tests/flows/command/test_console.py::test_prefect_is_not_imported_before_its_settings_are_made",
     "tests/flows/command/test_init.py",
     "tests/flows/command/test_inputs.py::test_neither_prefect_nor_a_cluster_is_started",
     "tests/flows/service/test_containers.py",

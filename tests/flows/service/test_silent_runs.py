@@ -14,7 +14,7 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Completed, Pending, Running
 
-from flows import one_writer
+from flows.run_of_service import reason_to_stop, run_of_service
 from flows.service.checkup import silent_runs
 from flows.service.checkup.silent_runs import HEARTBEAT, Watch, heartbeats
 from flows.service.deploy import FORMER_AUTOMATION, TELL_FAILURES, make_automations, tell_failures
@@ -140,10 +140,10 @@ def test_time_in_which_nobody_looked_does_not_count(client: SyncPrefectClient, a
 def test_a_run_that_is_marked_learns_it_and_a_command_is_nobody_elses(
     client: SyncPrefectClient, advance: Advance
 ) -> None:
-    assert one_writer.run_of_service() is None
-    assert one_writer.reason_to_stop(None)() == ""
+    assert run_of_service() is None
+    assert reason_to_stop(None)() == ""
     run = begun(client)
-    must_stop = one_writer.reason_to_stop(client.read_flow_run(run))
+    must_stop = reason_to_stop(client.read_flow_run(run))
     assert must_stop() == ""
     assert fallen_silent(client, advance, Watch(SILENT_SECONDS)) == [run]
     assert "Prefect holds this run for Crashed (no sign of life for 90 s" in must_stop()
