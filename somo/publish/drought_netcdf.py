@@ -34,12 +34,11 @@ def year_of_drought(drought: xr.Dataset, year: int) -> xr.Dataset:
 
     Returns
     -------
-    the same [time, depth, lat, lon], as lazy as the store's
+    the same [depth, time, lat, lon], as lazy as the store's
     """
     ends = pd.DatetimeIndex(drought["time"].to_index())
     seasonal = [name for name in drought.variables if "season" in drought[name].dims]
     windows = drought.drop_vars(seasonal).isel(time=days_of_year(ends, year))
-    windows = windows.transpose("time", "depth", "lat", "lon", ...)
     for name, array in windows.variables.items():
         attrs = dict(array.attrs)
         # JSON has made wider integers of them than CF allows beside the flags' own bytes.

@@ -36,7 +36,7 @@ def write_slabs(
 
     Parameters
     ----------
-    ds : what the file holds; `fields` of it begin with time, and may be unread
+    ds : what the file holds; `fields` of it may be unread, and have time in the file as their first dimension
     encoding : of everything but the fields
     steps : times of a slab; a whole number of chunks, as HDF5 would compress a chunk at its border twice
     """
@@ -54,20 +54,29 @@ def write_slabs(
         for start in range(0, ds.sizes["time"], steps):
             slab = slice(start, start + steps)
             for name in fields:
-                values, (kind, fill) = ds[name].isel(time=slab).values, _stored_as(ds[name])
+                # Turned once it is read: a library that is asked to turn unread values reads them cell by cell, with
+                # four indices of eight bytes for each of them.
+                values = ds[name].isel(time=slab).load().transpose(*_dims(ds[name])).values
+                kind, fill = _stored_as(ds[name])
                 file.variables[name][slab] = np.where(np.isnan(values), fill, values).astype(kind)
                 stored[name].flush()
 
 
 def _create(file: h5netcdf.File, field: xr.DataArray) -> None:
-    chunks = tuple(min(CHUNK[str(d)], field.sizes[d]) for d in field.dims)
+    dims = _dims(field)
+    chunks = tuple(min(CHUNK[d], field.sizes[d]) for d in dims)
     kind, fill = _stored_as(field)
     variable = file.create_variable(
-        str(field.name), field.dims, kind, fillvalue=fill, chunks=chunks,
+        str(field.name), dims, kind, fillvalue=fill, chunks=chunks,
         compression="gzip", compression_opts=4, shuffle=True,
     )  # fmt: skip
     for key, value in field.attrs.items():
         variable.attrs[key] = value
+
+
+def _dims(field: xr.DataArray) -> tuple[str, ...]:
+    """Dimensions of a field in the file, which grows along the first one."""
+    return ("time", *(str(d) for d in field.dims if d != "time"))
 
 
 def _stored_as(field: xr.DataArray) -> tuple[str, np.float32 | np.int8]:
