@@ -42,7 +42,8 @@ from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
 from somo.publish.store.latest import publish_latest
-from somo.storage.lease import put_visible
+from somo.storage.client import filesystem
+from somo.storage.lease import put_changed, require_lease
 from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -178,7 +179,19 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
         futures = [client.submit(drought_store.write_tile, *common, tile, side, pure=False) for tile in tiles]
     for _ in completed(futures, "drought"):
         pass
+    if shown is not None and not continued:
+        # They hold the windows of a former [drought] table; files of a year are written where they are missing alone.
+        remove_drought_netcdf(product, version_url)
     drought_store.publish(version_url, product, windows, side)
+
+
+def remove_drought_netcdf(product: Product, version_url: str) -> None:
+    """Remove the yearly files of drought."""
+    require_lease()
+    for year in _years(product, version_url):
+        if exists(url := drought_url(version_url, product.name, year)):
+            fs, path = filesystem(url)
+            fs.rm_file(path)
 
 
 def write_drought_netcdf(product: Product, version_url: str, client: Client) -> None:
@@ -247,12 +260,6 @@ def describe_changed(version_url: str, client: Client, recorded: Mapping[str, En
     for new_entries in completed(futures, "checksums"):
         entries.update(new_entries)
     return entries
-
-
-def put_changed(url: str, data: bytes) -> None:
-    """Put an object unless these are its bytes already."""
-    if not exists(url) or read_bytes(url) != data:
-        put_visible(url, data)
 
 
 def released_before(product: Product, root: str) -> str | None:
