@@ -92,11 +92,11 @@ def _references(texts: Iterable[str]) -> list[str]:
 
 
 def contents(product: Product, grid: Grid, times: pd.DatetimeIndex) -> str:
-    """Days, layers and cells of a version in one sentence each, for those who meet it first."""
+    """First day, layers and cells of a version for newcomers; the last day would change with every update."""
     lat, lon = grid.bounds()
     depths = ", ".join(f"{100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm" for layer in product.layers)
     return (
-        f"Days from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d} at the time of writing. Layers: {depths}. Cells of "
+        f"Days from {times[0]:%Y-%m-%d} on. Layers: {depths}. Cells of "
         f"{product.grid.step_deg:g} degrees between {lat.min():g} and {lat.max():g} degrees north, "
         f"{lon.min():g} and {lon.max():g} degrees east."
     )
@@ -109,7 +109,7 @@ def readme(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -> 
 
 {attributes.summary(product)}
 
-{contents(product, grid, times)} {attributes.DAY}
+{contents(product, grid, times)} The last day was {times[-1]:%Y-%m-%d} at the time of writing. {attributes.DAY}
 
 | what | where |
 |---|---|

@@ -173,6 +173,32 @@ def test_a_number_being_typed_outlives_what_arrives_meanwhile(page):  # noqa: F8
     assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Highest colour"
 
 
+@pytest.mark.parametrize("quantity", ["soil_moisture", "soil_moisture_uncertainty", "drought_class", "probability_d1"])
+def test_the_numbers_along_a_chart_differ(page, quantity):  # noqa: F811
+    """Numbers with too few digits would name several places of the axis alike."""
+    page.add_init_script(
+        """window.drawn = new Map()
+        const fill = CanvasRenderingContext2D.prototype.fillText
+        CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...rest) {
+            if (this.canvas.closest("#chart")) window.drawn.set([x, y].join(), text)
+            return fill.call(this, text, x, y, ...rest)
+        }
+        const clear = CanvasRenderingContext2D.prototype.clearRect
+        CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+            if (this.canvas.closest("#chart")) window.drawn.clear()
+            return clear.call(this, ...box)
+        }"""
+    )
+    page.goto(f"{page.address}#date=2012-06-01&lat=45.25&lon=5.45&quantity={quantity}")
+    page.wait_for_selector('body[data-series="0 3 4"]', timeout=20_000)
+    page.wait_for_timeout(300)
+    numbers = [text for text in page.evaluate("[...window.drawn.values()]") if re.fullmatch(r"[-\d.]+", text)]
+    ticks = [text for text in numbers if text not in ("2012", "2013")]
+    assert len(ticks) >= 3
+    assert len(set(map(float, ticks))) == len(ticks)
+    assert ("the limits of classes D0 to D4" in page.inner_text("#placenote")) == (quantity == "drought_class")
+
+
 def test_map_and_series_are_told_in_words_and_saved_as_pictures(page, root, tmp_path):  # noqa: F811
     page.goto(f"{page.address}#date=2012-02-29&lat=45.25&lon=5.45")
     page.wait_for_selector('body[data-series="0 3 4"]', timeout=20_000)

@@ -166,9 +166,9 @@ export function place(scale: Scale, value: number): number {
   return Math.round(Math.min(Math.max(share, 0), 1) * (STEPS - 1));
 }
 
-/** A number beside a colour bar: four decimals, so that the quarters between round ends are not rounded themselves. */
+/** A number beside a colour bar: with four digits the quarters between round ends are hardly rounded. */
 export function markText(value: number): string {
-  return String(Number(value.toFixed(4)));
+  return String(Number(value.toPrecision(4)));
 }
 
 export function describe(scale: Scale, value: number): string {

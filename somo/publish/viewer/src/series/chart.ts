@@ -40,6 +40,14 @@ interface Listeners {
 
 const SECONDS = DAY_MS / 1000;
 
+/** Numbers along an axis. uPlot's own have three decimals, and narrow ranges the same number at several ticks. */
+function tickTexts(_: uPlot, ticks: number[], _axis: number, _space: number, step: number): string[] {
+  const decimals = Math.min(Math.max(-Math.floor(Math.log10(step)), 0), 6);
+  // A step of 0.0025 has one decimal more than its first digit's place.
+  const exact = Number(step.toFixed(decimals)) === Number(step.toPrecision(6)) ? decimals : decimals + 1;
+  return ticks.map((tick) => tick.toFixed(exact));
+}
+
 export class Chart {
   private plot: uPlot | null = null;
   private graph: Graph | null = null;
@@ -106,7 +114,7 @@ export class Chart {
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { drag: { x: true, y: false }, points: { size: 7 } },
       scales: { x: { time: true } },
-      axes: [axes, { ...axes, label: axis, labelSize: 22, size: 52 }],
+      axes: [axes, { ...axes, label: axis, labelSize: 22, size: 52, values: tickTexts }],
       series: [
         {},
         ...bands.flatMap(() => [edge, edge]),

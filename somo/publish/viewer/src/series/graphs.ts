@@ -17,7 +17,9 @@ export interface Values {
   /** Half the width of the band about the values, where there is one, and what it is. */
   half?: Float32Array;
   halfName?: string;
+  /** Values at which horizontal lines stand, and what they are. */
   levels?: number[];
+  levelsName?: string;
   /** Shares that lie one over the other, the largest first: their tops, and what a table holds of them. */
   areas?: { ink: string; top: Float32Array; column: string; share: Float32Array }[];
   /** 1 at stamps at which the ground counts as frozen. */
@@ -42,7 +44,8 @@ export function valuesOf(quantity: Quantity, series: Series, version: Version, l
   }
   if (quantity === "drought_class" && windows.ends.length) {
     const values = percentiles(windowMeans(series.mean, days, windows), windows);
-    return { name: "percentile", units: "percent", stamps: windows.ends, values, digits: 1, levels: CLASS_PERCENT };
+    const limits = { levels: CLASS_PERCENT, levelsName: "the limits of classes D0 to D4" };
+    return { name: "percentile", units: "percent", stamps: windows.ends, values, digits: 1, ...limits };
   }
   if (quantity === "soil_moisture_std") return { ...moisture, name: "standard deviation of the ensemble", values: series.std };
   if (quantity === "soil_moisture_uncertainty" && series.uncertainty) {

@@ -125,9 +125,10 @@ export class Panel {
     const all = byYear
       ? `Line: ${year}. Shades: what all years had within a week of the day: half, four fifths and all of their values. Dashed: their median.`
       : `Line: ${shown!.name}. Dashed: median of all years.`;
+    const limits = shown!.levelsName ? ` Thin lines: ${shown!.levelsName}.` : "";
     const band = shown!.half ? ` Band: ± 2 × ${shown!.halfName}.` : "";
     const frost = shown!.frozen?.includes(1) ? " Blue ground: days on which the soil counts as frozen." : "";
-    return `${all}${band}${frost}${subject!.care}`;
+    return `${all}${limits}${band}${frost}${subject!.care}`;
   }
 
   /** Tell the values of the stamp under the pointer, or of the chosen day. */
