@@ -25,11 +25,10 @@ from flows.cluster.connecting import dashboard_link
 from flows.cluster.measures import TellRepeats, tell_end, tell_progress
 from flows.cluster.watching import Progressed, watching
 from flows.failures import RunError, in_one_sentence
-from flows.stages.publish import put_changed
 from flows.status import Stage, read_status, summary
 from somo.product.declaration import Product
 from somo.publish.store.maps import read_visible, store_url
-from somo.storage.lease import put_visible
+from somo.storage.lease import put_changed, put_visible
 from somo.storage.objects import join
 
 # An update is a request to Prefect's server, and regions can be done many times a second.

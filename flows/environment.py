@@ -22,7 +22,11 @@ from somo.storage.client import filesystem
 from somo.storage.objects import join, put
 
 DAILY = "0 6 * * *"
+# How often a run tells Prefect that it lives; Prefect's own three minutes are longer than what may be waited for.
+HEARTBEAT_SECONDS = 30
 PREFECT_SETTINGS = {
+    # A command that is told the address of a service is watched there as the service's own runs are.
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
     # Prefect waits 20 s by default, and its server took 22 s to start on a machine that had not read its files yet.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

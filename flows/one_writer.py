@@ -6,7 +6,7 @@ Two files in the root say so: `.lease.json` while a run writes, and `product.jso
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from flows.console import console
 from somo.product.declaration import Product, ProductError
 from somo.storage.client import filesystem
 from somo.storage.conditional import put_version, read_version
-from somo.storage.lease import leased
+from somo.storage.lease import leased, never
 from somo.storage.objects import join
 
 LEASE, OWNER = ".lease.json", "product.json"
@@ -31,12 +31,13 @@ MADE_AGAIN = {
 
 
 @contextmanager
-def one_writer(product: Product, root: str, purpose: str) -> Iterator[None]:
+def one_writer(product: Product, root: str, purpose: str, must_stop: Callable[[], str] = never) -> Iterator[None]:
     """Be the only run that writes to a root.
 
     Parameters
     ----------
     purpose : what is done, such as "run", for whoever comes second
+    must_stop : asked again and again meanwhile: why nothing more may be written; empty if it may
 
     Raises
     ------
@@ -46,7 +47,7 @@ def one_writer(product: Product, root: str, purpose: str) -> Iterator[None]:
         if the root holds another product, or is in the hands of other users of this machine
     """
     require_own_folder(root)
-    with leased(join(root, LEASE), f"{purpose} of {product.name} {product.version}"):
+    with leased(join(root, LEASE), f"{purpose} of {product.name} {product.version}", must_stop):
         sign(product, root)
         yield
 

@@ -14,6 +14,7 @@ from flows.cluster.connecting import cluster
 from flows.console import console
 from flows.environment import load_product
 from flows.one_writer import one_writer
+from flows.run_of_service import reason_to_stop, run_of_service
 from flows.stages.ingest import ingest as ingest_forcing
 from flows.stages.produce import produce as produce_days
 from flows.stages.publish import publish as publish_version
@@ -87,7 +88,7 @@ def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | No
             return False
         console.print(f"starting workers ([cluster] kind = {product.cluster.kind})")
         with (
-            one_writer(product, root, "run"),
+            one_writer(product, root, "run", reason_to_stop(run_of_service())),
             cluster(product) as client,
             watched(product, root, stages_before, client),
         ):

@@ -15,8 +15,8 @@ from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import is_complete
 from somo.product.declaration import Product
 from somo.publish import manifest, netcdf
+from somo.publish.store import drought, drought_update, regions, series
 from somo.publish.store import maps as zarr
-from somo.publish.store import regions, series
 from somo.storage.listing import listed_once, listing
 from somo.storage.objects import exists, join, read_bytes
 from somo.validate.intervals import JUDGED, coverage
@@ -155,7 +155,24 @@ def _publish(product: Product, root: str, results: dict[str, Any]) -> tuple[list
     # A grid that no country reaches has no series of countries; a store that was lost is told by its checksums.
     if by_country is not None and not np.array_equal(by_country.status, daily.status):
         missing.append("days of the series of countries")
-    return missing, f"{len(wanted)} yearly files", folder
+    return missing + missing_drought(product, version, daily, years), f"{len(wanted)} yearly files", folder
+
+
+def missing_drought(product: Product, version: str, daily: zarr.Visible, years: list[int]) -> list[str]:
+    """What readers do not see yet of drought: windows of new days, or all after a change of `[drought]`.
+
+    Parameters
+    ----------
+    version : URL of the version
+    daily : its days that readers see
+    years : those that are complete
+    """
+    base = drought.base_period(product, years, drought.former_attrs(version))
+    if base is None:
+        return []
+    days = pd.date_range(product.period.start, periods=daily.days)
+    windows = drought.Windows.of(product, days, daily.status, base)
+    return [] if drought_update.is_current(version, windows) else ["windows of drought as [drought] declares them"]
 
 
 def _validate(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:

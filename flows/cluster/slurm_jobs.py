@@ -134,6 +134,10 @@ class JobKeeper:
                 await self._look()
             except ClusterError as error:
                 await self._fail(error)
+            except Exception as error:
+                # Without this loop nothing would be submitted any more, and the run would wait for ever.
+                why = f"SLURM's jobs cannot be watched any more: unexpected {type(error).__name__}: {error}"
+                await self._fail(ClusterError(f"{why}; run again, and report it with --debug if it comes back"))
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> None:

@@ -9,6 +9,7 @@ from flows.cluster.connecting import cluster
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import output
 from flows.environment import load_product, root_of
+from flows.one_writer import one_writer
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Import and export networks, and search hyperparameters."
@@ -101,7 +102,7 @@ def search(product: ProductFile, root: Root = "", quiet: Quiet = False, debug: D
 
     declared = load_product(product)
     where = root_of(declared, root)
-    with cluster(declared) as client:
+    with one_writer(declared, where, "search"), cluster(declared) as client:
         inputs = ingest(declared, where, client)
         url = run_search(declared, where, inputs, build_targets(declared, where, inputs, client), client)
     output.print(f"trials: {join(url, TABLE)}")

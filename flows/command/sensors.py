@@ -19,6 +19,7 @@ from somo.core.words import counted
 from somo.insitu.errors import InsituError
 from somo.insitu.rules import Series
 from somo.insitu.targets import (
+    DAILY_SCHEMA,
     daily_table,
     days_left_out,
     dropped_sensors,
@@ -164,20 +165,12 @@ def _client(product: Product, folder: str, size: int) -> Iterator[Client | None]
 
 def write_daily(series: Sequence[Series], path: Path) -> None:
     """Write the daily means of the series that are kept in long form, a sensor at a time."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [
-            *((name, pa.string()) for name in ("archive", "network", "station", "sensor")),
-            *((name, pa.float64()) for name in ("latitude", "longitude", "depth_from_m", "depth_to_m")),
-            *(("layer", pa.string()), ("time", pa.timestamp("ns")), ("value", pa.float64()), ("count", pa.int32())),
-        ]
-    )
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, DAILY_SCHEMA, compression="zstd") as writer:
         for s in series:
             if not s.reason:
-                writer.write_table(pa.Table.from_pandas(daily_table(s), schema=schema, preserve_index=False))
+                writer.write_table(daily_table(s))
 
 
 def summary(table: pd.DataFrame) -> Table:

@@ -59,10 +59,15 @@ def policy(bucket: str, prefix: str) -> dict[str, Any]:
     return document
 
 
+def public_patterns() -> tuple[str, ...]:
+    """Keys below a product's root that the policy lets anyone read; a star stands for anything."""
+    shown = next(s["Resource"] for s in policy("", "")["Statement"] if s["Action"] == "s3:GetObject")
+    return tuple(resource.removeprefix("arn:aws:s3:::/") for resource in shown)
+
+
 def is_public(key: str) -> bool:
     """Whether the policy lets anyone read an object, by its key below the product's root."""
-    shown = next(s["Resource"] for s in policy("", "")["Statement"] if s["Action"] == "s3:GetObject")
-    return any(fnmatchcase(f"arn:aws:s3:::/{key}", resource) for resource in shown)
+    return any(fnmatchcase(key, pattern) for pattern in public_patterns())
 
 
 def merged(client: Any, bucket: str, ours: dict[str, Any]) -> dict[str, Any]:

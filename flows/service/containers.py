@@ -64,8 +64,9 @@ def _compose_service(service: Service) -> dict[str, Any]:
         described["security_opt"] = ["no-new-privileges:true"]
     if service.secret:
         described["environment"] |= {name: f"${{{name}:?see infra/README.md}}" for name in service.secret}
+    # A name without a value is passed on from the shell or the file that compose is given, where it is set there.
+    described["environment"] |= dict.fromkeys(service.settings)
     if service.name in SETTINGS_READERS:
-        # A name without a value is passed on from the shell or the file that compose is given, where it is set there.
         described["environment"] |= dict.fromkeys(_settings_of(service))
         described["volumes"].append(f"./product.toml:{DEPLOYED['SOMO_PRODUCT']}:ro")
     if service.name in KEPT:
@@ -154,6 +155,9 @@ def _pod(service: Service) -> dict[str, Any]:
     variables += [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": "somo", "key": name}}} for name in service.secret
     ]
+    for name in service.settings:
+        setting = {"configMapKeyRef": {"name": "settings", "key": name, "optional": True}}
+        variables.append({"name": name, "valueFrom": setting})
     if service.name == "deploy":
         webhook = {"secretKeyRef": {"name": "somo", "key": "SOMO_WEBHOOK", "optional": True}}
         variables.append({"name": "SOMO_WEBHOOK", "valueFrom": webhook})
@@ -186,11 +190,23 @@ def _pod(service: Service) -> dict[str, Any]:
         container["volumeMounts"].append({"name": "data", "mountPath": "/data"})
     if ports := _ports(service):
         container["ports"] = [{"containerPort": port["port"], "name": port["name"]} for port in ports]
-        container["readinessProbe"] = {"tcpSocket": {"port": ports[0]["port"]}, "periodSeconds": 5}
+    if probe := _readiness(service):
+        container["readinessProbe"] = probe
     # The users of these two images, and of ours (docker/Dockerfile).
     user = {"postgres": 999, "prometheus": 65534}.get(service.name, 10001)
     context = {"runAsNonRoot": True, "runAsUser": user, "fsGroup": user, "seccompProfile": {"type": "RuntimeDefault"}}
     return {"securityContext": context, "containers": [container], "volumes": volumes}
+
+
+def _readiness(service: Service) -> dict[str, Any] | None:
+    """What tells Kubernetes that a service does its work: the health check of the compose file, else an open port."""
+    if not (ports := _ports(service)):
+        # Nobody connects to it, and each question would take a second of its processor.
+        return None
+    if test := _health_test(service):
+        # Python loads its libraries anew for every question. S3's makes the bucket where there is none yet.
+        return {"exec": {"command": test[1:]}, "periodSeconds": 20, "timeoutSeconds": 15}
+    return {"tcpSocket": {"port": ports[0]["port"]}, "periodSeconds": 5}
 
 
 def _ports(service: Service) -> list[dict[str, Any]]:

@@ -8,12 +8,10 @@ import bcrypt
 
 from flows.cluster.certificates import write_certificates
 from flows.cluster.dashboard import new_login
+from flows.service.access import public_patterns, split
 from flows.service.checkup.alerts import rules
 from flows.service.s3server import SIGNING_KEYS, S3Server
 from flows.service.services import DASHBOARD_LOGIN, PREFECT_SECRETS, Place, prometheus_settings
-
-# Each with a star: SeaweedFS matches the beginning of a key, and lets nobody read one named without a star.
-PUBLIC = ("v*", "catalog.json*", "latest.json*", "viewer/*")
 
 
 def write_credentials(folder: Path, place: Place, root: str) -> dict[str, str]:
@@ -34,26 +32,35 @@ def write_credentials(folder: Path, place: Place, root: str) -> dict[str, str]:
     path = folder / "secrets.env"
     path.touch(mode=0o600)
     held = dict(line.split("=", 1) for line in path.read_text().splitlines())
-    if missing := {k: v for k, v in _new(folder / "s3", place, root).items() if k not in held}:
-        held |= missing
-        path.write_text("".join(f"{name}={value}\n" for name, value in held.items()))
+    identities(folder / "s3", place, root).configure()
+    wanted = {**_new_secrets(), **held}
+    wanted |= _derived(folder / "s3", place, root, wanted["POSTGRES_PASSWORD"])
+    if wanted != held:
+        path.write_text("".join(f"{name}={value}\n" for name, value in wanted.items()))
+    held = wanted
     _write_prometheus(folder / "prometheus", place, held)
     return held
 
 
-def _new(folder: Path, place: Place, root: str) -> dict[str, str]:
-    password, user = secrets.token_urlsafe(18), new_login()
+def _new_secrets() -> dict[str, str]:
+    user = new_login()
+    return {
+        "POSTGRES_PASSWORD": secrets.token_urlsafe(18),
+        "PREFECT_SERVER_API_AUTH_STRING": user,
+        "PREFECT_API_AUTH_STRING": user,
+        DASHBOARD_LOGIN: new_login(),
+        **{name: secrets.token_hex(32) for name in SIGNING_KEYS},
+    }
+
+
+def _derived(folder: Path, place: Place, root: str, password: str) -> dict[str, str]:
+    """Variables that follow from others, and from where the services are now: ports may differ from start to start."""
     database = f"{place.host('postgres')}:{place.ports['postgres']}/postgres"
     keys = identities(folder, place, root).environment("service")
     return {
-        "POSTGRES_PASSWORD": password,
         "PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://prefect:{password}@{database}",
-        "PREFECT_SERVER_API_AUTH_STRING": user,
-        "PREFECT_API_AUTH_STRING": user,
         "AWS_ACCESS_KEY_ID": keys["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": keys["AWS_SECRET_ACCESS_KEY"],
-        DASHBOARD_LOGIN: new_login(),
-        **{name: secrets.token_hex(32) for name in SIGNING_KEYS},
     }
 
 
@@ -78,7 +85,9 @@ def _write_prometheus(folder: Path, place: Place, held: Mapping[str, str]) -> No
 
 def identities(folder: Path, place: Place, root: str) -> S3Server:
     """The S3 server as its administrator, as the service, and as everybody see it."""
-    bucket, _, prefix = root.removeprefix("s3://").partition("/")
+    bucket, prefix = split(root)
     under = f"{bucket}/{prefix}"
-    service = ("Read", "List", *(f"{action}:{under}/*" for action in ("Write", "Tagging")))
-    return S3Server(folder, bucket, [f"{under}/{name}" for name in PUBLIC], {"service": service}, place.ports["s3"])
+    service = ("Read", "List", *(f"{action}:{under}*" for action in ("Write", "Tagging")))
+    # Each with a star: SeaweedFS matches the beginning of a key, and lets nobody read one named without a star.
+    public = [f"{under}{pattern.removesuffix('*')}*" for pattern in public_patterns()]
+    return S3Server(folder, bucket, public, {"service": service}, place.ports["s3"])

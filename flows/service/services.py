@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from flows.cluster.dashboard import USER
 from flows.cluster.workers import IMAGE, S3_SECRETS, WORKER_ENVIRONMENT
+from flows.environment import HEARTBEAT_SECONDS
 from flows.service.checkup import alerts
 from flows.service.checkup.health import Health
 from flows.service.s3server import NO_ORIGIN, SIGNING_KEYS, weed, weed_environment
@@ -76,6 +77,7 @@ class Service:
     command : program and arguments
     environment : beyond what all services share
     secret : names of the variables it needs of the secrets file
+    settings : names of the operator's `SOMO_*` settings that it reads, where it does not get all of them
     files : folder of secret files that it reads; "" if none
     needs : services that must be healthy before it starts
     health : what it answers; without, a process that runs
@@ -87,6 +89,7 @@ class Service:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
     secret: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
     files: str = ""
     needs: tuple[str, ...] = ()
     health: Health | None = None
@@ -113,9 +116,12 @@ def shared_environment(place: Place) -> dict[str, str]:
         "AWS_REGION": "us-east-1",
         "AWS_ALLOW_HTTP": "true",
         "PREFECT_API_URL": f"{place.url('prefect-server')}/api",
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
         # Prefect's server answers 500 while its database is away, which a run outlives.
         "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+        # A request is tried again after 2, 4, 8 s and so on: seven times is more than four minutes. By Prefect's own
+        # five, of one minute in all, a healthy run failed when PostgreSQL was silent for two.
+        "PREFECT_CLIENT_MAX_RETRIES": "7",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
         **WORKER_ENVIRONMENT,
@@ -144,7 +150,7 @@ def _s3(place: Place) -> Service:
         place.program("weed"), data, f"{secrets}/s3.json", "127.0.0.1", place.bind, place.ports, place.sockets
     )
     health = Health(f"{place.url('s3')}/healthz")
-    return Service("s3", tuple(command), weed_environment(secrets), SIGNING_KEYS, "s3", health=health)
+    return Service("s3", tuple(command), weed_environment(secrets), SIGNING_KEYS, files="s3", health=health)
 
 
 def _postgres(place: Place) -> Service:
@@ -160,8 +166,8 @@ def _postgres(place: Place) -> Service:
     return Service("postgres", command, settings, ("POSTGRES_PASSWORD",), health=health, image=POSTGRES_IMAGE)
 
 
-def _prefect(place: Place) -> tuple[Service, Service, Service]:
-    """Server, the command that lays down pool, deployments and automations, and the worker that runs flows."""
+def _prefect(place: Place) -> tuple[Service, Service, Service, Service]:
+    """Server, the command that lays down pool, deployments and automations, the worker, and who finds dead runs."""
     api = f"{place.url('prefect-server')}/api"
     server = Service(
         "prefect-server",
@@ -180,11 +186,16 @@ def _prefect(place: Place) -> tuple[Service, Service, Service]:
     worker = Service(
         "prefect-worker",
         (place.program("prefect"), "worker", "start", "--pool", POOL, "--type", "process"),
-        dask_environment(place), (*S3_SECRETS, *PREFECT_SECRETS), "dask", ("deploy", "s3", "dask-scheduler"),
+        dask_environment(place), (*S3_SECRETS, *PREFECT_SECRETS), files="dask",
+        needs=("deploy", "s3", "dask-scheduler"),
         # Its own health port knows no login; the server knows which workers have given a sign of life of late.
-        Health(f"{api}/work_pools/{POOL}/workers/filter", PREFECT_SECRETS[0], "{}", '"ONLINE"'),
+        health=Health(f"{api}/work_pools/{POOL}/workers/filter", PREFECT_SECRETS[0], "{}", '"ONLINE"'),
     )  # fmt: skip
-    return server, deploy, worker
+    watcher = Service(
+        "run-watcher", (place.program("python"), "-m", "flows.service.checkup.silent_runs"), {}, PREFECT_SECRETS,
+        ("SOMO_SILENT_SECONDS",), needs=("prefect-server",),
+    )  # fmt: skip
+    return server, deploy, worker, watcher
 
 
 def _dask(place: Place) -> tuple[Service, Service]:
@@ -193,7 +204,7 @@ def _dask(place: Place) -> tuple[Service, Service]:
         "dask-scheduler",
         (place.program("dask"), "scheduler", "--protocol", "tls", "--host", place.bind, "--port", port,
          "--dashboard-address", dashboard, "--preload", "flows.cluster.dashboard"),
-        dask_environment(place), (DASHBOARD_LOGIN,), "dask",
+        dask_environment(place), (DASHBOARD_LOGIN,), files="dask",
         health=Health(f"{place.url('dask-scheduler', port='dashboard')}/health", DASHBOARD_LOGIN),
     )  # fmt: skip
     # On a network of containers a worker listens where the scheduler finds it; TLS keeps others out.
@@ -203,7 +214,7 @@ def _dask(place: Place) -> tuple[Service, Service]:
         (place.program("dask"), "worker", place.url("dask-scheduler", "tls"), *loopback, "--nthreads", "1",
          "--nworkers", str(place.workers), "--memory-limit", f"{place.memory_gb:g}GB", "--no-dashboard",
          "--dashboard-address", "127.0.0.1:0"),
-        dask_environment(place), S3_SECRETS, "dask", ("dask-scheduler", "s3"),
+        dask_environment(place), S3_SECRETS, files="dask", needs=("dask-scheduler", "s3"),
     )  # fmt: skip
     return scheduler, worker
 
@@ -213,7 +224,8 @@ def _prometheus(place: Place) -> Service:
     command = (
         place.program("prometheus"), f"--config.file={secrets}/prometheus.yml",
         f"--web.config.file={secrets}/web.yml", f"--storage.tsdb.path={place.data}/prometheus",
-        f"--web.listen-address={place.bind}:{place.ports['prometheus']}", "--storage.tsdb.retention.time=30d",
+        f"--web.listen-address={place.bind}:{place.ports['prometheus']}",
+        f"--storage.tsdb.retention.time={alerts.REMEMBERED}",
     )  # fmt: skip
     return Service("prometheus", command, files="prometheus", needs=("dask-scheduler",), image=PROMETHEUS_IMAGE,
                    health=Health(f"{place.url('prometheus')}/-/ready", DASHBOARD_LOGIN))  # fmt: skip

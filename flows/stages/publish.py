@@ -42,7 +42,8 @@ from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
 from somo.publish.store.latest import publish_latest
-from somo.storage.lease import put_visible
+from somo.storage.client import filesystem
+from somo.storage.lease import put_changed, require_lease
 from somo.storage.listing import copy_objects
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -178,7 +179,19 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
         futures = [client.submit(drought_store.write_tile, *common, tile, side, pure=False) for tile in tiles]
     for _ in completed(futures, "drought"):
         pass
+    if shown is not None and not continued:
+        # They hold the windows of a former [drought] table; files of a year are written where they are missing alone.
+        remove_drought_netcdf(product, version_url)
     drought_store.publish(version_url, product, windows, side)
+
+
+def remove_drought_netcdf(product: Product, version_url: str) -> None:
+    """Remove the yearly files of drought."""
+    require_lease()
+    for year in _years(product, version_url):
+        if exists(url := drought_url(version_url, product.name, year)):
+            fs, path = filesystem(url)
+            fs.rm_file(path)
 
 
 def write_drought_netcdf(product: Product, version_url: str, client: Client) -> None:
@@ -199,7 +212,8 @@ def write_drought_netcdf(product: Product, version_url: str, client: Client) -> 
 def write_images(product: Product, version_url: str) -> None:
     """Put the latest day as GeoTIFFs and as a small picture."""
     with open_maps(version_url) as store, open_drought(version_url) as drought:
-        for key, image in latest_images(product, store, drought).items():
+        year = _release_year(product, version_url.rpartition("/")[0])
+        for key, image in latest_images(product, store, drought, year).items():
             put_changed(join(version_url, key), image)
 
 
@@ -215,17 +229,22 @@ def write_papers(
         grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
         times = pd.DatetimeIndex(store["time"].to_index())
     what_changed = changes(_former_lineage(product, root), origin)
-    # The citation keeps the year of the release when days are added later.
-    released = read_pointer(root).get("released", {}).get(product.version) or today().isoformat()
-    for name, paper in documents(product, grid, times, origin, what_changed, int(released[:4])).items():
+    for name, paper in documents(product, grid, times, origin, what_changed, _release_year(product, root)).items():
         put_changed(join(version_url, name), paper)
+
+
+def _release_year(product: Product, root: str) -> int:
+    """The year that the version is cited by; it stays when days are added later."""
+    released = read_pointer(root).get("released", {}).get(product.version) or today().isoformat()
+    return int(released[:4])
 
 
 def write_catalog(product: Product, version_url: str, client: Client) -> str:
     """Take the checksums of what is new, write collection, items and manifest; returns the manifest's checksum."""
     entries = describe_changed(version_url, client)
     with open_maps(version_url) as store:
-        collection_and_items = version_documents(product, store, entries)
+        year = _release_year(product, version_url.rpartition("/")[0])
+        collection_and_items = version_documents(product, store, entries, year)
     for name, document in collection_and_items.items():
         put_changed(join(version_url, name), encode(document))
     # Collection and items were written just now, and the manifest has to have their checksums as well.
@@ -241,12 +260,6 @@ def describe_changed(version_url: str, client: Client, recorded: Mapping[str, En
     for new_entries in completed(futures, "checksums"):
         entries.update(new_entries)
     return entries
-
-
-def put_changed(url: str, data: bytes) -> None:
-    """Put an object unless these are its bytes already."""
-    if not exists(url) or read_bytes(url) != data:
-        put_visible(url, data)
 
 
 def released_before(product: Product, root: str) -> str | None:

@@ -9,7 +9,7 @@ from distributed import Client
 
 from flows import results
 from flows.cluster.watching import completed
-from flows.stages.publish import BATCH, put_changed, write_catalog
+from flows.stages.publish import BATCH, write_catalog
 from flows.stages.validation.gate_blocks import block_evidence, gate_results
 from flows.today import today
 from somo.product.declaration import Product
@@ -31,7 +31,7 @@ from somo.publish.store import maps as zarr
 from somo.publish.viewer import publish_viewer
 from somo.storage.client import filesystem, zarr_store
 from somo.storage.conditional import ChangedError, put_version, read_version
-from somo.storage.lease import require_lease
+from somo.storage.lease import put_changed, require_lease
 from somo.storage.objects import checksum, exists, join, read_bytes
 from somo.validate.gate.checks import require_passed, run_checks
 

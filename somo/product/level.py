@@ -11,16 +11,17 @@ def level_sentence(product: Product) -> str:
     """What the level and spread of the published values are, by `targets.scaling`, in one sentence for readers."""
     if product.targets.scaling == "pooled":
         return (
-            "Level: pooled. The series of the stations were brought to the mean and spread of their layer before they "
-            "were learnt from, so that differences of level between places are not told, and the interval is that of "
-            "such a rescaled series."
+            "Level: pooled. Before learning, the series of every station was given the mean and spread of all stations "
+            "of its layer: the values do not tell whether one place is wetter than another, and their uncertainty is "
+            "that of a series rescaled in this way."
         )
     if product.targets.scaling == "reference":
         return (
-            f"Level: reference. Level and spread are those of the {reference_model(product)}, to which the series of "
-            "the stations were brought before they were learnt from; so is the interval."
+            "Level: reference. Before learning, the series of every station was given the mean and spread of the "
+            f"{reference_model(product)} in its cell: how wet a place is beside another is that model's answer, and "
+            "the uncertainty is that of a series rescaled in this way."
         )
-    return "Level: none was imposed. The stations' own values were learnt from, so that level and spread are theirs."
+    return "Level: none was imposed. The model learnt from the stations' own values: level and spread are theirs."
 
 
 def interval_subject(product: Product) -> str:

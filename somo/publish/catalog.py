@@ -51,17 +51,23 @@ DOCUMENTS = {
 WHERE_MADE = ("thumbnail", "stations")
 
 
-def version_documents(product: Product, store: xr.Dataset, entries: Mapping[str, Entry]) -> dict[str, dict[str, Any]]:
+def version_documents(
+    product: Product, store: xr.Dataset, entries: Mapping[str, Entry], year: int | None = None
+) -> dict[str, dict[str, Any]]:
     """The collection and its items, ready to be written below the version.
 
     Parameters
     ----------
     store : the version's Zarr store
     entries : checksums of the version's objects by key
+    year : of the release, which the version is cited by where its declaration has no date
     """
     collection = _collection(product, store, entries)
     described = items.items(product, store, entries)
+    citation = attributes.citation(product, year)
+    collection.extra_fields["sci:citation"] = citation
     for item in described:
+        item.properties["sci:citation"] = citation
         collection.add_item(item)
     root = _root(product, [collection])
     _place(root)

@@ -32,7 +32,7 @@ def documents(
     year : of the release, which the version is cited by where its declaration has no date
     """
     return {
-        "README.md": readme(product, times, year).encode(),
+        "README.md": readme(product, grid, times, year).encode(),
         "CITATION.cff": citation(product).encode(),
         "LICENSE.txt": licence(product).encode(),
         "CHANGELOG.md": changelog(product, times, changes).encode(),
@@ -75,24 +75,41 @@ def _authors(product: Product) -> Iterable[str]:
 
 
 def _references(texts: Iterable[str]) -> list[str]:
-    # CFF requires authors of every reference; the declaration gives a reference as one text.
+    # CFF requires authors of every reference; the declaration gives a reference as one text, in which the year in
+    # brackets follows them.
     entries = [
         line
         for text in texts
         if text
-        for line in ("  - type: article", f"    title: {json.dumps(text)}", "    authors:", "      - name: see title")
+        for line in (
+            "  - type: article",
+            f"    title: {json.dumps(text, ensure_ascii=False)}",
+            "    authors:",
+            f"      - name: {json.dumps(text.split(' (')[0], ensure_ascii=False)}",
+        )
     ]
     return ["references:", *entries] if entries else []
 
 
-def readme(product: Product, times: pd.DatetimeIndex, year: int) -> str:
+def contents(product: Product, grid: Grid, times: pd.DatetimeIndex) -> str:
+    """Days, layers and cells of a version in one sentence each, for those who meet it first."""
+    lat, lon = grid.bounds()
+    depths = ", ".join(f"{100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm" for layer in product.layers)
+    return (
+        f"Days from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d} at the time of writing. Layers: {depths}. Cells of "
+        f"{product.grid.step_deg:g} degrees between {lat.min():g} and {lat.max():g} degrees north, "
+        f"{lon.min():g} and {lon.max():g} degrees east."
+    )
+
+
+def readme(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -> str:
     """What lies in the version's folder and how to read it, for those who find it there."""
     name = f"{product.name}_{product.layers[0].name}_{times[-1].year}.nc"
     return f"""# {attributes.title(product)}, version {product.version}
 
 {attributes.summary(product)}
 
-Days from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d} at the time of writing. {attributes.DAY}
+{contents(product, grid, times)} {attributes.DAY}
 
 | what | where |
 |---|---|
@@ -102,9 +119,22 @@ Days from {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d} at the time of writing. {a
 | drought, Zarr 3 (with years enough) | `drought.zarr` |
 | countries: mean series, share of area in each drought class, Zarr 3 | `regions.zarr` |
 | yearly files, one a layer | `netcdf/`, such as `{name}` |
+| the latest day for QGIS and GDAL, one cloud-optimised GeoTIFF a layer and quantity | `geotiff/` |
+| stations that were learnt from, targets, predictions at cells held back | `validation/` |
 | how it was validated | `report/index.html` |
 | catalogue (STAC) | `collection.json` |
 | checksums of everything | `manifest.json` |
+
+| variable | what it is |
+|---|---|
+| `soil_moisture` | daily mean, m3 m-3 |
+| `soil_moisture_uncertainty` | its predictive standard uncertainty, m3 m-3: mean +- 1.645 of it means 90 % |
+| `soil_moisture_std` | spread of the members of the ensemble, m3 m-3: what training leaves to chance, not the error |
+| `applicability`, `dissimilarity` | whether, and how far, a cell is like the cells that the model was trained on |
+| `frozen` | whether the ground counts as frozen |
+| `status` | whether a day is final or may still change with its forcing |
+
+Uncertainty and frozen ground are there where the product was made with them.
 
     xr.open_zarr("<address of this folder>/soil_moisture.zarr", decode_coords="all")
 

@@ -9,10 +9,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.product.declaration import Product
-from somo.publish import attributes, netcdf
-from somo.publish.documents import LICENCES
+from somo.publish import attributes, images, netcdf
+from somo.publish.documents import LICENCES, contents
 from somo.storage.objects import join
 
 INDEX = "index.html"
@@ -32,6 +33,7 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
     publication = product.publication
     licence, licence_url = LICENCES.get(publication.licence, (publication.licence, ""))
     times = pd.DatetimeIndex(store["time"].values)
+    grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
     is_final: NDArray[np.bool_] = store["status"].values == FINAL
     years = netcdf.complete_years(times, is_final, product.period)
     layer = product.layers[0].name
@@ -41,7 +43,10 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
     return template.render(
         title=attributes.title(product),
         summary=attributes.summary(product),
+        contents=contents(current, grid, times),
+        geotiff=images.key_of(product, layer, "soil_moisture") if images.is_regular(grid) else "",
         day=attributes.DAY,
+        name=product.name,
         version=version,
         preview=join(publication.address, PREVIEW) if publication.address else PREVIEW,
         released=sorted(released.items(), key=lambda item: tuple(int(p) for p in item[0].split(".")), reverse=True),

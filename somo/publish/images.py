@@ -12,6 +12,7 @@ from rasterio.transform import Affine
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
+from somo.publish import attributes
 from somo.publish.attributes import UNCERTAINTY
 
 FOLDER = "geotiff"
@@ -26,17 +27,27 @@ def key_of(product: Product, layer: str, field: str) -> str:
     return f"{FOLDER}/{product.name}_{layer}_{field}_latest.tif"
 
 
-def latest_images(product: Product, store: xr.Dataset, drought: xr.Dataset | None) -> dict[str, bytes]:
+def latest_images(
+    product: Product, store: xr.Dataset, drought: xr.Dataset | None, year: int | None = None
+) -> dict[str, bytes]:
     """Bytes of every image of the latest day, by key below the version; empty on a grid that is not regular.
 
     Parameters
     ----------
     store : the version's Zarr store, fields [depth, time, lat, lon]
     drought : the drought store, whose last window is taken; None if there is none
+    year : of the release, which the version is cited by where its declaration has no date
     """
     grid = Grid(store["lat"].values, store["lon"].values, product.grid.step_deg)
     if not is_regular(grid):
         return {}
+    # Whoever is given one file has no other way to know what it is, and whether it may be passed on.
+    origin = {
+        "title": attributes.title(product),
+        "version": product.version,
+        "citation": attributes.citation(product, year),
+        "licence": product.publication.licence,
+    }
     images = {}
     for source in (store, drought):
         if source is None:
@@ -46,7 +57,7 @@ def latest_images(product: Product, store: xr.Dataset, drought: xr.Dataset | Non
             for index, layer in enumerate(product.layers):
                 values = latest[field].isel(depth=index).values.astype("float32")
                 about = {**latest[field].attrs, "date": str(latest["time"].values)[:10], "layer": layer.name}
-                images[key_of(product, layer.name, field)] = geotiff(values, grid, about)
+                images[key_of(product, layer.name, field)] = geotiff(values, grid, about, origin)
     images[THUMBNAIL] = thumbnail(store["soil_moisture"].isel(time=-1, depth=0).values, grid)
     return images
 
@@ -56,13 +67,14 @@ def is_regular(grid: Grid) -> bool:
     return all(len(axis) < 2 or np.ptp(np.diff(axis)) < 1e-6 for axis in (grid.lat, grid.lon))
 
 
-def geotiff(values: NDArray[np.float32], grid: Grid, about: dict[str, object]) -> bytes:
+def geotiff(values: NDArray[np.float32], grid: Grid, about: dict[str, object], origin: dict[str, str]) -> bytes:
     """Cloud-optimised GeoTIFF of a map.
 
     Parameters
     ----------
     values : [row, column], NaN where there is none
     about : attributes; unit, name, day and layer of the band are taken from them
+    origin : what the file is a part of: title, version, citation, licence
     """
     upward = len(grid.lat) > 1 and grid.lat[1] > grid.lat[0]
     lat_bounds, lon_bounds = grid.bounds()
@@ -77,7 +89,7 @@ def geotiff(values: NDArray[np.float32], grid: Grid, about: dict[str, object]) -
             raster.write(values[::-1] if upward else values, 1)
             raster.set_band_description(1, f"{about['long_name']}, {about['layer']}, {about['date']} (UTC day)")
             raster.units = (str(about.get("units", "1")),)
-            raster.update_tags(date=about["date"], layer=about["layer"])
+            raster.update_tags(date=about["date"], layer=about["layer"], **origin)
         return bytes(memory.getbuffer())
 
 

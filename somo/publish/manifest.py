@@ -14,7 +14,7 @@ from typing import Any
 
 from somo.product.layout import SEPARATORS, other_side
 from somo.storage.client import filesystem
-from somo.storage.lease import put_visible
+from somo.storage.lease import put_changed
 from somo.storage.listing import listing
 from somo.storage.objects import checksum, exists, join, read_bytes
 
@@ -182,8 +182,7 @@ def write_manifest(folder_url: str, entries: Mapping[str, Entry]) -> str:
     """Write a folder's manifest unless the same one is there already; returns its own checksum."""
     data = encode({"algorithm": "sha256", "objects": {key: asdict(entry) for key, entry in entries.items()}})
     url = join(folder_url, NAME)
-    if not exists(url) or read_bytes(url) != data:
-        put_visible(url, data)
+    put_changed(url, data)
     return checksum(data)
 
 

@@ -21,7 +21,7 @@ import psutil
 
 from somo.storage.client import filesystem
 from somo.storage.conditional import ChangedError, put_version, read_version
-from somo.storage.objects import put
+from somo.storage.objects import exists, put, read_bytes
 from somo.storage.patience import StorageError
 
 # Longer than the patience of a request, so that a holder whose store is silent for a while keeps its lease.
@@ -47,6 +47,18 @@ def put_visible(url: str, data: bytes) -> None:
     """
     require_lease()
     put(url, data)
+
+
+def put_changed(url: str, data: bytes) -> None:
+    """Write metadata that readers see, unless these are its bytes already: caches and checksums of others stay true.
+
+    Raises
+    ------
+    LeaseError
+        if another run has taken over meanwhile; nothing is written
+    """
+    if not exists(url) or read_bytes(url) != data:
+        put_visible(url, data)
 
 
 def require_lease() -> None:

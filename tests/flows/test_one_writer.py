@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 
 from flows import one_writer as module
+from flows.command.models import search
+from flows.environment import load_product
 from flows.one_writer import OWNER, changed_since, made_with, one_writer
 from somo.product.declaration import Product, ProductError
 from somo.storage import lease
 from somo.storage.lease import LeaseError
+from tests.flows.conftest import TINY
 from tests.publish import made
 
 
@@ -47,6 +50,15 @@ def test_a_second_run_or_release_is_told_who_is_at_work(
         one_writer(product, root, "run"),
     ):
         pass
+
+
+def test_a_search_is_a_writer_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.1)
+    monkeypatch.setattr(lease, "WATCH_SECONDS", 0.4)
+    monkeypatch.setenv("SOMO_TINY", str(tmp_path / "no sources are read"))
+    root = str(tmp_path / "root")
+    with one_writer(load_product(TINY), root, "run"), pytest.raises(LeaseError, match=r"run of Tiny .*writes there"):
+        search(TINY, root)
 
 
 def test_an_upgrade_is_told_before_the_work(

@@ -369,8 +369,10 @@ def test_other_numbers_of_values_are_refused(wrong) -> None:
 
 
 def test_the_daily_table_has_a_row_a_day() -> None:
-    table = t.daily_table(apply(sensor()))
-    assert table.columns.tolist() == list(t.DAILY_COLUMNS) and len(table) == 10
+    series = apply(sensor())
+    table = t.daily_table(series).to_pandas()
+    assert table.columns.tolist() == t.DAILY_SCHEMA.names and len(table) == 10
+    assert (table["station"] == series.station).all() and table["time"].tolist() == series.daily.index.tolist()
     assert table["count"].tolist() == [2] * 10 and table.value[0] == pytest.approx(sensor().value[:2].mean())
 
 

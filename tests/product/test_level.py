@@ -59,6 +59,6 @@ def test_a_series_a_readme_and_the_report_tell_the_level(pooled, root):
     # Versions of earlier releases have no such attribute, and their series no such line.
     del cell.attrs[attributes.LEVEL]
     assert "Level" not in series_csv(cell, root, (45.25, 5.45))
-    assert level_sentence(pooled) in documents.readme(pooled, store["time"].to_index(), 2026)
+    assert level_sentence(pooled) in documents.readme(pooled, made.grid_of(pooled), store["time"].to_index(), 2026)
     about = {"title": "A", "version": "1.0.0", "period": "2016", "level": "Level: pooled."}
     assert render([], about).index("Level: pooled.") < render([], about).index("<nav")

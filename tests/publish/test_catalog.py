@@ -132,8 +132,21 @@ def test_datacite_metadata_hold_against_the_official_schema(declared):
         # A DOI is given when the data are registered; the schema wants one.
         registered = {"doi": "10.1234/made", **described}
         official.assertValid(etree.fromstring(schema45.tostring(registered).encode()))
-    assert "https://doi.org/10.1234/made" in documents.readme(by_people, times, 2026)
-    assert "orcid: https://orcid.org/0000-0001-2345-678X" in documents.citation(by_people)
+    assert "https://doi.org/10.1234/made" in documents.readme(by_people, made.grid_of(by_people), times, 2026)
+    cited = documents.citation(by_people)
+    assert "orcid: https://orcid.org/0000-0001-2345-678X" in cited
+    assert '      - name: "O, Orth, Weber, Park"' in cited and "see title" not in cited
+
+
+def test_a_version_without_a_date_is_cited_by_the_year_of_its_release(root):
+    undated = made.product(publication={"creator_url": "https://somo.example.org", "creator_email": "a@example.org"})
+    with xr.open_zarr(root / "v1.0.0/soil_moisture.zarr", chunks=None) as store:
+        entries = manifest.describe(str(root / "v1.0.0"), manifest.list_objects(str(root / "v1.0.0")))
+        described = catalog.version_documents(undated, store, entries, 2027)
+    assert len(described) > 1
+    for name, document in described.items():
+        fields = document if name == "collection.json" else document["properties"]
+        assert "(2027): Made" in fields["sci:citation"], name
 
 
 def test_no_document_holds_an_absolute_address(root):

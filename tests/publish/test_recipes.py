@@ -18,9 +18,11 @@ import pytest
 
 import somo
 from flows.service.access import open_bucket
-from flows.stages.publish import write_netcdf, write_series
+from flows.stages.countries import write_regions
+from flows.stages.publish import write_catalog, write_images, write_netcdf, write_series
 from flows.stages.release import open_front_door
-from somo.publish.manifest import pointer
+from somo.publish.catalog import catalog_document
+from somo.publish.manifest import encode, pointer
 from somo.storage.objects import join, put, read_bytes
 from tests.docs.blocks import blocks
 from tests.publish import made
@@ -48,7 +50,11 @@ def root(s3, client):
     version_url = made.write_store(declared, root)
     write_series(declared, version_url, client)
     write_netcdf(declared, version_url, client)
+    write_regions(declared, version_url, client)
+    write_images(declared, version_url)
     released = {"1.0.0": "2026-11-22"}
+    write_catalog(declared, version_url, client)
+    put(join(root, "catalog.json"), encode(catalog_document(declared, ["1.0.0"])))
     put(join(root, "latest.json"), pointer("1.0.0", {}, released, b""))
     open_front_door(declared, root, "1.0.0", released)
     open_bucket(root)
@@ -177,6 +183,31 @@ def test_the_front_door_in_python(root, cook, door, at_the_door):
     said = cook(f"import matplotlib.pyplot\nimport xarray as xr\n{series}\n{drawn}", sys.executable, "-c")
     np.testing.assert_allclose(json.loads(said), at_the_door.values, rtol=1e-6)
     assert np.isfinite(at_the_door.values).all()
+
+
+def test_the_front_door_names_countries(root, cook, door):
+    drawn = "import matplotlib.pyplot\nprint(name, list(map(float, matplotlib.pyplot.gca().lines[-1].get_ydata())))"
+    name, _, values = cook(f"{door['Series of countries']}\n{drawn}", sys.executable, "-W", "ignore", "-c").partition(
+        " "
+    )
+    assert name == "Germany"
+    germany = somo.open(root).sel(lat=slice(51.3, 50.7))["soil_moisture"].isel(depth=0, time=-1)
+    weights = np.cos(np.deg2rad(germany["lat"]))
+    assert json.loads(values)[-1] == pytest.approx(float(germany.weighted(weights).mean()), abs=2e-4)
+
+
+def test_the_front_door_walks_through_the_catalogue(cook, door):
+    listed = cook(door["Catalogue"], sys.executable, "-W", "ignore", "-c").splitlines()
+    assert [line.split()[0] for line in listed[:-1]] == ["2015", "2016", "2017", "latest"]
+    assert all(address.startswith("http") for line in listed[:-1] for address in line.split()[1:])
+    assert listed[-1].startswith("SoMo developers (2026): ")
+
+
+@pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="no GDAL; apt-get install gdal-bin")
+def test_the_front_door_in_gdal(cook, door):
+    said = cook(door["QGIS, GDAL"], "bash", "-ec")
+    assert "Unit Type: m3 m-3" in said and "version=1.0.0" in said and "licence=CC-BY-4.0" in said
+    assert "citation=SoMo developers (2026): " in said
 
 
 def test_the_front_door_in_a_shell(cook, door, at_the_door, tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -99,8 +100,77 @@ def test_colours_are_fitted_and_can_be_set(page):  # noqa: F811
     page.fill("#date", "2013-06-01")
     shown(page, "soil_moisture", 0, "2013-06-01")
     assert page.get_by_label("Lowest colour").input_value() == "0.123"
+    page.get_by_label("Lowest colour").fill("7")
+    page.get_by_label("Lowest colour").press("Enter")
+    page.locator("#message", has_text="The lowest colour has to stand for less than the highest").wait_for()
+    assert page.get_by_label("Lowest colour").input_value() == "0.123"
     page.click("#fit")
     assert page.get_by_label("Lowest colour").input_value() != "0.123"
+
+
+def tables_and_chunks(requests):
+    """How often a shard's table of chunks and how often a chunk of the maps was asked for, so far."""
+    maps = [r for r in requests if "/soil_moisture.zarr/soil_moisture/c/" in r.url]
+    tables = [r for r in maps if r.headers["range"].startswith("bytes=-")]
+    return len(tables), len(maps) - len(tables)
+
+
+@pytest.mark.parametrize("saves_data", [False, True])
+def test_whoever_turns_to_the_dates_finds_the_tables_of_chunks_read(page, saves_data):  # noqa: F811
+    requests = []
+    page.on("request", requests.append)
+    page.add_init_script(
+        f"Object.defineProperty(navigator, 'connection', {{value: {{saveData: {str(saves_data).lower()}}}}})"
+    )
+    page.goto(page.address)
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    assert tables_and_chunks(requests) == (0, 0)
+    page.hover("#play")
+    page.wait_for_timeout(500)
+    # A shard holds whole maps of 365 days, each in four chunks; the fifth begins with the last day.
+    assert tables_and_chunks(requests) == (0 if saves_data else 1, 0)
+    page.fill("#date", "2013-06-01")
+    shown(page, "soil_moisture", 0, "2013-06-01")
+    page.wait_for_timeout(500)
+    assert tables_and_chunks(requests) == (1 if saves_data else 3, 4)
+    tables_before = []
+    page.on("request", lambda r: tables_before.append(r) if r.headers.get("range", "").startswith("bytes=-") else None)
+    page.fill("#date", "2012-06-01")
+    shown(page, "soil_moisture", 0, "2012-06-01")
+    # The table of these days was read ahead, and those of the year before follow.
+    wanted = "/c/0/2/0/0" if saves_data else "/c/0/1/0/0"
+    page.wait_for_timeout(500)
+    assert [urlsplit(r.url).path[-len(wanted) :] for r in tables_before] == [wanted]
+    assert tables_and_chunks(requests)[1] == 8
+
+
+def test_a_number_being_typed_outlives_what_arrives_meanwhile(page):  # noqa: F811
+    waiting, arrived = [], []
+    page.route("**/regions.zarr/**", lambda route: route.continue_() if arrived else waiting.append(route))
+    with page.expect_request("**/regions.zarr/**"):
+        page.goto(page.address)
+    shown(page, "soil_moisture", 0, "2013-12-31")
+    lowest = page.get_by_label("Lowest colour")
+    lowest.focus()
+    page.keyboard.press("Control+a")
+    page.keyboard.type("0.1")
+    page.evaluate("document.activeElement.dataset.same = 'yes'")
+    arrived.append(True)
+    for route in waiting:
+        route.continue_()
+    page.wait_for_selector("#region option:nth-child(2)", state="attached")
+    page.keyboard.type("2")
+    assert lowest.input_value() == "0.12"
+    # A further day in the same colours is told anew, too.
+    page.evaluate("window.location.hash = window.location.hash.replace('2013-12-31', '2013-06-01')")
+    shown(page, "soil_moisture", 0, "2013-06-01")
+    page.keyboard.type("3")
+    assert lowest.input_value() == "0.123"
+    assert page.evaluate("document.activeElement.dataset.same") == "yes"
+    page.keyboard.press("Tab")
+    page.wait_for_url("**low=0.123**")
+    # The next field of the same legend has the focus.
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Highest colour"
 
 
 def test_map_and_series_are_told_in_words_and_saved_as_pictures(page, root, tmp_path):  # noqa: F811

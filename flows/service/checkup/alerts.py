@@ -7,10 +7,14 @@ import yaml
 DAY_S = 86_400
 NO_UPDATE_DAYS = 2
 LOW_DISK_GB = 5
+# As long as Prometheus keeps what it has scraped.
+REMEMBERED = "30d"
 # name -> (condition, how long it has to hold, what it says)
 RULES = {
     "SomoNoUpdate": (
-        f"time() - max by (product) (somo_run_ended_timestamp_seconds) > {NO_UPDATE_DAYS * DAY_S}", "5m",
+        # A scheduler that was started again knows of no run until the next one ends, which is what is waited for.
+        f"time() - max by (product) (max_over_time(somo_run_ended_timestamp_seconds[{REMEMBERED}])) "
+        f"> {NO_UPDATE_DAYS * DAY_S}", "5m",
         f"{{{{ $labels.product }}}} had no run that ended well for {NO_UPDATE_DAYS} days; see the last one in Prefect",
     ),
     "SomoGateFailed": (

@@ -1,8 +1,8 @@
 """Whether a service answers, asked in the same way on this machine and inside a container."""
 
 import base64
+import http.client
 import socket
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ class Health:
         place = urlsplit(self.url)
         if place.scheme == "tcp":
             with socket.socket() as probe:
+                probe.settimeout(timeout_s)
                 return probe.connect_ex((place.hostname or "", place.port or 0)) == 0
         request = urllib.request.Request(self.url, self.body.encode() or None, {"Content-Type": "application/json"})
         if self.login:
@@ -38,7 +39,8 @@ class Health:
         try:
             with urllib.request.urlopen(request, timeout=timeout_s) as answer:
                 return self.contains.encode() in answer.read()
-        except (urllib.error.URLError, OSError):
+        # A server that is ending may cut its answer short.
+        except (OSError, http.client.HTTPException):
             return False
 
     def command(self, service: str) -> list[str]:

@@ -108,7 +108,7 @@ def judged_region(product: Product, data: TrainingSet) -> tuple[NDArray[np.bool_
     """[cell] True where the transfer is judged, and a sentence that names both sides."""
     at_home = np.array([d == product.home for d in data.domain])
     if at_home.any() and not at_home.all():
-        return at_home, f"learnt from {', '.join(product.domains)} alone, judged at home"
+        return at_home, f"learnt from {' and '.join(f'“{name}”' for name in product.domains)} alone, judged at home"
     middle = float(np.median(data.lon))
     return data.lon > middle, f"learnt west of {middle:.1f}°, judged east of it"
 

@@ -27,6 +27,14 @@ def changed_windows(windows: store.Windows, shown: zarr.Visible) -> NDArray[np.b
     return changed
 
 
+def is_current(version_url: str, windows: store.Windows) -> bool:
+    """Whether readers see these windows and no others, judged by the same climatology."""
+    shown = store.visible(version_url)
+    if shown is None or not np.array_equal(shown.status, windows.status):
+        return False
+    return store.is_continued(version_url, windows)
+
+
 def is_enough(windows: store.Windows, shown: zarr.Visible | None, former: Mapping[str, object]) -> bool:
     """Whether published windows may be kept: their climatology is the same, and none of its windows has changed.
 

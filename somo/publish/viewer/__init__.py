@@ -4,7 +4,8 @@ from importlib.resources import as_file, files
 
 from somo.publish.front_door import PREVIEW
 from somo.publish.manifest import describe, write_manifest
-from somo.storage.objects import exists, join, put, read_bytes
+from somo.storage.lease import put_changed
+from somo.storage.objects import join
 
 FOLDER = "viewer"
 LEFT_OUT = (
@@ -34,7 +35,7 @@ def publish_viewer(root: str, address: str = "") -> dict[str, str]:
         keys = sorted((p.relative_to(page).as_posix() for p in page.rglob("*") if p.is_file()), key=_index_last)
         for key in keys:
             data = (page / key).read_bytes()
-            _put_changed(join(url, key), with_address(data, address) if key == "index.html" else data)
+            put_changed(join(url, key), with_address(data, address) if key == "index.html" else data)
     return {FOLDER: write_manifest(url, describe(url, keys))}
 
 
@@ -48,8 +49,3 @@ def with_address(page: bytes, address: str) -> bytes:
     if not address:
         return page
     return page.replace(b'content="../preview.png"', f'content="{join(address, PREVIEW)}"'.encode())
-
-
-def _put_changed(url: str, data: bytes) -> None:
-    if not exists(url) or read_bytes(url) != data:
-        put(url, data)

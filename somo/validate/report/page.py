@@ -2,12 +2,14 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import files
 from typing import Any
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from somo.storage.objects import join, put
@@ -24,6 +26,7 @@ HEADS = {
     "nse": ("NSE", ""),
     "ubrmsd": ("ubRMSD", "m³ m⁻³"),
     "bias": ("bias", "m³ m⁻³"),
+    "rmsd": ("RMSD", "m³ m⁻³"),
     "error_std": ("error standard deviation", "m³ m⁻³"),
 }
 """How the page names a metric's column, and its units."""
@@ -84,8 +87,17 @@ def render(
         }
         for s in sections
     ]
-    summary = {"verdict": verdict(sections, depths), "gate": gate, "gate_line": gate_line(gate) if gate else ""}
+    checks = [replace(result, text=_with_depths(result.text, depths)) for result in gate]
+    summary = {"verdict": verdict(sections, depths), "gate": checks, "gate_line": gate_line(gate) if gate else ""}
     return template.render(**{"note": "", "level": "", "stations_period": "", **about}, **summary, sections=shown)
+
+
+def _with_depths(text: str, depths: Mapping[str, str]) -> str:
+    """The text with each layer's depth in the place of its name, where that stands as a word of its own."""
+    if not depths:
+        return text
+    names = "|".join(re.escape(name) for name in sorted(depths, key=len, reverse=True))
+    return re.sub(rf"(?<![\w-])({names})(?![\w-])", lambda match: depths[match[1]], text)
 
 
 def _head(column: str) -> str:
@@ -114,6 +126,8 @@ def _downward(table: pd.DataFrame, depths: Mapping[str, str]) -> pd.DataFrame:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return "–" if value != value else f"{value:.3f}"
     return str(value)

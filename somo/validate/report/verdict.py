@@ -21,7 +21,9 @@ LEARN_MORE = (
 
 
 def verdict(sections: Sequence[Section], depths: Mapping[str, str]) -> list[str]:
-    """Sentences on skill, the baseline, chance and uncertainty, as far as their sections were made.
+    """Sentences on skill, baselines, chance, uncertainty and other products, as far as their sections were made.
+
+    What speaks against the product is said as what speaks for it: whoever reads no further must not be misled.
 
     Parameters
     ----------
@@ -35,6 +37,10 @@ def verdict(sections: Sequence[Section], depths: Mapping[str, str]) -> list[str]
         *_levels(findings.get("level", {}), depths),
         *_chance(findings.get("stations", {}).get("significant", {}), depths),
         *_coverage(findings.get("uncertainty", {}).get("uncertainty", {}), depths),
+        *_sharpness(findings.get("uncertainty", {}), depths),
+        *_anomalies(findings.get("groups", {}).get("r_of_anomaly", {}), depths),
+        *_transfer(findings.get("fig4", {}), depths),
+        *_beside_products(findings.get("fig5a", {}).get("pearson_r", {}), depths),
     ]
 
 
@@ -58,7 +64,9 @@ def _skill(network: Scores, ridge: Scores, depths: Mapping[str, str]) -> list[st
             f"{depths.get(layer, layer)}: at {scores['cells']} cells that the networks had not seen, the median "
             f"correlation with measurements is {r:.2f} and the unbiased error {error:.3f} m³ m⁻³"
         )
-        sentences.append(f"{text}{_beside_baseline(r, error, ridge.get(layer, {}))}.")
+        beaten = scores.get("cells_above_baseline")
+        cells = "" if beaten is None else f"; the correlation is higher at {beaten} of the cells"
+        sentences.append(f"{text}{_beside_baseline(r, error, ridge.get(layer, {}))}{cells}.")
     return sentences
 
 
@@ -118,3 +126,54 @@ def _coverage(stated: Scores, depths: Mapping[str, str]) -> list[str]:
         f"{scores['coverage_90']:.0%} at {depths.get(layer, layer)}" for layer, scores in _downward(stated, depths)
     )
     return [f"The stated 90 % interval holds {shares_text} of the measurements there."] if shares_text else []
+
+
+def _sharpness(judged: Mapping[str, Scores], depths: Mapping[str, str]) -> list[str]:
+    """Where the uncertainty of each day and cell tells no more than one number for all of them would."""
+    stated, constant = judged.get("uncertainty", {}), judged.get("constant width", {})
+    texts = []
+    for layer, scores in _downward(stated, depths):
+        own, other = scores.get("interval_score"), constant.get(layer, {}).get("interval_score")
+        if own is not None and other is not None and own >= other:
+            texts.append(f"{depths.get(layer, layer)} ({own:.3f} against {other:.3f} m³ m⁻³)")
+    if not texts:
+        return []
+    return [
+        "The interval is no sharper than one constant width for all days and cells, by the interval score, at "
+        f"{', '.join(texts)}: that it is wider on one day than on another tells nothing there."
+    ]
+
+
+def _anomalies(r: Mapping[str, float], depths: Mapping[str, str]) -> list[str]:
+    """The skill that no season lifts: dry and wet spells of some weeks."""
+    text = ", ".join(f"{value:.2f} at {depths.get(layer, layer)}" for layer, value in _downward(r, depths))
+    if not text:
+        return []
+    return [f"Of wet and dry spells alone (differences from a centred 31-day mean) the median correlation is {text}."]
+
+
+def _transfer(judged: Mapping[str, Scores], depths: Mapping[str, str]) -> list[str]:
+    """Another region, beside the baseline: a network may lose there what it wins at cells near those learnt from."""
+    network, ridge = judged.get("network", {}), judged.get("ridge baseline", {})
+    texts = []
+    for layer, scores in _downward(network, depths):
+        r, other = scores.get("pearson_r"), ridge.get(layer, {}).get("pearson_r")
+        if r is not None:
+            beside = "" if other is None else f" ({'above' if r > other else 'not above'} the baseline's {other:.2f})"
+            texts.append(f"{r:.2f}{beside} at {depths.get(layer, layer)}")
+    return [f"In a region that was not learnt from, the median correlation is {', '.join(texts)}."] if texts else []
+
+
+def _beside_products(medians: Mapping[str, float], depths: Mapping[str, str]) -> list[str]:
+    """This product, the first of each layer, beside the others at independent stations; keys are `layer product`."""
+    by_layer: dict[str, list[tuple[str, float]]] = {}
+    for key, r in medians.items():
+        layer, _, product = key.partition(" ")
+        by_layer.setdefault(layer, []).append((product, r))
+    sentences = []
+    for layer, ((_, r), *others) in _downward(by_layer, depths):
+        beside = f", that of {', '.join(f'{name} {other:.2f}' for name, other in others)}" if others else ""
+        sentences.append(
+            f"{depths.get(layer, layer)}: at independent stations the median correlation is {r:.2f}{beside}."
+        )
+    return sentences

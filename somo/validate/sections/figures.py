@@ -215,7 +215,12 @@ def draw_points(ax: Axes, series: pd.Series, colour: str, label: str) -> None:
 def legend_below(figure: Figure, ax: Axes, markerscale: float = 1.0) -> None:
     """One legend for the whole figure, of what is drawn in `ax`."""
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), markerscale=markerscale)
+    for columns in range(min(len(labels), 6), 0, -1):
+        legend = figure.legend(handles, labels, loc="outside lower center", ncols=columns, markerscale=markerscale)
+        # What reaches beyond a narrow figure is cut off, names of products first.
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def date_locator() -> AutoDateLocator:

@@ -86,7 +86,7 @@ def _by_network(table: pd.DataFrame) -> pd.DataFrame:
     wide = chosen.pivot_table(index=["group", "layer"], columns=["of", "metric"], values="value", observed=True)
     wide.columns = [f"{column[1]} of {'values' if column[0] == 'value' else 'anomalies'}" for column in wide.columns]
     counts = chosen[chosen["of"] == "value"].groupby(["group", "layer"], observed=True)[["cells", "days"]].max()
-    return counts.join(wide.round(3)).reset_index().rename(columns={"group": "network"})
+    return counts.join(wide.round(3)).reset_index().rename(columns={"group": "network", "days": "cell-days"})
 
 
 def _findings(table: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -78,7 +78,7 @@ def independent_section(
     stations = sensors[sensors["kept"]].drop_duplicates(["network", "station"])
     caption = (
         f"Correlation and ubRMSD ({UNITS}) against stations that no network has seen ({len(stations)} stations, "
-        f"{len(cells)} cells). Cells used in training are left out: {_listed(published.grid, left_out)}. {_BOX} "
+        f"{len(cells)} cells). {_left_out(published.grid, left_out)} {_BOX} "
         f"All products interpolated bilinearly. n = {len(unseen)} measured cell-days, "
         f"{unseen['time'].min():%Y-%m-%d} to {unseen['time'].max():%Y-%m-%d}."
     )
@@ -114,8 +114,9 @@ def collocation_section(published: Published, name: str, compared: Mapping[str, 
     figure = _boxes(table[table["layer"].isin(layers)], "triplet", triplets, metrics)
     caption = (
         f"Triple collocation of {name} with two other products each (named beside the box), which takes none for the "
-        f"truth and holds where their errors are independent. {_BOX} n = {len(cells)} cells, one in every segment of "
-        f"{side} x {side}, {published.period}."
+        "truth and holds where their errors are independent: where this product shares weather, a reference model or "
+        "measurements with one of the two, its error looks smaller and r higher than they are. "
+        f"{_BOX} n = {len(cells)} cells, one in every segment of {side} x {side}, {published.period}."
     )
     median = table.groupby(["layer", "triplet"])[["r", "error_std"]].median().round(4).reset_index()
     median_r = {f"{r['layer']} {r['triplet']}": float(r["r"]) for r in median.to_dict("records")}
@@ -196,7 +197,7 @@ def _section(
     table = summarise(skill, ("layer", "model"), ("pearson_r", "ubrmsd", "bias"))
     wide = table.pivot_table(index=["layer", "model"], columns="metric", values="value").round(3)
     counts = table.groupby(["layer", "model"])[["cells", "days"]].max()
-    shown = counts.join(wide).reset_index()
+    shown = counts.join(wide).reset_index().rename(columns={"days": "cell-days"})
     shown = shown.sort_values(["layer", "model"], key=lambda c: c.map(models.index) if c.name == "model" else c)
     medians = {f"{r['layer']} {r['model']}": float(r["pearson_r"]) for r in shown.to_dict("records")}
     colours = {model: COLOURS[k % len(COLOURS)] for k, model in enumerate(models)}
@@ -221,9 +222,10 @@ def _boxes(table: pd.DataFrame, by: str, colours: Mapping[str, str], metrics: Ma
     return figure
 
 
-def _listed(grid: Grid, cells: list[int]) -> str:
+def _left_out(grid: Grid, cells: list[int]) -> str:
     if not cells:
-        return "none"
+        return "None of these cells was used in training."
     lat, lon = grid.centres(np.array(cells))
     named = [f"{a:.2f} N {o:.2f} E" for a, o in zip(lat, lon, strict=True)]
-    return ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
+    more = f" and {len(named) - 8} more" if len(named) > 8 else ""
+    return f"Cells used in training are left out: {', '.join(named[:8])}{more}."

@@ -26,7 +26,7 @@ def overview(judged: Judged) -> Section:
 
 
 def overview_section(published: Published) -> Section:
-    """Mean soil moisture and mean ensemble spread of every layer over all days of the field."""
+    """Mean soil moisture and mean ensemble spread of every layer over the days of the field."""
     soil = published.soil[["soil_moisture", "soil_moisture_std"]].mean("time").compute()
     grid = published.grid
     width, height = map_size(grid)
@@ -38,11 +38,12 @@ def overview_section(published: Published) -> Section:
             mean = draw_map(axes[0, k], moisture.values, grid, SOIL_MAP, _limits(moisture), f"{depth}: mean")
             std = draw_map(axes[1, k], deviation.values, grid, SPREAD_MAP, spread, f"{depth}: spread")
             colour_bar(figure, mean, axes[0, k], f"soil moisture ({UNITS})")
-            colour_bar(figure, std, axes[1, k], f"ensemble std ({UNITS})", extend="max")
+            colour_bar(figure, std, axes[1, k], f"spread of the members ({UNITS})", extend="max")
     cells = int(np.isfinite(soil["soil_moisture"][0]).sum())
     caption = (
-        f"Mean over all days of the published soil moisture (top) and of the spread of its members (bottom); every "
-        "layer has colours of its own. "
+        "Mean of the published soil moisture (top) and of the spread of its members (bottom) over all days until the "
+        "end of the last whole block of days. The spread says how much training depends on chance, not how far values "
+        "are from the truth. Every layer has colours of its own. "
         f"n = {cells} land cells, {published.soil.sizes['time']} days, {published.period}. Coast: Natural Earth."
     )
     table = _tidy(soil, published.layers)

@@ -31,6 +31,8 @@ from somo.validate.sections.section import Impossible, Section
 MAPS_ABREAST = 3
 # The paper compares the patterns of products everywhere and south of 60 N (Fig 6).
 SOUTH_OF = 60.0
+# The least number of years that drought classes are built on by default, too.
+CLIMATE_YEARS = 10
 JUDGED = "this product"
 # Two years deviate from their own mean by the same amount, up and down, whatever the weather was.
 LEAST_YEARS = 3
@@ -77,6 +79,11 @@ def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:
     spread = seasons.std("year", ddof=1)
     # Seasons that are equal but for rounding have no z-score.
     return (seasons.sel(year=year, drop=True) - seasons.mean("year")) / spread.where(spread > 1e-6)
+
+
+def greatest_z(years: int) -> float:
+    """What a z-score of one of so many years cannot exceed, as the year is part of their mean and deviation."""
+    return float((years - 1) / np.sqrt(years))
 
 
 def pattern_correlation(a: NDArray[np.float64], b: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
@@ -127,7 +134,8 @@ def maps_section(
     score_label = f"{depth_of(layer)}, z-score of {season} {year} (standard deviations)"
     rows_of_maps = [_Row(means, SOIL_MAP, level, "", mean_label)]
     if has_scores:
-        rows_of_maps.append(_Row(scores, ANOMALY_MAP, (-2.5, 2.5), f", {year}", score_label))
+        most = min(2.5, greatest_z(seasons[judged].sizes["year"]))
+        rows_of_maps.append(_Row(scores, ANOMALY_MAP, (-most, most), f", {year}", score_label))
     figure = _season_figure(rows_of_maps, grid)
     table = _pattern_table(means, scores, grid, judged)
     years = seasons[judged]["year"].values
@@ -204,7 +212,7 @@ def regions_section(
     if (years := table["year"].nunique()) < LEAST_YEARS:
         raise Impossible(f"anomalies need {LEAST_YEARS} years with a whole season {season}; there are {years}")
     rows, first = -(-len(names) // 4), depth_of(layers[0])
-    with canvas(rows, min(len(names), 4), 2.9 * min(len(names), 4), 2.3 * rows) as (figure, axes):
+    with canvas(rows, min(len(names), 4), 2.9 * min(len(names), 4), 2.3 * rows + 0.6) as (figure, axes):
         for ax in axes.ravel()[len(names) :]:
             ax.set_axis_off()
         for ax, name in zip(axes.ravel(), names, strict=False):
@@ -294,4 +302,8 @@ def _correlated(judged: str) -> str:
 
 
 def _few(years: NDArray[np.int64]) -> str:
-    return f"z-scores need {LEAST_YEARS} years and are not drawn. " if len(years) < LEAST_YEARS else ""
+    if len(years) < LEAST_YEARS:
+        return f"z-scores need {LEAST_YEARS} years and are not drawn. "
+    if len(years) < CLIMATE_YEARS:
+        return f"So few years tell little of what is usual: their z-scores cannot exceed {greatest_z(len(years)):.1f}. "
+    return ""

@@ -73,7 +73,24 @@ def split_section(pairs: pd.DataFrame, name: str, how: str) -> Section:
         f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. Table: median over cells, with its 95 % bootstrap interval. "
         f"{_terms(models)}"
     )
-    return Section(name, caption, svg(figure), table, readable(table), findings(table))
+    medians = findings(table)
+    for layer, count in cells_above_baseline(pairs, models).items():
+        medians["network"][layer]["cells_above_baseline"] = count
+    return Section(name, caption, svg(figure), table, readable(table), medians)
+
+
+def cells_above_baseline(pairs: pd.DataFrame, models: dict[str, str]) -> dict[str, int]:
+    """At how many cells of each layer the network's correlation is above the baseline's; empty without a baseline.
+
+    Medians over cells may differ by less than cells do: the count says whether most cells agree.
+    """
+    if "ridge baseline" not in models:
+        return {}
+    complete = wide_to_models(pairs.dropna(subset=list(models.values())), models)
+    cells = cell_scores(complete, metrics=("pearson_r",), by=(*KEYS, "model"))
+    wide = cells.pivot(index=list(KEYS), columns="model", values="pearson_r")
+    above = wide["network"] > wide["ridge baseline"]
+    return {str(layer): int(count) for layer, count in above.groupby(level="layer").sum().items()}
 
 
 def _terms(models: dict[str, str]) -> str:
@@ -106,7 +123,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
             "layer": layer,
             "model": model,
             "cells": int(all_folds["cells"].max()),
-            "days": int(all_folds["days"].max()),
+            "cell-days": int(all_folds["days"].max()),
         }
         for metric in SHOWN:
             value, low, high = all_folds.loc[metric, ["value", "low", "high"]]

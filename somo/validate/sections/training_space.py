@@ -59,7 +59,8 @@ def training_section(published: Published, climate: pd.DataFrame) -> Section:
         str(r["layer"]): {"cells": int(r["cells"]), "days": int(r["days"])} for r in total.to_dict("records")
     }
     table = climate.merge(cells, on=["domain", "cell"], how="left").assign(training=lambda t: t["latitude"].notna())
-    return Section("fig2", caption, svg(figure), table, counts, counts_by_layer)
+    shown = counts.rename(columns={"days": "cell-days"})
+    return Section("fig2", caption, svg(figure), table, shown, counts_by_layer)
 
 
 def training_counts(targets: pd.DataFrame) -> pd.DataFrame:

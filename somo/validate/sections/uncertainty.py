@@ -58,7 +58,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         metric = group_scores.set_index("metric")
         score = metric["value"].astype(float)
         row = {"layer": layer, "width of the interval": width, "of": group if by == "all" else f"{by}: {group}"}
-        row |= {"cells": int(group_scores["cells"].max()), "days": int(group_scores["days"].max())}
+        row |= {"cells": int(group_scores["cells"].max()), "cell-days": int(group_scores["days"].max())}
         for level in LEVELS:
             value, low, high = metric.loc[f"coverage_{100 * level:g}", ["value", "low", "high"]]
             wide = f" [{low:.2f}, {high:.2f}]" if level == JUDGED else ""

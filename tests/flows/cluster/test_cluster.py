@@ -11,6 +11,8 @@ from distributed import Client, LocalCluster
 from flows.cluster import connecting
 from flows.cluster.connecting import cluster, gpu_resources, packages, require_same_packages
 from flows.cluster.errors import ClusterError
+from flows.cluster.slurm import wait_for_worker
+from flows.cluster.slurm_jobs import JobKeeper
 from flows.cluster.watching import Progressed, completed, watching
 from flows.environment import load_product
 from somo.product.cluster import CLUSTER_KINDS, ClusterKind, SchedulerAddress, register_cluster_kind
@@ -155,3 +157,16 @@ def test_workers_let_go_of_a_result_that_was_given(client: Client) -> None:
         while len(keys & client.who_has().keys()) > len(keys) - number:
             assert time.monotonic() < deadline, f"workers still keep what was given: {client.who_has()}"
             time.sleep(0.02)
+
+
+def test_a_keeper_of_jobs_that_meets_the_unexpected_says_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be silent otherwise, and a run without jobs waits for a week."""
+
+    async def broken() -> None:
+        raise AttributeError("squeue has said something new")
+
+    keeper = JobKeeper(client.cluster.scheduler, [], 1.0)
+    monkeypatch.setattr(keeper, "_look", broken)
+    client.sync(keeper._keep)
+    with pytest.raises(ClusterError, match="unexpected AttributeError: squeue has said something new; run again"):
+        wait_for_worker(keeper)

@@ -14,6 +14,7 @@ from flows.cluster.connecting import cluster, gpu_resources
 from flows.cluster.errors import ClusterError
 from flows.cluster.watching import completed
 from flows.environment import load_product
+from flows.pipeline import run
 from flows.stages.ingest import ingest
 from flows.stages.learning.samples import prepare
 from flows.stages.targets import build_targets
@@ -177,3 +178,35 @@ def test_a_training_goes_on_in_the_next_job(
 def first_job(folder: Path) -> int:
     """Number of the first job whose output lies in the shared folder of a test."""
     return min(int(path.stem.rpartition("-")[2]) for path in (folder / "shared" / "logs").glob("somo-*.err"))
+
+
+@real_slurm
+@pytest.mark.service
+def test_a_journey_takes_several_jobs_and_gives_the_same_bytes(
+    queue: None, tiny_made: Path, tiny_sources: Path, prefect_server: None, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A wall time below that of the journey costs time alone: from sources to report, against a local run."""
+    for name, value in {
+        "SOMO_TINY": tiny_sources,
+        "SOMO_CLUSTER_KIND": "slurm",
+        "SOMO_CLUSTER_WALLTIME": "00:01:00",
+        "SOMO_CLUSTER_SHARED_FOLDER": tmp_path / "shared",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    # A worker lives for 10 to 30 s of the minute that is SLURM's shortest wall time.
+    monkeypatch.setattr(slurm, "SHORTEST_MARGIN_S", 40.0)
+    monkeypatch.setattr(slurm_jobs, "QUEUE_EVERY_SECONDS", 1.0)
+    root = tmp_path / "root"
+    run(str(TINY), str(root))
+    assert len(list((tmp_path / "shared" / "logs").glob("*.err"))) > 1
+    assert (root / "v1.0.0" / "report" / "index.html").exists()
+    shards = published_shards(root)
+    assert len(shards) > 10
+    assert shards == published_shards(tiny_made / "root")
+
+
+def published_shards(root: Path) -> dict[str, bytes]:
+    """Content of every shard of the maps, by its key."""
+    store = root / "v1.0.0" / "soil_moisture.zarr"
+    return {str(path.relative_to(store)): path.read_bytes() for path in store.glob("*/c/**/*") if path.is_file()}

@@ -53,6 +53,14 @@ def test_help_imports_no_library_of_the_work() -> None:
     assert "every problem" in done.stdout.replace("\n", " ")
 
 
+def test_prefect_is_not_imported_before_its_settings_are_made() -> None:
+    """It reads them when it is imported: its server for one run would start without a password."""
+    modules = "flows.command.making, flows.command.models, flows.command.published, flows.service.demo"
+    code = f"import sys, {modules}; assert 'prefect' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_command_is_where_the_table_says(capsys: pytest.CaptureFixture[str]) -> None:
     for command in COMMANDS:
         with pytest.raises(SystemExit) as ended:

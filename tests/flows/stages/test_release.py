@@ -19,8 +19,9 @@ from flows.command.cli import app
 from flows.stages import publish, release
 from flows.stages.validate import require_judged
 from somo.forcing.dataset import Inputs
-from somo.publish import manifest, verifying, viewer
+from somo.publish import manifest, verifying
 from somo.publish.reader import latest
+from somo.storage import lease
 from somo.storage.objects import join, put
 from somo.storage.patience import StorageError
 from somo.validate.gate.checks import ValidationError
@@ -108,8 +109,7 @@ def watch_puts(monkeypatch, before):
         before(url)
         put(url, data)
 
-    for module in (publish, manifest):
-        monkeypatch.setattr(module, "put_visible", watched)
+    monkeypatch.setattr(lease, "put_visible", watched)
     put_if_unchanged = release.put_version
 
     def pointed(url, data, former):
@@ -117,7 +117,6 @@ def watch_puts(monkeypatch, before):
         put_if_unchanged(url, data, former)
 
     monkeypatch.setattr(release, "put_version", pointed)
-    monkeypatch.setattr(viewer, "put", watched)
 
 
 def test_a_release_is_one_put_of_the_pointer(root, client, monkeypatch):

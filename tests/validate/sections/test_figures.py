@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from somo.validate.sections.figures import canvas, date_locator, draw_series, svg
+from somo.validate.sections.figures import canvas, date_locator, draw_series, legend_below, svg
 
 
 def test_dates_have_places_for_any_span():
@@ -21,3 +21,14 @@ def test_series_are_drawn_without_warnings(days):
         series = pd.Series(np.arange(days, dtype=float), pd.date_range("2003-01-01", periods=days))
         draw_series(axes[0, 0], series, "k", "x")
         assert b"</svg>" in svg(figure)
+
+
+@pytest.mark.parametrize("width", [3.0, 12.0])
+def test_no_legend_reaches_beyond_its_figure(width):
+    with canvas(1, 1, width, 3.0) as (figure, axes):
+        for k in range(7):
+            axes[0, 0].plot([0, 1], [k, k], label=f"a product with a long name {k}")
+        legend_below(figure, axes[0, 0])
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == 7
+    assert legend.get_window_extent().width <= figure.bbox.width

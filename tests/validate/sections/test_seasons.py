@@ -7,6 +7,7 @@ from somo.core.grid import Grid
 from somo.validate.report.alternatives import text_alternative
 from somo.validate.sections.seasons import (
     chosen_year,
+    greatest_z,
     maps_section,
     pattern_correlation,
     regional_anomalies,
@@ -47,6 +48,8 @@ def test_seasons_cut_short_are_left_out():
 
 
 def test_z_score_by_hand():
+    rise = xr.DataArray([0.0, 0.0, 0.3], {"year": [2003, 2004, 2005]}, ("year",))
+    assert float(z_scores(rise, 2005)) == pytest.approx(greatest_z(3))
     z = z_scores(seasonal_means(by_year(), "JJA"), 2015)
     assert z[0, 0] == pytest.approx((5 - 4.5) / np.std([3, 4, 5, 6], ddof=1))
     assert np.isnan(z_scores(seasonal_means(by_year(), "JJA").isel(year=slice(0, 2)), 2014)).all()

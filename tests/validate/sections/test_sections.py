@@ -47,6 +47,11 @@ def test_skill_of_held_back_cells_against_a_direct_computation(published):
     assert section.findings["ridge baseline"]["layer2"]["ubrmsd"] == pytest.approx(0.02, abs=0.001)
     assert section.findings["network"]["layer2"]["ubrmsd"] == pytest.approx(0.01, abs=0.001)
     assert set(section.shown["model"]) == {"network", "ridge baseline"}
+    above = [
+        cell["y"].corr(cell["y_hat"]) > cell["y"].corr(cell["y_ridge"])
+        for _, cell in published.crossval.query("layer == 'layer2'").groupby(["domain", "cell"])
+    ]
+    assert section.findings["network"]["layer2"]["cells_above_baseline"] == sum(above)
     assert set(section.table["fold"]) == {-1, 0, 1, 2, 3, 4}
     assert set(section.table["of"]) == {"value", "anomaly"}
 

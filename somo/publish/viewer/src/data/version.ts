@@ -3,6 +3,7 @@
 import { DAY_MS, centimetres, isoDate } from "../format";
 import { type Quantity, SCALES } from "../map/colours";
 import { Regions } from "./regions";
+import { readTables } from "./shards";
 import { openArray, openGroup, openStore, read1d, readJson, readValues, type Store, type Stored } from "./store";
 
 interface Asset {
@@ -121,9 +122,14 @@ export class Version {
     // The latest day has a store of its own, where it is one request; another day of it is another version's.
     const atOnce = this.latest?.day === this.days[frame] ? this.latest?.fields.get(quantity) : undefined;
     if (atOnce && !SCALES[quantity].byWindow) return readValues(atOnce, [layer, 0, null, null]);
+    return readValues(this.fields.get(quantity)!, selectionOf(quantity, layer, frame));
+  }
+
+  /** Learn where the chunks of a map lie, and of those `reach` shards before and after it. */
+  async readTables(quantity: Quantity, layer: number, frame: number, reach: number): Promise<void> {
     const { always, surface } = SCALES[quantity];
-    const at = always ? [layer, null, null] : surface ? [frame, null, null] : [layer, frame, null, null];
-    return readValues(this.fields.get(quantity)!, at);
+    const array = this.fields.get(quantity);
+    if (array && !always) await readTables(array, selectionOf(quantity, layer, frame), surface ? 0 : 1, reach);
   }
 
   /** Share of the daily uncertainty that is left in a window's deviation from its climatology; NaN where unknown. */
@@ -169,6 +175,12 @@ export class Version {
     const column = within(this.axes.lonBounds, lon);
     return row < 0 || column < 0 ? null : { row, column };
   }
+}
+
+/** One map of a stored field: fields of a cell have no day, those of the surface no layer. */
+function selectionOf(quantity: Quantity, layer: number, frame: number): (number | null)[] {
+  const { always, surface } = SCALES[quantity];
+  return always ? [layer, null, null] : surface ? [frame, null, null] : [layer, frame, null, null];
 }
 
 /** A promise that is made at the first call and kept, unless it fails: then the next call tries again. */

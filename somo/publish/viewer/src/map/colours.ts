@@ -166,6 +166,11 @@ export function place(scale: Scale, value: number): number {
   return Math.round(Math.min(Math.max(share, 0), 1) * (STEPS - 1));
 }
 
+/** A number beside a colour bar: four decimals, so that the quarters between round ends are not rounded themselves. */
+export function markText(value: number): string {
+  return String(Number(value.toFixed(4)));
+}
+
 export function describe(scale: Scale, value: number): string {
   if (Number.isNaN(value)) return "no value";
   return scale.classes ? scale.classes[Math.round(value)]! : `${value.toFixed(scale.digits)} ${scale.units}`.trim();

@@ -32,6 +32,8 @@ function listenChoices(page: Page): void {
     void page.choose({ quantity: (event.target as HTMLSelectElement).value as Quantity });
   get<HTMLInputElement>("slider").oninput = (event) => void page.choose({ day: Number((event.target as HTMLInputElement).value) });
   get<HTMLInputElement>("date").onchange = (event) => void page.choose({ day: page.version.day((event.target as HTMLInputElement).value) });
+  // A pointer comes, a finger taps or the keyboard arrives: time enough to learn where the days lie.
+  for (const arrival of ["pointerenter", "focusin"]) get("timeline").addEventListener(arrival, () => page.ahead.leaf(), { once: true });
   get("play").onclick = () => page.play(!page.playing);
   for (const id of ["controls", "timeline", "finding"]) get(id).onsubmit = (event) => event.preventDefault();
   get("zoom").onclick = (event) => {

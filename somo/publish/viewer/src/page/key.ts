@@ -1,6 +1,6 @@
 /** The colours of a map in a picture of it: without them nobody could read the picture. */
 
-import { type Scale, table } from "../map/colours";
+import { markText, type Scale, table } from "../map/colours";
 
 export const KEY_HEIGHT = 62;
 const BAR_PIXELS = 420;
@@ -26,7 +26,7 @@ function drawRamp(c: CanvasRenderingContext2D, scale: Scale, left: number, top: 
   c.fillStyle = ink;
   for (const share of [0, 0.25, 0.5, 0.75, 1]) {
     c.textAlign = share === 0 ? "left" : share === 1 ? "right" : "center";
-    c.fillText(String(Number((scale.low + share * (scale.high - scale.low)).toFixed(3))), left + share * width, top + BAR_HEIGHT + 14);
+    c.fillText(markText(scale.low + share * (scale.high - scale.low)), left + share * width, top + BAR_HEIGHT + 14);
   }
   c.textAlign = "left";
 }

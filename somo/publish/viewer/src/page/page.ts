@@ -10,14 +10,18 @@ import { listen } from "../map/gestures";
 import type { Cell, GridMap, Picture } from "../map/map";
 import { Panel } from "../series/panel";
 import { readView, type View, writeView } from "../view";
+import { Ahead } from "./ahead";
 import { listenControls } from "./controls";
-import { legend } from "./legend";
+import { Legend } from "./legend";
 import { noteFirstMap } from "./measuring";
 import { areaWeights, mapInWords } from "./words";
 
 const FRAME_MS = 120;
-/** How long the former map stays, under its own name, before it gives way to an empty one. */
-const PATIENCE_MS = 80;
+/**
+ * How long the former map stays, under its own name, before it gives way to an empty one. A map takes 100 to 200 ms from
+ * a near server; drawing an empty one meanwhile would flicker, and delay the map by the 50 ms that drawing takes.
+ */
+const PATIENCE_MS = 250;
 
 export class Page {
   private timer = 0;
@@ -30,7 +34,9 @@ export class Page {
   private regions: Regions | null = null;
   private outlines: Country[] = [];
   private complaint = "";
+  private readonly legend = new Legend(get("legend"), (range) => this.recolour(range));
   readonly panel: Panel;
+  readonly ahead: Ahead;
 
   constructor(
     readonly version: Version,
@@ -38,6 +44,7 @@ export class Page {
     readonly view: View,
   ) {
     this.weights = areaWeights(version.axes.latBounds);
+    this.ahead = new Ahead(version, view);
     this.panel = new Panel(version, view, (lon, lat) => map.isLand(lon, lat), (day) => void this.choose({ day }));
   }
 
@@ -162,6 +169,7 @@ export class Page {
       noteFirstMap();
       document.body.dataset["drawMs"] = (performance.now() - began).toFixed(0);
       this.tell();
+      this.ahead.shown();
     } catch (error) {
       if (asked !== this.asked) return;
       this.clear("failed", "");
@@ -174,7 +182,8 @@ export class Page {
   /** The same values in other colours. */
   private recolour(range: [number, number] | null): void {
     const { view, map } = this;
-    view.range = range && range[0] < range[1] ? range : null;
+    this.complaint = range && range[0] >= range[1] ? "The lowest colour has to stand for less than the highest" : "";
+    if (!this.complaint) view.range = range;
     if (!range) this.fitted.delete(`${view.quantity} ${view.layer}`);
     if (map.picture) {
       map.show({ ...map.picture, scale: this.ranged(SCALES[view.quantity], view.quantity, view.layer, map.picture.values) });
@@ -217,7 +226,7 @@ export class Page {
     if (!picture) return;
     const base = this.version.windows.base.map((stamp) => isoDate(stamp).slice(0, 4));
     const note = SCALES[this.view.quantity].byWindow ? `against ${base.join("–")}, ${Number(base[1]) - Number(base[0]) + 1} years` : "";
-    get("legend").replaceChildren(...legend(picture.scale, note, (range) => this.recolour(range)));
+    this.legend.show(picture.scale, note);
     get("words").textContent = mapInWords(picture, this.weights);
     const region = this.regions?.find(this.view.region);
     get("regionwords").textContent = region ? `${region.name}. ${mapInWords(picture, this.weights, this.mask)}` : "";
@@ -267,18 +276,11 @@ export class Page {
       const began = performance.now();
       const day = this.view.day >= last ? 0 : Math.min(this.view.day + step, last);
       await this.choose({ day });
-      this.prefetch(Math.min(day + step, last));
+      this.ahead.map(Math.min(day + step, last));
       if (document.body.dataset["state"] === "failed") this.play(false);
       if (this.timer) this.timer = window.setTimeout(() => void next(), Math.max(FRAME_MS - (performance.now() - began), 0));
     };
     if (on) this.timer = window.setTimeout(() => void next(), 0);
-  }
-
-  /** Have the bytes of a day's map at hand before it is asked for; if that fails, asking says so. */
-  private prefetch(day: number): void {
-    const { view, version } = this;
-    const frame = version.frame(view.quantity, day);
-    if (frame >= 0) void version.map(view.quantity, view.layer, frame).catch(() => undefined);
   }
 
   /** The address of what is asked for now. */

@@ -12,8 +12,8 @@ import { type Values, wholeGraph, yearGraph } from "./graphs";
 import { cellSubject, regionSubject, type Subject } from "./subject";
 import { yearOf } from "./years";
 
-/** How long the chart of another cell stays before it gives way to an empty one. */
-const PATIENCE_MS = 80;
+/** How long the chart of another cell stays before it gives way to an empty one: as long as that of a map. */
+const PATIENCE_MS = 250;
 
 export class Panel {
   private chart: Chart | null = null;
