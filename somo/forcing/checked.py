@@ -119,8 +119,9 @@ def _require_restart_as_declared(name: str, source: Source, where: str, restarts
             f'since then does: write forcing.{name}.accumulation = "day" and day_offset_hours = {offset}, which '
             "accepts days that begin at that hour"
         )
+    *hours, last_hour = (f"{hour:02d}" for hour in restarts)
     raise ForcingError(
-        f"{where}: {source.variable} begins anew at {restarts[0]:02d} and {restarts[1]:02d} UTC and rises between, as "
+        f"{where}: {source.variable} begins anew at {', '.join(hours)} and {last_hour} UTC and rises between, as "
         "sums since the start of a forecast do, which are neither of a day nor of one step: write files with the "
         f'difference of neighbouring steps and declare forcing.{name}.accumulation = "step"'
     )

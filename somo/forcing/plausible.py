@@ -19,6 +19,8 @@ FILL_VALUES = (
 FALL = 1e-3
 # Steps at which a sum rose, none at which it fell, that prove a running sum: by chance once in 1,024.
 ENOUGH_STEPS = 10
+# As rare as rain in single hours that ends at the same hour on three days: (1/24) squared.
+FALLS_BY_CHANCE = 1 / 576
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,24 @@ class Changes:
 
     @property
     def restarts(self) -> list[int]:
-        """The hours at which a running sum begins anew: one, or two that are half a day apart; none of other sums.
+        """The hours at which a running sum begins anew: one, or several evenly spaced over the day; none of other sums.
 
         Sums of single steps fall at many hours. A sum that fell three times, always at the same hour, and rose at
         several other hours is a running sum: rain in single hours ends at the same hour on three days only once in 600
         times. Sunshine in single steps also rises and falls at fixed hours. It rises at fewer than a third of the other
         hours where a day has eight steps or more, and not at all of them where it has four.
         """
-        hours = np.flatnonzero(self.falls).tolist()
-        is_regular = len(hours) == 1 or (len(hours) == 2 and hours[1] - hours[0] == 12)
-        others = np.count_nonzero(self.steps) - len(hours)
+        hours, a_day = np.flatnonzero(self.falls).tolist(), int(np.count_nonzero(self.steps))
+        is_regular = bool(hours) and all((hour - hours[0]) * len(hours) % 24 == 0 for hour in hours)
+        others = a_day - len(hours)
+        # Where a sum begins anew at every other step, as sums of 6 hours given every 3 hours do, the steps that fall
+        # leave half of the hours to chance: it takes more of them to prove as much as three falls at one hour do.
+        falls_by_chance = (len(hours) / max(1, a_day)) ** (int(self.falls.sum()) - 1)
+        proves = self.falls.sum() >= 3 if len(hours) < 3 else falls_by_chance < FALLS_BY_CHANCE
         needed = others / 3 if others >= 6 else others
-        is_running = self.falls.sum() >= 3 and self.rises.sum() >= ENOUGH_STEPS
-        return hours if is_regular and is_running and np.count_nonzero(self.rises) >= max(needed, 1) else []
+        rising = self.rises if len(hours) < 3 else np.where(self.falls, 0, self.rises)
+        is_running = proves and rising.sum() >= ENOUGH_STEPS
+        return hours if is_regular and is_running and np.count_nonzero(rising) >= max(needed, 1) else []
 
 
 def changes_of(values: NDArray[np.floating], times: NDArray[np.int64]) -> Changes:

@@ -140,6 +140,12 @@ class Product(Declared):
             for term in forcing.terms:
                 if term not in self.forcing or self.forcing[term].source is None:
                     raise ValueError(f"forcing.{name}.{how} names {term!r}, which has no [forcing.{term}] with a url")
+                term_units, units = self.quantity(term).units, self.quantity(name).units
+                if term_units != units:
+                    raise ValueError(
+                        f"forcing.{name}.{how} names {term!r}, which is in {term_units}, but {name} is in {units}; "
+                        f"correct {how}"
+                    )
         if not self.inputs:
             raise ValueError("no forcing variable has input = true")
         for domain, declared in self.domains.items():

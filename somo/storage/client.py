@@ -61,10 +61,16 @@ def _know_clouds(url: str) -> None:
 
 def store_error(url: str, error: obstore.exceptions.GenericError) -> StorageError:
     """A failure of obstore as what it is: a store that refuses, or one that stayed out of reach."""
-    refused = re.search(r"status: (401|403)\b", str(error))
+    scheme, text = url.partition("://")[0], str(error)
+    # Said before any request is sent: the network has nothing to do with it.
+    if "must be specified" in text:
+        return StorageError(
+            f"{url}: {text.splitlines()[0]}; set AZURE_STORAGE_ACCOUNT_NAME in the environment, or account_name in "
+            f"FSSPEC_{scheme.upper()}"
+        )
+    refused = re.search(r"status: (401|403)\b", text)
     if not refused:
         return unreachable(url, error)
-    scheme = url.partition("://")[0]
     return StorageError(
         f"{url}: the store refuses it ({refused[1]}); give credentials in the environment (AZURE_*, GOOGLE_*, or "
         f"FSSPEC_{scheme.upper()}), and check that the account may list and read it"

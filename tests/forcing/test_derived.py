@@ -59,6 +59,12 @@ def test_a_term_without_a_source_is_refused(sources):
         sources.product(forcing={"net_radiation": {"sum_of": ["-upward_shortwave"]}})
 
 
+def test_terms_of_other_units_are_refused(sources):
+    with pytest.raises(ValidationError, match="sum_of names 'precipitation', which is in mm d-1, but net_radiation is"):
+        rain = {"url": f"{sources.folder}/tp_{{year}}.nc", "variable": "tp", "units": "mm"}
+        sources.product(forcing={"precipitation": rain, "net_radiation": {"sum_of": ["precipitation"]}})
+
+
 def _days(first, n):
     return (np.datetime64(first, "D") + np.arange(n)).astype("datetime64[ns]")
 

@@ -39,13 +39,22 @@ def test_upward_sums_are_judged_by_their_size():
     assert changes_of(running, HOURS).falls_but_at(0) == 0
 
 
-@pytest.mark.parametrize(("hours", "restarts"), [(24, [6]), (12, [6, 18])])
+@pytest.mark.parametrize(("hours", "restarts"), [(24, [6]), (12, [6, 18]), (6, [0, 6, 12, 18])])
 def test_sums_that_begin_anew_at_other_hours_are_told(hours, restarts):
-    """Days from 06 UTC, and forecasts started at 06 and 18 UTC, as ERA5's."""
+    """Days from 06 UTC, forecasts started at 06 and 18 UTC, as ERA5's, and NCEP's buckets of six hours."""
     rain = RNG.gamma(0.5, 0.001, (144, 3, 3)) + 1e-4
     running = np.cumsum(rain.reshape(-1, hours, 3, 3), axis=1).reshape(144, 3, 3)
     ends = (6 + np.arange(1, 145)) * 3600
     assert changes_of(running, ends).restarts == restarts
+
+
+def test_buckets_of_six_hours_given_every_three_hours_are_running_sums():
+    """Given every three hours they rise at one step and fall at the next, as sums of steps might by chance."""
+    rain = RNG.gamma(0.5, 0.001, (64, 3, 3)) + 1e-4
+    ends = (3 + np.arange(64) * 3) * 3600
+    running = np.cumsum(rain.reshape(-1, 2, 3, 3), axis=1).reshape(64, 3, 3)
+    assert changes_of(running, ends).restarts == [0, 6, 12, 18]
+    assert changes_of(rain, ends).restarts == []
 
 
 def test_sums_per_hour_of_sunshine_are_no_running_sums():

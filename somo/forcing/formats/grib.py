@@ -23,9 +23,12 @@ CHOICES = {
 # Messages of one variable that differ in one of these are other fields, and not other times of one field.
 MUST_AGREE = ("number", "level", "typeOfLevel", "stepType")
 METHODS = {"accum": "sum", "avg": "mean", "max": "maximum", "min": "minimum", "instant": "point"}
+STEPS = ("startStep", "endStep")
+HOUR_SECONDS = 3600
+# The steps come last: reading them changes the unit in which ecCodes counts the time of validity too.
 KEYS = (
-    "shortName", "cfVarName", "units", "name", "dataDate", "dataTime", "startStep", "endStep", "validityDate",
-    "validityTime", "gridType", "md5GridSection", *CHOICES.values(),
+    "shortName", "cfVarName", "units", "name", "dataDate", "dataTime", "validityDate", "validityTime", "gridType",
+    "md5GridSection", *(key for key in CHOICES.values() if key not in STEPS), *STEPS,
 )  # fmt: skip
 Field = tuple[Message, dict[str, Any]]
 
@@ -83,10 +86,13 @@ def _keys(header: bytes) -> dict[str, Any]:
 
 def _key(message: Any, key: str) -> Any:
     try:
-        if key in ("startStep", "endStep"):
-            # Steps in hours, whatever unit the message has them in.
-            eccodes.codes_set(message, "stepUnits", "h")
-        return eccodes.codes_get(message, key)
+        if key not in STEPS:
+            return eccodes.codes_get(message, key)
+        # In seconds, whatever unit the message has them in: radar and regional models have steps of minutes, and
+        # ecCodes refuses to give half an hour in hours.
+        eccodes.codes_set(message, "stepUnits", "s")
+        hours = eccodes.codes_get_long(message, key) / HOUR_SECONDS
+        return hours if hours % 1 else int(hours)
     except eccodes.CodesInternalError:
         return None
 
@@ -104,15 +110,25 @@ def _chosen(fields: list[Field], variable: str, select: Mapping[str, float | str
         fields_of_variable = [field for field in fields_of_variable if _alike(field[1][CHOICES[name]], wanted)]
         if not fields_of_variable:
             raise UnreadableError(f"has no {name} {wanted} of {variable}; it has {', '.join(values)}: correct select")
+    _require_one_field(variable, fields_of_variable)
+    return fields_of_variable
+
+
+def _require_one_field(variable: str, fields_of_variable: list[Field]) -> None:
+    """Refuse messages that differ in more than time."""
+    units = sorted({str(keys["units"]) for _, keys in fields_of_variable})
+    # Rain is `tp` in metres at ECMWF and `tp` in kg m-2 elsewhere, and nothing but the units tells them apart.
+    if len(units) > 1:
+        raise UnreadableError(f"has {variable} in several units ({', '.join(units)}); write one file for each")
     for name in MUST_AGREE:
-        values = sorted({str(keys[CHOICES[name]]) for _, keys in fields_of_variable})
+        # A message without a number is of a single run, which others call member 0.
+        values = sorted({str(keys[CHOICES[name]] or 0) for _, keys in fields_of_variable})
         if len(values) > 1:
             shown = values[0] if values[0].lstrip("-").isdigit() else f'"{values[0]}"'
             raise UnreadableError(
                 f"has {variable} for several {name} ({', '.join(values[:12])}); choose one: "
                 f"select = {{ {name} = {shown} }}"
             )
-    return fields_of_variable
 
 
 def _alike(value: Any, wanted: float | str) -> bool:
@@ -132,7 +148,7 @@ def _clock(fields: list[dict[str, Any]]) -> dict[str, xr.Variable]:
         "expver": xr.Variable(("time",), np.array([str(keys["experimentVersionNumber"]) for keys in fields])),
     }
     if all(keys["stepType"] != "instant" and keys["endStep"] != keys["startStep"] for keys in fields):
-        edges = [[int(keys["startStep"]) * 3600, int(keys["endStep"]) * 3600] for keys in fields]
+        edges = [[round(keys[step] * HOUR_SECONDS) for step in STEPS] for keys in fields]
         clock["time"].attrs["bounds"] = "time_bnds"
         clock["time_bnds"] = xr.Variable(("time", "edge"), base[:, None] + np.array(edges))
     return clock

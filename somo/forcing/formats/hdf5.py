@@ -155,7 +155,8 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
     plist = dataset.id.get_create_plist()
     layout = plist.get_layout()
     # The values of a compact dataset lie within its header and have no address of their own.
-    if layout == h5py.h5d.COMPACT or not {step[0] for step in _pipeline(dataset)} <= BY_CHUNK:
+    by_library = layout == h5py.h5d.COMPACT or not _is_stored_plainly(dataset)
+    if by_library or not {step[0] for step in _pipeline(dataset)} <= BY_CHUNK:
         return dataset.chunks or dataset.shape, None
     if layout == CHUNKED:
         chunks: Chunks = {}
@@ -181,6 +182,12 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
     count = 0 if offset is None else dataset.shape[0] // rows
     places: Chunks = {(n, *numbers_across): (int(offset) + n * size, size) for n in range(count)}
     return (rows, *dataset.shape[1:]), _inside(dataset, places, handle)
+
+
+def _is_stored_plainly(dataset: h5py.Dataset) -> bool:
+    """Whether the stored bytes of a number are those of its NumPy type."""
+    # Numbers of 12 bits in two bytes, as N-bit packs them, may begin at any bit and have anything in the other four.
+    return dataset.dtype.kind not in "iuf" or bool(dataset.id.get_type().equal(h5py.h5t.py_create(dataset.dtype)))
 
 
 def _inside(dataset: h5py.Dataset, chunks: Chunks, handle: Any) -> Chunks:

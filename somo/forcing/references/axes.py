@@ -104,6 +104,10 @@ def _along(ds: xr.Dataset, dim: str) -> xr.DataArray | None:
 def _time(stored: Stored, coordinates: Mapping[str, xr.DataArray | None]) -> str | None:
     """The dimension of time; where several have stamps (a forecast's start and its validity), that of validity."""
     clocks = {dim: item for dim, item in coordinates.items() if item is not None and _is_time(item)}
+    valid = stored.coordinates.variables.get(VALID_TIME)
+    # A single forecast as cfgrib writes it: `time` is one number, its start, and `valid_time` [step] has the times.
+    if not clocks and valid is not None and is_clock(valid.attrs) and len(valid.dims) == 1:
+        return str(valid.dims[0]) if valid.dims[0] in stored.dims else None
     if len(clocks) < 2:
         return next(iter(clocks), None)
     for word in ("valid_time", "time"):

@@ -15,7 +15,7 @@ SPELLINGS = {
     "microseconds": r"microsec(ond)?s?|us", "milliseconds": r"millisec(ond)?s?|msecs?|ms", "seconds": r"sec(ond)?s?|s",
     "minutes": r"min(ute)?s?", "hours": r"h(ou)?rs?|h", "days": r"days?|d",
 }  # fmt: skip
-SECONDS_OF = {"minutes": 60, "hours": 3600, "days": 86_400}
+SECONDS_OF = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}
 # Stamps of forcing lie on one of these: a second, a minute, ten minutes, a quarter, half an hour, an hour.
 WHOLE_SECONDS = (1, 60, 600, 900, 1800, 3600)
 REFERENCE = re.compile(

@@ -169,7 +169,8 @@ def _times(
     if name in stored.coordinates.variables and stored.coordinates[name].shape == (*clock.shape, 2):
         edges = stored.coordinates[name]
         bounds, _ = seconds_of(edges.values, str(edges.attrs.get("units", "") or units), calendar)
-        bounds = bounds.reshape(-1, 2)
+        # Some producers write the end of an interval first: taken as it is, it would be an interval of no length.
+        bounds = np.sort(bounds.reshape(-1, 2), axis=1)
     # A shift of none counts too: it says that stamps are the beginnings of days, also of the sums among them.
     if "time_shift" in clock.attrs:
         times, bounds = _in_utc(times, bounds, shift_of(clock.attrs))

@@ -25,7 +25,8 @@ def message(data, edition=2, date=20200131, hour=0, **keys):
         "missingValue": 9999, "bitmapPresent": 1, **keys,
     }  # fmt: skip
     for key, value in settings.items():
-        eccodes.codes_set(handle, key, value)
+        if value is not None:
+            eccodes.codes_set(handle, key, value)
     eccodes.codes_set_values(handle, np.nan_to_num(data.astype("float64"), nan=9999).reshape(-1))
     encoded = eccodes.codes_get_message(handle)
     eccodes.codes_release(handle)
@@ -152,3 +153,26 @@ def test_a_truncated_file_is_named(tmp_path):
 def test_padding_between_messages_is_skipped(tmp_path):
     path = write(tmp_path / "t.grib", b"\r\r\nTTAA00\r\r\n", *(part + b"\0" * 7 for part in hourly(1)))
     assert values(scan(path, "2t")).shape == (STEPS, 4, 5)
+
+
+def test_steps_of_minutes_have_times_and_intervals_of_their_own(tmp_path):
+    """Radar and regional models: ecCodes does not give half an hour in hours."""
+    rates = [
+        message(data, indicatorOfUnitOfTimeRange=0, forecastTime=30 * n) for n, data in enumerate(field((3, 4, 5)))
+    ]
+    times = scan(write(tmp_path / "t.grib", *rates), "2t").times.astype("datetime64[s]")
+    assert (times == np.datetime64("2020-01-31", "s") + np.arange(3) * np.timedelta64(30, "m")).all()
+    sums = [
+        message(data, shortName="tp", stepType="accum", stepUnits="m", stepRange=f"{30 * n}m-{30 * n + 30}m")
+        for n, data in enumerate(abs(field((2, 4, 5))))
+    ]
+    bounds = scan(write(tmp_path / "s.grib", *sums), "tp").time_bounds
+    assert (bounds - bounds[0, 0]).tolist() == [[0, 1800], [1800, 3600]]
+
+
+def test_one_name_in_two_units_is_refused(tmp_path):
+    """Both are `tp`, in metres and in kg m-2."""
+    rain = abs(field((4, 5)))
+    both = message(rain, 1, shortName="tp"), message(rain, date=20200201, shortName=None, paramId=228228)
+    with pytest.raises(ForcingError, match=r"has tp in several units \(kg m\*\*-2, m\)"):
+        scan(write(tmp_path / "t.grib", *both), "tp")

@@ -86,6 +86,38 @@ def test_a_compact_dataset_is_read(tmp_path):
     np.testing.assert_array_equal(values(scan(path, "small")), field(seed=1))
 
 
+@pytest.mark.parametrize("nbit", [True, False])
+def test_numbers_of_fewer_bits_than_their_bytes_hold(tmp_path, nbit):
+    path = write(tmp_path / "t.nc", field())
+    tenths = (np.arange(120).reshape(6, 4, 5) - 60).astype("int16")
+    with h5py.File(path, "r+") as h5:
+        kind = h5py.h5t.STD_I16LE.copy()
+        kind.set_precision(12)
+        kind.set_offset(3)
+        plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plist.set_chunk((2, 3, 5))
+        plist.set_filter(h5py.h5z.FILTER_NBIT) if nbit else plist.set_deflate(4)
+        narrow = h5py.Dataset(h5py.h5d.create(h5.id, b"narrow", kind, h5py.h5s.create_simple((6, 4, 5)), plist))
+        narrow[...] = tenths
+        for number, axis in enumerate(("time", "lat", "lon")):
+            narrow.dims[number].attach_scale(h5[axis])
+    np.testing.assert_array_equal(values(scan(path, "narrow")), tenths)
+
+
+@pytest.mark.parametrize("chunks", [None, (2, 3, 5)])
+def test_a_block_of_the_users_own_before_the_file_moves_all_places(tmp_path, chunks):
+    write(tmp_path / "plain.nc", field(), chunks=chunks)
+    with h5py.File(tmp_path / "t.nc", "w", userblock_size=512) as h5, h5py.File(tmp_path / "plain.nc") as source:
+        for name in ("time", "lat", "lon", "t2m"):
+            source.copy(name, h5)
+    with h5py.File(tmp_path / "t.nc", "r+") as h5:
+        for number, axis in enumerate(("time", "lat", "lon")):
+            h5[axis].make_scale(axis)
+            del h5["t2m"].attrs["DIMENSION_LIST"]
+            h5["t2m"].dims[number].attach_scale(h5[axis])
+    np.testing.assert_array_equal(values(scan(tmp_path / "t.nc", "t2m")), field())
+
+
 def test_groups_by_path(tmp_path):
     path = write(tmp_path / "t.h5", field(), name="Grid/air/t2m")
     np.testing.assert_array_equal(values(scan(path, "Grid/air/t2m")), field())

@@ -22,7 +22,7 @@ from somo.forcing.dataset import open_forcing
 from somo.forcing.sources import ForcingError
 from somo.storage import byte_ranges
 from somo.storage.client import filesystem
-from somo.storage.patience import StorageError
+from somo.storage.patience import StorageError, UnreachableError
 
 ACCOUNT, CONTAINER = "devstoreaccount1", "climate"
 DATE = email.utils.formatdate(1_700_000_000, usegmt=True)
@@ -140,3 +140,13 @@ def test_a_refusal_of_microsofts_storage_is_named(sources, references, root, azu
         StorageError, match=r"az://climate/era5.*the store refuses it \(403\); give credentials .*FSSPEC_AZ"
     ):
         references(product, root)
+
+
+def test_a_missing_name_of_the_account_is_no_trouble_of_the_network(monkeypatch):
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    monkeypatch.setattr(fsspec.config, "conf", {})
+    container = "az://nobodys-container"
+    with pytest.raises(StorageError, match="Account must be specified; set AZURE_STORAGE_ACCOUNT_NAME") as error:
+        fs, path = filesystem(f"{container}/era5")
+        fs.ls(path)
+    assert not isinstance(error.value, UnreachableError)

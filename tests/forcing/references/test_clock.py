@@ -34,10 +34,14 @@ def test_stamps_by_hand(units):
     assert exists.all()
 
 
-@pytest.mark.parametrize(("units", "seconds"), [("hours since 1900-01-01", 3600), ("days since 1900-01-01", 86_400)])
+@pytest.mark.parametrize(
+    ("units", "seconds"),
+    [("seconds since 1970-01-01", 1), ("hours since 1900-01-01", 3600), ("days since 1900-01-01", 86_400)],
+)
 def test_stamps_in_single_precision_lie_on_whole_hours(units, seconds):
     hours = np.arange("2020-01-01", "2020-01-04", dtype="datetime64[h]")
-    stamps = ((hours - np.datetime64("1900-01-01", "h")).astype("int64") * 3600 / seconds).astype("float32")
+    origin = np.datetime64(units.rpartition(" ")[2], "h")
+    stamps = ((hours - origin).astype("int64") * 3600 / seconds).astype("float32")
     assert (seconds_of(stamps, units, "standard")[0].astype("datetime64[s]") == hours).all()
 
 

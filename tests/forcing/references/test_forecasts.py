@@ -62,3 +62,14 @@ def test_starts_of_forecasts_alone_are_no_times(tmp_path):
     ) as error:
         _scans(tmp_path / "t.nc")
     assert isinstance(error.value.__cause__, UnreadableError)
+
+
+@pytest.mark.parametrize("name", ["t.nc", "t.zarr"])
+def test_the_steps_of_a_single_forecast_are_its_times(tmp_path, name):
+    """cfgrib gives a file of one forecast no dimension of time."""
+    _write(tmp_path / "three.nc")
+    with xr.open_dataset(tmp_path / "three.nc", decode_timedelta=False) as three:
+        one = three.isel(time=0).load()
+    one.to_zarr(tmp_path / name, zarr_format=2) if name.endswith("zarr") else one.to_netcdf(tmp_path / name)
+    (scan,) = _scans(tmp_path / name)
+    assert (scan.times.astype("datetime64[s]") == STARTS[0] + STEPS * np.timedelta64(1, "h")).all()

@@ -294,3 +294,20 @@ def test_a_clock_set_ahead_before_days_were_made_is_set_back(tmp_path, shift, ho
     first_day = ["2020-01-31", "2020-02-01"] if hour == "23" else ["2020-02-01", "2020-02-02"]
     bounds = scan(path, "t2m").time_bounds[0].astype("datetime64[s]").astype(str).tolist()
     assert bounds == [f"{day}T{hour}:00:00" for day in first_day]
+
+
+def test_intervals_whose_end_is_written_first_are_the_same_intervals(tmp_path):
+    days = np.arange("2020-01-01", "2020-01-04", dtype="datetime64[D]").astype("datetime64[ns]")
+    ds = xr.Dataset(
+        {"t2m": (("time", "lat", "lon"), np.full((3, 1, 1), 280.0, "f4"), {"units": "K"})},
+        {
+            "time": ("time", days, {"bounds": "time_bnds"}),
+            "lat": ("lat", [50.0], {"units": "degrees_north"}),
+            "lon": ("lon", [7.0], {"units": "degrees_east"}),
+        },
+    )
+    ds["time_bnds"] = ("time", "edge"), np.stack([days, days - np.timedelta64(1, "D")], axis=1)
+    clock = {"units": "hours since 2000-01-01"}
+    ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf", encoding={"time": clock, "time_bnds": clock})
+    bounds = scan(tmp_path / "t.nc", "t2m").time_bounds
+    assert (bounds.astype("datetime64[s]") == np.stack([days - np.timedelta64(1, "D"), days], axis=1)).all()
