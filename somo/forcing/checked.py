@@ -7,11 +7,11 @@ from typing import Literal, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.core.variables import Quantity
+from somo.core.variables import FORCING, Quantity
 from somo.forcing.daily import DailyArray
 from somo.forcing.days.plan import Accumulation, accumulation_missing, to_daily
 from somo.forcing.days.stamps import DAY_SECONDS
-from somo.forcing.meaning import Cells, is_accumulated, placing_of
+from somo.forcing.meaning import Cells, is_accumulated, placing_of, stamps_of
 from somo.forcing.plausible import ENOUGH_STEPS, Changes, changes_of, unlikely_units
 from somo.forcing.references.chunks import open_references
 from somo.forcing.regridding.placing import SourceWindow
@@ -29,6 +29,7 @@ SAMPLES, SAMPLE_DAYS, SAMPLE_STEPS = 4, 12, 100
 # Fewer days say nothing of a climate.
 LEAST_DAYS = 10
 
+EXTREMES = ("maximum", "minimum")
 Sums = Literal["running", "falling", "undecided"]
 
 
@@ -73,12 +74,29 @@ def check_numbers(name: str, quantity: Quantity, source: Source, references: str
     Raises
     ------
     ForcingError
-        where sums are not what is declared, or where values without units have other units than declared
+        where sums are not what is declared, where extremes are taken for means, or where values without units have
+        other units than declared
     """
+    _require_no_extreme(name, source, references)
     accumulation = _checked_sums(name, source, references, cells)
     _check_units(DailyArray(name, quantity, source, references, 0, 0, cells, accumulation))
     findings: Findings = {"accumulation": accumulation}
     put(marker_url(source, references), json.dumps(findings).encode())
+
+
+def _require_no_extreme(name: str, source: Source, references: str) -> None:
+    """Refuse a day's highest or lowest value as the variable itself, unless `kind` says that it is wanted.
+
+    Terms with names of their own, as of the mean of both, are what they are called.
+    """
+    stamps = stamps_of(open_references(references))
+    if stamps.method not in EXTREMES or source.kind is not None or name.split(".then.")[0] not in FORCING:
+        return
+    raise ForcingError(
+        f"{stamps.where}: {source.variable} is the {stamps.method} of each step by its own attributes (cell_methods "
+        f"{stamps.cell_methods!r}), no mean: declare the coldest and the warmest as forcing of other names and write "
+        f'forcing.{name} = {{ mean_of = [...] }}, or forcing.{name}.kind = "mean" to take these values as they are'
+    )
 
 
 def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> Accumulation | None:

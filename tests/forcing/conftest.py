@@ -38,7 +38,13 @@ class Sources:
         if "values" not in changes:
             values[:, 0, 0] = np.nan
         ds = xr.Dataset(
-            {changes.get("variable", "t2m"): (("time", "lat", "lon"), values, {"units": changes.get("units", "K")})},
+            {
+                changes.get("variable", "t2m"): (
+                    ("time", "lat", "lon"),
+                    values,
+                    {"units": changes.get("units", "K")} | changes.get("attrs", {}),
+                )
+            },
             {
                 "time": time,
                 "lat": ("lat", lat, {"units": "degrees_north"}),

@@ -40,8 +40,10 @@ def test_upward_fluxes_are_subtracted(sources, references, root):
 
 def test_the_mean_of_extremes_may_have_names_of_their_own(sources, references, root):
     coldest = np.full((365, 4, 5), 275.0)
-    sources.write(2003, {"dtype": "float32"}, values=coldest, name="tn")
-    sources.write(2003, {"dtype": "float32"}, values=coldest + 10 - 273.15, name="tx", units="Celsius")
+    lowest, highest = ({"cell_methods": f"time: {extreme}"} for extreme in ("minimum", "maximum"))
+    sources.write(2003, {"dtype": "float32"}, values=coldest, name="tn", attrs=lowest)
+    warmest = coldest + 10 - 273.15
+    sources.write(2003, {"dtype": "float32"}, values=warmest, name="tx", units="Celsius", attrs=highest)
     forcing = {
         "tmin": {"url": f"{sources.folder}/tn_{{year}}.nc", "variable": "t2m", "units": "K"},
         "tmax": {"url": f"{sources.folder}/tx_{{year}}.nc", "variable": "t2m", "units": "degC"},
@@ -52,6 +54,15 @@ def test_the_mean_of_extremes_may_have_names_of_their_own(sources, references, r
     ds = open_forcing(product, "home", references(product, root))
     np.testing.assert_allclose(ds["air_temperature"].values, 280.0, rtol=1e-6)
     assert ds["tmin"].attrs["units"] == "K"
+
+
+def test_the_warmest_of_a_day_is_no_air_temperature_unless_it_is_meant(sources, references, root):
+    sources.write(2003, attrs={"cell_methods": "time: maximum"})
+    with pytest.raises(ForcingError, match=r"t2m_2003\.nc: t2m is the maximum of each step .*mean_of"):
+        references(sources.product(end="2003-12-31"), root)
+    meant = sources.product(end="2003-12-31", source={"kind": "mean"})
+    ds = open_forcing(meant, "home", references(meant, root))
+    np.testing.assert_allclose(ds["air_temperature"].values, sources.plain(2003), rtol=1e-6)
 
 
 def test_a_term_without_a_source_is_refused(sources):
