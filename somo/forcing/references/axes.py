@@ -234,7 +234,8 @@ def _grid(
     degrees = kinds[y] == "latitude" and kinds[x] == "longitude"
     rotated = mapping is not None and "rotated" in str(mapping.get("grid_mapping_name", ""))
     if degrees and not rotated:
-        return {"kind": "regular", "lat": _listed(coordinates[y]), "lon": _listed(coordinates[x])}
+        lat, lon = (_centres(stored.coordinates, coordinates[dim]) for dim in (y, x))
+        return {"kind": "regular", "lat": lat, "lon": lon}
     # Some files write the latitude of every point although all points of a row share it: a regular grid after all.
     if plane is not None and np.ptp(plane[0], axis=1).max() < SAME_DEG and np.ptp(plane[1], axis=0).max() < SAME_DEG:
         return {"kind": "regular", "lat": plane[0].mean(axis=1).tolist(), "lon": plane[1].mean(axis=0).tolist()}
@@ -257,6 +258,21 @@ def _is_rotated(item: xr.DataArray | None) -> bool:
 def _listed(item: xr.DataArray | None) -> list[float]:
     assert item is not None
     return [float(value) for value in item.values]
+
+
+def _centres(ds: xr.Dataset, item: xr.DataArray | None) -> list[float]:
+    """Centres of the cells along an axis: its coordinates, except where its bounds show that these are their edges."""
+    assert item is not None
+    edges = ds.variables.get(str(item.attrs.get("bounds", "")))
+    if edges is None or edges.shape != (item.size, 2):
+        return _listed(item)
+    # Single precision keeps a hundred-thousandth of a degree: what is nearer to an edge than a hundredth of the cell is
+    # that edge.
+    low, high = np.sort(np.asarray(edges.values, "float64"), axis=1).T
+    apart = 0.01 * (high - low)
+    if any((abs(item.values - edge) < apart).all() for edge in (low, high)):
+        return [float(centre) for centre in (low + high) / 2]
+    return _listed(item)
 
 
 def _plane(ds: xr.Dataset, y: str, x: str) -> tuple[Any, Any] | None:

@@ -48,6 +48,20 @@ def test_packed_coordinates_are_unpacked(tmp_path):
     np.testing.assert_allclose(scan(tmp_path / "t.nc", "T2").grid["lat"], LAT, rtol=1e-12)
 
 
+@pytest.mark.parametrize(("offset", "shift"), [(0.0, 0.0), (-0.05, 0.05), (0.05, -0.05), (0.02, 0.0)])
+def test_coordinates_of_corners_by_their_own_bounds_are_moved_to_the_middle(tmp_path, offset, shift):
+    """Coordinates elsewhere within their cells, as of stations or nodes, stay what they are."""
+    edges = {name: np.stack([centres - 0.05, centres + 0.05], axis=1) for name, centres in (("lat", LAT), ("lon", LON))}
+    ds = xr.Dataset({"T2": (("time", "lat", "lon"), np.full((3, 2, 3), 280.0, "f4"), {"units": "K"})}, {"time": DAYS})
+    for name, centres, units in (("lat", LAT, "degrees_north"), ("lon", LON, "degrees_east")):
+        ds[name] = (name, centres + offset, {"units": units, "bounds": f"{name}_bnds"})
+        ds[f"{name}_bnds"] = ((name, "bnds"), edges[name])
+    ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
+    grid = scan(tmp_path / "t.nc", "T2").grid
+    np.testing.assert_allclose(grid["lat"], LAT + offset + shift, rtol=1e-12)
+    np.testing.assert_allclose(grid["lon"], LON + offset + shift, rtol=1e-12)
+
+
 def test_dates_in_single_letters_are_times(tmp_path):
     letters = np.array([list(str(day)) for day in DAYS.astype("datetime64[D]")], "S1")
     with h5py.File(tmp_path / "t.nc", "w") as file:
