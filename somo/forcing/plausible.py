@@ -57,7 +57,7 @@ class Changes:
         others = a_day - len(hours)
         # Where a sum begins anew at every other step, as sums of 6 hours given every 3 hours do, the steps that fall
         # leave half of the hours to chance: it takes more of them to prove as much as three falls at one hour do.
-        falls_by_chance = (len(hours) / max(1, a_day)) ** (int(self.falls.sum()) - 1)
+        falls_by_chance = (len(hours) / max(1, a_day)) ** max(0, int(self.falls.sum()) - 1)
         proves = self.falls.sum() >= 3 if len(hours) < 3 else falls_by_chance < FALLS_BY_CHANCE
         needed = others / 3 if others >= 6 else others
         rising = self.rises if len(hours) < 3 else np.where(self.falls, 0, self.rises)

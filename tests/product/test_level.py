@@ -27,12 +27,12 @@ def root(pooled, tmp_path_factory):
 
 
 def test_each_scaling_has_its_sentence(pooled):
-    assert "differences of level between places are not told" in level_sentence(pooled)
+    assert "do not tell whether one place is wetter than another" in level_sentence(pooled)
     assert "stations' own values" in level_sentence(made.product())
     reference = made.product(targets=REFERENCE)
     assert "reference model (variables swvl1)" in level_sentence(reference)
     named = made.product(targets=REFERENCE, publication={"reference_model": "ERA5-Land"})
-    assert "those of the reference model ERA5-Land" in level_sentence(named)
+    assert "the mean and spread of the reference model ERA5-Land" in level_sentence(named)
     assert len({interval_subject(product) for product in (pooled, reference, named, made.product())}) == 4
 
 

@@ -23,7 +23,7 @@ from somo.storage import patience
 from somo.storage.patience import patiently
 
 # What PromQL itself means by these words; `up` is Prometheus' own measurement of what it scrapes.
-OF_PROMQL = {"time", "max", "sum", "by", "rate", "up"}
+OF_PROMQL = {"max_over_time", "time", "max", "sum", "by", "rate", "up"}
 READY_SECONDS = 60
 
 

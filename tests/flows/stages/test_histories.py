@@ -35,7 +35,9 @@ FIRST, LAST = dt.date(2020, 3, 1), dt.date(2020, 3, 28)
 PERIOD = {"period": {"start": "2020-01-15"}}
 # Networks of random weights owe nothing to skill or smoothness; what a history is about are whole and true bytes.
 LAX = {"checks": {"max_seam": 1.0, "max_block_jump": 1.0, "max_year_jump": 1.0, "max_skill_drop": 2.0,
-                  "min_applicable": 0.0, "min_coverage": 0.0, "max_coverage": 1.0}}  # fmt: skip
+                  "min_applicable": 0.0, "min_coverage": 0.0, "max_coverage": 1.0,
+                  # The made models are said to apply in the 14 of 93 cells, too, that have no forcing.
+                  "max_nan_fraction": 14 / 93 + 1e-9}}  # fmt: skip
 
 
 def histories(folder, client):
@@ -73,7 +75,9 @@ def histories(folder, client):
         def complete(self):
             """What the stages do from production on; the report is one page."""
             version_url, product = self.made.produce(), self.made.product
-            for name, table in tables("1.0.0").items():
+            judged = tables("1.0.0")
+            judged["crossval"] = judged["crossval"].assign(uncertainty=0.01)
+            for name, table in judged.items():
                 put_changed(f"{version_url}/validation/{name}.parquet", table.to_parquet())
             publish.write_series(product, version_url, client)
             origins = {"home": Inputs({}, f"{self.root}/static/a.nc")}
