@@ -90,12 +90,19 @@ def _require_no_extreme(name: str, source: Source, references: str) -> None:
     Terms with names of their own, as of the mean of both, are what they are called.
     """
     stamps = stamps_of(open_references(references))
-    if stamps.method not in EXTREMES or source.kind is not None or name.split(".then.")[0] not in FORCING:
+    variable, *continuing = name.split(".then.")
+    if stamps.method not in EXTREMES or source.kind is not None or variable not in FORCING:
         return
+    # A source that continues another one cannot be computed from two.
+    remedy = (
+        "name a source of means"
+        if continuing
+        else f"declare minimum and maximum by names of their own and write forcing.{variable} = {{ mean_of = [...] }}"
+    )
     raise ForcingError(
         f"{stamps.where}: {source.variable} is the {stamps.method} of each step by its own attributes (cell_methods "
-        f"{stamps.cell_methods!r}), no mean: declare the coldest and the warmest as forcing of other names and write "
-        f'forcing.{name} = {{ mean_of = [...] }}, or forcing.{name}.kind = "mean" to take these values as they are'
+        f"{stamps.cell_methods!r}), no mean: {remedy}, or write "
+        f'forcing.{name}.kind = "mean" to take these values as they are'
     )
 
 
