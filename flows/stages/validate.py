@@ -14,6 +14,7 @@ from flows.results import (
     forcing_files,
     forcing_inputs,
     models_url,
+    record_archives,
     report_page,
     report_url,
     samples_url,
@@ -163,7 +164,9 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
     if only is not None and only not in names:
         raise ValidationError(f"--only {only}: no section of {product.name}; allowed are {', '.join(names)}")
     published = open_published(version_url, tuple(layer.name for layer in product.layers))
+    # Before the sections get their names: an archive recorded while its section is made would rename it afterwards.
     record_compared(product, root, published)
+    record_archives(product, root, "independent")
     case = Case(product, root, published, client)
     folder, keys = report_url(version_url), inputs_keys(product, version_url)
     sections = []

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from flows.results import record_archives
 from flows.stages.validate import inputs_keys, pending_sections, validate
 from somo.storage.objects import join, put
 from somo.validate.published import ValidationError
@@ -170,6 +171,24 @@ def test_a_section_is_made_again_for_what_it_is_made_from_alone(version, client,
     put(join(version, "validation", "crossval.parquet"), table.iloc[:-1].to_parquet())
     names, keys = changed(product, version, keys)
     assert names == {"figS3", "level", "stations", "uncertainty", "groups", "series", "fig4", "figS4"}
+
+
+def test_archives_kept_out_of_training_are_recorded_before_sections_are_named(version, client, tmp_path, monkeypatch):
+    """Recorded while its section is made, an archive would rename that section: it would be missing ever after."""
+    archive = tmp_path / "far.zip"
+    archive.write_bytes(b"stations")
+    insitu = [{"name": "net", "url": "net"}, {"name": "far", "url": str(archive), "role": "independent"}]
+    product, root = declared(insitu=insitu), version.rpartition("/")[0]
+
+    def interrupted(name, case):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flows.stages.validate.make_section", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        validate(product, root, version, client, only="fig5a")
+    keys = inputs_keys(product, version)
+    record_archives(product, root, "independent")
+    assert inputs_keys(product, version) == keys
 
 
 def test_a_new_day_makes_pending_what_shows_it(made_once, tmp_path):
