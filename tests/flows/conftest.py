@@ -38,6 +38,9 @@ def somo(
         yield client
 
     monkeypatch.setattr("flows.pipeline.cluster", cluster)
+    # The mark of a run would stay in this process, and every run that a later test starts would take itself for a part
+    # of this one and leave its ending to a watcher that waits for pytest's.
+    monkeypatch.setattr("flows.command.making.end_with_this_process", lambda: None)
     monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
     monkeypatch.setattr(console, "quiet", False)
 
