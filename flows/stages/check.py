@@ -20,6 +20,7 @@ from somo.forcing.cells import domain_grid
 from somo.forcing.checked import accumulation_of, check_numbers
 from somo.forcing.daily import DailyArray
 from somo.forcing.days.stamps import meaning
+from somo.forcing.fields import find_fields
 from somo.forcing.meaning import Cells, cells_of, plan_of, stamps_of
 from somo.forcing.references.chunks import open_references
 from somo.forcing.references.combining import combine
@@ -34,7 +35,7 @@ from somo.product.layout import Layout
 from somo.product.method import Compared
 from somo.product.static import Static
 from somo.storage.patience import UnreachableError
-from somo.validate.datasets import compared_files
+from somo.validate.datasets import compared_files, try_compared
 
 EPOCH = dt.date(1970, 1, 1)
 # A check is to answer soon: of sources with more values a day, as hourly ones of a continent, no whole day is read.
@@ -76,7 +77,7 @@ def check(product: Product) -> Iterator[Finding]:
     first, last = product.period.start, product.period.end or today()
     days = pd.date_range(first, last, freq="D")
     for compared in product.compare:
-        yield _tried(f"compare.{compared.name}", partial(_compared, product, compared, days))
+        yield _tried(f"compare.{compared.name}", partial(_compared, product, compared, days, grids.get("home")))
 
 
 def _tried(what: str, step: Callable[[list[str]], None]) -> Finding:
@@ -235,11 +236,15 @@ def _nodes(tile: Tile, static: Static) -> str:
     )
 
 
-def _compared(product: Product, compared: Compared, days: pd.DatetimeIndex, facts: list[str]) -> None:
-    files = compared_files(compared, product.layers, days)
+def _compared(
+    product: Product, compared: Compared, days: pd.DatetimeIndex, grid: Grid | None, facts: list[str]
+) -> None:
+    files = compared_files(compared, product.layers, days, find_fields)
     if not files:
         raise ValueError(f"no file {compared.url} of {days[0]:%Y}..{days[-1]:%Y}; provide it, or take it out")
-    facts.append(f"{counted(len(files), 'file')}{_size([version for _, version in files])}")
+    facts.append(f"{counted(len(files), 'file')}{_size([file.fingerprint for file in files])}")
+    if grid is not None:
+        facts += try_compared(compared, product.layers, grid, days, find_fields)
 
 
 def _size(fingerprints: list[str]) -> str:

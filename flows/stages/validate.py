@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -24,6 +24,7 @@ from flows.results import (
 from flows.stages.validation.gate_blocks import gate_results
 from flows.stages.validation.section_inputs import SectionInputs
 from somo.forcing.dataset import Inputs
+from somo.forcing.listing import SourceFile, content_of_source
 from somo.product.declaration import Product
 from somo.product.level import level_sentence
 from somo.publish.manifest import renew
@@ -78,11 +79,12 @@ class Case:
     @cached_property
     def compared(self) -> dict[str, xr.Dataset]:
         """Other products on the grid of this one; small ones are read once and held."""
+        from somo.forcing.fields import find_fields
         from somo.validate.datasets import open_compared
 
-        layers = self.product.layers
+        layers, grid = self.product.layers, self.published.grid
         days = pd.DatetimeIndex(self.published.soil["time"].values)
-        opened = {c.name: open_compared(c, layers, self.published.grid, days) for c in self.product.compare}
+        opened = {c.name: open_compared(c, layers, grid, days, find_fields) for c in self.product.compare}
         return {name: ds.compute() if ds.nbytes < HELD_BYTES else ds for name, ds in opened.items()}
 
     @cached_property
@@ -184,12 +186,14 @@ def validate(product: Product, root: str, version_url: str, client: Client, only
 
 def record_compared(product: Product, root: str, published: Published) -> None:
     """Name the bytes of the products to compare with, so that files which move later change no section."""
+    from somo.forcing.fields import find_fields
     from somo.validate.datasets import compared_files
 
     days = pd.DatetimeIndex(published.soil["time"].values)
     for compared in product.compare:
-        for url, version in compared_files(compared, product.layers, days):
-            record_content(root, url, version)
+        for file in compared_files(compared, product.layers, days, find_fields):
+            source_file = SourceFile(file.url, file.fingerprint)
+            record_content(root, file.url, file.fingerprint, partial(content_of_source, source_file))
 
 
 def make_section(name: str, case: Case) -> Section:

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from somo.product.declared import Declared
 from somo.product.inputs import Name, Period, require_downward
 from somo.product.network import NETWORK_KINDS
+from somo.product.patterns import DIGITS, pattern_faults
 
 
 class Sequence(Declared):
@@ -206,11 +207,18 @@ class ComparedLayer(Declared):
     """Upper end of the depths it stands for, metres below the surface."""
     bottom_m: float = Field(gt=0, examples=[0.07])
     """Lower end of the depths it stands for, metres below the surface."""
+    select: dict[str, int | float | str] = Field(default_factory=dict, examples=[{"depth": 0.05}])
+    """What to take along further dimensions: a value of the coordinate or, without a coordinate, a number from 0."""
 
     @model_validator(mode="after")
     def _downward(self) -> Self:
         require_downward(self.top_m, self.bottom_m)
         return self
+
+    @property
+    def label(self) -> str:
+        """The variable, and what is selected of it: depths of one variable are layers of their own."""
+        return " ".join([self.variable, *(f"{dim} = {choice}" for dim, choice in sorted(self.select.items()))])
 
 
 class Compared(Declared):
@@ -222,7 +230,8 @@ class Compared(Declared):
     name: Name = Field(examples=["ERA5-Land"])
     """Name of the product in figures and tables."""
     url: str = Field(examples=["/data/era5land/{variable}_{year}*.nc"])
-    """Place of its files, with `{year}`, `*` and, where variables are in files of their own, `{variable}`."""
+    """Place of its files, with `{year}`, `{month}`, `{day}`, `{doy}`, `*`, `?` and, where variables are in files of
+    their own, `{variable}`."""
     layers: tuple[ComparedLayer, ...] = Field(
         min_length=1, examples=[[{"variable": "swvl1", "top_m": 0.0, "bottom_m": 0.07}]]
     )
@@ -237,8 +246,11 @@ class Compared(Declared):
             fields = {field for _, field, _, _ in Formatter().parse(url) if field is not None}
         except ValueError as error:
             raise ValueError(f"url {url!r} has unbalanced braces ({error})") from error
-        if unknown := sorted(fields - {"year", "variable"}):
-            raise ValueError(f"url {url!r} has {{{unknown[0]}}}; allowed are {{year}}, {{variable}} and *")
+        if unknown := sorted(fields - {*DIGITS, "variable"}):
+            allowed = ", ".join(f"{{{field}}}" for field in DIGITS)
+            raise ValueError(f"url {url!r} has {{{unknown[0]}}}; allowed are {allowed}, {{variable}}, * and ?")
+        if fault := pattern_faults(url.replace("{variable}", "variable")):
+            raise ValueError(fault)
         return url
 
     @model_validator(mode="before")

@@ -1,200 +1,186 @@
 """Other soil-moisture products, brought to the cells, layers, days and units of the one that is judged.
 
 A product stands for one of our layers by the mean of its layers weighted with their overlap, where they cover at least
-a quarter of it. Files are NetCDF-4, or NetCDF-3 on disk. A URL holds `{year}` and, where variables are in files of
-their own, `{variable}`; `*` is a wildcard.
+a quarter of it. This room judges what was published and reads no forcing, so the function that finds and opens a
+product's files (`somo.forcing.fields.find_fields`) is given to it.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 import dask.array as da
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from somo.core.grid import Grid
 from somo.product.inputs import Layer
-from somo.product.method import Compared
-from somo.storage.byte_ranges import seekable
-from somo.storage.client import filesystem
-from somo.storage.objects import fingerprint
+from somo.product.method import Compared, ComparedLayer
 from somo.validate.published import ValidationError
 from somo.validate.regrid import Axis, bilinear
 
 PERCENT = {"%", "percent", "vol%", "% vol"}
-FRACTION = {"m3 m-3", "m3/m3", "m^3/m^3", "m^3 m^-3", "m**3 m**-3", "m3m-3", "1", "-", ""}
-# First bytes of what producers also deliver, what it is, and how it becomes NetCDF-4.
-OTHER_FORMATS = {
-    b"GRIB": ("GRIB", "convert it, as with cdo -f nc4 copy IN OUT"),
-    b"PK\x03\x04": ("a zip archive", "unpack it"),
-    b"\x1f\x8b": ("compressed with gzip", "unpack it with gunzip"),
-    b"\x0e\x03\x13\x01": ("HDF4", "convert it with h4toh5"),
-    b"II*\0": ("a GeoTIFF", "convert it, as with gdal_translate -of netCDF IN OUT"),
-    b"<": ("a page or a text, as servers send for a login or an error", "get it again"),
-}
-HEAD_BYTES = 8
+FRACTION = {
+    "m3 m-3", "m3/m3", "m^3/m^3", "m^3 m^-3", "m**3 m**-3", "m3m-3", "m3.m-3", "m³/m³", "cm3 cm-3", "1", "-", "",
+}  # fmt: skip
 SHARE = 0.25
 BLOCK_DAYS = 61
+# Water fills at most the pores, which are 0.9 of peat; models and retrievals may fall a little below none.
+LEAST, MOST = -0.5, 1.5
 
 
-def open_compared(compared: Compared, layers: Sequence[Layer], grid: Grid, days: pd.DatetimeIndex) -> xr.Dataset:
+class FieldFile(Protocol):
+    """A file of gridded fields over time."""
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Size and version of its bytes."""
+
+    def open(self, variable: str, select: Mapping[str, float | str]) -> xr.DataArray:
+        """A variable as a lazy field [time, lat, lon]; a ValueError names the file and what is wrong with it."""
+
+
+FindFields = Callable[[str, str, Iterable[dt.date]], Sequence[FieldFile]]
+"""Files by a pattern of URLs, the variable to read and the days; `somo.forcing.fields.find_fields` is one."""
+
+
+def open_compared(
+    compared: Compared, layers: Sequence[Layer], grid: Grid, days: pd.DatetimeIndex, find: FindFields
+) -> xr.Dataset:
     """A product as lazy daily fields [time, lat, lon] in m3 m-3, one variable per layer that it stands for.
 
     Parameters
     ----------
     days : days to bring it to; those it does not have are NaN
+    find : finds the product's files
 
     Raises
     ------
     ValidationError
         naming product, file and what was found: no file, variable or axis missing, other units, a calendar without
-        dates, no day or no place in common
+        dates, no day or no place in common; when values are read, numbers that are no soil moisture
     """
     weights = {layer.name: layer_weights(compared, layer) for layer in layers}
-    needed = _needed(compared, layers)
-    fields = {name: _open_variable(compared, name, grid, days) for name in needed}
-    mixed = {layer: sum(share * fields[name] for name, share in w.items()) for layer, w in weights.items() if w}
+    fields = {
+        their_layer.label: _open_layer(compared, their_layer, grid, days, find)
+        for their_layer in _needed(compared, layers)
+    }
+    mixed = {layer: sum(share * fields[label] for label, share in w.items()) for layer, w in weights.items() if w}
     return xr.Dataset(mixed)
 
 
 def layer_weights(compared: Compared, layer: Layer) -> dict[str, float]:
-    """Weights of a product's variables for one of our layers, adding up to 1; empty if they cover too little of it."""
+    """Weights of a product's layers for one of ours by label, adding up to 1; empty if they cover too little of it."""
     overlaps = {
-        their_layer.variable: max(0.0, min(their_layer.bottom_m, layer.bottom_m) - max(their_layer.top_m, layer.top_m))
+        their_layer.label: max(0.0, min(their_layer.bottom_m, layer.bottom_m) - max(their_layer.top_m, layer.top_m))
         for their_layer in compared.layers
     }
     covered = sum(overlaps.values())
     if covered < SHARE * (layer.bottom_m - layer.top_m):
         return {}
     # Layers that only touch overlap by the rounding of their depths.
-    return {name: overlap / covered for name, overlap in overlaps.items() if overlap > 1e-9}
+    return {label: overlap / covered for label, overlap in overlaps.items() if overlap > 1e-9}
 
 
-def _open_variable(compared: Compared, variable: str, grid: Grid, days: pd.DatetimeIndex) -> xr.DataArray:
-    fields = [_open_file(compared, url, variable, grid) for url in _files(compared, variable, days)]
-    fields = [field for field in fields if field is not None]
+def _open_layer(
+    compared: Compared, layer: ComparedLayer, grid: Grid, days: pd.DatetimeIndex, find: FindFields
+) -> xr.DataArray:
+    fields = [_open_file(compared, file, layer, grid) for file in _files(compared, layer, days, find)]
     joined = xr.concat(fields, "time").sortby("time") if len(fields) > 1 else fields[0]
     product_days = joined.indexes["time"]
     if not product_days.intersection(days).size:
         raise ValidationError(
-            f"{compared.name}: {variable} has {product_days[0]:%Y-%m-%d} to {product_days[-1]:%Y-%m-%d}, "
+            f"{compared.name}: {layer.label} has {product_days[0]:%Y-%m-%d} to {product_days[-1]:%Y-%m-%d}, "
             f"none of the published days {days[0]:%Y-%m-%d} to {days[-1]:%Y-%m-%d}; "
             "give files of those years or take it out of [[compare]]"
         )
     # Sub-daily values of one day have the same date by now.
     if product_days.has_duplicates:
         joined = joined.resample(time="1D").mean()
-    return joined.reindex(time=days).chunk(time=BLOCK_DAYS).rename(variable)
+    return joined.reindex(time=days).chunk(time=BLOCK_DAYS).rename(layer.label)
 
 
-def compared_files(compared: Compared, layers: Sequence[Layer], days: pd.DatetimeIndex) -> list[tuple[str, str]]:
-    """URL and fingerprint of every file that `open_compared` would read."""
-    return [(url, fingerprint(url)) for name in _needed(compared, layers) for url in _existing(compared, name, days)]
+def compared_files(
+    compared: Compared, layers: Sequence[Layer], days: pd.DatetimeIndex, find: FindFields
+) -> list[FieldFile]:
+    """Every file that `open_compared` would read."""
+    return [file for layer in _needed(compared, layers) for file in _existing(compared, layer, days, find)]
 
 
-def last_year(compared: Compared, layers: Sequence[Layer], days: pd.DatetimeIndex) -> int | None:
+def try_compared(
+    compared: Compared, layers: Sequence[Layer], grid: Grid, days: pd.DatetimeIndex, find: FindFields
+) -> list[str]:
+    """What the first and the last file of a product hold, of which one time each is read; a sentence for each layer.
+
+    Raises
+    ------
+    ValidationError
+        as `open_compared` and the reading of its fields
+    """
+    facts = []
+    for layer in _needed(compared, layers):
+        files = _files(compared, layer, days, find)
+        times: list[pd.Timestamp] = []
+        for file in dict.fromkeys((files[0], files[-1])):
+            field = _open_file(compared, file, layer, grid)
+            field.isel(time=0).compute(scheduler="synchronous")
+            times += field.indexes["time"].tolist()
+        facts.append(f"{layer.label}: {min(times):%Y-%m-%d} to {max(times):%Y-%m-%d}")
+    return facts
+
+
+def last_year(compared: Compared, layers: Sequence[Layer], days: pd.DatetimeIndex, find: FindFields) -> int | None:
     """Last year of the days for which a product has a file; None where its URL names no year, or there is none."""
     if "{year}" not in compared.url:
         return None
-    names = _needed(compared, layers)
+    needed = _needed(compared, layers)
     for year in sorted({int(year) for year in days.year}, reverse=True):
-        if any(_existing(compared, name, days[days.year == year]) for name in names):
+        if any(_existing(compared, layer, days[days.year == year], find) for layer in needed):
             return year
     return None
 
 
-def _needed(compared: Compared, layers: Sequence[Layer]) -> list[str]:
-    """Variables of a product that stand for one of the layers."""
-    return list(dict.fromkeys(name for layer in layers for name in layer_weights(compared, layer)))
+def _needed(compared: Compared, layers: Sequence[Layer]) -> list[ComparedLayer]:
+    """Layers of a product that stand for one of ours."""
+    labels = {label for layer in layers for label in layer_weights(compared, layer)}
+    return list({layer.label: layer for layer in compared.layers if layer.label in labels}.values())
 
 
-def _existing(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[str]:
-    years = range(days[0].year, days[-1].year + 1)
-    urls: list[str] = []
-    for url in dict.fromkeys(compared.url.format(year=year, variable=variable) for year in years):
-        fs, path = filesystem(url)
-        # fsspec remembers listings as long as the process lives, and a new year's file may have come since.
-        fs.invalidate_cache()
-        names = sorted(fs.glob(path)) if "*" in path else [path]
-        urls += [fs.unstrip_protocol(name) for name in names if fs.exists(name)]
-    return urls
+def _existing(
+    compared: Compared, layer: ComparedLayer, days: pd.DatetimeIndex, find: FindFields
+) -> Sequence[FieldFile]:
+    try:
+        return find(compared.url.replace("{variable}", layer.variable), layer.variable, days.date)
+    except ValueError as error:
+        raise ValidationError(f"{compared.name}: {error}") from error
 
 
-def _files(compared: Compared, variable: str, days: pd.DatetimeIndex) -> list[str]:
-    """Existing files of the years of the published days."""
-    urls = _existing(compared, variable, days)
-    if not urls:
-        years = range(days[0].year, days[-1].year + 1)
+def _files(compared: Compared, layer: ComparedLayer, days: pd.DatetimeIndex, find: FindFields) -> Sequence[FieldFile]:
+    """Existing files of the published days."""
+    files = _existing(compared, layer, days, find)
+    if not files:
         raise ValidationError(
-            f"{compared.name}: no file {compared.url} for {variable} in {years[0]}..{years[-1]}; "
+            f"{compared.name}: no file {compared.url} for {layer.variable} in {days[0].year}..{days[-1].year}; "
             "check the URL in [[compare]]"
         )
-    return urls
+    return files
 
 
-def _open_file(compared: Compared, url: str, variable: str, grid: Grid) -> xr.DataArray:
+def _open_file(compared: Compared, file: FieldFile, layer: ComparedLayer, grid: Grid) -> xr.DataArray:
     name = compared.name
-    ds = _opened(name, url)
-    if variable not in ds:
-        raise ValidationError(
-            f"{name}: {url} has no {variable}, found {sorted(map(str, ds.data_vars))}; correct its variable"
-        )
-    field = ds[variable]
-    axes = {_axis(name, url, field, word): word for word in ("time", "lat", "lon")}
-    field = field.rename({axis: word for axis, word in axes.items() if axis != word})
-    field = _near_grid(name, url, _dated(name, url, field), grid)
-    return _on_grid(_in_fractions(compared, url, field), grid)
-
-
-def _opened(name: str, url: str) -> xr.Dataset:
-    """A file of a product, opened by its content: NetCDF-4, or NetCDF-3 on disk."""
-    fs, path = filesystem(url)
-    head = fs.cat_file(path, start=0, end=HEAD_BYTES)
-    _require_readable(name, url, head)
-    path_or_file = seekable(url)
-    is_classic = head.startswith(b"CDF")
-    # Only from a path does xarray make a dataset of NetCDF-3 that can be sent to workers.
-    if is_classic and not (isinstance(path_or_file, str) and head[3:4] in (b"\1", b"\2")):
-        raise ValidationError(
-            f"{name}: {url} is NetCDF-3, which is read here from a disk and not with 64-bit data; convert it, as with "
-            "nccopy -k nc4 IN OUT"
-        )
     try:
-        return xr.open_dataset(path_or_file, engine="scipy" if is_classic else "h5netcdf")
-    except (OSError, ValueError) as error:
-        raise ValidationError(
-            f"{name}: {url} cannot be read as NetCDF-4 or NetCDF-3 ({error}); convert or replace it"
-        ) from error
-
-
-def _require_readable(name: str, url: str, head: bytes) -> None:
-    """Refuse a file of another format by what it is."""
-    for beginning, (what, remedy) in OTHER_FORMATS.items():
-        if head.startswith(beginning):
-            raise ValidationError(f"{name}: {url} is {what}, and products to compare with are NetCDF; {remedy}")
-
-
-def _axis(name: str, url: str, field: xr.DataArray, word: str) -> str:
-    # `valid_time` is what the Climate Data Store's NetCDF has had since 2024.
-    dims = [str(d) for d in field.dims if str(d).lower().removeprefix("valid_").startswith(word)]
-    if len(dims) == 1 and field.ndim == 3 and dims[0] in field.coords and field[dims[0]].ndim == 1:
-        return dims[0]
-    raise ValidationError(
-        f"{name}: {url}: {field.name} has dimensions {field.dims}, expected time, latitude and longitude with "
-        "coordinates of their own; regrid it to latitude and longitude"
-    )
-
-
-def _dated(name: str, url: str, field: xr.DataArray) -> xr.DataArray:
-    """Days as dates of the common calendar; a calendar without 29 February has no such day."""
-    time = field.indexes["time"]
-    if not isinstance(time, pd.DatetimeIndex):
-        calendar = field["time"].dt.calendar
-        if calendar == "360_day":
-            raise ValidationError(f"{name}: {url} counts years of 360 days, which have no dates; use daily dates")
-        time = pd.DatetimeIndex([dt.datetime(t.year, t.month, t.day) for t in time])
-    return field.assign_coords(time=time.normalize().astype("datetime64[ns]"))
+        field = file.open(layer.variable, layer.select)
+    except ValueError as error:
+        raise ValidationError(f"{name}: {error}") from error
+    field = field.assign_coords(time=field.indexes["time"].normalize())
+    field = _near_grid(name, file.url, field, grid)
+    return _on_grid(name, file.url, _in_fractions(compared, file.url, field), grid)
 
 
 def _in_fractions(compared: Compared, url: str, field: xr.DataArray) -> xr.DataArray:
@@ -220,16 +206,36 @@ def _near_grid(name: str, url: str, field: xr.DataArray, grid: Grid) -> xr.DataA
     return field.chunk(time=BLOCK_DAYS, lat=-1, lon=-1).transpose("time", "lat", "lon")
 
 
-def _on_grid(field: xr.DataArray, grid: Grid) -> xr.DataArray:
-    """The field at the cells of a grid."""
+def _on_grid(name: str, url: str, field: xr.DataArray, grid: Grid) -> xr.DataArray:
+    """The field at the cells of a grid, whose values must be those of soil moisture."""
     rows, columns = Axis.between(field["lat"].values, grid.lat), Axis.between(field["lon"].values, grid.lon)
     data = field.data
     shape = (data.chunks[0], (len(grid.lat),), (len(grid.lon),))
     values = da.map_blocks(
-        bilinear, data, rows, columns, chunks=shape, dtype=np.float32, meta=np.empty((0, 0, 0), "f4")
-    )
+        _block_on_grid, data, rows, columns, f"{name}: {url}: {field.name}",
+        chunks=shape, dtype=np.float32, meta=np.empty((0, 0, 0), "f4"),
+    )  # fmt: skip
     coords = {"time": field["time"].values, "lat": grid.lat, "lon": grid.lon}
     return xr.DataArray(values, coords, ("time", "lat", "lon"), attrs={"units": "m3 m-3"})
+
+
+def _block_on_grid(values: NDArray[np.floating], rows: Axis, columns: Axis, what: str) -> NDArray[np.float32]:
+    """Some days at the cells of a grid.
+
+    Parameters
+    ----------
+    what : product, file and variable, for messages
+    """
+    # Before they are averaged with their neighbours, in whose mean an undeclared fill value would hide.
+    low, high = (float(edge.reduce(values, axis=None, initial=0.0)) for edge in (np.fmin, np.fmax))
+    if low < LEAST or high > MOST:
+        number = low if low < LEAST else high
+        hint = (
+            'percent have units of their own: write units = "%"' if low >= LEAST and high <= 100 * MOST else
+            "a number for no value must be the variable's _FillValue, as ncatted writes it"
+        )  # fmt: skip
+        raise ValidationError(f"{what} is {number:g} m3 m-3, which no soil moisture is; {hint}")
+    return bilinear(values, rows, columns)
 
 
 def _near(source: np.ndarray, target: np.ndarray) -> slice:

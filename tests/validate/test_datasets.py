@@ -6,18 +6,22 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import cloudpickle
+import eccodes
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import xarray as xr
+from rasterio.transform import from_origin
 
 from flows.environment import read_providers
 from somo.core.grid import Grid
+from somo.forcing.fields import find_fields
 from somo.product.inputs import Layer
-from somo.product.method import Compared
+from somo.product.method import Compared, ComparedLayer
 from somo.product.providers import table_of
 from somo.storage.objects import put_file
-from somo.validate.datasets import compared_files, layer_weights, open_compared
+from somo.validate.datasets import compared_files, layer_weights, open_compared, try_compared
 from somo.validate.published import ValidationError
 
 GRID = Grid.regular(-1, 2, 50, 52, 0.5)
@@ -56,7 +60,7 @@ def other(url="x", like="essmra"):
 
 
 def opened(url, like="essmra", days=DAYS):
-    return open_compared(other(url, like), LAYERS, GRID, days)
+    return open_compared(other(url, like), LAYERS, GRID, days, find_fields)
 
 
 def expected():
@@ -114,7 +118,7 @@ def test_layers_are_weighted_by_overlap(tmp_path):
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
-        ({"variables": ("soil",)}, r"Other: .*a.nc has no sm, found \['soil'\]; correct its variable"),
+        ({"variables": ("soil",)}, r"Other: .*a.nc: no variable 'sm'; it has soil, .*: correct its variable"),
         ({"units": "kg m-2"}, r"Other: .*a.nc: sm is in 'kg m-2', expected m3 m-3 or %"),
         (
             {"time": pd.date_range("1999-01-01", periods=3)},
@@ -134,15 +138,22 @@ def test_missing_and_broken_files_are_refused(tmp_path):
     with pytest.raises(ValidationError, match=r"Other: no file .*x_{year}.nc for sm in 2010..2010"):
         opened(str(tmp_path / "x_{year}.nc"))
     (tmp_path / "broken.nc").write_bytes(b"CDF\x01 not NetCDF-4")
-    with pytest.raises(ValidationError, match=r"broken.nc cannot be read as NetCDF-4"):
+    with pytest.raises(ValidationError, match=r"broken.nc: has a damaged or truncated NetCDF-3 header"):
         opened(str(tmp_path / "broken.nc"))
 
 
 def test_curvilinear_grids_are_refused(tmp_path):
-    made = {"sm": (("time", "y", "x"), np.zeros((len(DAYS), 3, 3)))}
-    xr.Dataset(made, {"time": DAYS}).to_netcdf(tmp_path / "a.nc", engine="h5netcdf")
-    with pytest.raises(ValidationError, match="regrid it to latitude and longitude"):
-        opened(str(tmp_path / "a.nc"))
+    places = {
+        "lat": (("y", "x"), np.array([[50.0, 50.2], [51.0, 51.2]]), {"units": "degrees_north"}),
+        "lon": (("y", "x"), np.array([[0.0, 1.0], [0.2, 1.2]]), {"units": "degrees_east"}),
+    }
+    made = {"sm": (("time", "y", "x"), np.zeros((len(DAYS), 2, 2)))}
+    xr.Dataset(made, {"time": DAYS}).to_netcdf(tmp_path / "bare.nc", engine="h5netcdf")
+    xr.Dataset(made, {"time": DAYS, **places}).to_netcdf(tmp_path / "curved.nc", engine="h5netcdf")
+    with pytest.raises(ValidationError, match=r"bare.nc: .* latitude and longitude cannot be told"):
+        opened(str(tmp_path / "bare.nc"))
+    with pytest.raises(ValidationError, match=r"curved.nc: .* regrid it to latitude and longitude"):
+        opened(str(tmp_path / "curved.nc"))
 
 
 @pytest.mark.s3
@@ -161,36 +172,131 @@ def test_files_on_s3_are_read_by_other_processes_too(tmp_path, s3_root):
 def test_files_that_would_be_read_are_told_with_their_fingerprints(tmp_path):
     url = str(tmp_path / "era_{year}.nc")
     compared = other(url, "esa-cci-sm")
-    assert compared_files(compared, LAYERS, DAYS) == []
+    assert compared_files(compared, LAYERS, DAYS, find_fields) == []
     path = tmp_path / "era_2010.nc"
     write(path)
     (tmp_path / "era_2011.nc").write_bytes(b"another year")
-    [(found, first)] = compared_files(compared, LAYERS, DAYS)
-    assert found.endswith("era_2010.nc")
+    [file] = compared_files(compared, LAYERS, DAYS, find_fields)
+    assert file.url.endswith("era_2010.nc")
     write(path, scale=1.1)
     os.utime(path, (0, 0))
-    assert compared_files(compared, LAYERS, DAYS)[0][1] != first
+    assert compared_files(compared, LAYERS, DAYS, find_fields)[0].fingerprint != file.fingerprint
 
 
-def test_netcdf_3_is_read_as_netcdf_4_is(tmp_path):
-    with xr.open_dataset(write(tmp_path / "sm_2010.nc")) as ds:
-        ds.load().to_netcdf(tmp_path / "old_2010.nc", engine="scipy")
-    old = opened(f"{tmp_path}/old_{{year}}.nc")
+def _as_netcdf_3(ds, folder):
+    ds.to_netcdf(folder / "sm_2010", engine="netcdf4", format="NETCDF3_64BIT_DATA")
+
+
+def _as_zarr(version):
+    return lambda ds, folder: ds.to_zarr(folder / "sm_2010", zarr_format=version, consolidated=version == 2)
+
+
+def _as_grib(ds, folder):
+    """One message a day at noon, rows from north to south."""
+    template = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib2")
+    settings = {
+        "Ni": ds.sizes["lon"], "Nj": ds.sizes["lat"], "latitudeOfFirstGridPointInDegrees": float(ds["lat"][-1]),
+        "latitudeOfLastGridPointInDegrees": float(ds["lat"][0]), "jDirectionIncrementInDegrees": 1.0,
+        "longitudeOfFirstGridPointInDegrees": float(ds["lon"][0]) + 360, "iDirectionIncrementInDegrees": 1.0,
+        "longitudeOfLastGridPointInDegrees": float(ds["lon"][-1]), "bitsPerValue": 24, "dataTime": 1200,
+        "shortName": "swvl1",
+    }  # fmt: skip
+    for key, setting in settings.items():
+        eccodes.codes_set(template, key, setting)
+    with (folder / "sm_2010").open("wb") as file:
+        for day in ds["time"].values:
+            eccodes.codes_set(template, "dataDate", int(np.datetime_as_string(day, "D").replace("-", "")))
+            eccodes.codes_set_values(template, ds["sm"].sel(time=day).values[::-1].ravel())
+            eccodes.codes_write(template, file)
+    eccodes.codes_release(template)
+
+
+def _as_geotiff(ds, folder):
+    """A file a day, which has no time of its own."""
+    profile = {"driver": "GTiff", "count": 1, "dtype": "float32", "crs": "EPSG:4326", "height": 6, "width": 9}
+    for day in ds["time"].values:
+        name = np.datetime_as_string(day, "D").replace("-", "")
+        with rasterio.open(folder / f"sm_{name}", "w", **profile, transform=from_origin(-4, 54, 1, 1)) as raster:
+            raster.write(ds["sm"].sel(time=day).values[::-1].astype("float32"), 1)
+
+
+@pytest.mark.filterwarnings("ignore:Use `@` matmul")
+@pytest.mark.parametrize(
+    ("store", "name", "variable"),
+    [
+        (_as_netcdf_3, "sm_{year}", "sm"),
+        (_as_zarr(2), "sm_{year}", "sm"),
+        (_as_zarr(3), "sm_{year}", "sm"),
+        (_as_grib, "sm_{year}", "swvl1"),
+        (_as_geotiff, "sm_{year}{month}{day}", "1"),
+    ],
+    ids=["NetCDF-3, 64-bit data", "Zarr 2", "Zarr 3", "GRIB", "GeoTIFF by day"],
+)
+def test_every_format_of_forcing_gives_the_values_of_netcdf_4(tmp_path, store, name, variable):
+    with xr.open_dataset(write(tmp_path / "plain_2010.nc")) as ds:
+        store(ds.load(), tmp_path)
+    compared = other(f"{tmp_path}/{name}").model_copy(
+        update={"layers": (ComparedLayer(variable=variable, top_m=0.0, bottom_m=0.1),)}
+    )
+    lazy = open_compared(compared, LAYERS, GRID, DAYS, find_fields)
     # As in a task on another worker.
-    got = pickle.loads(cloudpickle.dumps(old)).compute(scheduler="synchronous")
-    xr.testing.assert_equal(got, opened(f"{tmp_path}/sm_{{year}}.nc").compute(scheduler="synchronous"))
+    computed = pickle.loads(cloudpickle.dumps(lazy)).compute(scheduler="synchronous")
+    plain = opened(f"{tmp_path}/plain_{{year}}.nc").compute(scheduler="synchronous")
+    xr.testing.assert_allclose(computed, plain, atol=1e-6, rtol=0)
+
+
+def test_a_mean_stamped_with_its_end_belongs_to_the_day_of_its_bounds(tmp_path):
+    with xr.open_dataset(write(tmp_path / "a_2010.nc")) as ds:
+        late = ds.load().assign_coords(time=DAYS + pd.Timedelta(days=1))
+    late["time_bnds"] = (("time", "nv"), np.stack([DAYS, DAYS + pd.Timedelta(days=1)], axis=1))
+    late["time"].attrs["bounds"] = "time_bnds"
+    # xarray asks for units where bounds are beside a time.
+    late["time"].encoding["units"] = "days since 2000-01-01"
+    late["sm"][0] = 0.7
+    late.to_netcdf(tmp_path / "b_2010.nc", engine="h5netcdf")
+    np.testing.assert_allclose(opened(f"{tmp_path}/b_{{year}}.nc")["layer1"].values[0], 0.7, atol=1e-6)
+    late["time_bnds"][:, 0] -= np.timedelta64(9, "D")
+    late.to_netcdf(tmp_path / "c_2010.nc", engine="h5netcdf")
+    with pytest.raises(ValidationError, match=r"c_2010\.nc: sm has values of 10 days"):
+        opened(f"{tmp_path}/c_{{year}}.nc")
+
+
+def test_depths_of_one_variable_are_layers(tmp_path):
+    with xr.open_dataset(write(tmp_path / "a_2010.nc")) as ds:
+        deep = xr.concat([ds.load(), ds + 0.2], pd.Index([0.05, 0.2], name="depth"))
+    deep["sm"].attrs["units"] = "m3 m-3"
+    deep.to_netcdf(tmp_path / "b_2010.nc", engine="h5netcdf")
+    depths = (
+        ComparedLayer(variable="sm", top_m=0.0, bottom_m=0.1, select={"depth": 0.05}),
+        ComparedLayer(variable="sm", top_m=0.1, bottom_m=0.3, select={"depth": 0.2}),
+    )
+    compared = other(f"{tmp_path}/b_{{year}}.nc")
+    field = open_compared(compared.model_copy(update={"layers": depths}), LAYERS, GRID, DAYS, find_fields)
+    np.testing.assert_allclose((field["layer2"] - field["layer1"]).values, 0.2, atol=1e-6)
+    with pytest.raises(ValidationError, match=r"b_2010\.nc: has the further dimension depth .* select = \{ depth"):
+        open_compared(compared, LAYERS, GRID, DAYS, find_fields)
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"), [(100.0, 'write units = "%"'), (-9999.0, "must be the variable's _FillValue")]
+)
+def test_numbers_that_are_no_soil_moisture_are_refused(tmp_path, scale, words):
+    compared, url = other(str(tmp_path / "a_{year}.nc")), write(tmp_path / "a_2010.nc", units="", scale=scale)
+    with pytest.raises(ValidationError, match=rf"Other: {url}: sm is .* which no soil moisture is; .*{words}"):
+        open_compared(compared, LAYERS, GRID, DAYS, find_fields).compute(scheduler="synchronous")
+    with pytest.raises(ValidationError, match=words):
+        try_compared(compared, LAYERS, GRID, DAYS, find_fields)
 
 
 @pytest.mark.parametrize(
     ("head", "words"),
     [
-        (b"GRIB\0\0\0\2", "is GRIB, .*cdo -f nc4 copy"),
-        (b"\x1f\x8b\x08", "is compressed with gzip, .*gunzip"),
-        (b"<html>", "is a page or a text, .*login or an error"),
-        (b"CDF\x05", "is NetCDF-3, .*nccopy -k nc4"),
+        (b"\x1f\x8b\x08", "is compressed with gzip; unpack it"),
+        (b"<html>", "is an HTML page, .*login or an error"),
+        (b"\x0e\x03\x13\x01", "is an HDF4 file"),
     ],
 )
-def test_other_formats_are_named(tmp_path, head, words):
+def test_what_is_no_gridded_file_is_named(tmp_path, head, words):
     (tmp_path / "sm_2010.nc").write_bytes(head + bytes(64))
-    with pytest.raises(ValidationError, match=rf"sm_2010\.nc {words}"):
+    with pytest.raises(ValidationError, match=rf"Other: .*sm_2010\.nc: {words}"):
         opened(f"{tmp_path}/sm_{{year}}.nc")

@@ -89,18 +89,22 @@ class SectionInputs:
     @cached_property
     def compared(self) -> tuple[object, ...]:
         """Other products: how they are declared, and their files for the published days."""
+        from somo.forcing.fields import find_fields
         from somo.validate.datasets import compared_files
 
+        layers, times = self.product.layers, self.times
         named = [(c.model_dump_json(exclude={"url"}), self.compared_until) for c in self.product.compare]
-        files = [f for c in self.product.compare for f in compared_files(c, self.product.layers, self.times)]
-        return (*named, *((url.rsplit("/", 1)[-1], recorded_content(self.root, url, mark)) for url, mark in files))
+        files = [file for c in self.product.compare for file in compared_files(c, layers, times, find_fields)]
+        contents = [recorded_content(self.root, file.url, file.fingerprint) for file in files]
+        return (*named, *zip([file.url.rsplit("/", 1)[-1] for file in files], contents, strict=True))
 
     @cached_property
     def compared_until(self) -> int | None:
         """Last year of which another product has a file; None where their files name no year."""
+        from somo.forcing.fields import find_fields
         from somo.validate.datasets import last_year
 
-        years = [last_year(c, self.product.layers, self.times) for c in self.product.compare]
+        years = [last_year(c, self.product.layers, self.times, find_fields) for c in self.product.compare]
         return None if None in years or not years else max(year for year in years if year is not None)
 
     @cached_property
