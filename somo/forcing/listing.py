@@ -88,10 +88,24 @@ def _members(name: str, variable: str) -> list[SourceFile]:
     wanted = re.compile(wildcards(member))
     files = []
     for outer in find_urls([archive], variable).get(archive, []):
-        for inner in archives.members(outer.url, outer.fingerprint):
+        listed = archives.members(outer.url, outer.fingerprint)
+        _require_no_store(member, [inner.name for inner in listed], name)
+        for inner in listed:
             if wanted.fullmatch(inner.name):
                 files.append(SourceFile(f"zip://{inner.name}::{outer.url}", f"{inner.size}-{outer.fingerprint}"))
     return files
+
+
+def _require_no_store(member: str, names: Iterable[str], url: str) -> None:
+    """Refuse a Zarr store as the member of an archive, which would otherwise be no file of it."""
+    folder = re.compile(wildcards(member.rstrip("/")))
+    for name in names:
+        parent, _, last = name.rpartition("/")
+        if last in ZARR_DOCUMENTS and folder.fullmatch(parent):
+            raise ForcingError(
+                f"{url}: is a Zarr store in a zip archive, which is read as a folder alone; unpack the archive and "
+                "declare the folder"
+            )
 
 
 def _list(names: list[str], variable: str) -> dict[str, list[SourceFile]]:

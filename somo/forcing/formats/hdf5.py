@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from somo.forcing.formats.hdf5_filters import numcodecs_of, pipeline_of
 from somo.forcing.formats.opening import file_handle
 from somo.forcing.formats.stored import (
     Chunks,
@@ -26,16 +27,12 @@ from somo.forcing.formats.stored import (
     joined,
     rows_of_plain_bytes,
     text,
+    with_default_fill,
     zarr_metadata,
 )
 from somo.forcing.listing import SourceFile
 
 CONTIGUOUS, CHUNKED = h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED
-FILTER_NAMES = {
-    4: "szip", 5: "N-bit", 6: "scale-offset", 307: "bzip2", 32000: "LZF", 32001: "Blosc", 32004: "LZ4",
-    32008: "bitshuffle", 32013: "ZFP", 32015: "Zstandard", 32017: "SZ", 32018: "FCIDECOMP", 32019: "JPEG",
-    32022: "Granular BitRound", 32023: "Quantize", 32024: "SZ3", 32026: "Blosc 2",
-}  # fmt: skip
 # Filters whose chunks can be decoded one by one. The others change their own parameters when a dataset is made, so
 # that a chunk of them can only be read in its own file.
 BY_CHUNK = {1, 2, 3, 4, 5, 6, 307, 32000, 32001, 32004, 32008, 32015}
@@ -66,7 +63,7 @@ class Hdf5:
             return Stored(
                 dims=_dims(dataset),
                 shape=dataset.shape,
-                attrs=_attrs(dataset),
+                attrs=_attrs_with_fill(dataset),
                 array=_array(dataset, chunk, chunks),
                 chunks=chunks,
                 coordinates=_coordinates(h5, dataset),
@@ -114,6 +111,15 @@ def _attrs(dataset: h5py.Dataset) -> dict[str, Any]:
     return attrs
 
 
+def _attrs_with_fill(dataset: h5py.Dataset) -> dict[str, Any]:
+    """Attributes of a variable; where NetCDF's library has filled it with its own number, this stands for no value."""
+    attrs = _attrs(dataset)
+    filled = with_default_fill(attrs, dataset.dtype)
+    # Other programs than NetCDF leave HDF5's fill value at 0, and what they store may well be -32767.
+    is_by_netcdf = "_FillValue" in filled and dataset.fillvalue == filled["_FillValue"]
+    return filled if is_by_netcdf else attrs
+
+
 def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
     """Names of the dimensions: their scales, else `DimensionNames` (NASA), else the group's fitting coordinate."""
     if dataset.shape is None:
@@ -156,7 +162,7 @@ def _places(dataset: h5py.Dataset, handle: Any) -> tuple[tuple[int, ...], Chunks
     layout = plist.get_layout()
     # The values of a compact dataset lie within its header and have no address of their own.
     by_library = layout == h5py.h5d.COMPACT or not _is_stored_plainly(dataset)
-    if by_library or not {step[0] for step in _pipeline(dataset)} <= BY_CHUNK:
+    if by_library or not {step[0] for step in pipeline_of(dataset)} <= BY_CHUNK:
         return dataset.chunks or dataset.shape, None
     if layout == CHUNKED:
         chunks: Chunks = {}
@@ -202,10 +208,10 @@ def _inside(dataset: h5py.Dataset, chunks: Chunks, handle: Any) -> Chunks:
 def _array(dataset: h5py.Dataset, chunk: tuple[int, ...], chunks: Chunks | None) -> dict[str, Any]:
     if dataset.dtype.kind not in "iufb":
         raise UnreadableError(f"{dataset.name.lstrip('/')} holds {dataset.dtype} and no numbers")
-    pipeline = _pipeline(dataset)
+    pipeline = pipeline_of(dataset)
     # numcodecs cannot leave a filter out for single chunks.
     masked = any(len(place) > 2 and place[2] for place in (chunks or {}).values())
-    filters = None if masked else _numcodecs(pipeline, dataset.dtype)
+    filters = None if masked else numcodecs_of(pipeline, dataset.dtype)
     if chunks is None:
         filters = []
     elif filters is None:
@@ -222,39 +228,6 @@ def _plain(value: Any) -> Any:
     """A fill value as JSON has it."""
     number = value.item() if hasattr(value, "item") else value
     return str(number) if isinstance(number, float) and not math.isfinite(number) else number
-
-
-def _pipeline(dataset: h5py.Dataset) -> list[list[Any]]:
-    """[identifier, flags, values] of every filter, in the order of writing; all must have a codec here."""
-    plist = dataset.id.get_create_plist()
-    pipeline = []
-    for number in range(plist.get_nfilters()):
-        identifier, flags, values, name = plist.get_filter(number)
-        if not h5py.h5z.filter_avail(identifier):
-            filter_name = FILTER_NAMES.get(identifier) or text(name) or "unnamed"
-            raise UnreadableError(
-                f"{dataset.name.lstrip('/')} is compressed with the HDF5 filter {identifier} ({filter_name}), which "
-                "has no codec here; rewrite the file where that filter is installed, as in h5repack -f GZIP=4 IN OUT"
-            )
-        pipeline.append([int(identifier), int(flags), [int(value) for value in values]])
-    return pipeline
-
-
-def _numcodecs(pipeline: list[list[Any]], dtype: np.dtype[Any]) -> list[dict[str, Any]] | None:
-    """The same filters in the notation of numcodecs; None if it lacks one of them."""
-    filters: list[dict[str, Any]] = []
-    for identifier, _, values in pipeline:
-        if identifier == 1:
-            filters.append({"id": "zlib", "level": values[0] if values else 4})
-        elif identifier == 2:
-            filters.append({"id": "shuffle", "elementsize": values[0] if values else dtype.itemsize})
-        elif identifier == 3:
-            filters.append({"id": "fletcher32"})
-        elif identifier == 32015:
-            filters.append({"id": "zstd", "level": values[0] if values else 3})
-        else:
-            return None
-    return filters
 
 
 def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:

@@ -21,16 +21,15 @@ from somo.forcing.formats.stored import (
     Variable,
     joined,
     rows_of_plain_bytes,
+    with_default_fill,
     zarr_metadata,
 )
 from somo.forcing.listing import SourceFile
 
 DIMENSIONS, VARIABLES, ATTRIBUTES = 0x0A, 0x0B, 0x0C
 TYPES = {1: ">i1", 2: "S1", 3: ">i2", 4: ">i4", 5: ">f4", 6: ">f8", 7: ">u1", 8: ">u2", 9: ">u4", 10: ">i8", 11: ">u8"}
-DEFAULT_FILL = {
-    ">i1": -127, ">i2": -32767, ">i4": -2147483647, ">f4": 9.969209968386869e36, ">f8": 9.969209968386869e36,
-    ">u1": 255, ">u2": 65535, ">u4": 4294967295, ">i8": -9223372036854775806, ">u8": 18446744073709551614,
-}  # fmt: skip
+# Of bytes, which have no number that stands for no value, NetCDF still writes one where nothing was written.
+BYTE_FILL = {">i1": -127, ">u1": 255}
 # Dimensions, variables or attributes that a header may have: a damaged one claims billions.
 MOST_ENTRIES = 100_000
 
@@ -70,11 +69,12 @@ class NetCdf3:
             if placed.dtype == "S1" or not shape:
                 raise UnreadableError(f"{variable} is no field of numbers")
             rows, chunks = header.places(placed)
-            fill = placed.attrs.get("_FillValue", DEFAULT_FILL[placed.dtype])
+            attrs = with_default_fill(placed.attrs, np.dtype(placed.dtype))
+            fill = attrs.get("_FillValue", BYTE_FILL.get(placed.dtype, 0))
             return Stored(
                 dims=placed.dims,
                 shape=shape,
-                attrs=placed.attrs,
+                attrs=attrs,
                 array=zarr_metadata(shape, (rows, *shape[1:]), np.dtype(placed.dtype), float(np.ravel(fill)[0]), []),
                 chunks=chunks,
                 coordinates=xr.Dataset({v.name: header.load(v) for v in header.beside(placed)}),

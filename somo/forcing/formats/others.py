@@ -1,6 +1,7 @@
 """Files of no readable format: what they are instead, and what to do about it."""
 
 import re
+from collections.abc import Mapping
 
 UNPACK = "unpack it ({}) and declare the unpacked file"
 BEGINNINGS: dict[bytes, str] = {
@@ -8,7 +9,6 @@ BEGINNINGS: dict[bytes, str] = {
         "is an HDF4 file (HDF-EOS 2, as older MODIS products), which cannot be read in place; convert it with h4toh5 "
         "or gdal_translate, or get the product as NetCDF-4, HDF5 or GeoTIFF"
     ),
-    b"PK\x03\x04": 'is a zip archive; declare the files in it: url = "zip://NAME.nc::{url}"',
     b"PK\x05\x06": "is an empty zip archive; get it again",
     b"\x1f\x8b": f"is compressed with gzip; {UNPACK.format('gunzip')}",
     b"\x1f\x9d": f"is compressed with compress; {UNPACK.format('uncompress')}",
@@ -23,6 +23,8 @@ BEGINNINGS: dict[bytes, str] = {
     b"%PDF": "is a PDF document and no data; declare gridded files",
     b"BUFR": "is a BUFR message with single observations and no gridded file; declare gridded files",
 }
+ZIP_BEGINNING = b"PK\x03\x04"
+ZARR_DOCUMENTS = ("zarr.json", ".zgroup", ".zarray", ".zmetadata", ".zattrs")
 HTML_BEGINNINGS = (b"<!doctype html", b"<html", b"<head", b"<!--")
 
 
@@ -37,6 +39,19 @@ def what_else(head: bytes, url: str) -> str | None:
     if not head.strip(b"\0"):
         return "begins with nothing but zero bytes, as an unfinished download; get it again"
     return _which_text(head)
+
+
+def what_archive(sizes: Mapping[str, int], url: str) -> str:
+    """A sentence on a zip archive by the names and sizes of its files, with the way in which they can be read."""
+    if any(name.rpartition("/")[2] in ZARR_DOCUMENTS for name in sizes):
+        # Its chunks have no places that references could point to while the store is one compressed file.
+        return (
+            "is a Zarr store in a zip archive, which is read as a folder alone; unpack it (unzip -d FOLDER.zarr) and "
+            "declare that folder"
+        )
+    # The largest file is data, and beside it there may be a text.
+    largest = max(sizes, key=lambda name: sizes[name])
+    return f'is a zip archive; declare the files in it: url = "zip://{largest}::{url}"'
 
 
 def _which_text(head: bytes) -> str | None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from somo.forcing.formats.opening import Handle, file_handle
-from somo.forcing.formats.others import what_else
+from somo.forcing.formats.others import ZIP_BEGINNING, what_archive, what_else
 from somo.forcing.formats.stored import Format, UnreadableError
 from somo.forcing.listing import SourceFile
+from somo.storage import archives
 
 # GRIB messages of the meteorological network begin after a bulletin's header.
 GRIB_WITHIN = 512
@@ -88,6 +89,9 @@ def format_of(file: SourceFile, declared: str | None = None) -> str:
     for name, file_format in FORMATS.items():
         if file_format.begins(head):
             return name
+    if head.startswith(ZIP_BEGINNING):
+        sizes = {member.name: member.size for member in archives.members(file.url, file.fingerprint)}
+        raise UnreadableError(what_archive(sizes, file.url))
     if description := what_else(head, file.url):
         raise UnreadableError(description)
     raise UnreadableError(

@@ -17,6 +17,11 @@ Chunks = dict[tuple[int, ...], tuple[int, ...]]
 Window = tuple[slice | NDArray[np.int64], ...]
 # What packed numbers are multiplied with, and what is added, where a file does not say it.
 SCALING = {"scale_factor": 1.0, "add_offset": 0.0}
+# What NetCDF writes where nothing was, of types of more than one byte (netcdf.h).
+DEFAULT_FILL: dict[str, float] = {
+    "i2": -32767, "i4": -2147483647, "i8": -9223372036854775806, "u2": 65535, "u4": 4294967295,
+    "u8": 18446744073709551614, "f4": 9.969209968386869e36, "f8": 9.969209968386869e36,
+}  # fmt: skip
 
 
 class UnreadableError(ValueError):
@@ -122,6 +127,19 @@ def with_unpacked_coordinates(stored: Stored) -> Stored:
         scale, offset = (float(np.ravel(item.attrs.get(key, default))[0]) for key, default in SCALING.items())
         unpacked[name] = xr.Variable(item.dims, item.values.astype("float64") * scale + offset, item.attrs)
     return replace(stored, coordinates=xr.Dataset({**dict(stored.coordinates.variables), **unpacked}))
+
+
+def with_default_fill(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> dict[str, Any]:
+    """The attributes of a variable of NetCDF, with the fill value that its data type has where they name none.
+
+    By the NetCDF Users Guide (appendix A, "Attribute Conventions") such numbers stand for no value, except in data of
+    one byte, all of whose numbers may be values.
+    """
+    number = DEFAULT_FILL.get(f"{dtype.kind}{dtype.itemsize}")
+    # Of numbers that an attribute makes unsigned, nobody says whether they were filled before or after.
+    if number is None or "_FillValue" in attrs or "_Unsigned" in attrs:
+        return dict(attrs)
+    return {**attrs, "_FillValue": dtype.newbyteorder("=").type(number)}
 
 
 def joined(dims: tuple[str, ...], values: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[Any]]:

@@ -159,3 +159,9 @@ def test_a_truncated_file_says_what_is_missing(tmp_path):
     path.write_bytes(data[: len(data) - 100])
     with pytest.raises(ForcingError, match=rf"is truncated: it has {len(data) - 100} of {len(data)} bytes"):
         scan(path, "t2m")
+
+
+def test_a_number_that_netcdf_fills_with_is_a_value_in_files_of_other_programs(tmp_path):
+    data = np.full((6, 4, 5), -32767)
+    found = scan(write(tmp_path / "t.h5", data, dtype="i2"), "t2m")
+    np.testing.assert_array_equal(values(found), data.astype("float32"))

@@ -99,3 +99,22 @@ def test_dates_written_letter_by_letter(tmp_path):
         dates[:] = netCDF4.stringtochar(np.array([f"2020-03-0{day}" for day in range(1, 7)], "S10"))
         del nc["number"].units
     assert scan(path, "t2m").times.astype("datetime64[s]").astype("datetime64[D]").astype(str)[5] == "2020-03-06"
+
+
+@pytest.mark.parametrize("kind", [*KINDS.values(), "NETCDF4"])
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "f4", "f8"])
+def test_numbers_that_netcdf_fills_with_are_missing_where_nothing_else_is_declared(tmp_path, kind, dtype):
+    path = tmp_path / "t.nc"
+    with netCDF4.Dataset(path, "w", format=kind) as nc:
+        for name, size in (("time", 6), ("lat", 4), ("lon", 5)):
+            nc.createDimension(name, size)
+            nc.createVariable(name, "f8", (name,))[:] = np.arange(size)
+        nc["time"].units, nc["lat"].units, nc["lon"].units = "days since 2020-01-01", "degrees_north", "degrees_east"
+        nc.createVariable("t2m", dtype, ("time", "lat", "lon"))[1:4] = np.arange(60).reshape(3, 4, 5)
+        nc["t2m"].scale_factor = 0.5
+    with netCDF4.Dataset(path) as nc:
+        # By the NetCDF Users Guide all numbers of one byte may be values, whatever this library takes them for.
+        nc.set_auto_mask(dtype != "i1")
+        plain = np.ma.filled(nc["t2m"][:].astype("f8"), np.nan).astype("float32")
+    np.testing.assert_array_equal(values(scan(path, "t2m")), plain)
+    assert np.isnan(plain[0]).all() == (dtype != "i1")

@@ -49,6 +49,16 @@ def test_the_name_says_nothing(tmp_path):
     assert values(scan(path, "t2m")).shape == (6, 4, 5)
 
 
+def test_a_zipped_zarr_store_is_named_with_the_way_that_works(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t2m.zip", "w") as archive:
+        archive.writestr("t2m.zarr/t2m/c/0", bytes(5000))
+        archive.writestr("t2m.zarr/zarr.json", "{}")
+    with pytest.raises(ForcingError, match=r"t2m\.zip: is a Zarr store in a zip archive.* unpack it \(unzip -d"):
+        scan(tmp_path / "t2m.zip", "t2m")
+    with pytest.raises(ForcingError, match=r"t2m\.zarr::.*t2m\.zip: is a Zarr store .* unpack the archive"):
+        scan(f"zip://t2m.zarr::{tmp_path}/t2m.zip", "t2m")
+
+
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_files_in_a_zip_archive_are_read(tmp_path, method):
     path = write(tmp_path / "t2m_2020.nc", field())
@@ -58,7 +68,7 @@ def test_files_in_a_zip_archive_are_read(tmp_path, method):
     found = scan(f"zip://data/t2m_*.nc::{tmp_path}/cds.zip", "t2m")
     assert (values(found)[:, 1:] == field()[:, 1:]).all()
     with pytest.raises(
-        ForcingError, match=r'is a zip archive; declare the files in it: url = "zip://NAME.nc::.*cds.zip"'
+        ForcingError, match=r'is a zip archive; declare the files in it: url = "zip://data/t2m_2020.nc::.*cds.zip"'
     ):
         scan(tmp_path / "cds.zip", "t2m")
 
