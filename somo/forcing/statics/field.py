@@ -44,6 +44,30 @@ def read_static_at(name: str, static: Static, domain: str, grid: Grid, cell: tup
     return _read(name, static, tiles, replace(grid, lat=grid.lat[near[0]], lon=grid.lon[near[1]]))[inner]
 
 
+def who_lacks(name: str, static: Static, domain: str, lat: float, lon: float) -> str:
+    """What the files of a feature have at a place where it has no value: the end of a sentence, with their names."""
+    tiles = open_tiles(name, static, domain)
+    # Of projected files, which places they hold is not known in degrees.
+    at_place = [tile for tile in tiles if not tile.is_regular or _holds(tile, lat, lon)]
+    shown = " and ".join(tile.url for tile in (at_place or tiles)[:2])
+    shown += f" and {more} more" if (more := len(at_place or tiles) - 2) > 0 else ""
+    if at_place:
+        return f"too few numbers in {shown} there are values; provide files that have some"
+    return f"no file reaches it of {shown}; provide the one that is missing"
+
+
+def _holds(tile: Tile, lat: float, lon: float) -> bool:
+    """Whether a place lies within the rows and columns of a file."""
+    west = float(tile.columns.min())
+    # Files count longitudes from -180 or from 0: the place is looked for eastward of the file's first column.
+    east = west + (lon - west) % 360
+    half = abs(_step_deg(tile)) / 2
+    return bool(
+        tile.rows.min() - half <= lat <= tile.rows.max() + half
+        and (east <= tile.columns.max() + half or west - (east - 360) <= half)
+    )
+
+
 def _step_deg(tile: Tile) -> float:
     """Usual distance of a tile's rows in degrees; a degree is 111 km."""
     step = float(np.median(np.abs(np.diff(tile.rows)))) if len(tile.rows) > 1 else 1.0

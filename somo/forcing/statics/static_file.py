@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -19,7 +19,7 @@ from somo.forcing.features import aridity, static_features
 from somo.forcing.listing import content_of_source
 from somo.forcing.references.reference_set import is_complete
 from somo.forcing.sources import ForcingError, needed_days
-from somo.forcing.statics.field import read_static
+from somo.forcing.statics.field import read_static, who_lacks
 from somo.forcing.statics.tiles import static_files
 from somo.product.declaration import Product, content_hash, without_places
 from somo.product.static import Static
@@ -27,7 +27,7 @@ from somo.storage.contents import record_content, recorded_content
 from somo.storage.objects import checksum, exists, join, local_copy, put, put_file, read_bytes, scratch_folder
 
 # Raised by one when the values of a static file change although its inputs do not.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,10 @@ def build_static(product: Product, domain: str, grid: Grid, moments: Mapping[str
     features: dict[str, NDArray[np.float32]] = {}
     for name, static in product.static.items():
         values = read_static(name, static, domain, grid) if static.url else computed_feature(static, moments)
-        features |= static_features(name, static, values, land)
-    for name, values in features.items():
-        _require_known(name, values, land, grid)
+        columns = static_features(name, static, values, land)
+        for column, of_column in columns.items():
+            _require_known(column, of_column, land, grid, partial(_files_lacking, name, static, domain))
+        features |= columns
     arrays = {
         name: (("lat", "lon"), np.where(land, values, np.nan).astype("float32")) for name, values in features.items()
     }
@@ -227,13 +228,24 @@ def computed_feature(static: Static, moments: Mapping[str, Moments]) -> NDArray[
     return moments[static.of].mean if static.computed == "mean" else moments[static.of].std
 
 
-def _require_known(name: str, values: NDArray[np.float32], land: NDArray[np.bool_], grid: Grid) -> None:
+def _require_known(
+    name: str,
+    values: NDArray[np.float32],
+    land: NDArray[np.bool_],
+    grid: Grid,
+    files_lacking: Callable[[float, float], str],
+) -> None:
     if (missing := land & ~np.isfinite(values)).any():
         row, column = (int(i[0]) for i in np.nonzero(missing))
+        lat, lon = float(grid.lat[row]), float(grid.lon[column])
         raise ForcingError(
             f"static.{name}: missing at {int(missing.sum())} of {int(land.sum())} cells with forcing, first at "
-            f'{grid.lat[row]:g} N, {grid.lon[column]:g} E; complete the files or write static.{name}.gaps = "mean"'
+            f'{lat:g} N, {lon:g} E{files_lacking(lat, lon)}; complete the files or write static.{name}.gaps = "mean"'
         )
+
+
+def _files_lacking(name: str, static: Static, domain: str, lat: float, lon: float) -> str:
+    return f": {who_lacks(name, static, domain, lat, lon)}" if static.url else ""
 
 
 def write_static(root: str, key_url: str, ds: xr.Dataset) -> str:

@@ -12,7 +12,7 @@ from rasterio.transform import from_origin
 
 from somo.core.grid import Grid
 from somo.forcing.sources import ForcingError
-from somo.forcing.statics.field import read_static, read_static_at
+from somo.forcing.statics.field import read_static, read_static_at, who_lacks
 from somo.product.static import Static
 
 GRID = Grid.regular(11.0, 11.4, 50.6, 50.9, 0.1)
@@ -217,6 +217,19 @@ def test_one_cell_is_what_the_whole_grid_has(tmp_path):
     whole = read_static("elevation", static, "home", GRID)
     one = read_static_at("elevation", static, "home", GRID, (slice(1, 2), slice(2, 3)))
     assert one.tolist() == [[whole[1, 2]]]
+
+
+def test_who_lacks_the_value_of_a_cell_is_named(tmp_path):
+    tiles = (
+        write(tmp_path / "west.nc", HEIGHTS[:, :20], lon=LON[:20]),
+        write(tmp_path / "east.nc", np.where(LON[40:] < 11.4, np.nan, HEIGHTS[:, 40:]), lon=LON[40:] + 360),
+    )
+    static = Static(url=tiles, variable="z", units="m", within_cell="mean")
+    missing = np.isnan(read_static("elevation", static, "home", GRID))
+    assert missing.tolist() == [[False, True, True, True]] * 3
+    hole, empty = (who_lacks("elevation", static, "home", 50.65, lon) for lon in (11.25, 11.35))
+    assert hole.startswith("no file reaches it of") and "west.nc and " in hole and "east.nc; provide" in hole
+    assert "west.nc" not in empty and empty.startswith("too few numbers in") and "east.nc there are values" in empty
 
 
 def _raster(path: Path, values: np.ndarray, crs: str, origin: tuple[float, float], step: float, **keys: Any) -> str:
