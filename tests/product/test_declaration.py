@@ -121,8 +121,8 @@ MISTAKES = [
      "compare names 'Other' twice"),
     ("targets", f"compare = [{OTHER.replace('top_m = 0,', 'top_m = 0.2,')}]\ntargets",
      r"bottom_m 0\.1 must lie below top_m 0\.2"),
-    ("targets", f"compare = [{OTHER.replace('o_{year}', 'o_{year}{month}')}]\ntargets",
-     r"url 'o_\{year\}\{month\}\.nc' has \{month\}; allowed are \{year\}, \{variable\} and \*"),
+    ("targets", f"compare = [{OTHER.replace('o_{year}', 'o_{year}{domain}')}]\ntargets",
+     r"url 'o_\{year\}\{domain\}\.nc' has \{domain\}; allowed are \{year\}, \{month\}, \{day\}, \{doy\}, \{variable\}, \* and \?"),
     ('name = "Test"', "name = Test",
      r"product\.toml: not valid TOML"),
 ]  # fmt: skip
