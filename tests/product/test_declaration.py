@@ -122,7 +122,8 @@ MISTAKES = [
     ("targets", f"compare = [{OTHER.replace('top_m = 0,', 'top_m = 0.2,')}]\ntargets",
      r"bottom_m 0\.1 must lie below top_m 0\.2"),
     ("targets", f"compare = [{OTHER.replace('o_{year}', 'o_{year}{domain}')}]\ntargets",
-     r"url 'o_\{year\}\{domain\}\.nc' has \{domain\}; allowed are \{year\}, \{month\}, \{day\}, \{doy\}, \{variable\}, \* and \?"),
+     r"url 'o_\{year\}\{domain\}\.nc' has \{domain\}; "
+     r"allowed are \{year\}, \{month\}, \{day\}, \{doy\}, \{variable\}, \* and \?"),
     ('name = "Test"', "name = Test",
      r"product\.toml: not valid TOML"),
 ]  # fmt: skip
