@@ -30,6 +30,8 @@ WORDS = {
 """Whole units, in lower case."""
 WATER = re.compile(r"\s*\(?\b(of )?(liquid )?(water|h2o|w\.?\s?e\.?|we)( equivalent)?(?![A-Za-z])\.?\)?", re.IGNORECASE)
 """What producers say of a depth besides its units, as in "m of water equivalent", "mm w.e." and "mm H2O"."""
+TENTHS = re.compile(r"^tenths? of (an? )?", re.IGNORECASE)
+"""A factor in words, as in "tenths of degrees C" of station networks."""
 FACTOR = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(?:\*\s*)?((?:[A-Za-z°º˚℃%]).*)")
 """A number before units, as in "0.1 deg C"."""
 TOKENS = (
@@ -68,6 +70,7 @@ def rewritten(units: str) -> str:
     usual_notation = WORDS.get(text.lower())
     if usual_notation is not None:
         return usual_notation
+    text = TENTHS.sub("0.1 ", text)
     if factor := FACTOR.fullmatch(text):
         return f"{float(factor[1]):g} {rewritten(factor[2])}"
     text = text.replace("²", "2").replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("·", " ")

@@ -14,7 +14,7 @@ from somo.forcing.references.scan import Scan, compact, expand
 from somo.forcing.references.scan_reader import ScanReader
 from somo.forcing.references.turning import Number, Turned, turned
 from somo.forcing.sources import ForcingError
-from somo.forcing.units import require_declared_units
+from somo.forcing.units import conversion, require_declared_units
 from somo.product.inputs import Source
 
 
@@ -94,10 +94,12 @@ def combine(name: str, scans: Sequence[Scan], source: Source) -> Combined:
         else:
             groups.append([scan])
             turned_groups.append(axes)
-    return Combined(groups, scans, *_steps(scans, turns), turned_groups)
+    return Combined(groups, scans, *_steps(scans, turns, source.units), turned_groups)
 
 
-def _steps(scans: Sequence[Scan], turns: Sequence[Turned]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _steps(
+    scans: Sequence[Scan], turns: Sequence[Turned], declared_units: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[step] scan and number within it, in order of time; of equal times only the first."""
     times = np.concatenate([scan.times for scan in scans])
     owner = np.repeat(np.arange(len(scans)), [len(scan.times) for scan in scans])
@@ -109,7 +111,7 @@ def _steps(scans: Sequence[Scan], turns: Sequence[Turned]) -> tuple[NDArray[np.i
     original = np.maximum.accumulate(np.where(first, np.arange(len(times)), 0))
     for step in np.flatnonzero(~first).tolist():
         values = [turns[owner[n]].turn(_whole(scans[owner[n]], int(own_step[n]))) for n in (int(original[step]), step)]
-        _require_equal(scans[owner[original[step]]], scans[owner[step]], int(times[step]), values)
+        _require_equal(scans[owner[original[step]]], scans[owner[step]], int(times[step]), values, declared_units)
     return owner[first], own_step[first]
 
 
@@ -118,13 +120,18 @@ def _whole(scan: Scan, step: int) -> NDArray[np.float32]:
     return ScanReader(scan).decoded(np.array([step]), (slice(None), slice(None)))
 
 
-def _require_equal(scan: Scan, other: Scan, seconds: int, values: Sequence[NDArray[np.float32]]) -> None:
+def _require_equal(
+    scan: Scan, other: Scan, seconds: int, values: Sequence[NDArray[np.float32]], declared_units: str
+) -> None:
     """Two steps of one time must have the same values."""
+    units = [one.units or declared_units for one in (scan, other)]
+    factor, offset = (1.0, 0.0) if units[0] == units[1] else conversion(units[1], units[0]) or (np.nan, 0.0)
     # Two packings of one value differ by half a step of either: ERA5's files of neighbouring months at 00 UTC.
-    most = sum(_step(one) for one in (scan, other)) / 2
-    if scan.units == other.units and np.allclose(
-        values[0], values[1], rtol=1e-6 * bool(most), atol=most, equal_nan=True
-    ):
+    most = (_step(scan) + abs(factor) * _step(other)) / 2
+    # The same value in other units has been rounded to single precision twice, beside 273 if it is a temperature.
+    rounding = 1e-6 * bool(most or units[0] != units[1])
+    most += np.finfo("float32").eps * abs(offset)
+    if np.allclose(values[0], values[1] * factor + offset, rtol=rounding, atol=most, equal_nan=True):
         return
     time = np.datetime64(seconds, "s")
     if scan.url == other.url:

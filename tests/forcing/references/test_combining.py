@@ -90,6 +90,18 @@ def test_one_value_in_two_packings_is_equal(tmp_path):
         together(tmp_path)
 
 
+def test_one_value_in_two_units_is_equal(tmp_path):
+    part(0, 5).to_netcdf(tmp_path / "a.nc")
+    celsius = part(4, 8, truth()[4:8].astype("float64") - 273.15)
+    celsius["t2m"].attrs["units"] = "degC"
+    celsius.to_netcdf(tmp_path / "b.nc")
+    assert days(together(tmp_path)) == [f"2020-01-0{n}" for n in range(1, 9)]
+    celsius["t2m"].attrs["units"] = "K"
+    celsius.to_netcdf(tmp_path / "b.nc")
+    with pytest.raises(ForcingError, match=r"b\.nc: has other values at 2020-01-05T00:00:00 than .*a\.nc"):
+        together(tmp_path)
+
+
 def test_overlapping_files_that_disagree_are_both_named(tmp_path):
     part(0, 5).to_netcdf(tmp_path / "a.nc")
     part(4, 8, truth()[4:8] + 1).to_netcdf(tmp_path / "b.nc")
