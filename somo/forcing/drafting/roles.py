@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from somo.core.variables import FORCING, SOIL_MOISTURE
-from somo.forcing.inspection import Field, provider_tables
+from somo.forcing.drafting.content import Field
+from somo.forcing.inspection import provider_tables
 from somo.forcing.units import conversion, per_day
 
 NAMES: dict[str, tuple[str, ...]] = {

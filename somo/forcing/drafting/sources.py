@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from somo.forcing.drafting.content import DAY_SECONDS, Field, content_of
 from somo.forcing.drafting.names import NamePattern, patterns_in
-from somo.forcing.inspection import DAY_SECONDS, Field, content_of
 from somo.product.patterns import Pattern
 
 ONE_DAY = dt.timedelta(days=1)

@@ -28,7 +28,7 @@ HOUR_SECONDS = 3600
 # The steps come last: reading them changes the unit in which ecCodes counts the time of validity too.
 KEYS = (
     "shortName", "cfVarName", "units", "name", "dataDate", "dataTime", "validityDate", "validityTime", "gridType",
-    "md5GridSection", *(key for key in CHOICES.values() if key not in STEPS), *STEPS,
+    "md5GridSection", "Ni", "Nj", "numberOfDataPoints", *(key for key in CHOICES.values() if key not in STEPS), *STEPS,
 )  # fmt: skip
 Field = tuple[Message, dict[str, Any]]
 
@@ -41,12 +41,7 @@ class Grib:
         for _, keys in _fields(file):
             listed.setdefault(keys["shortName"], []).append(keys)
         return {
-            name: Variable(
-                ("time", "y", "x"),
-                (len(fields),),
-                "float32",
-                {"units": fields[0]["units"], "long_name": fields[0]["name"]},
-            )
+            name: Variable(*_layout(fields), "float32", {"units": fields[0]["units"], "long_name": fields[0]["name"]})
             for name, fields in listed.items()
         }
 
@@ -69,6 +64,15 @@ class Grib:
             chunks={(n, 0, 0): (message.offset, message.size) for n, (message, _) in enumerate(fields)},
             coordinates=xr.Dataset({**grid.coordinates(), **_clock([keys for _, keys in fields])}),
         )
+
+
+def _layout(fields: list[dict[str, Any]]) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Names and lengths of a variable's dimensions; points that form no rows of one length are one dimension."""
+    rows, columns, points = (fields[0][key] or 0 for key in ("Nj", "Ni", "numberOfDataPoints"))
+    # A reduced Gaussian grid has the number for no value as its columns, and a spectral field has neither.
+    if rows and columns and rows * columns == points:
+        return ("time", "y", "x"), (len(fields), rows, columns)
+    return ("time", "point"), (len(fields), points)
 
 
 def _fields(file: SourceFile) -> list[Field]:

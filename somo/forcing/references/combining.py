@@ -130,7 +130,7 @@ def _require_equal(
     most = (_step(scan) + abs(factor) * _step(other)) / 2
     # The same value in other units has been rounded to single precision twice, beside 273 if it is a temperature.
     rounding = 1e-6 * bool(most or units[0] != units[1])
-    most += np.finfo("float32").eps * abs(offset)
+    most += float(np.finfo("float32").eps) * abs(offset)
     if np.allclose(values[0], values[1] * factor + offset, rtol=rounding, atol=most, equal_nan=True):
         return
     time = np.datetime64(seconds, "s")

@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from flows.command.cli import main
+from tests.forcing.formats.test_grib import message
 
 DECLARATION = """
 name = "looked-at"
@@ -157,6 +158,34 @@ def test_inspect_prints_what_a_file_holds_and_a_table_to_paste(folder, capsys):
         "era5-land.t2m", 'kind = "mean"', "[static.NAME]",
     ):  # fmt: skip
         assert words in told
+
+
+def test_inspect_describes_grib(folder, capsys):
+    (folder / "t2m.grib").write_bytes(b"".join(message(np.full((4, 5), 280.0), hour=hour) for hour in (0, 6, 12)))
+    run(["inspect", f"{folder}/t2m.grib"])
+    told = capsys.readouterr().out
+    for words in ("t2m.grib: grib", "2t (time = 3, y = 4, x = 5) float32, units K", 'frequency = "sub-daily"'):
+        assert words in told
+
+
+def test_inspect_sees_the_step_of_files_that_hold_one_each(folder, capsys):
+    with xr.open_dataset(folder / "t2m.nc") as ds:
+        for hour in (0, 3):
+            step = ds.isel(time=[0]).load().assign_coords(time=[DAYS[0] + np.timedelta64(hour, "h")])
+            step.to_netcdf(folder / f"step_{hour:02d}.nc", engine="h5netcdf")
+    run(["inspect", f"{folder}/step_*.nc"])
+    told = capsys.readouterr().out
+    assert "1 time 2020-01-20T00:00, every 3 hours from file to file" in told and 'frequency = "sub-daily"' in told
+
+
+def test_inspect_prints_a_table_for_one_choice_of_further_dimensions(folder, capsys):
+    with xr.open_dataset(folder / "t2m.nc") as ds:
+        deep = ds.load().expand_dims(member=["a", "b"], level=[0.07, 0.28])
+    deep.to_netcdf(folder / "deep.nc", engine="h5netcdf")
+    run(["inspect", f"{folder}/deep.nc"])
+    told = capsys.readouterr().out
+    assert "choose one: select = { member = 'a' }" in told
+    assert "| select = { member = 'a', level = 0.07 }  # or another choice" in told
 
 
 def test_inspect_says_what_is_no_data(folder, capsys):
