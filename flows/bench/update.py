@@ -2,7 +2,8 @@
 
 The record is made quickly (`flows.bench.long_record`). Then forcing arrives: one day, another, ten days, and a
 provisional day that is revised; and one day more without the states, as a fresh start. At the end one day, and a run
-that finds nothing new, as the command that people type. Prints what `make bench` reports and writes `bench/update.json`.
+that finds nothing new, as the command that people type. Prints what `make bench` reports and writes
+`bench/update.json`.
 """
 
 import json
