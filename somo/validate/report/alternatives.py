@@ -46,12 +46,17 @@ def _overview(section: Section, depths: Depths) -> str:
     ranges = {}
     for layer, cells in section.table.groupby("layer", observed=True):
         driest, wettest = (cells.loc[getattr(cells["soil_moisture"], f"idx{end}")()] for end in ("min", "max"))
+        uncertainty = (
+            f"standard uncertainty {_range(cells['soil_moisture_uncertainty'], 3)}, "
+            if "soil_moisture_uncertainty" in cells
+            else ""
+        )
         ranges[str(layer)] = (
             f"from {driest['soil_moisture']:.2f} m3 m-3 near {driest['lat']:.1f} N {driest['lon']:.1f} E to "
-            f"{wettest['soil_moisture']:.2f} near {wettest['lat']:.1f} N {wettest['lon']:.1f} E, spread "
-            f"{_range(cells['soil_moisture_std'], 3)}"
+            f"{wettest['soil_moisture']:.2f} near {wettest['lat']:.1f} N {wettest['lon']:.1f} E, "
+            f"{uncertainty}spread {_range(cells['soil_moisture_std'], 3)}"
         )
-    return f"Maps of mean soil moisture and of its spread. {_by_layer(ranges, depths)}."
+    return f"Maps of mean soil moisture and of how uncertain and how spread it is. {_by_layer(ranges, depths)}."
 
 
 def _split(section: Section, depths: Depths) -> str:

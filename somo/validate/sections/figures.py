@@ -146,6 +146,11 @@ def frame_map(ax: Axes, extent: tuple[float, float, float, float], title: str = 
     ax.locator_params(axis="x", nbins=5 if _aspect(*extent) < 1.2 else 3)
 
 
+def coordinates(lat: float, lon: float) -> str:
+    """A place as people write it: 50.25° N, 8.75° E."""
+    return f"{abs(lat):.2f}° {'S' if lat < 0 else 'N'}, {abs(lon):.2f}° {'W' if lon < 0 else 'E'}"
+
+
 def colour_bar(
     figure: Figure, drawn: ScalarMappable, axes: Sequence[Axes] | Axes, label: str, extend: str = "both"
 ) -> None:

@@ -19,6 +19,14 @@ from somo.validate.sections.figures import (
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section
 
+MEAN, UNCERTAINTY = "soil_moisture", "soil_moisture_uncertainty"
+# What is drawn from top to bottom: its short word, its name on the colour bar, its colours.
+ROWS = {
+    MEAN: ("mean", "soil moisture", SOIL_MAP),
+    UNCERTAINTY: ("uncertainty", "standard uncertainty", SPREAD_MAP),
+    "soil_moisture_std": ("spread", "spread of the members", SPREAD_MAP),
+}
+
 
 def overview(judged: Judged) -> Section:
     """Section `overview` of a version."""
@@ -26,28 +34,32 @@ def overview(judged: Judged) -> Section:
 
 
 def overview_section(published: Published) -> Section:
-    """Mean soil moisture and mean ensemble spread of every layer over the days of the field."""
-    soil = published.soil[["soil_moisture", "soil_moisture_std"]].mean("time").compute()
-    grid = published.grid
+    """Mean soil moisture, mean uncertainty where it is known, and mean spread of every layer over the days."""
+    rows = {name: row for name, row in ROWS.items() if name in published.soil}
+    soil = published.soil[list(rows)].mean("time").compute()
+    grid, layers = published.grid, published.layers
     width, height = map_size(grid)
-    with canvas(2, len(published.layers), width * len(published.layers), 2 * height + 1.8) as (figure, axes):
-        for k, depth in enumerate(map(depth_of, published.layers)):
-            moisture, deviation = (soil[name][k] for name in ("soil_moisture", "soil_moisture_std"))
-            spread = (0.0, float(np.nanquantile(deviation, 0.98)) or 0.01)
-            # One scale for all layers would leave a deep layer, which hardly varies, a single colour.
-            mean = draw_map(axes[0, k], moisture.values, grid, SOIL_MAP, _limits(moisture), f"{depth}: mean")
-            std = draw_map(axes[1, k], deviation.values, grid, SPREAD_MAP, spread, f"{depth}: spread")
-            colour_bar(figure, mean, axes[0, k], f"soil moisture ({UNITS})")
-            colour_bar(figure, std, axes[1, k], f"spread of the members ({UNITS})", extend="max")
-    cells = int(np.isfinite(soil["soil_moisture"][0]).sum())
+    with canvas(len(rows), len(layers), width * len(layers), len(rows) * (height + 0.9)) as (figure, axes):
+        for row, (name, (word, quantity, colours)) in enumerate(rows.items()):
+            for column, depth in enumerate(map(depth_of, layers)):
+                field, ax = soil[name][column], axes[row, column]
+                # One scale for all layers would leave a deep layer, which hardly varies, a single colour.
+                ends = _limits(field) if name == MEAN else (0.0, float(np.nanquantile(field, 0.98)) or 0.01)
+                drawn = draw_map(ax, field.values, grid, colours, ends, f"{depth}: {word}")
+                colour_bar(figure, drawn, ax, f"{quantity} ({UNITS})", extend="both" if name == MEAN else "max")
+    cells = int(np.isfinite(soil[MEAN][0]).sum())
+    uncertainty = (
+        "of its standard uncertainty (middle: the truth lies within 1.645 of it in nine cases of ten) "
+        if UNCERTAINTY in rows
+        else ""
+    )
     caption = (
-        "Mean of the published soil moisture (top) and of the spread of its members (bottom) over all days until the "
-        "end of the last whole block of days. The spread says how much training depends on chance, not how far values "
-        "are from the truth. Every layer has colours of its own. "
+        f"Mean of the published soil moisture (top), {uncertainty}and of the spread of its members (bottom) over all "
+        "days until the end of the last whole block of days. The spread says how much training depends on chance, not "
+        "how far values are from the truth. Every layer has colours of its own. "
         f"n = {cells} land cells, {published.soil.sizes['time']} days, {published.period}. Coast: Natural Earth."
     )
-    table = _tidy(soil, published.layers)
-    return Section("overview", caption, svg(figure), table)
+    return Section("overview", caption, svg(figure), _tidy(soil, layers))
 
 
 def _limits(field: xr.DataArray) -> tuple[float, float]:

@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from somo.validate.depths import depth_of, layer_names
+from somo.validate.intervals import JUDGED, half_width
 from somo.validate.matching import cell_scores
 from somo.validate.metrics import scores
 from somo.validate.published import Published
@@ -13,6 +14,7 @@ from somo.validate.sections.figures import (
     MEASURED,
     UNITS,
     canvas,
+    coordinates,
     draw_points,
     draw_series,
     legend_below,
@@ -27,7 +29,7 @@ DRAWN_DAYS = 1096
 
 def held_back_series(judged: Judged) -> Section:
     """Section `series` of a version."""
-    return series_section(judged.published.crossval)
+    return series_section(judged.published)
 
 
 def cells_and_weather(judged: Judged) -> Section:
@@ -76,7 +78,7 @@ def weather_section(published: Published, weather: pd.DataFrame) -> Section:
         for column, cell in enumerate(cells):
             cell_weather = weather[weather["cell"] == cell].set_index("time")
             lat, lon = (float(v) for v in published.grid.centres(cell))
-            _weather_panel(axes[0, column], cell_weather, f"cell {cell} ({lat:.2f}° N, {lon:.2f}° E)")
+            _weather_panel(axes[0, column], cell_weather, f"the cell at {coordinates(lat, lon)}")
             for row, layer in enumerate(layers, start=1):
                 table = _published_and_measured(published, cell, layer)
                 _weekly_panel(axes[row, column], table, layer)
@@ -119,26 +121,43 @@ def _weather_panel(ax: Axes, cell_weather: pd.DataFrame, title: str) -> None:
         other.grid(visible=False)
 
 
-def series_section(pairs: pd.DataFrame, columns: int = 3) -> Section:
+def stations_of_cell(sensors: pd.DataFrame, domain: str, cell: int) -> str:
+    """Where a cell is, as a reader knows the place: its first station and how many more, and their mean coordinates.
+
+    Parameters
+    ----------
+    sensors : domain, cell, station, latitude, longitude and whether it was kept, a row a sensor
+    """
+    learnt_from = sensors[(sensors["domain"] == domain) & (sensors["cell"] == cell) & sensors["kept"]]
+    if learnt_from.empty:
+        return f"{domain} cell {cell}"
+    stations = sorted({str(station) for station in learnt_from["station"]})
+    more = f" and {len(stations) - 1} more" if len(stations) > 1 else ""
+    lat, lon = learnt_from[["latitude", "longitude"]].mean()
+    return f"{stations[0]}{more} ({coordinates(lat, lon)})"
+
+
+def series_section(published: Published, columns: int = 3) -> Section:
     """Held-back daily series of three cells, measured against predicted: low, middling and high skill."""
-    pairs = pairs.dropna(subset=["y", "y_hat"])
+    pairs = published.crossval.dropna(subset=["y", "y_hat"])
     chosen = typical_cells(pairs, columns)
     layers = layer_names(pairs)
     with canvas(len(layers), len(chosen), 4.2 * len(chosen), 2.1 * len(layers), sharex="col") as (figure, axes):
         for column, (domain, cell) in enumerate(chosen):
             cell_pairs = pairs[(pairs["domain"] == domain) & (pairs["cell"] == cell)]
+            place = stations_of_cell(published.sensors, domain, cell)
             for row, layer in enumerate(layers):
-                _series_panel(
-                    axes[row, column],
-                    cell_pairs[cell_pairs["layer"] == layer],
-                    f"{domain} cell {cell}, {depth_of(layer)}",
-                )
+                layer_pairs = cell_pairs[cell_pairs["layer"] == layer]
+                # The place is said once, above the column: with the depth beside it, a long name would not fit.
+                title = f"{place}\n{depth_of(layer)}" if row == 0 else depth_of(layer)
+                _series_panel(axes[row, column], layer_pairs, title)
         legend_below(figure, axes[0, 0], markerscale=3)
     table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
+    interval = ", with the interval that is said to hold 90 % of the measurements" if "uncertainty" in pairs else ""
     caption = (
         "Daily soil moisture at three cells at the quarter, half and three quarters of skill (correlation r, mean over "
         f"layers) of those with most layers; predicted by networks that never saw the cell. "
-        f"Drawn: the last three years; r and ubRMSD of all days. n = {len(table)} cell-days, "
+        f"Drawn: the last three years{interval}; r and ubRMSD of all days. n = {len(table)} cell-days, "
         f"{table['time'].min():%Y-%m-%d} to {table['time'].max():%Y-%m-%d}."
     )
     return Section("series", caption, svg(figure), table)
@@ -150,9 +169,13 @@ def _series_panel(ax: Axes, layer_pairs: pd.DataFrame, title: str) -> None:
         return
     series = layer_pairs.set_index("time").sort_index()
     drawn = series[series.index > series.index[-1] - pd.Timedelta(days=DRAWN_DAYS)]
+    if "uncertainty" in drawn:
+        reach = half_width(JUDGED) * drawn["uncertainty"]
+        ends = drawn["y_hat"] - reach, drawn["y_hat"] + reach
+        ax.fill_between(drawn.index, *ends, color=COLOURS[1], alpha=0.25, linewidth=0, label="90 % interval")
     draw_series(ax, drawn["y_hat"], COLOURS[1], "predicted")
     draw_points(ax, drawn["y"], MEASURED, "measured")
     numbers = scores(series["y"].to_numpy(), series["y_hat"].to_numpy(), ("pearson_r", "ubrmsd"))
     text = f"r {numbers['pearson_r']:.2f}, ubRMSD {numbers['ubrmsd']:.3f}, n {numbers['n']}"
     ax.set(ylabel=UNITS)
-    ax.set_title(f"{title}\n{text}", fontsize=8.5)
+    ax.set_title(f"{title}: {text}", fontsize=8.5)

@@ -51,7 +51,7 @@ def made_sections(monkeypatch):
 
     def drawn(case):
         names.append("series")
-        return series_section(case.published.crossval)
+        return series_section(case.published)
 
     def impossible(case):
         names.append("fig3")

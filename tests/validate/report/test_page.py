@@ -26,7 +26,7 @@ FLAGS = [
 @pytest.mark.service
 def test_report_opens_without_errors_and_sorts(version, tmp_path):
     published = open_published(version, ("layer1", "layer2", "layer3"))
-    sections = [split_section(published.crossval, "figS3", "How."), series_section(published.crossval)]
+    sections = [split_section(published.crossval, "figS3", "How."), series_section(published)]
     about = {"title": "Made", "version": "1.0.0", "period": published.period, "url": published.url}
     page_url = write_report(sections, str(tmp_path), about)
     said: list[str] = []

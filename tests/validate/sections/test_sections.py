@@ -10,7 +10,7 @@ from somo.validate.sections.groups import climate_class, groups_section
 from somo.validate.sections.maps import overview_section
 from somo.validate.sections.model_experiments import importance_section, memory_section
 from somo.validate.sections.section import Impossible
-from somo.validate.sections.series import series_section, typical_cells, weather_section, weekly
+from somo.validate.sections.series import series_section, stations_of_cell, typical_cells, weather_section, weekly
 from somo.validate.sections.skill import _numbers, split_section
 from somo.validate.sections.training_space import training_section
 
@@ -63,10 +63,24 @@ def test_same_version_same_bytes(published):
 
 def test_maps_series_and_training_cells(published, climate):
     assert len(drawn(overview_section(published)).table) == 3 * 74
-    assert drawn(series_section(published.crossval)).table["cell"].nunique() == 3
+    assert drawn(series_section(published)).table["cell"].nunique() == 3
+    uncertain_pairs = replace(published, crossval=published.crossval.assign(uncertainty=0.01))
+    assert b"90 % interval" in drawn(series_section(uncertain_pairs)).figure
+    uncertain = published.soil.assign(soil_moisture_uncertainty=2 * published.soil["soil_moisture_std"])
+    with_uncertainty = drawn(overview_section(replace(published, soil=uncertain)))
+    assert with_uncertainty.figure.count(b"uncertainty") >= 3
+    means = with_uncertainty.table[["soil_moisture_uncertainty", "soil_moisture_std"]]
+    np.testing.assert_allclose(means["soil_moisture_uncertainty"], 2 * means["soil_moisture_std"], rtol=1e-5)
     section = drawn(training_section(published, climate))
     assert section.table["training"].sum() == 12
     assert section.findings["layer3"]["days"] == (published.targets["layer"] == "layer3").sum()
+
+
+def test_a_cell_is_named_by_its_stations():
+    columns = {"domain": "us", "cell": 7, "kept": [True, True, False], "station": ["Bear Lake", "Ant Hill", "Cut"]}
+    sensors = pd.DataFrame({**columns, "latitude": [-40.25, -40.75, 0.0], "longitude": [-110.0, -110.5, 0.0]})
+    assert stations_of_cell(sensors, "us", 7) == "Ant Hill and 1 more (40.50° S, 110.25° W)"
+    assert stations_of_cell(sensors, "us", 8) == "us cell 8"
 
 
 def test_groups_cover_networks_and_climates(published, climate):
@@ -126,7 +140,7 @@ def test_data_that_hold_too_little_are_told_in_words(published, climate):
     for make, told in (
         (lambda: split_section(none, "figS3", "How."), "no measured day of a held-back cell has a prediction"),
         (lambda: groups_section(empty, climate), "no measured day of a held-back cell has a prediction"),
-        (lambda: series_section(none), "no cell has two days"),
+        (lambda: series_section(empty), "no cell has two days"),
         (lambda: memory_section(unknown, 90, "2014"), "no layer has 10 sampled days in a cell"),
         (lambda: importance_section(unknown, "2014"), "no layer has two sampled days that differ"),
     ):
