@@ -27,6 +27,8 @@ FRACTION = {
 }  # fmt: skip
 SHARE = 0.25
 BLOCK_DAYS = 61
+# Satellites see a place every other day or every third; the shortest means of several days are those of pentads.
+MOST_DAYS_APART = 5
 # Water fills at most the pores, which are 0.9 of peat; models and retrievals may fall a little below none.
 LEAST, MOST = -0.5, 1.5
 
@@ -93,7 +95,11 @@ def _open_layer(
 ) -> xr.DataArray:
     fields = [_open_file(compared, file, layer, grid) for file in _files(compared, layer, days, find)]
     joined = xr.concat(fields, "time").sortby("time") if len(fields) > 1 else fields[0]
+    # Files of neighbouring months share 00 UTC, which would count twice in the mean of its day.
+    joined = joined.isel(time=~joined.indexes["time"].duplicated())
+    joined = joined.assign_coords(time=joined.indexes["time"].normalize())
     product_days = joined.indexes["time"]
+    _require_daily(compared.name, layer, product_days)
     if not product_days.intersection(days).size:
         raise ValidationError(
             f"{compared.name}: {layer.label} has {product_days[0]:%Y-%m-%d} to {product_days[-1]:%Y-%m-%d}, "
@@ -104,6 +110,16 @@ def _open_layer(
     if product_days.has_duplicates:
         joined = joined.resample(time="1D").mean()
     return joined.reindex(time=days).chunk(time=BLOCK_DAYS).rename(layer.label)
+
+
+def _require_daily(name: str, layer: ComparedLayer, product_days: pd.DatetimeIndex) -> None:
+    """Refuse means of dekads or months, which would be taken for those of the day that they are stamped with."""
+    apart = product_days.to_series().diff().median() / pd.Timedelta(days=1)
+    if apart >= MOST_DAYS_APART:
+        raise ValidationError(
+            f"{name}: {layer.label} has a value every {apart:g} days, from {product_days[0]:%Y-%m-%d} on; give files "
+            "of daily or sub-daily values"
+        )
 
 
 def compared_files(
@@ -178,7 +194,6 @@ def _open_file(compared: Compared, file: FieldFile, layer: ComparedLayer, grid: 
         field = file.open(layer.variable, layer.select)
     except ValueError as error:
         raise ValidationError(f"{name}: {error}") from error
-    field = field.assign_coords(time=field.indexes["time"].normalize())
     field = _near_grid(name, file.url, field, grid)
     return _on_grid(name, file.url, _in_fractions(compared, file.url, field), grid)
 

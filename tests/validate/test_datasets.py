@@ -6,7 +6,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
 import cloudpickle
-import eccodes
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +22,7 @@ from somo.product.providers import table_of
 from somo.storage.objects import put_file
 from somo.validate.datasets import compared_files, layer_weights, open_compared, try_compared
 from somo.validate.published import ValidationError
+from tests.forcing.formats.test_grib import message
 
 GRID = Grid.regular(-1, 2, 50, 52, 0.5)
 DAYS = pd.date_range("2010-02-20", "2010-03-10", freq="D")
@@ -193,22 +193,16 @@ def _as_zarr(version):
 
 def _as_grib(ds, folder):
     """One message a day at noon, rows from north to south."""
-    template = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib2")
-    settings = {
-        "Ni": ds.sizes["lon"], "Nj": ds.sizes["lat"], "latitudeOfFirstGridPointInDegrees": float(ds["lat"][-1]),
+    grid = {
+        "latitudeOfFirstGridPointInDegrees": float(ds["lat"][-1]), "iDirectionIncrementInDegrees": 1.0,
         "latitudeOfLastGridPointInDegrees": float(ds["lat"][0]), "jDirectionIncrementInDegrees": 1.0,
-        "longitudeOfFirstGridPointInDegrees": float(ds["lon"][0]) + 360, "iDirectionIncrementInDegrees": 1.0,
-        "longitudeOfLastGridPointInDegrees": float(ds["lon"][-1]), "bitsPerValue": 24, "dataTime": 1200,
-        "shortName": "swvl1",
+        "longitudeOfFirstGridPointInDegrees": float(ds["lon"][0]) + 360,
+        "longitudeOfLastGridPointInDegrees": float(ds["lon"][-1]), "bitsPerValue": 24, "shortName": "swvl1",
     }  # fmt: skip
-    for key, setting in settings.items():
-        eccodes.codes_set(template, key, setting)
-    with (folder / "sm_2010").open("wb") as file:
-        for day in ds["time"].values:
-            eccodes.codes_set(template, "dataDate", int(np.datetime_as_string(day, "D").replace("-", "")))
-            eccodes.codes_set_values(template, ds["sm"].sel(time=day).values[::-1].ravel())
-            eccodes.codes_write(template, file)
-    eccodes.codes_release(template)
+    dates = [int(np.datetime_as_string(day, "D").replace("-", "")) for day in ds["time"].values]
+    fields = ds["sm"].values[:, ::-1]
+    messages = [message(field, date=date, hour=12, **grid) for field, date in zip(fields, dates, strict=True)]
+    (folder / "sm_2010").write_bytes(b"".join(messages))
 
 
 def _as_geotiff(ds, folder):
@@ -259,6 +253,24 @@ def test_a_mean_stamped_with_its_end_belongs_to_the_day_of_its_bounds(tmp_path):
     late.to_netcdf(tmp_path / "c_2010.nc", engine="h5netcdf")
     with pytest.raises(ValidationError, match=r"c_2010\.nc: sm has values of 10 days"):
         opened(f"{tmp_path}/c_{{year}}.nc")
+
+
+def test_a_time_that_two_files_share_counts_once(tmp_path):
+    hours = pd.date_range("2010-03-01", "2010-03-02 18:00", freq="6h")
+    with xr.open_dataset(write(tmp_path / "whole.nc", time=hours)) as ds:
+        rising = (ds.load() + 0.1 * xr.DataArray(np.arange(len(hours)), dims="time")).assign_coords(time=hours)
+    rising["sm"].attrs["units"] = "m3 m-3"
+    rising.isel(time=slice(0, 5)).to_netcdf(tmp_path / "part_a.nc", engine="h5netcdf")
+    rising.isel(time=slice(4, None)).to_netcdf(tmp_path / "part_b.nc", engine="h5netcdf")
+    days = DAYS[DAYS >= "2010-03-01"]
+    field = open_compared(other(f"{tmp_path}/part_*.nc"), LAYERS, GRID, days, find_fields)["layer1"]
+    np.testing.assert_allclose(field.values[:2], expected() + np.array([0.15, 0.55])[:, None, None], atol=1e-6)
+
+
+def test_values_a_month_apart_are_no_days(tmp_path):
+    months = pd.DatetimeIndex(["2010-01-15", "2010-02-20", "2010-03-15"])
+    with pytest.raises(ValidationError, match=r"Other: sm has a value every 29\.5 days, from 2010-01-15 on"):
+        opened(write(tmp_path / "a.nc", time=months))
 
 
 def test_depths_of_one_variable_are_layers(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import somo.forcing.formats  # noqa: F401  (its pyproj must come before ecCodes)
 from flows.command.cli import main
 from tests.forcing.formats.test_grib import message
 
