@@ -27,7 +27,7 @@ from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import reference_url, write_references
 from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import find_files, needed_days
-from somo.forcing.statics.field import read_static_at
+from somo.forcing.statics.field import read_static_at, who_lacks
 from somo.forcing.statics.tiles import Tile, open_tiles
 from somo.product.declaration import Product
 from somo.product.inputs import RegularGrid, Source
@@ -224,8 +224,14 @@ def _static(name: str, static: Static, domain: str, grid: Grid | None, facts: li
         raise ValueError("the grid comes from the forcing, which cannot be read; mend that first")
     row, column = len(grid.lat) // 2, len(grid.lon) // 2
     value = read_static_at(name, static, domain, grid, (slice(row, row + 1), slice(column, column + 1)))[0, 0]
+    lat, lon = float(grid.lat[row]), float(grid.lon[column])
+    if np.isnan(value):
+        # Over the sea it may be missing: only a cell with forcing needs it.
+        lacking = who_lacks(name, static, domain, lat, lon)
+        facts.append(f"no value at {lat:g} N, {lon:g} E, which a cell with forcing needs: {lacking}")
+        return
     units = "" if static.of_classes or static.units is None else f" {static.units}"
-    facts.append(f"{value:.4g}{units} at {grid.lat[row]:g} N, {grid.lon[column]:g} E")
+    facts.append(f"{value:.4g}{units} at {lat:g} N, {lon:g} E")
 
 
 def _nodes(tile: Tile, static: Static) -> str:

@@ -11,7 +11,7 @@ from somo.product.inputs import Source
 
 USUAL_UNITS = (
     "K", "degC", "degF", "m", "mm", "kg m-2", "m d-1", "mm d-1", "mm h-1", "kg m-2 s-1", "m s-1", "W m-2", "J m-2",
-    "MJ m-2", "MJ m-2 d-1", "J m-2 d-1", "g kg-1", "kg kg-1",
+    "MJ m-2", "MJ m-2 d-1", "J m-2 d-1", "%", "g kg-1", "kg kg-1",
 )  # fmt: skip
 
 

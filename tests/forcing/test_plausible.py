@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from somo.core.variables import FORCING
+from somo.core.variables import FORCING, SOIL_MOISTURE
 from somo.forcing.plausible import ENOUGH_STEPS, changes_of, fill_value, unlikely_units
 
 RNG = np.random.default_rng(0)
@@ -78,6 +78,8 @@ def test_metres_taken_for_millimetres_are_named():
     assert mean == pytest.approx(0.005, rel=0.1)
     assert unlikely_units(RAIN, "m", True, metres * 1000) is None
     assert unlikely_units(RAIN, "mm", True, np.zeros((60, 3, 3))) is None
+    # Percent, and not grams in a kilogram, of which they would be a tenth.
+    assert unlikely_units(SOIL_MOISTURE, "m3 m-3", False, np.full((60, 3, 3), 27.2)) == (pytest.approx(27.2), "%")
 
 
 @pytest.mark.parametrize(("number", "fill"), [(-9999.0, -9999.0), (9.96921e36, 9.969209968386869e36), (1e20, 1e20)])

@@ -100,3 +100,35 @@ def require_whole_days(
             f"{stamps.where}: the value stamped {as_text(stamps.times[at])} stands for {as_text(starts[at])} to "
             f"{as_text(ends[at])} by the bounds of its time, which is not a day; correct forcing.{name}.frequency"
         )
+
+
+def require_one_step(name: str, stamps: Stamps, counts: NDArray[np.int64], per_day: int, first: int) -> None:
+    """Refuse files whose first or last days have another number of steps than the others, as after a new release.
+
+    A single day at either end may be cut off; two or more with one other number are whole days of another step.
+
+    Parameters
+    ----------
+    counts : [day] numbers of values
+    per_day : usual number of them
+    first : day since 1970-01-01 of the first count
+
+    Raises
+    ------
+    ForcingError
+        naming the file and the day from which on, or until which, the step is another one
+    """
+    for ends_with, of_day in (("from", counts[::-1]), ("until", counts)):
+        same = of_day == of_day[min(1, len(of_day) - 1)]
+        # The outermost day may be cut off and have fewer values than the day beside it.
+        length = int(np.argmin(same[1:])) + 1 if not same[1:].all() else len(of_day)
+        number = int(of_day[min(1, len(of_day) - 1)])
+        if length < 3 or number in (0, per_day) or 24 % number:
+            continue
+        day = first + (len(counts) - length if ends_with == "from" else length - 1)
+        step, on = int(np.cumsum(counts)[day - first]) - 1, " on" if ends_with == "from" else ""
+        raise ForcingError(
+            f"{stamps.file(step)}: has {number} values a day {ends_with} {np.datetime64(day, 'D')}{on}, and the other "
+            f"days of forcing.{name} have {per_day}; declare files of one step, or continue with others by "
+            f"[[forcing.{name}.then]]"
+        )

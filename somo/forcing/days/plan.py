@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.forcing.days.intervals import require_apart, require_sums_of_days, require_whole_days
+from somo.forcing.days.intervals import require_apart, require_one_step, require_sums_of_days, require_whole_days
 from somo.forcing.days.stamps import DAY_SECONDS, Meaning, Stamps, as_text, meaning
 from somo.forcing.sources import ForcingError
 from somo.product.inputs import Source
@@ -77,6 +77,8 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
     per_day = 1 if source.frequency == "daily" else _steps_per_day(name, source, stamps, counts)
     if source.frequency == "daily":
         require_whole_days(name, source, stamps, starts, ends, counts, first)
+    else:
+        require_one_step(name, stamps, counts, per_day, first)
     position = np.arange(len(days)) - np.concatenate([[0], np.cumsum(counts)])[days - first]
     steps = np.full((stop - first, per_day), -1, "int64")
     inside = position < per_day

@@ -181,10 +181,24 @@ def _places(
         # A curvilinear grid: latitudes [row, column] name its dimensions, in this order.
         if item.ndim == 2 and _says(item, NORTH) and set(item.dims) <= set(dims):
             return str(item.dims[0]), str(item.dims[1])
+    if cells := _dimension_of_cells(stored, dims):
+        raise UnreadableError(
+            f"lies on an unstructured grid: latitudes and longitudes both run along {cells}; bring it onto latitudes "
+            "and longitudes first, as with cdo remapcon"
+        )
     raise UnreadableError(
         f"has dimensions ({', '.join(stored.dims)}), of which latitude and longitude cannot be told: its coordinates "
         "have no units degrees_north and degrees_east and no CF standard names; add them, as with ncatted"
     )
+
+
+def _dimension_of_cells(stored: Stored, dims: list[str]) -> str | None:
+    """The dimension along which both latitudes and longitudes run, as on the grids of ICON; None if there is none."""
+    along = [
+        {item.dims for item in stored.coordinates.variables.values() if item.ndim == 1 and _says(item, words)}
+        for words in (NORTH, EAST)
+    ]
+    return next((dim for dim in dims if all((dim,) in of_axis for of_axis in along)), None)
 
 
 def _chosen(dim: str, length: int, coordinate: xr.DataArray | None, select: Mapping[str, float | str]) -> int:

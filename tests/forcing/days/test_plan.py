@@ -177,6 +177,29 @@ def test_a_day_missing_between_others_is_named_with_its_files():
         plan_days("p", source(gaps="interpolate", max_gap_days=1), axis)
 
 
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (
+            [seconds("2020-02-01T00:00", 240, 1), seconds("2020-02-11T00:00", 30, 3)],
+            "has 8 values a day from 2020-02-11 on, and the other days .* 24",
+        ),
+        (
+            [seconds("2020-02-01T00:00", 12, 6), seconds("2020-02-04T00:00", 100, 1)],
+            "has 4 values a day until 2020-02-03, and the other days .* 24",
+        ),
+    ],
+)
+def test_files_of_another_step_at_either_end_are_named(parts, words):
+    with pytest.raises(ForcingError, match=rf"f\.nc: {words}.*forcing\.p\.then"):
+        plan_days("p", source(**HOURLY), Stamps(("f.nc",), np.concatenate(parts)))
+
+
+def test_a_day_cut_off_at_either_end_is_left_out():
+    plan = plan_days("p", source(**HOURLY), stamps("2020-02-01T12:00", 48, 1))
+    assert dates(plan) == ["2020-02-02"]
+
+
 def test_an_hour_missing_takes_its_day():
     times = np.delete(seconds("2020-02-01T00:00", 72, 1), 30)
     with pytest.raises(ForcingError, match="2020-02-02 is missing or has not all its steps"):

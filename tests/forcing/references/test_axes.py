@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from somo.forcing.sources import ForcingError
 from tests.forcing.formats.reading import scan
 
 LAT, LON = np.array([50.85, 50.75]), np.array([11.05, 11.15, 11.25])
@@ -31,6 +32,14 @@ def test_a_regular_grid_may_give_the_latitude_of_every_point(tmp_path, units):
     assert grid["kind"] == "regular"
     np.testing.assert_allclose(grid["lat"], LAT, atol=1e-5)
     np.testing.assert_allclose(grid["lon"], LON, atol=1e-5)
+
+
+def test_an_unstructured_grid_is_named_as_what_it_is(tmp_path):
+    places = {"lat": ("cell", LON, {"units": "degrees_north"}), "lon": ("cell", LON, {"units": "degrees_east"})}
+    ds = xr.Dataset({"T2": (("time", "cell"), np.full((3, 3), 280.0), {"units": "K"})}, {"time": DAYS, **places})
+    ds.to_netcdf(tmp_path / "icon.nc", engine="h5netcdf")
+    with pytest.raises(ForcingError, match=r"icon\.nc: lies on an unstructured grid: .* both run along cell; .*remapc"):
+        scan(tmp_path / "icon.nc", "T2")
 
 
 def test_hdf5_and_zarr_know_the_singular_of_degrees_too(tmp_path):
