@@ -42,9 +42,15 @@ class EALSTM(nn.Module):
         self.hidden = hidden
         self.weight_ih = nn.Parameter(nn.init.orthogonal_(torch.empty(n_dynamic, 3 * hidden)))
         # Kratzert's code begins so: the identity for every gate, and a forget bias of 5, which keeps 99 % of c a day.
-        self.weight_hh = nn.Parameter(torch.eye(hidden).repeat(1, 3))
+        # Both are written into zeros: on the device `meta`, torch.eye and torch.cat import PyTorch's compiler, which
+        # cost every process that reads a checkpoint two seconds.
+        self.weight_hh = nn.Parameter(torch.zeros(hidden, 3 * hidden))
         self.weight_sh = nn.Parameter(nn.init.orthogonal_(torch.empty(n_static, hidden)))
-        self.bias = nn.Parameter(torch.cat([torch.full((hidden,), forget_bias), torch.zeros(2 * hidden)]))
+        self.bias = nn.Parameter(torch.zeros(3 * hidden))
+        with torch.no_grad():
+            for gate in self.weight_hh.chunk(3, dim=1):
+                gate.diagonal().fill_(1.0)
+            self.bias[:hidden] = forget_bias
         self.bias_s = nn.Parameter(torch.zeros(hidden))
         self.dropout = nn.Dropout(dropout)
         inner = [module for _ in range(head_layers - 1) for module in (nn.Linear(hidden, hidden), nn.ReLU())]
