@@ -111,10 +111,12 @@ class Case:
         return sampled_period(self.learnt)
 
     def weather_at(self, cells: Sequence[int]) -> pd.DataFrame:
-        """Daily forcing of some cells at home over the published days."""
+        """Daily forcing of some cells at home on the days of `settled`."""
         from flows.stages.validation.climate import weather_at
 
-        return weather_at(self.product, self.inputs, self.published, list(cells))
+        # Where the files hold maps, years of weather at one cell are all of these maps: 250 s for 18 years of Europe,
+        # too much for every new day.
+        return weather_at(self.product, self.inputs, self.settled, list(cells))
 
     def independent_stations(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Targets and sensors of the archives that were kept out of training."""

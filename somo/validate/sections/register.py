@@ -52,7 +52,7 @@ class Judged(Protocol):
         """First and last day that `memory` and `importance` look at."""
 
     def weather_at(self, cells: Sequence[int]) -> pd.DataFrame:
-        """Daily forcing of some cells at home: cell, time and a column a variable."""
+        """Daily forcing of some cells at home on the days of `settled`: cell, time and a column a variable."""
 
     def independent_stations(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Targets and sensors of the archives that were kept out of training."""
@@ -189,7 +189,7 @@ _SECTIONS = (
         "fig7",
         "Three cells and their weather (Fig 7)",
         "series:cells_and_weather",
-        ("days", "skill"),
+        ("settled", "skill"),
         "learnt",
         _has_rain,
     ),

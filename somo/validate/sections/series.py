@@ -38,7 +38,7 @@ def cells_and_weather(judged: Judged) -> Section:
     if home.empty:
         raise Impossible("no cell of the predicted domain was learnt from")
     cells = [cell for _, cell in typical_cells(home.dropna(subset=["y", "y_hat"]), 3)]
-    return weather_section(judged.published, judged.weather_at(cells))
+    return weather_section(judged.settled, judged.weather_at(cells))
 
 
 def typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:
@@ -89,7 +89,8 @@ def weather_section(published: Published, weather: pd.DataFrame) -> Section:
     caption = (
         f"Soil moisture of the final ensemble at {len(cells)} cells with targets in most layers as 7-day means, the "
         f"targets that it learnt from, and above them {sky} as 7-day means. "
-        f"n = {int(table['target'].notna().sum())} cell-days with a target, {published.period}."
+        f"n = {int(table['target'].notna().sum())} cell-days with a target, {published.period}: until the end of the "
+        "last whole block of days."
     )
     return Section("fig7", caption, svg(figure), table)
 
