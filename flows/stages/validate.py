@@ -114,8 +114,8 @@ class Case:
         """Daily forcing of some cells at home on the days of `settled`."""
         from flows.stages.validation.climate import weather_at
 
-        # Where the files hold maps, years of weather at one cell are all of these maps: too much for every new day. With
-        # this section and that of the independent stations the report took 250 s for 18 years of Europe.
+        # Where the files hold maps, years of weather at one cell are all of these maps: too much for every new day.
+        # With this section and that of the independent stations the report took 250 s for 18 years of Europe.
         return weather_at(self.product, self.inputs, self.settled, list(cells))
 
     def independent_stations(self) -> tuple[pd.DataFrame, pd.DataFrame]:
