@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import psutil
 
-from flows.environment import export, inherited
+from flows.environment import SAFE_PATH, export, inherited
 
 MARK = "SOMO_RUN_MARK"
 END_SECONDS = 5
@@ -25,6 +25,8 @@ def end_with_this_process() -> None:
     if inherited(MARK):
         return
     mark = uuid4().hex
+    # The watcher and Prefect's server are started by `python -m`, which would look into the working folder first.
+    export(SAFE_PATH)
     # Not a child of the run's own group: Ctrl+C is for the run, which then ends what it has started by itself.
     watcher = subprocess.Popen(
         [sys.executable, "-m", "flows.leftovers", mark], stdin=subprocess.PIPE, start_new_session=True

@@ -11,7 +11,8 @@ from distributed.deploy.cluster import Cluster as DaskCluster
 
 from flows.cluster import address, kubernetes, local, slurm
 from flows.cluster.errors import ClusterError
-from flows.environment import dashboard_of_running_scheduler
+from flows.environment import dashboard_of_running_scheduler, without_working_folder
+from somo.product.cluster import SchedulerAddress
 from somo.product.declaration import Product
 
 COMPARED_PACKAGES = (
@@ -52,7 +53,7 @@ def cluster(product: Product) -> Iterator[Client]:
     declared = product.cluster
     # A client that is closed while its cluster is already gone stays Dask's scheduler for whatever comes after it.
     former = dask.config.set(scheduler=dask.config.get("scheduler", None))
-    with former, STARTERS[declared.kind](declared) as source:
+    with former, without_working_folder(), STARTERS[declared.kind](declared) as source:
         address_of_scheduler = source if isinstance(source, str) else source.scheduler_address
         try:
             client = Client(source, timeout=CONNECT_SECONDS)
@@ -66,6 +67,21 @@ def cluster(product: Product) -> Iterator[Client]:
             require_workers(client, QUEUE_SECONDS.get(declared.kind, CONNECT_SECONDS))
             require_same_packages(client)
             yield client
+
+
+@contextmanager
+def running_scheduler(product: Product) -> Iterator[Client | None]:
+    """A client of the scheduler that others have started; None where a run starts its own, or where nobody answers."""
+    if not isinstance(product.cluster, SchedulerAddress):
+        yield None
+        return
+    try:
+        client = Client(product.cluster.address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError, TypeError, ValueError):
+        yield None
+        return
+    with client:
+        yield client
 
 
 def require_workers(client: Client, seconds: float) -> None:
