@@ -58,6 +58,8 @@ def _derived(folder: Path, place: Place, root: str, password: str) -> dict[str, 
     database = f"{place.host('postgres')}:{place.ports['postgres']}/postgres"
     keys = identities(folder, place, root).environment("service")
     return {
+        # No secret: the containers keep their results where these identities may write.
+        "SOMO_ROOT": root,
         "PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://prefect:{password}@{database}",
         "AWS_ACCESS_KEY_ID": keys["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": keys["AWS_SECRET_ACCESS_KEY"],

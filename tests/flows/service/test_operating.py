@@ -92,6 +92,23 @@ def test_settings_reach_the_containers() -> None:
     variables = {v["name"]: v for v in watcher["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert variables["SOMO_SILENT_SECONDS"]["valueFrom"]["configMapKeyRef"]["name"] == "settings"
     assert described["dask-worker"]["deploy"]["replicas"] == "${SOMO_CLUSTER_WORKERS:-2}"
+    # Runs plan their regions by this number: a worker with less would be ended in the middle of one.
+    command = described["dask-worker"]["command"]
+    assert command[command.index("--memory-limit") + 1] == "${SOMO_CLUSTER_MEMORY_GB:-4}GB"
+
+
+def test_containers_keep_results_where_their_identity_may_write(tmp_path: Path) -> None:
+    held = write_credentials(tmp_path, PLACE, "s3://elsewhere/mine")
+    assert held["SOMO_ROOT"] == "s3://elsewhere/mine"
+    described = yaml.safe_load((HOME / "infra" / "compose.yaml").read_text())["services"]
+    pods = {
+        r["metadata"]["name"]: {v["name"]: v for v in r["spec"]["template"]["spec"]["containers"][0]["env"]}
+        for r in yaml.safe_load_all((HOME / "infra" / "k8s" / "services.yaml").read_text())
+        if r["kind"] in ("Job", "Deployment")
+    }
+    for name in ("deploy", "prefect-worker", "s3"):
+        assert described[name]["environment"]["SOMO_ROOT"] == "${SOMO_ROOT:-s3://somo/product}"
+        assert pods[name]["SOMO_ROOT"]["valueFrom"]["secretKeyRef"] == {"name": "somo", "key": "SOMO_ROOT"}
 
 
 def test_each_container_sees_its_own_secrets_and_no_more() -> None:
@@ -242,7 +259,8 @@ def test_a_folder_that_is_started_with_other_ports_and_another_root_follows_them
     elsewhere = replace(PLACE, ports={**PLACE.ports, "postgres": 5433})
     second = write_credentials(tmp_path, elsewhere, "s3://other/second/")
     url = "PREFECT_API_DATABASE_CONNECTION_URL"
-    assert second == {**first, url: first[url].replace(":5432/", ":5433/")} != first
+    moved = {url: first[url].replace(":5432/", ":5433/"), "SOMO_ROOT": "s3://other/second/"}
+    assert second == {**first, **moved} != first
     written = dict(line.split("=", 1) for line in (tmp_path / "secrets.env").read_text().splitlines())
     assert written == second
     identities = {i["name"]: i for i in json.loads((tmp_path / "s3" / "s3.json").read_text())["identities"]}
