@@ -4,9 +4,12 @@
 watcher knows them by a variable that they inherit, and the run by a pipe that the kernel closes, however it ends.
 """
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import psutil
@@ -35,6 +38,11 @@ def end_with_this_process() -> None:
     _watchers.append(watcher)
 
 
+def scratch_prefix() -> str:
+    """What names of temporary folders begin with that are to go with this run, however it ends."""
+    return f"somo-{inherited(MARK).get(MARK, '')}-"
+
+
 def marked(mark: str) -> list[psutil.Process]:
     """Processes that have inherited a run's mark."""
     processes = []
@@ -56,6 +64,9 @@ def main(mark: str) -> None:
     for process in psutil.wait_procs(marked(mark), END_SECONDS)[1]:
         with suppress(psutil.Error):
             process.kill()
+    # They hold what workers have spilled and unpacked, which may be gigabytes. A link of this name is nobody's of us.
+    for folder in Path(tempfile.gettempdir()).glob(f"somo-{mark}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -113,8 +113,8 @@ def _signature(url: str, data: bytes | None) -> dict[str, Any]:
     if data is None:
         return {}
     try:
-        signature: dict[str, Any] = json.loads(data)
-        return {"name": str(signature["name"]), **signature}
+        signature = json.loads(data)
+        return {key: signature[key] for key in ("name", "packages", "formats")}
     except (ValueError, KeyError, TypeError) as error:
         # As after a machine has lost its power: the file is there, and its bytes are not.
         raise ProductError(

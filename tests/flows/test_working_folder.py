@@ -1,17 +1,15 @@
 """The folder in which a command is called may be one of all users: nothing that others put there is run or believed."""
 
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import MutableMapping
 from pathlib import Path
 
 import pytest
 
 from flows import leftovers
 from flows.environment import prepare_prefect
-from flows.leftovers import MARK, end_with_this_process
+from flows.leftovers import end_with_this_process
 from somo.product.declaration import ProductError
-
-OF_A_RUN = {"PYTHONSAFEPATH", MARK, "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"}
 
 
 def lay_traps(folder: Path, *modules: str) -> Path:
@@ -20,17 +18,6 @@ def lay_traps(folder: Path, *modules: str) -> Path:
     for name in modules:
         (folder / f"{name}.py").write_text(f"open({str(sprung)!r}, 'w').close()\n")
     return sprung
-
-
-@pytest.fixture
-def environment() -> Iterator[MutableMapping[str, str]]:
-    """Variables of this process, without those of a run, which the test may change."""
-    former = dict(os.environ)
-    for name in OF_A_RUN & former.keys():
-        del os.environ[name]
-    yield os.environ
-    os.environ.clear()
-    os.environ.update(former)
 
 
 def test_no_module_of_the_working_folder_is_run_by_what_a_run_starts(
