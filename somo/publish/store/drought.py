@@ -215,18 +215,24 @@ def sources(windows: Windows) -> tuple[str, ...]:
     return ("soil_moisture", attributes.UNCERTAINTY) if windows.shares else ("soil_moisture",)
 
 
-def layers_fields(windows: Windows, *daily: NDArray[np.int16]) -> list[dict[str, NDArray[np.int16]]]:
-    """Packed fields of every layer from the daily `sources` [layer, day, row, column]."""
+def layers_fields(
+    windows: Windows, *daily: NDArray[np.int16], judged: NDArray[np.bool_] | None = None
+) -> list[dict[str, NDArray[np.int16]]]:
+    """Packed fields of every layer from the daily `sources` [layer, day, row, column], as `layer_fields` gives them."""
     if not windows.shares:
-        return [layer_fields(values, windows) for values in daily[0]]
+        return [layer_fields(values, windows, judged=judged) for values in daily[0]]
     return [
-        layer_fields(values, windows, uncertainty, share)
+        layer_fields(values, windows, uncertainty, share, judged)
         for values, uncertainty, share in zip(*daily, windows.shares, strict=True)
     ]
 
 
 def layer_fields(
-    packed: NDArray[np.int16], windows: Windows, uncertainty: NDArray[np.int16] | None = None, share: float = 1.0
+    packed: NDArray[np.int16],
+    windows: Windows,
+    uncertainty: NDArray[np.int16] | None = None,
+    share: float = 1.0,
+    judged: NDArray[np.bool_] | None = None,
 ) -> dict[str, NDArray[np.int16]]:
     """Packed fields of one layer: [window, row, column], and the climatology [season, row, column].
 
@@ -235,13 +241,14 @@ def layer_fields(
     packed : [day, row, column] soil moisture, in which `windows.last` counts
     uncertainty : [day, row, column] of it, packed; None where it is not known
     share : of the uncertainty that is left in anomalies
+    judged : [window] whether its percentile, class and probabilities are asked for; by default those of all
     """
     days, *cells = packed.shape
     flat = packed.reshape(days, -1)
     means = drought.window_means(flat, int(zarr.FILL), windows.last, windows.window_days) * np.float32(zarr.STEP)
     season, base, n = windows.season, windows.in_base, windows.seasons
     mean, std = drought.climatology(means, season, base, n)
-    percentile = drought.percentiles(means, season, base, n)
+    percentile = drought.percentiles(means, season, base, n, judged)
     values = {
         "anomaly": drought.standardised(means, season, mean, std),
         "percentile": percentile,
@@ -253,7 +260,8 @@ def layer_fields(
         by_day = uncertainty.reshape(days, -1)
         sigma = drought.window_means(by_day, int(zarr.FILL), windows.last, windows.window_days)
         sigma *= np.float32(share * zarr.UNCERTAINTY_STEP)
-        values |= dict(zip(PROBABILITIES, drought.class_probabilities(means, sigma, season, base, n), strict=True))
+        probabilities = drought.class_probabilities(means, sigma, season, base, n, judged)
+        values |= dict(zip(PROBABILITIES, probabilities, strict=True))
     return {name: _pack(v, STEPS[name]).reshape(-1, *cells) for name, v in values.items()}
 
 
