@@ -161,7 +161,7 @@ def _postgres(place: Place) -> Service:
         place.program("postgres"), "-D", data, "-p", str(place.ports["postgres"]),
         "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={sockets}", "-c", "max_connections=100",
     )  # fmt: skip
-    # In another encoding than UTF-8, which an image without a locale would choose, the database refuses Prefect's events
+    # In another encoding than UTF-8, which an image without a locale chooses, the database refuses events of Prefect
     # whose text has a letter beyond ASCII, and with them what a webhook is told.
     settings = {
         "POSTGRES_USER": "prefect",
