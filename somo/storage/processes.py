@@ -21,6 +21,6 @@ def start_of(pid: int) -> float | None:
     if Path("/proc/self/stat").exists():
         return None
     try:
-        return psutil.Process(pid).create_time()
+        return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
         return None

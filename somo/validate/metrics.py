@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 Metric = Callable[[Array, Array], Array]
@@ -51,6 +50,9 @@ def pearson_r(y: Array, y_hat: Array) -> Array:
 
 def spearman(y: Array, y_hat: Array) -> Array:
     """Pearson correlation of the ranks (ties share the mean rank); NaN as for `pearson_r`."""
+    # Imported late: it takes longer than all else that a run with nothing to do computes.
+    from scipy.stats import rankdata
+
     return pearson_r(rankdata(y, axis=-1), rankdata(y_hat, axis=-1))
 
 
