@@ -9,7 +9,7 @@ from typing import Any
 
 import dask
 from distributed import Client, Security
-from distributed.core import connect
+from distributed.comm.core import connect
 from distributed.deploy.cluster import Cluster as DaskCluster
 
 from flows.cluster import address, kubernetes, local, slurm

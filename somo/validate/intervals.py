@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+# Of SciPy's distributions the functions alone: `scipy.stats` takes every process a second to import.
 from scipy.special import ndtr, ndtri
 
 from somo.validate.metrics import block_draws, interval

@@ -156,9 +156,9 @@ def series_section(published: Published, columns: int = 3) -> Section:
     table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
     interval = ", with the interval that is said to hold 90 % of the measurements" if "uncertainty" in pairs else ""
     caption = (
-        "Daily soil moisture at three cells at the quarter, half and three quarters of skill (correlation r, mean over "
-        f"layers) of those with most layers; predicted by networks that never saw the cell. "
-        f"Drawn: the last three years{interval}; r and ubRMSD of all days. n = {len(table)} cell-days, "
+        f"Daily soil moisture at {len(chosen)} cells between low and high skill (three: at its quarter, half and "
+        "three quarters; correlation r, mean over layers) of those with most layers; predicted by networks that never "
+        f"saw the cell. Drawn: the last three years{interval}; r and ubRMSD of all days. n = {len(table)} cell-days, "
         f"{table['time'].min():%Y-%m-%d} to {table['time'].max():%Y-%m-%d}."
     )
     return Section("series", caption, svg(figure), table)

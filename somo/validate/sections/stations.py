@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
 from somo.validate.depths import depth_of, layer_names
 from somo.validate.matching import KEYS, cell_scores
@@ -57,10 +58,7 @@ def probability_by_chance(r: float, size: float) -> float:
     freedom = size - 2
     # A perfect correlation would divide by zero.
     t = abs(r) * np.sqrt(freedom / max(1 - r**2, 1e-12))
-    # Imported late: it takes longer than all else that a run with nothing to do computes.
-    from scipy.stats import t as student
-
-    return float(2 * student.sf(t, freedom))
+    return float(2 * stdtr(freedom, -t))
 
 
 def stations_section(published: Published) -> Section:
