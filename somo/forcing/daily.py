@@ -121,10 +121,17 @@ class DailyArray:
         except LongGapError as gap:
             lat, lon = self.cells[0][window[0].start + gap.row], self.cells[1][window[1].start + gap.column]
             days = " to ".join(str(np.datetime64(low + day, "D")) for day in (gap.first, gap.last))
+            # Where a source ends (or what was read of it does), a longer gap would not be filled either.
+            at_end = gap.at_end and (low + gap.first == begin or low + gap.last == end - 1)
+            remedy = (
+                "at an end of its source, where a value is on one side only and nothing is filled, not from a source "
+                "that continues it either; provide these days, or leave them out of the source's files"
+                if at_end
+                else f"more than max_gap_days {margin}; raise forcing.{self.name}.max_gap_days or provide these days"
+            )
             raise ForcingError(
                 f"{self.file_of(low + gap.first)}: {self.name} has no value on {days} at the cell {lat:g} N, {lon:g} "
-                f"E, more than max_gap_days {margin} or at an end of the source; raise "
-                f"forcing.{self.name}.max_gap_days or provide these days"
+                f"E, {remedy}"
             ) from gap
 
     def _read(self, first: int, stop: int, window: Window) -> NDArray[np.float32]:

@@ -107,9 +107,11 @@ def _dated(file: SourceFile, pattern: Pattern, domain: str) -> SourceFile:
 
 
 def _reaches_after(source: Source) -> bool:
-    """Whether a day may be completed by the next one's file: by its value at 00 UTC, or because days end later."""
-    ends_at_00 = source.frequency == "sub-daily" and source.kind == "accumulated"
-    return ends_at_00 or source.stamp == "end" or source.day_offset_hours > 0
+    """Whether a day may be completed by the next one's file: by what is stamped 00 UTC there, or as days end later."""
+    # Without a declared stamp the files' own bounds decide, which nobody has read yet: means that are stamped with the
+    # end of their hour lack the last hour of a month in that month's file. Sums are complete at their stamp.
+    may_end_at_00 = source.kind == "accumulated" or (source.kind != "instantaneous" and source.stamp is None)
+    return (source.frequency == "sub-daily" and may_end_at_00) or source.stamp == "end" or source.day_offset_hours > 0
 
 
 def declares(source: Files, domain: str, url: str) -> bool:

@@ -15,6 +15,10 @@ WORDS = {
     "degree_kelvin": "K", "degrees_kelvin": "K",
     "fahrenheit": "degF", "degrees f": "degF", "deg f": "degF", "degrees fahrenheit": "degF",
     "f": "degF", "degrees_f": "degF",
+    # further names that UDUNITS has
+    "degree_f": "degF", "deg_f": "degF", "degree_fahrenheit": "degF", "degrees_fahrenheit": "degF",
+    "degreef": "degF", "degreesf": "degF", "degreec": "degC", "degreesc": "degC", "degreek": "K", "degreesk": "K",
+    "degree_k": "K", "degrees_k": "K",
     "%": "percent", "pct": "percent", "per cent": "percent", "vol%": "percent", "vol.%": "percent",
     # pint multiplies words that stand side by side: "percent (%)" would be a ten-thousandth
     "percent (%)": "percent", "vol %": "percent", "vol. %": "percent", "% vol": "percent", "% volume": "percent",

@@ -1,10 +1,12 @@
 """Values that no weather has are refused; the error names file, day and place of the first one and the remedy."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from somo.forcing.formats.stored import SCALING
 from somo.forcing.plausible import fill_value
 from somo.forcing.references.chunks import open_references
 from somo.forcing.regridding.placing import SourceWindow
@@ -84,14 +86,26 @@ def _remedy(array: "DailyArray", value: float, span: tuple[float, float], limits
     group = int(store.group_of_step[max(step, 0)])
     factor, offset = array.conversions[group]
     in_file = (value - offset) / factor
-    fill = fill_value(in_file)
-    if fill is not None:
+    if (fill := fill_value(in_file)) is not None:
         return (
             f"{fill:g} is a usual number for no value that the file does not declare as such: write "
             f"forcing.{array.name}.missing = [{fill:g}], or correct its _FillValue"
+        )
+    if (packed := _packed_fill(in_file, store.index["decoding"][group])) is not None:
+        return (
+            f"it is stored as {packed:g}, a usual number for no value that the file does not declare as such: write "
+            f"forcing.{array.name}.missing = [{in_file:.9g}], or correct its _FillValue"
         )
     units, accumulated = units_of_values(array.source, store.units[group], array.accumulated, array.quantity)
     better = suggest_units(array.quantity, units, accumulated, *span, limits)
     is_declared = units == array.source.units
     origin = f"forcing.{array.name} declares {units!r}" if is_declared else f"the file says {units!r}"
     return f"{origin}: " + (f"are the file's units {better!r}?" if better else "correct the units or replace the file")
+
+
+def _packed_fill(value: float, attrs: Mapping[str, Sequence[Any]]) -> float | None:
+    """The usual fill value that a packed number is, where the file scales numbers: -32768 times 0.02 is -655.36."""
+    if not {"scale_factor", "add_offset"} & attrs.keys():
+        return None
+    scale, add = (float(attrs[name][0]) if name in attrs else usual for name, usual in SCALING.items())
+    return fill_value((value - add) / scale)

@@ -29,6 +29,8 @@ SHARE = 0.25
 BLOCK_DAYS = 61
 # Satellites see a place every other day or every third; the shortest means of several days are those of pentads.
 MOST_DAYS_APART = 5
+# Two packings of one value differ by half a step of either, 0.8e-5 m3 m-3 in 16 bits; what sensors resolve is 1e-3.
+SAME_VALUE = 1e-4
 # Water fills at most the pores, which are 0.9 of peat; models and retrievals may fall a little below none.
 LEAST, MOST = -0.5, 1.5
 
@@ -93,10 +95,17 @@ def layer_weights(compared: Compared, layer: Layer) -> dict[str, float]:
 def _open_layer(
     compared: Compared, layer: ComparedLayer, grid: Grid, days: pd.DatetimeIndex, find: FindFields
 ) -> xr.DataArray:
-    fields = [_open_file(compared, file, layer, grid) for file in _files(compared, layer, days, find)]
-    joined = xr.concat(fields, "time").sortby("time") if len(fields) > 1 else fields[0]
+    files = _files(compared, layer, days, find)
+    fields = [_open_file(compared, file, layer, grid) for file in files]
+    joined = xr.concat(fields, "time") if len(fields) > 1 else fields[0]
+    owners = np.repeat(np.arange(len(fields)), [field.sizes["time"] for field in fields])
+    in_order = np.argsort(joined["time"].values, kind="stable")
+    joined, owners = joined.isel(time=in_order), owners[in_order]
+    repeated = joined.indexes["time"].duplicated()
+    if repeated.any():
+        _require_equal(compared.name, joined, repeated, [files[int(owner)].url for owner in owners])
     # Files of neighbouring months share 00 UTC, which would count twice in the mean of its day.
-    joined = joined.isel(time=~joined.indexes["time"].duplicated())
+    joined = joined.isel(time=~repeated)
     joined = joined.assign_coords(time=joined.indexes["time"].normalize())
     product_days = joined.indexes["time"]
     _require_daily(compared.name, layer, product_days)
@@ -110,6 +119,32 @@ def _open_layer(
     if product_days.has_duplicates:
         joined = joined.resample(time="1D").mean()
     return joined.reindex(time=days).chunk(time=BLOCK_DAYS).rename(layer.label)
+
+
+def _require_equal(name: str, joined: xr.DataArray, repeated: NDArray[np.bool_], urls: Sequence[str]) -> None:
+    """Refuse other values at a time that is there twice, as of two releases that one pattern fits.
+
+    Parameters
+    ----------
+    joined : in order of time
+    repeated : [time] whether the time before is the same one
+    urls : [time] file of each time
+    """
+    first_of = np.maximum.accumulate(np.where(repeated, 0, np.arange(len(repeated))))
+    again = np.flatnonzero(repeated)
+    for start in range(0, len(again), BLOCK_DAYS):
+        block = again[start : start + BLOCK_DAYS]
+        one, other = (joined.isel(time=places).compute().values for places in (first_of[block], block))
+        differs = ~np.isclose(one, other, rtol=0, atol=SAME_VALUE, equal_nan=True).all(axis=(1, 2))
+        if differs.any():
+            place = int(block[np.argmax(differs)])
+            when, first = f"{joined.indexes['time'][place]:%Y-%m-%d %H:%M}", urls[first_of[place]]
+            if first == urls[place]:
+                raise ValidationError(f"{name}: {first} has the time {when} twice, with different values; get it again")
+            raise ValidationError(
+                f"{name}: {urls[place]} has other values at {when} than {first}; give only one of these files for that "
+                "time in [[compare]]"
+            )
 
 
 def _require_daily(name: str, layer: ComparedLayer, product_days: pd.DatetimeIndex) -> None:

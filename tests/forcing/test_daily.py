@@ -226,3 +226,30 @@ def test_units_are_judged_by_the_days_of_the_files_that_lack_them(sources, refer
     monkeypatch.setattr("somo.forcing.checked.SAMPLE_DAYS", 2)
     with pytest.raises(ForcingError, match=r"t2m_2004\.nc: t2m has no units, and in the declared 'K' its mean is"):
         references(sources.product(end="2005-12-31"), root)
+
+
+def test_a_packed_fill_value_that_nobody_declared_is_named_as_it_is_stored(sources, references, root):
+    raw = np.full((365, 4, 5), 14_000, "int16")
+    raw[40, 1, 2] = -32_768
+    packed = {"scale_factor": 0.02, "add_offset": 0.0}
+    sources.write(2003, {"_FillValue": None}, values=raw, attrs=packed)
+    remedy = r"stored as -32768, a usual number for no value .*missing = \[-655\.3\d+\]"
+    with pytest.raises(ForcingError, match=remedy) as refusal:
+        _open(sources.product(end="2003-12-31"), references, root)
+    number = float(str(refusal.value).partition("missing = [")[2].partition("]")[0])
+    values = _open(sources.product(end="2003-12-31", source={"missing": [number]}), references, root)
+    assert np.argwhere(np.isnan(values)).tolist() == [[40, 1, 2]]
+
+
+def _open(product, references, root):
+    return open_forcing(product, "home", references(product, root))["air_temperature"].values
+
+
+def test_a_gap_at_the_end_of_a_source_is_not_told_to_be_filled_by_longer_gaps(sources, references, root):
+    values = np.full((365, 4, 5), 280.0)
+    values[363:, 1, 2] = np.nan
+    sources.write(2003, {"dtype": "float32"}, values=values)
+    product = sources.product(end="2003-12-31", source={"gaps": "interpolate", "max_gap_days": 3})
+    text = r"2003-12-30 to 2003-12-31 .* at an end of its source, .*; provide these days"
+    with pytest.raises(ForcingError, match=text):
+        _open(product, references, root)

@@ -107,5 +107,6 @@ def test_a_gap_between_two_sources_is_refused(sources, references, root):
     declared = {"url": f"{sources.folder}/t2m_{{year}}.nc", "variable": "t2m", "units": "K"}
     then = [{**declared, "url": f"{sources.folder}/x_{{year}}.nc"}]
     product = sources.product(end=None, forcing={"air_temperature": {**declared, "then": then}})
-    with pytest.raises(ForcingError, match=r"air_temperature\.then\.1: begins on 2003-05-01, .*ends on 2003-04-10"):
+    text = r"air_temperature\.then\.1: begins on 2003-05-01, .*on 2003-04-10; provide 2003-04-11 to 2003-04-30 in"
+    with pytest.raises(ForcingError, match=text):
         open_forcing(product, "home", references(product, root))

@@ -78,3 +78,13 @@ def test_needed_days_include_spin_up_and_training(sources):
     )
     assert needed_days(product) == (dt.date(2002, 5, 1), dt.date(2004, 3, 1))
     assert needed_days(sources.product("2003-02-01", None)) == (dt.date(2003, 1, 1), None)
+
+
+def test_hours_whose_stamps_nobody_declared_take_the_file_after_the_last_day_too(tmp_path):
+    """By their bounds, means may be stamped with the end of their hour: the last one lies in the next file."""
+    for year in (2003, 2004):
+        (tmp_path / f"t_{year}.nc").write_bytes(b"x")
+    last = dt.date(2003, 12, 31)
+    for declared, files in (({}, 2), ({"kind": "mean"}, 2), ({"kind": "mean", "stamp": "start"}, 1)):
+        source = _source(tmp_path, "t_{year}.nc", frequency="sub-daily", **declared)
+        assert len(find_files("t", source, "home", FIRST, last, TODAY)) == files, declared

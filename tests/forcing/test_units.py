@@ -20,6 +20,7 @@ def _source(units, **changes):
         ("air_temperature", "degC", False, 1.0, 273.15),
         ("air_temperature", "Celsius", False, 1.0, 273.15),
         ("air_temperature", "degrees C", False, 1.0, 273.15),
+        ("air_temperature", "degree_F", False, 5 / 9, 273.15 - 160 / 9),
         ("precipitation", "mm d-1", False, 1.0, 0.0),
         ("precipitation", "mm/day", False, 1.0, 0.0),
         ("precipitation", "kg m-2 day-1", False, 1.0, 0.0),

@@ -267,6 +267,16 @@ def test_a_time_that_two_files_share_counts_once(tmp_path):
     np.testing.assert_allclose(field.values[:2], expected() + np.array([0.15, 0.55])[:, None, None], atol=1e-6)
 
 
+def test_two_releases_that_one_pattern_fits_are_both_named(tmp_path):
+    """Whichever comes first by name would be taken, and nobody would know."""
+    write(tmp_path / "sm_v1.nc", time=DAYS[:9])
+    write(tmp_path / "sm_v2.nc", time=DAYS[8:], scale=1.01)
+    with pytest.raises(ValidationError, match=r"sm_v2\.nc has other values at 2010-02-28 00:00 than .*sm_v1\.nc; give"):
+        opened(f"{tmp_path}/sm_v*.nc")
+    write(tmp_path / "sm_v2.nc", time=DAYS[8:])
+    assert np.isfinite(opened(f"{tmp_path}/sm_v*.nc")["layer1"].values).all()
+
+
 def test_values_a_month_apart_are_no_days(tmp_path):
     months = pd.DatetimeIndex(["2010-01-15", "2010-02-20", "2010-03-15"])
     with pytest.raises(ValidationError, match=r"Other: sm has a value every 29\.5 days, from 2010-01-15 on"):

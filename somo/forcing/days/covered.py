@@ -34,7 +34,8 @@ def source_spans(product: Product, plans: Mapping[str, DayPlan]) -> dict[str, Sp
                 if first > end + 1:
                     raise ForcingError(
                         f"forcing.{key}: begins on {_day(first)}, but what it continues ends on {_day(end)}; provide "
-                        "the days between"
+                        f"{_days(end + 1, first - 1)} in files of either source (gaps fills days within one source, "
+                        "not those between two)"
                     )
                 # Where both have a day, the source that is continued gives it.
                 first, last = end + 1, max(last, end)
@@ -63,7 +64,7 @@ def covered_days(product: Product, spans: Mapping[str, Span], days: Days | None 
         if last is not None and has_last < last:
             raise ForcingError(
                 f"forcing.{name}: the last whole day is {_day(has_last)}, but the product needs {_day(last)}; provide "
-                f"later files or end the period earlier{_hint_00((*forcing.then, forcing.source)[0])}"
+                f"later files or end the period earlier{_hint_00(name, (*forcing.then, forcing.source)[0])}"
             )
         ends.append(has_last)
     return first, min(ends) if last is None else last
@@ -80,9 +81,20 @@ def _begins_late(name: str, product: Product, has: int, needs: int, days: Days |
     )
 
 
-def _hint_00(source: Source) -> str:
-    accumulated = source.frequency == "sub-daily" and source.kind == "accumulated"
-    return " (an accumulation is complete with the value at 00 UTC of the next day)" if accumulated else ""
+def _hint_00(name: str, source: Source) -> str:
+    if source.frequency == "sub-daily" and source.kind == "accumulated":
+        return " (an accumulation is complete with the value at 00 UTC of the next day)"
+    # For the sake of other daily files, which are most, the one after the last day is not asked for.
+    if source.frequency == "daily" and source.stamp is None and source.kind != "instantaneous":
+        return (
+            f' (where each day is stamped 00 UTC of the next one, write forcing.{name}.stamp = "end", with which the '
+            "file after the last day is looked for)"
+        )
+    return ""
+
+
+def _days(first: int, last: int) -> str:
+    return str(_day(first)) if first == last else f"{_day(first)} to {_day(last)}"
 
 
 def _day(number: int) -> np.datetime64:

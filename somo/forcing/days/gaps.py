@@ -11,11 +11,12 @@ class LongGapError(ValueError):
     ----------
     row, column : of the cell
     first, last : numbers of the missing days
+    at_end : whether there is no value on one side of them
     """
 
-    def __init__(self, row: int, column: int, first: int, last: int) -> None:
+    def __init__(self, row: int, column: int, first: int, last: int, at_end: bool) -> None:
         super().__init__(f"days {first}..{last} are missing at row {row}, column {column}")
-        self.row, self.column, self.first, self.last = row, column, first, last
+        self.row, self.column, self.first, self.last, self.at_end = row, column, first, last, at_end
 
 
 def interpolate(values: NDArray[np.floating], max_gap_days: int, days: slice) -> NDArray[np.float32]:
@@ -47,7 +48,7 @@ def interpolate(values: NDArray[np.floating], max_gap_days: int, days: slice) ->
     if too_long.any():
         day, row, column = (int(i) for i in np.argwhere(too_long)[0])
         first, stop = int(last_value[day, row, column]) + 1, int(next_value[day, row, column])
-        raise LongGapError(row, column, first, stop - 1)
+        raise LongGapError(row, column, first, stop - 1, bool(one_sided[day, row, column]))
     fillable = missing[days] & ~one_sided
     low = np.take_along_axis(values, np.clip(last_value, 0, None), axis=0).astype("float64")
     high = np.take_along_axis(values, np.clip(next_value, None, len(values) - 1), axis=0).astype("float64")

@@ -4,6 +4,7 @@ The names that ecCodes gives variables in NetCDF (`t2m`) are understood too. `se
 `typeOfLevel`, `step`, `stepType` or `expver`.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ CHOICES = {
 }  # fmt: skip
 # Messages of one variable that differ in one of these are other fields, and not other times of one field.
 MUST_AGREE = ("number", "level", "typeOfLevel", "stepType")
+# Messages of one time that differ in one of these have been computed apart.
+ORIGIN = ("dataDate", "dataTime", "startStep", "endStep", "experimentVersionNumber")
 METHODS = {"accum": "sum", "avg": "mean", "max": "maximum", "min": "minimum", "instant": "point"}
 STEPS = ("startStep", "endStep")
 HOUR_SECONDS = 3600
@@ -90,6 +93,10 @@ def _keys(header: bytes) -> dict[str, Any]:
 
 def _key(message: Any, key: str) -> Any:
     try:
+        if key == "level":
+            # As an integer, which ecCodes gives unasked, the soil layers from 0, 0.1 and 0.4 m are all at level 0.
+            level = eccodes.codes_get_double(message, key)
+            return level if level % 1 else int(level)
         if key not in STEPS:
             return eccodes.codes_get(message, key)
         # In seconds, whatever unit the message has them in: radar and regional models have steps of minutes, and
@@ -128,11 +135,32 @@ def _require_one_field(variable: str, fields_of_variable: list[Field]) -> None:
         # A message without a number is of a single run, which others call member 0.
         values = sorted({str(keys[CHOICES[name]] or 0) for _, keys in fields_of_variable})
         if len(values) > 1:
-            shown = values[0] if values[0].lstrip("-").isdigit() else f'"{values[0]}"'
+            shown = values[0] if re.fullmatch(r"-?[\d.]+", values[0]) else f'"{values[0]}"'
             raise UnreadableError(
                 f"has {variable} for several {name} ({', '.join(values[:12])}); choose one: "
                 f"select = {{ {name} = {shown} }}"
             )
+    _require_one_run(variable, fields_of_variable)
+
+
+def _require_one_run(variable: str, fields_of_variable: list[Field]) -> None:
+    """Refuse messages of one time that come from several runs, versions, or sums since several times."""
+    first_of: dict[tuple[int, int], dict[str, Any]] = {}
+    for _, keys in fields_of_variable:
+        other = first_of.setdefault((keys["validityDate"], keys["validityTime"]), keys)
+        if any(keys[key] != other[key] for key in ORIGIN):
+            time = np.datetime64(_seconds(keys["validityDate"], keys["validityTime"]), "s")
+            raise UnreadableError(
+                f"has {variable} for {time} from {_origin(other)} and from {_origin(keys)}; choose by select = "
+                "{ step = ... } or { expver = ... }, or keep one of both, as with grib_copy -w stepRange=... IN OUT"
+            )
+
+
+def _origin(keys: Mapping[str, Any]) -> str:
+    """Where a field comes from, for messages."""
+    began = np.datetime64(_seconds(keys["dataDate"], keys["dataTime"]), "s")
+    version = keys["experimentVersionNumber"]
+    return f"{began} step {keys['startStep']}-{keys['endStep']}" + (f" (expver {version})" if version else "")
 
 
 def _alike(value: Any, wanted: float | str) -> bool:

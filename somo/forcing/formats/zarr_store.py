@@ -108,8 +108,17 @@ def _coordinates(ds: xr.Dataset, name: str) -> xr.Dataset:
             and item.size <= MOST_COORDINATE_VALUES
             and (item.ndim < 2 or _is_place(key, item, bounds))
         ):
-            beside[str(key)] = xr.Variable(item.dims, item.values, {k: _plain(v) for k, v in item.attrs.items()})
+            beside[str(key)] = xr.Variable(
+                item.dims, _texts(item.values), {k: _plain(v) for k, v in item.attrs.items()}
+            )
     return xr.Dataset(beside)
+
+
+def _texts(values: NDArray[Any]) -> NDArray[Any]:
+    """Texts of any length, which zarr gives as objects, as NumPy's own texts; numbers unchanged."""
+    if values.dtype.kind not in "OST":
+        return values
+    return np.array([text(value) for value in values.reshape(-1).tolist()], dtype=str).reshape(values.shape)
 
 
 def _is_place(name: Any, item: xr.Variable, bounds: set[str]) -> bool:

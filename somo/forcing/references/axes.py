@@ -186,6 +186,13 @@ def _places(
             f"lies on an unstructured grid: latitudes and longitudes both run along {cells}; bring it onto latitudes "
             "and longitudes first, as with cdo remapcon"
         )
+    if moving := [
+        str(name) for name, item in stored.coordinates.variables.items() if item.ndim > 2 and _says(item, NORTH)
+    ]:
+        raise UnreadableError(
+            f"has latitudes {moving[0]} ({', '.join(map(str, stored.coordinates[moving[0]].dims))}) for every time, as "
+            "WRF's; leave those of one time, [row, column], as with ncwa -a Time on them"
+        )
     raise UnreadableError(
         f"has dimensions ({', '.join(stored.dims)}), of which latitude and longitude cannot be told: its coordinates "
         "have no units degrees_north and degrees_east and no CF standard names; add them, as with ncatted"

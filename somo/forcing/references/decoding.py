@@ -87,10 +87,14 @@ def missing_values(raw: NDArray[Any], attrs: Attrs) -> NDArray[np.bool_]:
     if low is not None or high is not None:
         is_unpacked = _is_unpacked(attrs, raw)
         values = signed.astype("float64") if is_unpacked else signed
+        half_step = 0.0
         if is_unpacked:
-            values = values * _single(attrs, "scale_factor", 1.0) + _single(attrs, "add_offset", 0.0)
-        missing |= (values < low) if low is not None else False
-        missing |= (values > high) if high is not None else False
+            scale = _single(attrs, "scale_factor", 1.0)
+            values = values * scale + _single(attrs, "add_offset", 0.0)
+            # Packing rounds: no rain unpacks to -1e-17 mm, which is not below a valid_min of 0.
+            half_step = abs(scale) / 2 if raw.dtype.kind in "iu" else 0.0
+        missing |= (values < low - half_step) if low is not None else False
+        missing |= (values > high + half_step) if high is not None else False
     return missing
 
 

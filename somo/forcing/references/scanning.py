@@ -1,6 +1,7 @@
 """Source file -> description of one variable as (time, y, x), without reading the variable's values."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -95,7 +96,7 @@ def _scans(file: SourceFile, source: Files, kind: str, stored: Stored, axes: Axe
         stamps=compact(times[order]),
         bounds=None if bounds is None else compact_bounds(times[order], bounds[order]),
         calendar=calendar,
-        cell_methods=_cell_methods(stored.attrs),
+        cell_methods=_cell_methods(stored.attrs, _dim(stored, axes.time)),
         positions=compact(order),
         grid=axes.grid,
         dims=[_dim(stored, axes.time), stored.dims[axes.y], stored.dims[axes.x]],
@@ -107,10 +108,17 @@ def _scans(file: SourceFile, source: Files, kind: str, stored: Stored, axes: Axe
     return _by_version(scan, kind, stored, axes)
 
 
-def _cell_methods(attrs: Mapping[str, Any]) -> str | None:
-    """The CF attribute, or what converters of GRIB files keep instead of it."""
+def _cell_methods(attrs: Mapping[str, Any], time: str) -> str | None:
+    """The CF attribute, or what converters of GRIB files keep instead of it.
+
+    Parameters
+    ----------
+    time : name of the dimension of time, which may be `Time` or `day`; methods along it become those along `time`
+    """
+    if (methods := _text(attrs.get("cell_methods"))) is not None:
+        return re.sub(rf"(?<!\w){re.escape(time)}(?=\s*:)", "time", methods)
     step_type = _text(attrs.get("GRIB_stepType"))
-    return _text(attrs.get("cell_methods")) or (f"GRIB_stepType: {step_type}" if step_type else None)
+    return f"GRIB_stepType: {step_type}" if step_type else None
 
 
 def _text(value: Any) -> str | None:

@@ -56,7 +56,12 @@ def scattered(what: str, where: str, coordinates: dict[str, Any], regrid: str | 
 def own_coordinates(coordinates: Mapping[str, Any], axis: str) -> NDArray[np.float64]:
     """Coordinates along the axis "y" or "x" of a rotated or projected grid, in degrees or metres."""
     values: NDArray[np.float64] = np.array(coordinates[axis], "float64")
-    in_km = str(coordinates.get(f"{axis}_units", "")).strip().lower() in ("km", "kilometer", "kilometers", "kilometre")
+    units = str(coordinates.get(f"{axis}_units", "")).strip().lower()
+    height = (coordinates.get("grid_mapping") or {}).get("perspective_point_height")
+    # Satellites' own coordinates are angles as seen from there, which PROJ has times the satellite's height.
+    if units in ("rad", "radian", "radians") and height is not None:
+        return values * float(np.ravel(height)[0])
+    in_km = units in ("km", "kilometer", "kilometers", "kilometre", "kilometres")
     return values * 1000 if in_km else values
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from somo.forcing.regridding.axes import repeated
+
 # Part of a node's width that is nothing: 32-bit coordinates are off by this much of a second of arc.
 ROUNDING = 1e-3
 
@@ -39,6 +41,8 @@ def overlaps(
     low, high = edges.min(axis=1)[order], edges.max(axis=1)[order]
     start, stop = nodes - lower_half, nodes + upper_half
     widths = stop - start
+    # ETOPO1 has 180 W and 180 E, one meridian, whose nodes would count twice.
+    is_counted = ~repeated(nodes, period)
     cells_by_rank: list[Overlap] = []
     for shift in (0.0,) if period is None else (0.0, period):
         # a node across the grid's first border has its other half a whole turn further east
@@ -49,7 +53,7 @@ def overlaps(
             number = np.minimum(first + step, len(low) - 1)
             shared_width = np.minimum(end, high[number]) - np.maximum(begin, low[number])
             share = shared_width / widths
-            inside = (first + step < len(low)) & (share > ROUNDING)
+            inside = is_counted & (first + step < len(low)) & (share > ROUNDING)
             if not inside.any():
                 break
             share = np.where(share > 1 - ROUNDING, 1.0, share)

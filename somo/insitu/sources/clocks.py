@@ -23,6 +23,8 @@ _YEAR_FIRST = re.compile(r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:(?:T| +)(\d{1,
 # Only these are left to pandas' own guess at a format, which takes 1/2/2018 for the second of January: months that are
 # spelled, and hours before and after noon behind a date that begins with its year.
 _SPELLED = r"(?i)^\d{4}-\d.*[ap]\.?m\.?$|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+# Loggers of Campbell and weather services in Europe write midnight as 24:00 of the day that ends.
+_END_OF_DAY, _END_OF_DAY_IN_DIGITS = r"(?<![\d:.])24(?=:00(?::00)?(?![\d:]))", r"\d{8}24(?:00){0,2}"
 _EPOCH = re.compile(r"(\d+)(?:\.\d+)?")
 _EPOCH_DIGITS: dict[int, Literal["s", "ms", "us", "ns"]] = {9: "s", 10: "s", 13: "ms", 16: "us", 19: "ns"}
 # Ten digits may be seconds since 1970 or year, month, day and hour. Below this number they are seconds, until 2030.
@@ -31,11 +33,15 @@ _FIRST_DATE_OF_TEN_DIGITS = 1_900_000_000
 
 @dataclass(frozen=True, eq=False)
 class _Clock:
-    """Times as written: [n] datetime64[ns], NaT where none; whether they name a zone; whether they are days alone."""
+    """Times as written: [n] datetime64[ns], NaT where none; whether they name a zone; whether they are days alone.
+
+    `ends_day` [n] marks 24:00, which is read as 00:00 of its date and is that of the next one; None where none is.
+    """
 
     time: NDArray[np.datetime64]
     zoned: bool
     dates: bool
+    ends_day: NDArray[np.bool_] | None = None
 
 
 def to_utc(written: pd.Series, offset_hours: float | None) -> NDArray[np.datetime64]:
@@ -59,8 +65,10 @@ def to_utc(written: pd.Series, offset_hours: float | None) -> NDArray[np.datetim
             f"times name their zone ({written.iloc[-1]!r}) and utc_offset_hours is {offset_hours:g}; leave that empty"
         )
     offset = np.timedelta64(round((offset_hours or 0) * 3600), "s")
+    # Daily values that loggers stamp with 24:00 are those of the date before it.
     if not (clock.dates or _is_daily(clock.time)):
-        return np.asarray(clock.time - offset, "M8[ns]")
+        ends_day = np.zeros(len(clock.time), bool) if clock.ends_day is None else clock.ends_day
+        return np.asarray(clock.time + ends_day * np.timedelta64(1, "D") - offset, "M8[ns]")
     local = clock.time if clock.zoned else clock.time.astype("M8[D]").astype("M8[ns]")
     return np.asarray((local + HALF_DAY - offset).astype("M8[D]").astype("M8[ns]"), "M8[ns]")
 
@@ -101,16 +109,20 @@ def _read(written: pd.Series) -> _Clock:
         text = _with_century(text)
     if _YEAR_LAST.fullmatch(typical) or _SHORT_YEAR.fullmatch(typical):
         text = _year_first(text)
-    return _Clock(_parsed(text), bool(zone) or _ZONE.fullmatch(typical) is not None, dates)
+    ends_day = text.str.contains(_END_OF_DAY, regex=True).fillna(False).to_numpy(bool)
+    text = text.str.replace(_END_OF_DAY, "00", regex=True) if ends_day.any() else text
+    return _Clock(_parsed(text), bool(zone) or _ZONE.fullmatch(typical) is not None, dates, ends_day)
 
 
 def _of_digits(text: pd.Series) -> _Clock:
     time = pd.Series(np.full(len(text), np.datetime64("NaT"), "M8[ns]"))
     digits = text.where(text.str.isdigit(), "").str.len().to_numpy()
+    ends_day = text.str.fullmatch(_END_OF_DAY_IN_DIGITS).fillna(False).to_numpy(bool)
+    text = text.str.replace(r"^(\d{8})24", r"\g<1>00", regex=True) if ends_day.any() else text
     for length, form in DIGITS.items():
         chosen = digits == length
         time[chosen] = pd.to_datetime(text[chosen], format=form, errors="coerce").to_numpy("M8[ns]")
-    return _Clock(time.to_numpy("M8[ns]"), False, bool((digits[digits > 0] == len("20180131")).all()))
+    return _Clock(time.to_numpy("M8[ns]"), False, bool((digits[digits > 0] == len("20180131")).all()), ends_day)
 
 
 def _parsed(text: pd.Series) -> NDArray[np.datetime64]:

@@ -176,3 +176,27 @@ def test_one_name_in_two_units_is_refused(tmp_path):
     both = message(rain, 1, shortName="tp"), message(rain, date=20200201, shortName=None, paramId=228228)
     with pytest.raises(ForcingError, match=r"has tp in several units \(kg m\*\*-2, m\)"):
         scan(write(tmp_path / "t.grib", *both), "tp")
+
+
+def test_soil_layers_begin_at_parts_of_a_metre(tmp_path):
+    """As NCEP's models write them; ecCodes gives the level of each as 0 where it is asked for an integer."""
+    layers = [
+        message(
+            field((4, 5), seed=top), discipline=2, shortName=None, parameterCategory=0, parameterNumber=25,
+            typeOfFirstFixedSurface=106, scaleFactorOfFirstFixedSurface=2, scaledValueOfFirstFixedSurface=top,
+            typeOfSecondFixedSurface=106, scaleFactorOfSecondFixedSurface=2, scaledValueOfSecondFixedSurface=bottom,
+        )
+        for top, bottom in ((0, 10), (10, 40))
+    ]  # fmt: skip
+    path = write(tmp_path / "soil.grib", *layers)
+    with pytest.raises(ForcingError, match=r"for several level \(0, 0\.1\); choose one: select = \{ level = 0 \}"):
+        scan(path, "vsw")
+    deeper = values(scan(path, "vsw", select={"level": 0.1}))[0]
+    np.testing.assert_allclose(deeper, field((4, 5), seed=10), atol=1e-2)
+
+
+def test_sums_since_two_times_that_end_together_are_named(tmp_path):
+    """NCEP's files hold the rain of the last hours beside that of the whole run."""
+    sums = [message(abs(field((4, 5))), shortName="tp", stepType="accum", stepRange=steps) for steps in ("0-9", "6-9")]
+    with pytest.raises(ForcingError, match=r"has tp for 2020-01-31T09:00:00 from .* step 0-9 and from .* step 6-9; "):
+        scan(write(tmp_path / "s.grib", *sums), "tp")

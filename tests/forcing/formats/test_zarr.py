@@ -112,3 +112,15 @@ def test_metadata_that_would_fill_the_memory_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(listing, "MOST_DOCUMENT_BYTES", 1000)
     with pytest.raises(ForcingError, match=r"\.zmetadata: has \d+ bytes, too many for the metadata of a Zarr store"):
         scan(url, "t2m")
+
+
+@pytest.mark.filterwarnings("ignore::zarr.errors.UnstableSpecificationWarning")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_names_along_a_further_dimension(tmp_path, zarr_format):
+    """zarr gives texts of any length as objects of Python, which are no numbers."""
+    url = str(tmp_path / "runs.zarr")
+    ds = dataset().expand_dims({"run": np.array(["r1", "second"], object)}, 1)
+    (ds * xr.DataArray([1.0, 2.0], dims="run")).to_zarr(url, zarr_format=zarr_format, consolidated=True)
+    with pytest.raises(ForcingError, match=r"dimension run with 2 entries \(r1, second\); choose one: .* run = 'r1'"):
+        scan(url, "t2m")
+    np.testing.assert_array_equal(values(scan(url, "t2m", select={"run": "second"})), 2 * field())

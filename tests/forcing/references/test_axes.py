@@ -80,3 +80,22 @@ def test_dates_in_single_letters_are_times(tmp_path):
             file[name].attrs.update({"units": f"degrees_{'north' if name == 'lat' else 'east'}"} if number else {})
             field.dims[number].attach_scale(file[name])
     assert (scan(tmp_path / "t.nc", "T2").times.astype("datetime64[s]") == DAYS).all()
+
+
+def test_latitudes_for_every_time_are_named_as_such(tmp_path):
+    lat, lon = (np.broadcast_to(axis, (3, 2, 3)) for axis in np.meshgrid(LAT, LON, indexing="ij"))
+    ds = xr.Dataset({"T2": (("Time", "sn", "we"), np.full((3, 2, 3), 280.0), {"units": "K"})}, {"Time": DAYS})
+    ds["XLAT"] = ("Time", "sn", "we"), lat, {"units": "degree_north"}
+    ds["XLONG"] = ("Time", "sn", "we"), lon, {"units": "degree_east"}
+    ds.to_netcdf(tmp_path / "wrfout.nc", engine="h5netcdf")
+    with pytest.raises(ForcingError, match=r"latitudes XLAT \(Time, sn, we\) for every time, as WRF's; leave those"):
+        scan(tmp_path / "wrfout.nc", "T2")
+
+
+def test_methods_along_time_whatever_that_dimension_is_called(tmp_path):
+    ds = xr.Dataset(
+        {"T2": (("Time", "lat", "lon"), np.full((3, 2, 3), 280.0), {"cell_methods": "Time: mean lat: point"})},
+        {"Time": DAYS, "lat": ("lat", LAT, {"units": "degrees_north"}), "lon": ("lon", LON, {"units": "degrees_east"})},
+    )
+    ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
+    assert scan(tmp_path / "t.nc", "T2").cell_methods == "time: mean lat: point"

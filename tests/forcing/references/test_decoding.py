@@ -22,6 +22,9 @@ CASES = {
         np.array([-10, 26, 40], "f4"), {"scale_factor": 10.0, "valid_min": 0.0, "valid_max": 300.0},
         [np.nan, 260.0, np.nan],
     ),
+    "no rain, which unpacks to -4.5e-13, beside a lowest value of 0": (
+        np.array([-32767, 0], "i2"), {"scale_factor": 0.1, "add_offset": 3276.7, "valid_min": 0.0}, [0.0, 3276.7],
+    ),
     "bytes meant without a sign": (
         np.array([-1, 100, -56], "i1"),
         {"_Unsigned": "true", "scale_factor": 0.5, "valid_range": np.array([0, -2], "i1")}, [np.nan, 50.0, 100.0],
@@ -32,4 +35,4 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_valid_ranges_by_hand(case):
     raw, attrs, expected = CASES[case]
-    np.testing.assert_allclose(decode(raw, decoding_attributes(attrs)), expected, rtol=1e-6)
+    np.testing.assert_allclose(decode(raw, decoding_attributes(attrs)), expected, rtol=1e-6, atol=1e-9)

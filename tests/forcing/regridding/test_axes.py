@@ -14,6 +14,7 @@ from somo.forcing.regridding.axes import (
     weigh,
 )
 from somo.forcing.regridding.placing import Rectilinear, runs_of
+from somo.forcing.statics.overlaps import overlaps
 
 EUROPE = Grid.regular(-10, 20, 40, 60, 2.5)
 PACIFIC = Grid(np.array([61.0, 60.0]), np.array([178.5, 179.5, -179.5, -178.5]), 1.0)
@@ -148,3 +149,29 @@ def test_the_values_of_a_cell_do_not_depend_on_the_cut(how, row, column, n_rows,
 def test_columns_on_both_sides_of_the_files_edge_are_two_runs():
     assert runs_of(np.array([0, 1, 2, 3500, 3501])) == (slice(0, 3), slice(3500, 3502))
     assert runs_of(np.array([4, 5, 8])) == (slice(4, 9),)
+
+
+@pytest.mark.parametrize("how", METHODS)
+def test_rows_of_equal_area_lie_further_apart_in_the_north(how):
+    """Rows as SMAP's, 0.09 degrees apart at 36 N and 0.22 at 71 N: nodes by latitude come out as latitudes."""
+    lat = np.degrees(np.arcsin(np.linspace(1, -1, 1624, endpoint=False) - 1 / 1624))
+    lat, lon = lat[(lat > 30) & (lat < 75)], np.arange(-1, 3, 0.5)
+    grid = Grid.regular(0, 1, 36, 71.5, 0.5)
+    placing = placed(how, grid, lat, lon)
+    window = placing.window(slice(0, 71), slice(0, 2))
+    nodes = np.broadcast_to(lat[window.rows, None], (len(lat[window.rows]), window.width)).astype("f4")
+    values = placing.apply(nodes[None], slice(0, 71), slice(0, 2))[0, :, 0]
+    # the nearest row is at most half of 0.22 degrees away; a mean by area leans to the south by far less
+    np.testing.assert_allclose(values, grid.lat, atol=1e-4 if how == "bilinear" else 0.11)
+
+
+def test_a_meridian_that_a_file_repeats_counts_once():
+    """Global files may end with the meridian that they begin with."""
+    lon = np.linspace(0, 360, 1441)
+    weights = mean_weights(lon, np.array([0.5]), np.array([[0.0, 1.0]]), 360.0)
+    shares = dict(zip(weights.index[0].tolist(), weights.weight[0].tolist(), strict=True))
+    assert {node: share for node, share in shares.items() if share} == pytest.approx(
+        {0: 0.125, 1: 0.25, 2: 0.25, 3: 0.25, 4: 0.125}
+    )
+    ranks, _ = overlaps(lon, np.array([[0.0, 1.0]]), 360.0)
+    assert sum(float(rank.share.sum()) for rank in ranks) == pytest.approx(4.0)

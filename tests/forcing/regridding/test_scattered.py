@@ -120,3 +120,23 @@ def test_nearest_reaches_across_steps_that_differ_by_direction():
     }  # fmt: skip
     values = everything(scattered("forcing.t", "f.nc", plane, "nearest", GRID), lat.astype("float32"))
     np.testing.assert_allclose(values, np.broadcast_to(GRID.lat[:, None], (3, 4)), atol=0.045 + 1e-6)
+
+
+def test_angles_of_a_satellite_are_metres_after_its_height():
+    """GOES writes its rows and columns in radians, PROJ has metres."""
+    mapping = {
+        "grid_mapping_name": "geostationary", "perspective_point_height": 35_786_023.0,
+        "longitude_of_projection_origin": 0.0, "sweep_angle_axis": "x", "semi_major_axis": 6_378_137.0,
+        "semi_minor_axis": 6_356_752.31414,
+    }  # fmt: skip
+    y, x = np.arange(4.0e6, 4.9e6, 3000.0), np.arange(3.0e5, 9.0e5, 3000.0)
+    metres = {"kind": "projected", "y": y.tolist(), "x": x.tolist(), "y_units": "m", "x_units": "m"}
+    angles = {
+        **metres, "y": (y / 35_786_023.0).tolist(), "x": (x / 35_786_023.0).tolist(), "y_units": "rad", "x_units": "rad"
+    }  # fmt: skip
+    northing = np.broadcast_to(y[:, None], (len(y), len(x))).astype("float32")
+    placed = [
+        everything(scattered("forcing.t", "f.nc", {**grid, "grid_mapping": mapping}, "bilinear", GRID), northing)
+        for grid in (metres, angles)
+    ]
+    np.testing.assert_allclose(placed[1], placed[0], rtol=1e-6)

@@ -31,6 +31,10 @@ def _without_midnight(day: str, clock: str) -> Callable[[pd.Timestamp], str]:
         lambda t: f"{t:%Y-%m-%d %H:%M:%S},000",
         lambda t: f"{t:%d-%b-%Y %H:%M}",
         lambda t: f"{t:%Y%m%d%H}",
+        # Midnight as the end of the day before it, as loggers of Campbell write it.
+        lambda t: f"{t:%Y-%m-%d %H:%M}" if t.hour else f"{t - pd.Timedelta('1D'):%Y-%m-%d} 24:00",
+        lambda t: f"{t:%d.%m.%Y %H:%M:%S}" if t.hour else f"{t - pd.Timedelta('1D'):%d.%m.%Y} 24:00:00",
+        lambda t: f"{t:%Y%m%d%H%M}" if t.hour else f"{t - pd.Timedelta('1D'):%Y%m%d}2400",
     ],
 )
 def test_hours_are_hours_however_they_are_written(written: Callable[[pd.Timestamp], str]) -> None:
@@ -103,3 +107,9 @@ def test_units_below_the_names_say_nothing_of_the_times(form: str) -> None:
     time, value, _, note = read_series(text.encode(), Columns("t", "v", factor=0.01))
     assert (time == HOURS[:48].to_numpy()).all() and not note
     np.testing.assert_allclose(value, 0.255, rtol=1e-15)
+
+
+@pytest.mark.parametrize("form", ["{:%Y-%m-%d} 24:00:00", "{:%Y%m%d}2400"])
+def test_days_that_are_stamped_with_their_end_stay_themselves(form: str) -> None:
+    days = pd.date_range("2018-01-10", periods=9, freq="D")
+    assert (to_utc(pd.Series([form.format(day) for day in days]), 1) == days.to_numpy()).all()
