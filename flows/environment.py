@@ -140,11 +140,23 @@ def require_own_settings(folder: Path) -> None:
         naming the file and its owner
     """
     for path in (folder / name for name in SETTINGS_OF_PREFECT):
-        if path.exists() and (owner := path.stat().st_uid) not in (0, os.geteuid()):
+        if path.exists() and (owner := path.stat().st_uid) not in (0, os.geteuid()) and _sets_prefect(path):
             raise ProductError(
                 f"{path} belongs to another user ({owner}), and Prefect would take its settings from there; call the "
                 "command in a folder of your own"
             )
+
+
+def _sets_prefect(path: Path) -> bool:
+    """Whether such a file holds a setting of Prefect; clones of other people's projects mostly hold none."""
+    text = path.read_text(errors="replace")
+    if path.name == ".env":
+        return "PREFECT_" in text.upper()
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return True
+    return bool(table if path.name == "prefect.toml" else table.get("tool", {}).get("prefect"))
 
 
 def prepare_prefect() -> None:

@@ -37,13 +37,29 @@ def test_no_module_of_the_working_folder_is_run_by_what_a_run_starts(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a file that belongs to another user")
-@pytest.mark.parametrize("name", ["prefect.toml", ".env", "pyproject.toml"])
+@pytest.mark.parametrize(
+    ("name", "without", "setting"),
+    [
+        ("prefect.toml", "", "api.url = 'https://theirs/api'"),
+        (".env", "OTHER=1", "export prefect_api_url=https://theirs/api"),
+        ("pyproject.toml", "[project]\ndependencies = ['prefect']", "[tool.prefect]\nhome = '/tmp/theirs'"),
+        ("pyproject.toml", "", "broken ="),
+    ],
+)
 def test_settings_of_prefect_that_another_user_laid_down_are_refused(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: MutableMapping[str, str]
+    name: str,
+    without: str,
+    setting: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: MutableMapping[str, str],
 ) -> None:
-    (tmp_path / name).write_text("")
+    (tmp_path / name).write_text(without)
     os.chown(tmp_path / name, 65534, 65534)
     monkeypatch.chdir(tmp_path)
+    # A clone that belongs to somebody else is no trap in itself.
+    prepare_prefect()
+    (tmp_path / name).write_text(setting)
     with pytest.raises(ProductError, match=rf"{name} belongs to another user \(65534\).*folder of your own"):
         prepare_prefect()
     os.chown(tmp_path / name, 0, 0)

@@ -54,6 +54,24 @@ def what_archive(sizes: Mapping[str, int], url: str) -> str:
     return f'is a zip archive; declare the files in it: url = "zip://{largest}::{url}"'
 
 
+def _which_pointer(start: bytes) -> str | None:
+    """What kind of text names the data of other files, which are read in its place; None if it is none."""
+    if start.startswith(b"<VRTDataset"):
+        return (
+            "is a virtual raster of GDAL (VRT), a text that names other files; declare these, or write them out as "
+            "GeoTIFF with gdal_translate"
+        )
+    if b"unidata.ucar.edu/namespaces/netcdf/ncml" in start:
+        return "is NcML, a text about NetCDF files; declare the files themselves"
+    if not start.startswith(b"{"):
+        return None
+    if re.search(rb'"refs"\s*:', start):
+        return "is a set of references to other files (kerchunk); declare the files that it points to"
+    if re.search(rb'"zarr_(format|consolidated_format)"\s*:', start):
+        return "is a metadata document of a Zarr store; declare the folder that it lies in"
+    return None
+
+
 def _which_text(head: bytes) -> str | None:
     """What kind of text a file is; servers send texts where they refuse data."""
     # Texts may begin with the byte order mark of UTF-8.
@@ -65,6 +83,8 @@ def _which_text(head: bytes) -> str | None:
             f"is an HTML page{title_in_brackets}, as a server sends for a login or an error, and no data; log in "
             "(~/.netrc or a token in FSSPEC_HTTPS) and get the file again"
         )
+    if (description := _which_pointer(start)) is not None:
+        return description
     if start.startswith((b"<?xml", b"<Error")):
         return "is an XML text, as an object store sends with an error, and no data; get the file again"
     if start[:5].lower() == b"ncols":

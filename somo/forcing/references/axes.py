@@ -256,6 +256,9 @@ def _grid(
     rotated = mapping is not None and "rotated" in str(mapping.get("grid_mapping_name", ""))
     if degrees and not rotated:
         lat, lon = (_centres(stored.coordinates, coordinates[dim]) for dim in (y, x))
+        # A ten-thousandth more: the outermost nodes of some grids stand at 90.00001.
+        if not all(abs(value) <= most for axis, most in ((lat, 90 + SAME_DEG), (lon, 720)) for value in axis):
+            raise UnreadableError(f"has numbers in {y} and {x} that are no latitudes and longitudes; get it again")
         return {"kind": "regular", "lat": lat, "lon": lon}
     # Some files write the latitude of every point although all points of a row share it: a regular grid after all.
     if plane is not None and np.ptp(plane[0], axis=1).max() < SAME_DEG and np.ptp(plane[1], axis=0).max() < SAME_DEG:

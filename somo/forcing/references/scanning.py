@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.forcing.formats.register import format_of, open_format
-from somo.forcing.formats.stored import Stored, UnreadableError, with_unpacked_coordinates
+from somo.forcing.formats.stored import DEFAULT_FILL, Stored, UnreadableError, with_unpacked_coordinates
 from somo.forcing.listing import content_of_source, version_now
 from somo.forcing.references.axes import VALID_TIME, Axes, resolve_axes
 from somo.forcing.references.clock import is_clock, seconds_of, shift_of
@@ -168,6 +168,7 @@ def _times(
         return day, np.ones(1, bool), None, "standard"
     if clock.size == 0:
         raise UnreadableError("holds no times; get it again")
+    _require_stamps(clock)
     units, calendar = str(clock.attrs.get("units", "")), str(clock.attrs.get("calendar", "") or "standard")
     times, exists = seconds_of(np.atleast_1d(clock.values), units, calendar)
     if calendar == "julian" and YEARS_ALIKE[0] <= times.min() and times.max() < YEARS_ALIKE[1]:
@@ -183,6 +184,15 @@ def _times(
     if "time_shift" in clock.attrs:
         times, bounds = _in_utc(times, bounds, shift_of(clock.attrs))
     return times, exists, bounds, calendar
+
+
+def _require_stamps(clock: xr.DataArray) -> None:
+    """Refuse numbers that stand for no time, as where a file was made longer and its times were never written."""
+    declared = [clock.attrs[name] for name in ("_FillValue", "missing_value") if name in clock.attrs]
+    fills = [*np.ravel(declared).tolist(), DEFAULT_FILL.get(f"{clock.dtype.kind}{clock.dtype.itemsize}")]
+    # Some producers declare 0, which is also a time like any other.
+    if any(fill is not None and fill != 0 and (clock.values == fill).any() for fill in fills):
+        raise UnreadableError(f"has stamps without a value in {clock.name}; get it again, or cut these steps off")
 
 
 def _in_utc(

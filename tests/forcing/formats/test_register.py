@@ -44,6 +44,21 @@ def test_what_is_no_gridded_file_is_named(tmp_path, case):
         scan(tmp_path / "t2m.nc", "t2m")
 
 
+POINTERS = {
+    b'<VRTDataset rasterXSize="9">': "virtual raster of GDAL .* gdal_translate",
+    b'<?xml version="1.0"?><netcdf xmlns="http://www.unidata.ucar.edu/namespaces/netcdf/ncml-2.2">': "is NcML",
+    b'{"version": 1, "refs": {}}': r"references to other files \(kerchunk\)",
+    b'{"metadata": {}, "zarr_consolidated_format": 1}': "metadata document of a Zarr store; declare the folder",
+}
+
+
+@pytest.mark.parametrize("beginning", POINTERS)
+def test_texts_that_point_to_data_are_no_errors_of_a_server(tmp_path, beginning):
+    (tmp_path / "t.nc").write_bytes(beginning)
+    with pytest.raises(ForcingError, match=POINTERS[beginning]):
+        scan(tmp_path / "t.nc", "t2m")
+
+
 def test_the_name_says_nothing(tmp_path):
     path = write(tmp_path / "download", field())
     assert values(scan(path, "t2m")).shape == (6, 4, 5)

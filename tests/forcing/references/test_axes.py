@@ -99,3 +99,21 @@ def test_methods_along_time_whatever_that_dimension_is_called(tmp_path):
     )
     ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
     assert scan(tmp_path / "t.nc", "T2").cell_methods == "time: mean lat: point"
+
+
+def _plain(path, days=DAYS, lat=LAT):
+    degrees = {"lat": ("lat", lat, {"units": "degrees_north"}), "lon": ("lon", LON, {"units": "degrees_east"})}
+    xr.Dataset({"t": (("time", "lat", "lon"), np.full((3, 2, 3), 280.0))}, {"time": days, **degrees}).to_netcdf(path)
+    return path
+
+
+@pytest.mark.parametrize("number", [np.nan, -9999.0, 9.969209968386869e36])
+def test_numbers_that_are_no_latitudes_are_named(tmp_path, number):
+    with pytest.raises(ForcingError, match=r"t\.nc: has numbers in lat and lon that are no latitudes and longitudes"):
+        scan(_plain(tmp_path / "t.nc", lat=np.array([50.85, number])), "t")
+
+
+def test_times_that_were_never_written_are_named(tmp_path):
+    stamps = "time", np.array([0, 24, -2147483647], "i4"), {"units": "hours since 2020-01-01"}
+    with pytest.raises(ForcingError, match=r"t\.nc: has stamps without a value in time; .* cut these steps off"):
+        scan(_plain(tmp_path / "t.nc", days=stamps), "t")
