@@ -141,7 +141,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
         (503, "cannot be reached", UnreachableError),
     ],
 )
-def test_a_store_that_answers_is_not_told_to_be_out_of_reach(status: int, told: str, kind: type) -> None:
+def test_a_store_that_answers_is_not_told_to_be_out_of_reach(status: int, told: str, kind: type[StorageError]) -> None:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         store = S3Store(
