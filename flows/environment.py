@@ -39,6 +39,11 @@ SETTINGS_OF_PREFECT = (".env", "prefect.toml", "pyproject.toml")
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 
 
+# What fsspec and obstore are told of stores that are read, and how a network lets its machines out.
+OF_PROVIDERS = ("FSSPEC_", "GOOGLE_", "AZURE_")
+OF_NETWORKS = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
+
 def read_providers() -> dict[str, Any]:
     """What is known of providers' files: tables that a declaration takes by `like`."""
     return tomllib.loads((Path(__file__).parent / "products" / "providers.toml").read_text())
@@ -221,6 +226,21 @@ def service_settings() -> dict[str, str]:
 def inherited(*names: str) -> dict[str, str]:
     """Those of the named environment variables that are set, to be handed on to another process."""
     return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def ways_to_sources() -> dict[str, str]:
+    """Variables by which source files elsewhere are reached: logins of providers, proxies and authorities of a network.
+
+    What fsspec is told of S3 stays out: the service has a store of its own, with keys of its own.
+    """
+    variables = {
+        name: value
+        for name, value in os.environ.items()
+        if (name.startswith(OF_PROVIDERS) and not name.startswith("FSSPEC_S3")) or name.upper() in OF_NETWORKS
+    }
+    # A service has another home, where libraries would look for the logins.
+    logins = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    return {"NETRC": str(logins), **variables} if logins.exists() else variables
 
 
 def export(values: Mapping[str, str]) -> None:

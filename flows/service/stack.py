@@ -17,7 +17,7 @@ import psutil
 
 from flows.cluster.workers import IMAGE
 from flows.console import console
-from flows.environment import inherited, service_settings
+from flows.environment import inherited, service_settings, ways_to_sources
 from flows.service import database
 from flows.service.credentials import identities, write_credentials
 from flows.service.errors import StackError
@@ -34,6 +34,8 @@ from flows.service.services import (
     shared_environment,
 )
 
+# What reads the files of a declaration.
+SOURCE_READERS = ("prefect-worker", "dask-worker")
 READY_SECONDS = 300
 STOP_SECONDS = 20
 
@@ -122,6 +124,7 @@ class Stack:
         ours = {**ours, **{name: self.settings[name] for name in service.settings if name in self.settings}}
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
         scratch = {"DASK_TEMPORARY_DIRECTORY": str(self.folder / "data" / "scratch")} if ours else {}
+        ours = {**ways_to_sources(), **ours} if service.name in SOURCE_READERS else ours
         home = {"HOME": str(self.folder)}
         return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH", "TMPDIR"), **home, **scratch, **ours, **needed}
 

@@ -20,7 +20,7 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
-from somo.storage.patience import StorageError, is_passing, patiently, patiently_async, unreachable
+from somo.storage.patience import PASSING_STATUS, StorageError, is_passing, patiently, patiently_async, unreachable
 from somo.storage.web import client_settings
 
 # Methods of a file system that ask its store.
@@ -70,7 +70,15 @@ def store_error(url: str, error: obstore.exceptions.GenericError) -> StorageErro
         )
     refused = re.search(r"status: (401|403)\b", text)
     if not refused:
-        return unreachable(url, error)
+        answered = re.search(r"status code: (4\d\d)\b", text)
+        if answered is None or int(answered[1]) in PASSING_STATUS:
+            return unreachable(url, error)
+        # Amazon says so (400) of temporary keys that have expired, and of requests that another region should get.
+        code = re.search(r"<Code>(\w+)</Code>", text)
+        return StorageError(
+            f"{url}: the store refuses what it is asked ({answered[1]}{f' {code[1]}' if code else ''}); look at the "
+            "credentials, which may have expired, the region and the endpoint"
+        )
     return StorageError(
         f"{url}: the store refuses it ({refused[1]}); give credentials in the environment (AZURE_*, GOOGLE_*, or "
         f"FSSPEC_{scheme.upper()}), and check that the account may list and read it"

@@ -19,6 +19,8 @@ from somo.storage.client import filesystem
 from somo.storage.listing import is_listed, remembered
 from somo.storage.patience import StorageError
 
+# A part of the path that is missing or is a file, a name too long, links in a circle: nothing can be there.
+NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
 # A quota that is used up is its own error, and to people the same.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -44,9 +46,23 @@ def exists(url: str) -> bool:
     fs, path = filesystem(url)
     fs.invalidate_cache()
     try:
-        return bool(fs.exists(path))
+        return _is_on_disk(path) if isinstance(fs, LocalFileSystem) else bool(fs.exists(path))
     except PermissionError as error:
         raise StorageError(f"{url}: may not be looked at ({error}); check the credentials and their rights") from error
+
+
+def _is_on_disk(path: str) -> bool:
+    """Whether there is a file or folder; fsspec says no as well where it may not enter a folder or a disk fails."""
+    try:
+        Path(path).stat()
+    except OSError as error:
+        if error.errno in NOTHING_THERE:
+            return False
+        raise
+    # A name that no file can have.
+    except ValueError:
+        return False
+    return True
 
 
 def read_bytes(url: str) -> bytes:

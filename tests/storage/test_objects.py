@@ -1,5 +1,6 @@
 """URLs to bytes: the same behaviour on disk, in memory and on S3."""
 
+import os
 from pathlib import Path
 
 import fsspec
@@ -31,6 +32,32 @@ def test_what_is_put_is_read_and_replaced_whole(root: str) -> None:
     storage.put(url, b"two")
     assert storage.exists(url) and storage.read_bytes(url) == b"two"
     assert storage.join(root, "a", "b.txt") == url
+
+
+def test_a_folder_that_may_not_be_entered_is_not_one_without_the_file(tmp_path: Path) -> None:
+    """ "No such file; check the URL" would send people to look for a mistake where there is none."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (closed / "archive.zip").touch()
+    closed.chmod(0o000)
+    former = os.geteuid()
+    try:
+        if former == 0:
+            # Root may enter everywhere.
+            os.seteuid(65534)
+        with pytest.raises(StorageError, match=r"archive\.zip: may not be looked at .*check the credentials and their"):
+            storage.exists(str(closed / "archive.zip"))
+    finally:
+        os.seteuid(former)
+        closed.chmod(0o700)
+
+
+def test_names_that_no_file_has_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for name in ("missing", "file/below", "circle", 300 * "x"):
+        assert not storage.exists(str(tmp_path / name))
+    assert storage.exists(str(tmp_path / "file")) and storage.exists(str(tmp_path))
 
 
 def test_a_file_is_put_and_copied_back(root: str, tmp_path: Path) -> None:

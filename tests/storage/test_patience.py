@@ -1,18 +1,26 @@
 """The one policy of trying again: what is repeated, what is not, and every kind of request through a broken network."""
 
+import datetime as dt
 import errno
+import http.server
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 import time
 
 import aiohttp
+import obstore
 import pytest
+from obstore.exceptions import GenericError
+from obstore.store import S3Store
 from yarl import URL
 
 from flows.service.s3server import S3Server
 from somo.storage import patience
+from somo.storage.client import store_error
 from somo.storage.patience import StorageError, UnreachableError, is_passing, no_longer_than, patiently
 from tests.faults.fault_proxy import FaultProxy
 
@@ -109,6 +117,43 @@ def test_whoever_has_less_time_than_the_store_deserves_gives_up_sooner() -> None
     with pytest.raises(UnreachableError), no_longer_than(0.1), no_longer_than(60):
         patiently("s3://bucket/key", lambda: (_ for _ in ()).throw(ConnectionResetError()))
     assert time.monotonic() - began < patience.PATIENCE_S / 2
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Answers with the status that the path ends with, as S3 does."""
+
+    def do_GET(self) -> None:
+        body = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+        self.send_response(int(self.path.rpartition("/")[2]))
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "told", "kind"),
+    [
+        (400, r"refuses what it is asked \(400 ExpiredToken\); look at the credentials", StorageError),
+        (429, "cannot be reached", UnreachableError),
+        (503, "cannot be reached", UnreachableError),
+    ],
+)
+def test_a_store_that_answers_is_not_told_to_be_out_of_reach(status: int, told: str, kind: type[StorageError]) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        store = S3Store(
+            "bucket", endpoint=f"http://127.0.0.1:{server.server_port}", region="us-east-1", skip_signature=True,
+            client_options={"allow_http": True}, virtual_hosted_style_request=False,
+            retry_config={"max_retries": 0, "retry_timeout": dt.timedelta(seconds=1)},
+        )  # fmt: skip
+        with pytest.raises(GenericError) as answer:
+            obstore.get(store, str(status))
+        server.shutdown()
+    error = store_error("s3://bucket/key", answer.value)
+    assert type(error) is kind and re.search(told, str(error))
 
 
 def test_another_failure_keeps_its_type_and_is_not_repeated() -> None:

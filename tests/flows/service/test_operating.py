@@ -78,6 +78,23 @@ def test_flows_of_a_service_read_its_settings(monkeypatch: pytest.MonkeyPatch) -
     assert (cluster.kind, cluster.workers) == ("slurm", 5)
 
 
+def test_logins_of_providers_reach_what_reads_sources_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They work for `somo run` and would not for the same declaration in the service, whose home is another."""
+    (tmp_path / ".netrc").write_text("machine urs.earthdata.nasa.gov login me password secret")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("NETRC", raising=False)
+    of_sources = {"FSSPEC_HTTPS": "{}", "AZURE_STORAGE_ACCOUNT_NAME": "store", "https_proxy": "http://proxy:3128"}
+    for name, value in {**of_sources, "FSSPEC_S3": '{"key": "another"}'}.items():
+        monkeypatch.setenv(name, value)
+    made = Stack(tmp_path / "stack", SERVED, "s3://somo/t")
+    for name, service in made.services.items():
+        environment = made.environment_of(service)
+        expected = {**of_sources, "NETRC": str(tmp_path / ".netrc")} if name in stack.SOURCE_READERS else {}
+        assert {key: environment[key] for key in (*of_sources, "NETRC", "FSSPEC_S3") if key in environment} == expected
+
+
 def test_settings_reach_the_containers() -> None:
     described = yaml.safe_load((HOME / "infra" / "compose.yaml").read_text())["services"]
     resources = list(yaml.safe_load_all((HOME / "infra" / "k8s" / "services.yaml").read_text()))
