@@ -21,10 +21,11 @@ from prefect.artifacts import (
 )
 from prefect.logging import get_run_logger
 
-from flows.cluster.connecting import dashboard_link
+from flows.cluster.connecting import dashboard_link, running_scheduler
 from flows.cluster.measures import TellRepeats, tell_end, tell_progress
 from flows.cluster.watching import Progressed, watching
 from flows.failures import RunError, in_one_sentence
+from flows.one_writer import is_signed_by
 from flows.status import Stage, read_status, summary
 from somo.product.declaration import Product
 from somo.publish.store.maps import read_visible, store_url
@@ -59,16 +60,7 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
         with watching(ProgressArtifacts()), watching(partial(tell_progress, client)):
             yield
     except Exception as error:
-        sentence = in_one_sentence(error)
-        with shown("the failure"):
-            kept = "What was finished is kept: the next run goes on from it."
-            text = f"## {title} failed\n\n{as_it_is(sentence)}\n\n{kept}"
-            create_markdown_artifact(text, key="failure", description=f"Why {title} failed")
-        # Cluster and store may be what failed: telling of the failure must not replace it by another one.
-        with suppress(Exception):
-            tell_end(client, product.name, None, type(error).__name__)
-        with suppress(Exception):
-            write_status_page(root, product, read_status(product, root), "failed", sentence)
+        sentence = tell_failure(product, root, error, client)
         if isinstance(error, TimeoutError):
             # Prefect takes every TimeoutError that leaves a flow for its own limit of time, and says so.
             raise RunError(sentence) from error
@@ -81,6 +73,66 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
             text = _summary(product, root, before, stages_after)
             create_markdown_artifact(text, key="summary", description=f"Result of {title}")
     log.info("%s %s: %s", product.name, product.version, "; ".join(f"{s.name} {s.detail}" for s in stages_after))
+
+
+@contextmanager
+def before_any_work(product: Product, root: str) -> Iterator[None]:
+    """Show a failure that comes before there are workers: a provider who is late, an archive or a cluster that is away.
+
+    Raises
+    ------
+    RunError
+        in place of a TimeoutError, which Prefect would take for its own limit
+    """
+    try:
+        yield
+    except Exception as error:
+        with running_scheduler(product) as client:
+            sentence = tell_failure(product, root, error, client)
+        if isinstance(error, TimeoutError):
+            raise RunError(sentence) from error
+        raise
+
+
+def tell_failure(product: Product, root: str, error: Exception, client: Client | None) -> str:
+    """Tell of a failed run in Prefect, on the status page and, where there is a scheduler, to Prometheus; why, in one
+    sentence.
+    """
+    sentence, title = in_one_sentence(error), f"{product.name} {product.version} → `{root}`"
+    with shown("the failure"):
+        kept = "What was finished is kept: the next run goes on from it."
+        text = f"## {title} failed\n\n{as_it_is(sentence)}\n\n{kept}"
+        create_markdown_artifact(text, key="failure", description=f"Why {title} failed")
+    # Cluster and store may be what failed: telling of the failure must not replace it by another one.
+    if client is not None:
+        with suppress(Exception):
+            tell_end(client, product.name, None, type(error).__name__)
+    with suppress(Exception):
+        # A root that is another product's, or that nobody has written to yet, is left alone.
+        if is_signed_by(product, root):
+            write_status_page(root, product, _stages_if_any(product, root), "failed", sentence)
+    return sentence
+
+
+def _stages_if_any(product: Product, root: str) -> list[Stage]:
+    """The stages; none where they cannot be told, as for sources that are not there."""
+    try:
+        return read_status(product, root)
+    except (OSError, ValueError):
+        return []
+
+
+def tell_no_work(product: Product, root: str, stages: Sequence[Stage]) -> None:
+    """Tell those who watch from outside that a run has ended well which found nothing to do.
+
+    They would take it for none at all: no alert would end, and one would say that no run had ended for days.
+    """
+    with suppress(Exception):
+        write_status_page(root, product, stages, "ended")
+    with running_scheduler(product) as client:
+        if client is not None:
+            with suppress(Exception):
+                tell_end(client, product.name, newest_day_s(product, root))
 
 
 def newest_day_s(product: Product, root: str) -> float | None:
@@ -145,6 +197,13 @@ def _summary(product: Product, root: str, before: Sequence[Stage], after: Sequen
     return "\n".join([f"## {product.name} {product.version}", *head, *rows, "", "```", summary(product, root), "```"])
 
 
+def without_secrets(text: str) -> str:
+    """A text for everybody: what follows a question mark in a URL may be a signature that opens it, and before the @
+    of a host stands a login.
+    """
+    return re.sub(r"://[^/\s\"'@]+@", "://...@", re.sub(r"\?[^\s\"'),;]+", "?...", text))
+
+
 def write_status_page(
     root: str, product: Product, stages: Sequence[Stage], run: Literal["ended", "failed"], failure: str = ""
 ) -> None:
@@ -153,8 +212,7 @@ def write_status_page(
         "product": product.name,
         "version": product.version,
         "run": run,
-        # The page is public: what follows a question mark in a URL may be a signature that opens it.
-        "failure": re.sub(r"\?[^\s\"'),;]+", "?...", failure),
+        "failure": without_secrets(failure),
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         # The page is for anyone: where results lie inside the bucket is not.
         "stages": [{k: v for k, v in stage.as_dict().items() if k != "url"} for stage in stages],

@@ -6,7 +6,8 @@ by the libraries themselves and never pass through here.
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
@@ -32,6 +33,10 @@ PREFECT_SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
+# What Prefect reads of the folder that a command is called in.
+SETTINGS_OF_PREFECT = (".env", "prefect.toml", "pyproject.toml")
+# By it Python leaves the working folder, which is the first for `python -m` and `-c`, out of where it imports from.
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 
 
 def read_providers() -> dict[str, Any]:
@@ -123,12 +128,50 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "somo"
 
 
+def require_own_settings(folder: Path) -> None:
+    """Refuse to work in a folder where another user has laid down settings of Prefect.
+
+    They may name a server to talk to and classes to import, and a folder of all users, as a shared scratch disk, is
+    open to everybody.
+
+    Raises
+    ------
+    ProductError
+        naming the file and its owner
+    """
+    for path in (folder / name for name in SETTINGS_OF_PREFECT):
+        if path.exists() and (owner := path.stat().st_uid) not in (0, os.geteuid()) and _sets_prefect(path):
+            raise ProductError(
+                f"{path} belongs to another user ({owner}), and Prefect would take its settings from there; call the "
+                "command in a folder of your own"
+            )
+
+
+def _sets_prefect(path: Path) -> bool:
+    """Whether such a file holds a setting of Prefect; clones of other people's projects mostly hold none."""
+    text = path.read_text(errors="replace")
+    if path.name == ".env":
+        return "PREFECT_" in text.upper()
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return True
+    return bool(table if path.name == "prefect.toml" else table.get("tool", {}).get("prefect"))
+
+
 def prepare_prefect() -> None:
-    """Set Prefect's settings for a run from the command line; variables that are set already keep their values."""
+    """Set Prefect's settings for a run from the command line; variables that are set already keep their values.
+
+    Raises
+    ------
+    ProductError
+        if another user has laid down settings of Prefect in the working folder
+    """
+    require_own_settings(Path.cwd())
     for name, value in PREFECT_SETTINGS.items():
         os.environ.setdefault(name, value)
     profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
-    if "PREFECT_API_URL" not in os.environ and not profiles.exists():
+    if "PREFECT_API_URL" not in os.environ and not _names_a_server(profiles):
         # Prefect then starts a server for this run, on a port that every user of the machine reaches.
         login = f"somo:{token_urlsafe(18)}"
         os.environ.setdefault("PREFECT_SERVER_API_AUTH_STRING", login)
@@ -136,6 +179,15 @@ def prepare_prefect() -> None:
     if not verbosity.traceback:
         # Prefect would log a failure with its traceback, which people ask for by --debug.
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+
+def _names_a_server(profiles: Path) -> bool:
+    """Whether the profile of Prefect that is in use has the address of a server; most profiles have none."""
+    if not profiles.exists():
+        return False
+    tables = tomllib.loads(profiles.read_text())
+    in_use = os.environ.get("PREFECT_PROFILE") or tables.get("active", "")
+    return "PREFECT_API_URL" in tables.get("profiles", {}).get(in_use, {})
 
 
 def deployment_settings(home: Path) -> dict[str, str]:
@@ -174,6 +226,21 @@ def inherited(*names: str) -> dict[str, str]:
 def export(values: Mapping[str, str]) -> None:
     """Set environment variables for this process and those it starts."""
     os.environ.update(values)
+
+
+@contextmanager
+def without_working_folder() -> Iterator[None]:
+    """Let the processes that are started meanwhile import nothing from the folder that this one was called in.
+
+    In a folder of all users anybody may put a module of any name.
+    """
+    former = inherited(*SAFE_PATH)
+    os.environ.update(SAFE_PATH)
+    try:
+        yield
+    finally:
+        for name in SAFE_PATH.keys() - former.keys():
+            os.environ.pop(name, None)
 
 
 def dashboard_of_running_scheduler() -> str | None:

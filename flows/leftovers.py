@@ -4,14 +4,17 @@
 watcher knows them by a variable that they inherit, and the run by a pipe that the kernel closes, however it ends.
 """
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 from uuid import uuid4
 
 import psutil
 
-from flows.environment import export, inherited
+from flows.environment import SAFE_PATH, export, inherited
 
 MARK = "SOMO_RUN_MARK"
 END_SECONDS = 5
@@ -25,12 +28,19 @@ def end_with_this_process() -> None:
     if inherited(MARK):
         return
     mark = uuid4().hex
+    # The watcher and Prefect's server are started by `python -m`, which would look into the working folder first.
+    export(SAFE_PATH)
     # Not a child of the run's own group: Ctrl+C is for the run, which then ends what it has started by itself.
     watcher = subprocess.Popen(
         [sys.executable, "-m", "flows.leftovers", mark], stdin=subprocess.PIPE, start_new_session=True
     )
     export({MARK: mark})
     _watchers.append(watcher)
+
+
+def scratch_prefix() -> str:
+    """What names of temporary folders begin with that are to go with this run, however it ends."""
+    return f"somo-{inherited(MARK).get(MARK, '')}-"
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -54,6 +64,9 @@ def main(mark: str) -> None:
     for process in psutil.wait_procs(marked(mark), END_SECONDS)[1]:
         with suppress(psutil.Error):
             process.kill()
+    # They hold what workers have spilled and unpacked, which may be gigabytes. A link of this name is nobody's of us.
+    for folder in Path(tempfile.gettempdir()).glob(f"somo-{mark}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

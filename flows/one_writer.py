@@ -84,11 +84,11 @@ def sign(product: Product, root: str) -> None:
     Raises
     ------
     ProductError
-        if the root holds another product
+        if the root holds another product, or its signature is damaged
     """
     url = join(root, OWNER)
     former_bytes, version = read_version(url)
-    former = json.loads(former_bytes) if former_bytes is not None else {}
+    former = _signature(url, former_bytes)
     if former and former["name"] != product.name:
         raise ProductError(
             f"{root} holds the product {former['name']}, and this one is {product.name}: their versions would "
@@ -100,6 +100,26 @@ def sign(product: Product, root: str) -> None:
     signed = json.dumps({"name": product.name, **running}, indent=1).encode()
     if signed != former_bytes:
         put_version(url, signed, version)
+
+
+def is_signed_by(product: Product, root: str) -> bool:
+    """Whether a root is known to be this product's; not before its first run."""
+    url = join(root, OWNER)
+    return bool(_signature(url, read_version(url)[0]).get("name") == product.name)
+
+
+def _signature(url: str, data: bytes | None) -> dict[str, Any]:
+    """What a root's signature says; nothing where there is none."""
+    if data is None:
+        return {}
+    try:
+        signature = json.loads(data)
+        return {key: signature[key] for key in ("name", "packages", "formats")}
+    except (ValueError, KeyError, TypeError) as error:
+        # As after a machine has lost its power: the file is there, and its bytes are not.
+        raise ProductError(
+            f"{url} is damaged ({error}); remove it if the root is this product's, and run again"
+        ) from error
 
 
 def made_with() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
@@ -9,7 +10,7 @@ from distributed import Client
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.artifacts import watched
+from flows.artifacts import before_any_work, tell_no_work, watched
 from flows.cluster.connecting import cluster
 from flows.console import console
 from flows.environment import load_product
@@ -82,17 +83,18 @@ def run(path: str, root: str, until: str = STAGES[-1]) -> None:
 
 def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | None = None) -> bool:
     """Do what is missing of a product as of a day, today if none is given; False if nothing is."""
-    with on_day(day):
-        stages_before = read_status(product, root)
+    with on_day(day), ExitStack() as open_meanwhile:
+        with before_any_work(product, root):
+            stages_before = read_status(product, root)
         if all(stage.done for stage in stages_before[: STAGES.index(until) + 1]):
+            tell_no_work(product, root, stages_before)
             return False
         console.print(f"starting workers ([cluster] kind = {product.cluster.kind})")
-        with (
-            one_writer(product, root, "run", reason_to_stop(run_of_service())),
-            cluster(product) as client,
-            watched(product, root, stages_before, client),
-        ):
-            for stage in journey(product, root, client):
-                if stage == until:
-                    break
+        open_meanwhile.enter_context(one_writer(product, root, "run", reason_to_stop(run_of_service())))
+        with before_any_work(product, root):
+            client = open_meanwhile.enter_context(cluster(product))
+        open_meanwhile.enter_context(watched(product, root, stages_before, client))
+        for stage in journey(product, root, client):
+            if stage == until:
+                break
     return True

@@ -17,6 +17,7 @@ from somo.product.declaration import Product
 from somo.publish import manifest, netcdf
 from somo.publish.store import drought, drought_update, regions, series
 from somo.publish.store import maps as zarr
+from somo.publish.store.drought_base import base_period
 from somo.storage.listing import listed_once, listing
 from somo.storage.objects import exists, join, read_bytes
 from somo.validate.intervals import JUDGED, coverage
@@ -167,7 +168,7 @@ def missing_drought(product: Product, version: str, daily: zarr.Visible, years: 
     daily : its days that readers see
     years : those that are complete
     """
-    base = drought.base_period(product, years, drought.former_attrs(version))
+    base = base_period(product, years, drought.former_attrs(version))
     if base is None:
         return []
     days = pd.date_range(product.period.start, periods=daily.days)

@@ -15,6 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from flows.cluster.private_files import write_private
+
 VALID_DAYS = 825
 FILES = ("ca.pem", "node.pem", "node.key")
 # Dask does not compare a server's name with its certificate; SeaweedFS does, and finds its own parts on loopback.
@@ -33,9 +35,7 @@ def write_certificates(folder: Path) -> None:
     secret = node_key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     contents = {"ca.pem": authority.public_bytes(pem), "node.pem": node.public_bytes(pem), "node.key": secret}
     for name, data in contents.items():
-        # Closed to others before it holds anything: a mode that is set afterwards comes too late for a key.
-        (folder / name).touch(mode=0o600)
-        (folder / name).write_bytes(data)
+        write_private(folder / name, data)
 
 
 def _sign(

@@ -1,17 +1,21 @@
 """A Dask client of the cluster that a product asks for, with workers that are fit for its work."""
 
+import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import dask
-from distributed import Client
+from distributed import Client, Security
+from distributed.comm.core import connect
 from distributed.deploy.cluster import Cluster as DaskCluster
 
 from flows.cluster import address, kubernetes, local, slurm
 from flows.cluster.errors import ClusterError
-from flows.environment import dashboard_of_running_scheduler
+from flows.environment import dashboard_of_running_scheduler, without_working_folder
+from somo.product.cluster import SchedulerAddress
 from somo.product.declaration import Product
 
 COMPARED_PACKAGES = (
@@ -52,20 +56,61 @@ def cluster(product: Product) -> Iterator[Client]:
     declared = product.cluster
     # A client that is closed while its cluster is already gone stays Dask's scheduler for whatever comes after it.
     former = dask.config.set(scheduler=dask.config.get("scheduler", None))
-    with former, STARTERS[declared.kind](declared) as source:
+    with former, without_working_folder(), STARTERS[declared.kind](declared) as source:
         address_of_scheduler = source if isinstance(source, str) else source.scheduler_address
         try:
+            if isinstance(source, str):
+                require_answer(source)
             client = Client(source, timeout=CONNECT_SECONDS)
         # distributed raises a TypeError where a scheduler asks for a certificate and the client has none.
         except (OSError, TimeoutError, TypeError, ValueError) as error:
+            reason = str(error) or "no answer"
             raise ClusterError(
-                f"Dask scheduler {address_of_scheduler}: cannot be reached ({error}); start it, correct [cluster] "
+                f"Dask scheduler {address_of_scheduler}: cannot be reached ({reason}); start it, correct [cluster] "
                 "address, or export the TLS certificates it asks for (DASK_DISTRIBUTED__COMM__TLS__*)"
             ) from error
         with client:
             require_workers(client, QUEUE_SECONDS.get(declared.kind, CONNECT_SECONDS))
             require_same_packages(client)
             yield client
+
+
+def require_answer(address: str) -> None:
+    """Wait for the first answer of a scheduler, for a while: a client of Dask would wait for it for ever.
+
+    It has a limit for the connection alone, which something else that listens there, or a process that was stopped,
+    gives at once.
+
+    Raises
+    ------
+    TimeoutError, OSError, TypeError, ValueError
+        if none comes, as for another protocol or without the certificates that it asks for
+    """
+
+    async def ask() -> None:
+        options = Security().get_connection_args("client")
+        comm = await asyncio.wait_for(connect(address, timeout=CONNECT_SECONDS, **options), CONNECT_SECONDS)
+        await comm.close()
+
+    # In a thread of its own, since the caller's may have an event loop, as a notebook's does.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, ask()).result()
+
+
+@contextmanager
+def running_scheduler(product: Product) -> Iterator[Client | None]:
+    """A client of the scheduler that others have started; None where a run starts its own, or where nobody answers."""
+    if not isinstance(product.cluster, SchedulerAddress):
+        yield None
+        return
+    try:
+        require_answer(product.cluster.address)
+        client = Client(product.cluster.address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, TimeoutError, TypeError, ValueError):
+        yield None
+        return
+    with client:
+        yield client
 
 
 def require_workers(client: Client, seconds: float) -> None:

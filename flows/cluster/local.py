@@ -14,6 +14,7 @@ from distributed.system import MEMORY_LIMIT
 from flows.cluster.security import close_dashboard
 from flows.cluster.workers import WORKER_ENVIRONMENT
 from flows.console import verbosity
+from flows.leftovers import scratch_prefix
 from somo.product.cluster import LocalWorkers
 
 
@@ -27,7 +28,6 @@ def start(declared: LocalWorkers) -> Iterator[LocalCluster]:
     memory = min(int(declared.memory_gb * 1e9), MEMORY_LIMIT // workers)
     dask.config.set(
         {
-            "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
             # Nannies hand this process's settings to their workers, in place of those in the environment.
             "distributed.worker.http.routes": [],
             # Its nanny starts a worker again. Dask would end the nanny of one that is just starting for a second time.
@@ -36,7 +36,9 @@ def start(declared: LocalWorkers) -> Iterator[LocalCluster]:
     )
     with (
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
-        TemporaryDirectory(prefix="somo-dask-", ignore_cleanup_errors=True) as scratch,
+        TemporaryDirectory(prefix=f"{scratch_prefix()}dask-", ignore_cleanup_errors=True) as scratch,
+        # A worker that is ended for its memory removes nothing of its temporary files: they go with the folder.
+        dask.config.set({"distributed.nanny.pre-spawn-environ": {**WORKER_ENVIRONMENT, "TMPDIR": scratch}}),
         LocalCluster(
             # Workers are started by `_scale`: those with a GPU have other options than the rest.
             n_workers=0,

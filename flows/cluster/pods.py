@@ -65,5 +65,7 @@ def environment(storage: Mapping[str, str]) -> list[dict[str, Any]]:
 def _take_rights(pod: dict[str, Any]) -> None:
     # 10001 is the user of our image (docker/Dockerfile).
     pod["securityContext"] = {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}}
+    # Neither scheduler nor workers talk to Kubernetes.
+    pod |= {"automountServiceAccountToken": False, "enableServiceLinks": False}
     for container in pod["containers"]:
         container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}

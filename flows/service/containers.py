@@ -20,7 +20,10 @@ NAMES = ("s3", "postgres", "prefect-server", "prefect-worker", "dask-scheduler",
 PLACE = Place(
     hosts={name: name for name in NAMES}, bind="0.0.0.0", data="/data", secrets="/run/somo", workers=1, memory_gb=4.0
 )
+# The root is the one that `somo credentials` has made the S3 identities for, where it says so among the secrets.
 DEPLOYED = {"SOMO_PRODUCT": "/app/product.toml", "SOMO_ROOT": "s3://somo/product"}
+# S3's check of health makes the bucket of the root.
+ROOT_READERS = (*SETTINGS_READERS, "s3")
 OPEN = {"prefect-server": "prefect-server", "dask-scheduler": "dashboard", "s3": "s3", "prometheus": "prometheus"}
 KEPT = ("s3", "postgres", "prometheus")
 PARTS = {"dask-worker": 2}
@@ -32,7 +35,7 @@ def environment(service: Service) -> dict[str, str]:
     # SeaweedFS takes the AWS_* variables of its environment for an administrator of its own.
     if service.image != IMAGE or service.name == "s3":
         return dict(service.environment)
-    deployed = DEPLOYED if service.name in SETTINGS_READERS else {}
+    deployed = {"SOMO_PRODUCT": DEPLOYED["SOMO_PRODUCT"]} if service.name in SETTINGS_READERS else {}
     return {**shared_environment(PLACE), **deployed, **service.environment}
 
 
@@ -49,7 +52,7 @@ def _compose_service(service: Service) -> dict[str, Any]:
     described: dict[str, Any] = {
         "image": service.image,
         # The entry point of Prometheus' image is the program itself, and compose sets what follows it.
-        "command": list(service.command[1:] if service.name == "prometheus" else service.command),
+        "command": [_set_by_operator(word) for word in service.command[service.name == "prometheus" :]],
         "environment": environment(service),
         "volumes": [f"./secrets/{service.files}:{PLACE.secrets}/{service.files}:ro"] if service.files else [],
         "restart": "on-failure" if service.once else "unless-stopped",
@@ -64,6 +67,8 @@ def _compose_service(service: Service) -> dict[str, Any]:
         described["security_opt"] = ["no-new-privileges:true"]
     if service.secret:
         described["environment"] |= {name: f"${{{name}:?see infra/README.md}}" for name in service.secret}
+    if service.name in ROOT_READERS:
+        described["environment"]["SOMO_ROOT"] = f"${{SOMO_ROOT:-{DEPLOYED['SOMO_ROOT']}}}"
     # A name without a value is passed on from the shell or the file that compose is given, where it is set there.
     described["environment"] |= dict.fromkeys(service.settings)
     if service.name in SETTINGS_READERS:
@@ -89,6 +94,12 @@ def _compose_service(service: Service) -> dict[str, Any]:
     if (test := _health_test(service)) is not None:
         described["healthcheck"] = {"test": test, "interval": "10s", "timeout": "10s", "retries": 24}
     return described
+
+
+def _set_by_operator(word: str) -> str:
+    """A word of a command in which compose fills in what an operator may set: the memory by which runs plan regions."""
+    memory = f"{PLACE.memory_gb:g}GB"
+    return f"${{SOMO_CLUSTER_MEMORY_GB:-{PLACE.memory_gb:g}}}GB" if word == memory else word
 
 
 def _settings_of(service: Service) -> tuple[str, ...]:
@@ -158,6 +169,9 @@ def _pod(service: Service) -> dict[str, Any]:
     for name in service.settings:
         setting = {"configMapKeyRef": {"name": "settings", "key": name, "optional": True}}
         variables.append({"name": name, "valueFrom": setting})
+    if service.name in ROOT_READERS:
+        root = {"secretKeyRef": {"name": "somo", "key": "SOMO_ROOT"}}
+        variables.append({"name": "SOMO_ROOT", "valueFrom": root})
     if service.name == "deploy":
         webhook = {"secretKeyRef": {"name": "somo", "key": "SOMO_WEBHOOK", "optional": True}}
         variables.append({"name": "SOMO_WEBHOOK", "valueFrom": webhook})
@@ -195,7 +209,16 @@ def _pod(service: Service) -> dict[str, Any]:
     # The users of these two images, and of ours (docker/Dockerfile).
     user = {"postgres": 999, "prometheus": 65534}.get(service.name, 10001)
     context = {"runAsNonRoot": True, "runAsUser": user, "fsGroup": user, "seccompProfile": {"type": "RuntimeDefault"}}
-    return {"securityContext": context, "containers": [container], "volumes": volumes}
+    return {
+        "securityContext": context,
+        # The worker alone may ask the Dask operator for clusters; nothing else talks to Kubernetes.
+        "automountServiceAccountToken": service.name == "prefect-worker",
+        # Variables such as PREFECT_SERVER_PORT=tcp://..., which Kubernetes makes of the names of services, are read as
+        # settings by the programs of these names.
+        "enableServiceLinks": False,
+        "containers": [container],
+        "volumes": volumes,
+    }
 
 
 def _readiness(service: Service) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import bcrypt
 
 from flows.cluster.certificates import write_certificates
 from flows.cluster.dashboard import new_login
+from flows.cluster.private_files import write_private
 from flows.service.access import public_patterns, split
 from flows.service.checkup.alerts import rules
 from flows.service.s3server import SIGNING_KEYS, S3Server
@@ -30,16 +31,13 @@ def write_credentials(folder: Path, place: Place, root: str) -> dict[str, str]:
     for name in ("dask", "s3"):
         write_certificates(folder / name)
     path = folder / "secrets.env"
-    path.touch(mode=0o600)
-    held = dict(line.split("=", 1) for line in path.read_text().splitlines())
+    held = dict(line.split("=", 1) for line in path.read_text().splitlines()) if path.exists() else {}
     identities(folder / "s3", place, root).configure()
     wanted = {**_new_secrets(), **held}
     wanted |= _derived(folder / "s3", place, root, wanted["POSTGRES_PASSWORD"])
-    if wanted != held:
-        path.write_text("".join(f"{name}={value}\n" for name, value in wanted.items()))
-    held = wanted
-    _write_prometheus(folder / "prometheus", place, held)
-    return held
+    write_private(path, "".join(f"{name}={value}\n" for name, value in wanted.items()).encode())
+    _write_prometheus(folder / "prometheus", place, wanted)
+    return wanted
 
 
 def _new_secrets() -> dict[str, str]:
@@ -58,6 +56,8 @@ def _derived(folder: Path, place: Place, root: str, password: str) -> dict[str, 
     database = f"{place.host('postgres')}:{place.ports['postgres']}/postgres"
     keys = identities(folder, place, root).environment("service")
     return {
+        # No secret: the containers keep their results where these identities may write.
+        "SOMO_ROOT": root,
         "PREFECT_API_DATABASE_CONNECTION_URL": f"postgresql+asyncpg://prefect:{password}@{database}",
         "AWS_ACCESS_KEY_ID": keys["AWS_ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": keys["AWS_SECRET_ACCESS_KEY"],
@@ -72,15 +72,14 @@ def _write_prometheus(folder: Path, place: Place, held: Mapping[str, str]) -> No
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     user, password = held[DASHBOARD_LOGIN].split(":")
-    (folder / "prometheus.yml").write_text(prometheus_settings(place))
-    (folder / "rules.yml").write_text(rules())
+    texts = {"prometheus.yml": prometheus_settings(place), "rules.yml": rules()}
     for job, login in (("dask", DASHBOARD_LOGIN), ("prefect", PREFECT_SECRETS[0]), ("prometheus", DASHBOARD_LOGIN)):
-        (folder / f"password-{job}").write_text(held[login].partition(":")[2])
+        texts[f"password-{job}"] = held[login].partition(":")[2]
     if not (folder / "web.yml").exists():
         hashed = bcrypt.hashpw(password.encode(), bcrypt.gensalt()).decode()
-        (folder / "web.yml").write_text(f"basic_auth_users:\n  {user}: {hashed}\n")
-    for path in folder.iterdir():
-        path.chmod(0o644)
+        texts["web.yml"] = f"basic_auth_users:\n  {user}: {hashed}\n"
+    for name, text in texts.items():
+        write_private(folder / name, text.encode(), mode=0o644)
 
 
 def identities(folder: Path, place: Place, root: str) -> S3Server:

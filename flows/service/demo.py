@@ -9,6 +9,7 @@ from distributed import Client
 
 from flows.console import console
 from flows.environment import export, inherited
+from flows.leftovers import end_with_this_process
 from flows.one_writer import one_writer
 from flows.service.access import open_bucket
 from flows.service.loopback import served
@@ -73,6 +74,8 @@ def storage(folder: Path, s3: bool) -> Iterator[str]:
         yield str(folder / "bucket")
         return
     (folder / "s3").mkdir(parents=True, exist_ok=True)
+    # Before the server starts, so that it ends with this command however that ends.
+    end_with_this_process()
     with S3Server(folder / "s3") as server:
         export(server.environment())
         yield f"s3://{server.bucket}/demo"

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +13,7 @@ import psutil
 
 from flows.cluster.security import foreign
 from flows.service.errors import StackError
+from somo.storage.processes import start_of
 
 END_SECONDS = 20
 
@@ -26,8 +28,10 @@ def lock(folder: Path) -> IO[str]:
     """
     if reason := foreign(folder):
         raise StackError(f"{folder}: {reason}, who could put their own secrets there; give another --folder")
-    # Not emptied by being opened: it names the holder to whoever comes second.
-    file = (folder / "lock").open("a+")
+    # Not emptied by being opened: it names the holder to whoever comes second. Closed to others, since whoever may open
+    # a file may hold its lock.
+    file = os.fdopen(os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), "a+")
+    (folder / "lock").chmod(0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -45,10 +49,7 @@ def lock(folder: Path) -> IO[str]:
 
 def write_down(folder: Path, processes: Mapping[str, int]) -> None:
     """Write down which processes run, with when they started: a number is given again to others."""
-    started = dict[str, list[float]]()
-    for name, pid in processes.items():
-        with suppress(psutil.NoSuchProcess):
-            started[name] = [pid, psutil.Process(pid).create_time()]
+    started = {name: [pid, start] for name, pid in processes.items() if (start := start_of(pid)) is not None}
     (folder / "processes.json").write_text(json.dumps(started))
 
 
@@ -58,10 +59,10 @@ def end_leftovers(folder: Path) -> list[str]:
     if not path.exists():
         return []
     left = dict[str, psutil.Process]()
-    for name, (pid, created) in json.loads(path.read_text()).items():
-        with suppress(psutil.NoSuchProcess):
-            if (process := psutil.Process(pid)).create_time() == created:
-                left[name] = process
+    for name, (pid, start) in json.loads(path.read_text()).items():
+        if start_of(pid) == start:
+            with suppress(psutil.NoSuchProcess):
+                left[name] = psutil.Process(pid)
     trees = [each for process in left.values() for each in (*process.children(recursive=True), process)]
     for process in trees:
         with suppress(psutil.NoSuchProcess):

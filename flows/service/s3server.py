@@ -24,6 +24,9 @@ import botocore.exceptions
 import botocore.session
 
 from flows.cluster.certificates import write_certificates
+from flows.cluster.private_files import write_private
+from flows.environment import inherited
+from flows.leftovers import MARK
 
 REGION = "us-east-1"
 GRPC_OFFSET = 10_000
@@ -69,6 +72,11 @@ def remove_sockets(ports: Mapping[str, int]) -> None:
             # Names in a folder of all users: one that another user made is not ours to remove.
             with suppress(PermissionError):
                 path.unlink(missing_ok=True)
+
+
+def grpc_ports(ports: Mapping[str, int]) -> dict[str, int]:
+    """The second port of each part, where its neighbours talk to it."""
+    return {f"{part} (gRPC)": ports[part] + GRPC_OFFSET for part in PARTS}
 
 
 def weed(
@@ -218,8 +226,9 @@ class S3Server:
                 # Ctrl+C is for the command in the terminal, which then stops the server itself.
                 start_new_session=True,
                 cwd=self.folder,
-                # Nothing of this process's environment: SeaweedFS takes AWS_* for an administrator of its own.
-                env={"HOME": str(self.folder), **weed_environment(str(self.folder)), **signing},
+                # Nothing of this process's environment: SeaweedFS takes AWS_* for an administrator of its own. The mark
+                # alone, by which it is ended where this process was killed.
+                env={"HOME": str(self.folder), **weed_environment(str(self.folder)), **signing, **inherited(MARK)},
                 umask=0o077,
             )
         deadline = time.monotonic() + timeout_s
@@ -293,8 +302,7 @@ class S3Server:
             reads = [f"{action}:{where}" for where in self.public for action in ("Read", "List")]
             identities.append({"name": "anonymous", "actions": reads})
         if identities != former:
-            path.touch(mode=0o600)
-            path.write_text(json.dumps({"identities": identities}, indent=1))
+            write_private(path, json.dumps({"identities": identities}, indent=1).encode())
         return path
 
 

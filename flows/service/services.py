@@ -161,7 +161,14 @@ def _postgres(place: Place) -> Service:
         place.program("postgres"), "-D", data, "-p", str(place.ports["postgres"]),
         "-c", f"listen_addresses={place.bind}", "-c", f"unix_socket_directories={sockets}", "-c", "max_connections=100",
     )  # fmt: skip
-    settings = {"POSTGRES_USER": "prefect", "POSTGRES_DB": "postgres", "PGDATA": data}
+    # In another encoding than UTF-8, which an image without a locale chooses, the database refuses events of Prefect
+    # whose text has a letter beyond ASCII, and with them what a webhook is told.
+    settings = {
+        "POSTGRES_USER": "prefect",
+        "POSTGRES_DB": "postgres",
+        "POSTGRES_INITDB_ARGS": "--encoding=UTF8 --no-locale",
+        "PGDATA": data,
+    }
     health = Health(place.url("postgres", "tcp"))
     return Service("postgres", command, settings, ("POSTGRES_PASSWORD",), health=health, image=POSTGRES_IMAGE)
 

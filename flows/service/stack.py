@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import IO, Self
 
 import psutil
@@ -22,7 +22,7 @@ from flows.service import database
 from flows.service.credentials import identities, write_credentials
 from flows.service.errors import StackError
 from flows.service.running import end_leftovers, lock, require_free, write_down
-from flows.service.s3server import S3Server, free_ports, remove_sockets
+from flows.service.s3server import S3Server, free_ports, grpc_ports, remove_sockets
 from flows.service.services import (
     DASHBOARD_LOGIN,
     DEPLOYED_ONLY,
@@ -216,7 +216,7 @@ class Stack:
             self._lock = lock(self.folder)
             if left := end_leftovers(self.folder):
                 console.print(f"ended what a killed stack has left: {', '.join(left)}")
-            require_free(self.place.ports)
+            require_free({**self.place.ports, **grpc_ports(self.place.ports)})
         # PostgreSQL runs as another user, who must come through to its own folder.
         private = ("data/s3", "data/prometheus", "data/scratch", "logs")
         for name, mode in {"data": 0o711, **dict.fromkeys(private, 0o700)}.items():
@@ -267,9 +267,25 @@ def operated(folder: Path, product: Path, root: str, ports: Mapping[str, int] | 
     return Stack(folder, product, root, settings, ports, workers, memory_gb)
 
 
+def end_as_by_ctrl_c() -> None:
+    """Let SIGTERM, and the end of the terminal, stop the services as Ctrl+C does, from their first start on."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        # A terminal that is closed says so twice, by the kernel and by its shell: the second would end the stopping.
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    # `nohup` and its like keep the end of the terminal from a command, and that stays so.
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    for number in numbers:
+        signal.signal(number, interrupt)
+
+
 def serve(stack: Stack) -> None:
     """Run a stack until it is interrupted."""
     started = time.monotonic()
+    end_as_by_ctrl_c()
     with stack:
         place = stack.place
         console.print(f"all {len(stack.services)} services are healthy after {time.monotonic() - started:.0f} s")
@@ -282,7 +298,6 @@ def serve(stack: Stack) -> None:
             console.print("Prometheus is not installed, so that no rule calls: apt-get install prometheus, start again")
         console.print(f"user and password, in {place.secrets}/secrets.env: PREFECT_API_AUTH_STRING for Prefect,")
         console.print(f"{DASHBOARD_LOGIN} for Dask and Prometheus; logs in {stack.folder / 'logs'}; Ctrl+C stops all")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             while True:
                 stack.revive()

@@ -41,6 +41,7 @@ from somo.publish.stations import stations_geojson
 from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_update, series
 from somo.publish.store import maps as zarr
+from somo.publish.store.drought_base import base_period
 from somo.publish.store.latest import publish_latest
 from somo.storage.client import filesystem
 from somo.storage.lease import put_changed, require_lease
@@ -152,7 +153,7 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
 
 def write_drought(product: Product, version_url: str, client: Client) -> None:
     """Compute drought where there are enough years, and windows that readers do not see yet; one task a tile."""
-    base = drought_store.base_period(product, _years(product, version_url), drought_store.former_attrs(version_url))
+    base = base_period(product, _years(product, version_url), drought_store.former_attrs(version_url))
     if base is None:
         return
     with open_maps(version_url) as store:

@@ -81,19 +81,23 @@ def hold_back(
 ) -> NDArray[np.bool_]:
     """Cells kept out of a training run to stop it early: whole groups of neighbours, about `share` of the cells.
 
-    All False where `share` is 0 or the cells form fewer than two groups.
+    At most twice as many are held back, or the smallest group where that alone is more. All False where `share` is 0 or
+    the cells form fewer than two groups.
     """
     group = neighbour_groups(lat, lon, distance)
     sizes = np.bincount(group) if len(group) else np.zeros(0, int)
     held = np.zeros(len(lat), bool)
     if share == 0 or len(sizes) < 2:
         return held
+    wanted = max(1, round(share * len(lat)))
     # The last group is never held back, so that there is always something to learn from.
     for g in np.random.default_rng(seed).permutation(len(sizes))[:-1]:
-        if held.sum() >= max(1, round(share * len(lat))):
+        if held.sum() >= wanted:
             break
-        held |= group == g
-    return held
+        # A dense network is one group, which may be most of the cells: the rest would be too few to learn from.
+        if held.sum() + sizes[g] <= 2 * wanted:
+            held |= group == g
+    return held if held.any() else group == sizes.argmin()
 
 
 def temporal_split(n_days: int, first: int, share: float) -> NDArray[np.bool_]:

@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
-from scipy.special import erf
-from scipy.stats import t as student_t
+from scipy.special import erf, stdtrit
 
 from somo.learn import LearnError
 from somo.storage.objects import exists, join, put, read_bytes
@@ -179,7 +178,7 @@ def few_cells_factor(standardised: ArrayLike, cell: NDArray[np.integer]) -> floa
     with np.errstate(divide="ignore", invalid="ignore"):
         # Cells that all err alike have no variance: 0 / 0 where they do not err at all, else infinite freedom.
         freedom = np.nan_to_num(2 * mean_squares.mean() ** 2 / np.float64(variance), nan=MOST_FREEDOM)
-    return float(student_t.ppf((1 + LEVEL) / 2, min(freedom, MOST_FREEDOM))) / STANDARD_WIDTH
+    return float(stdtrit(min(freedom, MOST_FREEDOM), (1 + LEVEL) / 2)) / STANDARD_WIDTH
 
 
 def anomaly_share(

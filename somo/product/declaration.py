@@ -114,6 +114,7 @@ class Product(Declared):
         self._check_static()
         self._check_chunks()
         self._check_frozen()
+        self._check_drought()
         names = [layer.name for layer in self.layers]
         if len(set(names)) < len(names):
             raise ValueError(f"layers {names} are not all different")
@@ -191,6 +192,17 @@ class Product(Declared):
             raise ValueError(
                 f"frozen.days {self.frozen.days} reaches back further than sequence.lookback {self.sequence.lookback}, "
                 "for which forcing is read"
+            )
+
+    def _check_drought(self) -> None:
+        base, days = self.drought.base, self.period
+        if base is None:
+            return
+        # Days that no version holds would be counted as years of the climatology.
+        if base.start < days.start or (days.end is not None and (base.end or base.start) > days.end):
+            raise ValueError(
+                f"drought.base {base.start} to {base.end or 'now'} reaches beyond the days of the product, "
+                f"{days.start} to {days.end or 'now'}; give days of the product, or leave it out"
             )
 
     @property

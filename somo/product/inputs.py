@@ -29,6 +29,11 @@ class Period(Declared):
             raise ValueError(f"end {self.end} lies before start {self.start}")
         return self
 
+    @property
+    def whole_years(self) -> int:
+        """Years of 365 days that lie in it, leap days apart; 0 without an end."""
+        return 0 if self.end is None else ((self.end - self.start).days + 1) // 365
+
 
 class RegularGrid(Declared):
     """Cells of equal width in degrees between four outer edges."""

@@ -175,7 +175,8 @@ class Drought(Declared):
     """
 
     base: Period | None = None
-    """Days that the climatology is of; left out, all days of the product."""
+    """Days that the climatology is of, among those of the product; left out, all of them, or the years that were
+    complete when the drought of a product without an end was first published."""
     min_years: int = Field(default=10, ge=3, examples=[30])
     """Complete years below which no drought is published."""
     window_days: int = Field(default=30, ge=1, examples=[90])

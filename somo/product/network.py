@@ -1,6 +1,6 @@
 """Which network learns: one table of settings a kind, each with the keys that exist for it alone."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field, PlainValidator, SerializeAsAny
 
@@ -11,6 +11,8 @@ from somo.product.kinds import name_of, settings_of_kind
 class NetworkKind(Declared):
     """What every kind of network declares."""
 
+    in_words: ClassVar[str] = ""
+    """What readers of the data know it by; left out, the name of the kind."""
     kind: str
     """Name of the kind."""
     # Both as in the paper.
@@ -18,6 +20,11 @@ class NetworkKind(Declared):
     """Number of hidden units, by which memory and the states of continued sequences are planned."""
     dropout: float = Field(default=0.4, ge=0, lt=1, examples=[0.2])
     """Share of hidden units zeroed before the head while training."""
+
+    @property
+    def name(self) -> str:
+        """How published texts call it."""
+        return self.in_words or self.kind
 
 
 Kind = TypeVar("Kind", bound=NetworkKind)
@@ -35,6 +42,7 @@ def register_network_kind(settings: type[Kind]) -> type[Kind]:
 class Ealstm(NetworkKind):
     """Entity-aware LSTM, the paper's: static features open or shut the input gate of each cell."""
 
+    in_words = "EA-LSTM"
     kind: Literal["ealstm"] = "ealstm"
     """This kind of network, the default."""
     # As in SoMo.ml v1.
@@ -48,6 +56,7 @@ class Ealstm(NetworkKind):
 class Lstm(NetworkKind):
     """Ordinary LSTM that is given the static features anew with every day's forcing."""
 
+    in_words = "LSTM"
     kind: Literal["lstm"] = "lstm"
     """This kind of network."""
     forget_bias: float = Field(default=5.0, examples=[3.0])

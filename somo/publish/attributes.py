@@ -2,12 +2,13 @@
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from somo.core.grid import Grid
 from somo.core.status import FINAL, PROVISIONAL
 from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
-from somo.product.inputs import Layer
+from somo.product.inputs import Layer, Period
 from somo.product.level import interval_subject, level_sentence
 from somo.product.method import Frozen
 
@@ -180,6 +181,7 @@ def file_attrs(
 ) -> dict[str, str | float]:
     """ACDD-1.3 attributes of a file that holds `layers` on the days `times`, without the empty ones."""
     publication = product.publication
+    days = np.array([[times[0], times[-1] + pd.Timedelta(days=1)]], "M8[ns]")
     attrs = {
         "Conventions": CONVENTIONS,
         "id": f"{product.name}_v{product.version}",
@@ -192,7 +194,7 @@ def file_attrs(
         "standard_name_vocabulary": VOCABULARY,
         "product_version": product.version,
         "history": f"written by somo for version {product.version}",
-        "source": "EA-LSTM ensemble trained on in-situ soil moisture, driven by gridded meteorology",
+        "source": f"{product.network.name} ensemble trained on in-situ soil moisture, driven by gridded meteorology",
         "processing_level": "daily gridded model estimate",
         "comment": f"One estimate a day and layer; the spread is the standard deviation over the members. {DAY}",
         "acknowledgement": acknowledgement(product),
@@ -215,7 +217,7 @@ def file_attrs(
         "date_modified": publication.date.isoformat() if publication.date else "",
         "cdm_data_type": "Grid",
     }
-    return {k: v for k, v in {**attrs, **_extent(grid, layers), **_coverage(times)}.items() if v != ""}
+    return {k: v for k, v in {**attrs, **_extent(grid, layers), **coverage_of(days, "P1D")}.items() if v != ""}
 
 
 def acknowledgement(product: Product) -> str:
@@ -232,8 +234,9 @@ def keywords(product: Product, times: pd.DatetimeIndex) -> list[str]:
         return list(product.publication.keywords)
     base = product.drought.base or product.period
     # A file holds one year of many, so that its own days say nothing; an open product has what it has until them.
-    end = base.end or times[-1].date()
-    drought = ["drought"] if (end - base.start).days >= 365 * product.drought.min_years - 1 else []
+    until = base.end or product.period.end or times[-1].date()
+    years = Period(start=base.start, end=max(until, base.start)).whole_years
+    drought = ["drought"] if years >= product.drought.min_years else []
     return ["soil moisture", "in situ", "machine learning", "LSTM", *drought, "hydrology", "land surface"]
 
 
@@ -264,7 +267,7 @@ def summary(product: Product) -> str:
     depths = ", ".join(f"{100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm" for layer in product.layers)
     about = product.publication.summary or (
         f"Daily volumetric soil moisture ({depths}) on a grid of {product.grid.step_deg} degrees, predicted by an "
-        "ensemble of entity-aware LSTM networks that were trained on in-situ measurements, with the standard "
+        f"ensemble of {product.network.name} networks that were trained on in-situ measurements, with the standard "
         "deviation over the ensemble."
     )
     return f"{about} {level_sentence(product)}"
@@ -303,12 +306,15 @@ def _extent(grid: Grid, layers: tuple[Layer, ...]) -> dict[str, str | float]:
     }
 
 
-def _coverage(times: pd.DatetimeIndex) -> dict[str, str]:
-    """From the first bound of time to the last, so that start and duration add up to the end."""
-    end = times[-1] + pd.Timedelta(days=1)
+def coverage_of(bounds: NDArray[np.datetime64], resolution: str) -> dict[str, str]:
+    """From the first of `bounds` [time, 2] to the last, so that start and duration add up to the end.
+
+    `resolution` is the ISO 8601 duration from one stamp to the next.
+    """
+    start, end = pd.Timestamp(bounds[0, 0]), pd.Timestamp(bounds[-1, 1])
     return {
-        "time_coverage_start": f"{times[0]:%Y-%m-%dT%H:%M:%SZ}",
+        "time_coverage_start": f"{start:%Y-%m-%dT%H:%M:%SZ}",
         "time_coverage_end": f"{end:%Y-%m-%dT%H:%M:%SZ}",
-        "time_coverage_duration": f"P{(end - times[0]).days}D",
-        "time_coverage_resolution": "P1D",
+        "time_coverage_duration": f"P{(end - start).days}D",
+        "time_coverage_resolution": resolution,
     }

@@ -7,6 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from somo.product.declaration import Product
+from somo.publish.attributes import coverage_of
 from somo.publish.netcdf import FOLDER, days_of_year
 from somo.publish.slabs import EPOCH, lazily, write_slabs
 from somo.publish.store.drought import STORE
@@ -46,9 +47,8 @@ def year_of_drought(drought: xr.Dataset, year: int) -> xr.Dataset:
             attrs["flag_values"] = np.array(attrs["flag_values"], "int8")
         # The variables bring the store's encoding along: steps, shards and compression of Zarr.
         windows[name] = lazily(windows[name], attrs)
-    windows.attrs["time_coverage_start"] = f"{pd.Timestamp(windows['time_bnds'].values[0, 0]):%Y-%m-%dT%H:%M:%SZ}"
-    windows.attrs["time_coverage_end"] = f"{pd.Timestamp(windows['time_bnds'].values[-1, 1]):%Y-%m-%dT%H:%M:%SZ}"
-    return windows
+    resolution = windows.attrs["time_coverage_resolution"]
+    return windows.assign_attrs(coverage_of(windows["time_bnds"].values, resolution))
 
 
 def publish_drought_year(version_url: str, product: Product, year: int) -> str:

@@ -18,6 +18,8 @@ from somo.publish.attributes import UNCERTAINTY
 FOLDER = "geotiff"
 THUMBNAIL = "thumbnail.png"
 FIELDS = ("soil_moisture", "soil_moisture_std", UNCERTAINTY, "anomaly", "percentile", "drought_class")
+# Coordinates that were kept as float32 differ from whole steps by some 4e-6 degrees.
+TOLERANCE_DEG = 1e-5
 SHOWN_M3_M3 = (0.0, 0.5)
 """Soil moisture at the ends of the thumbnail's colours."""
 
@@ -63,8 +65,11 @@ def latest_images(
 
 
 def is_regular(grid: Grid) -> bool:
-    """Whether neighbouring centres lie equally far apart on either axis."""
-    return all(len(axis) < 2 or np.ptp(np.diff(axis)) < 1e-6 for axis in (grid.lat, grid.lon))
+    """Whether neighbouring centres lie one step apart on either axis, as an image has its pixels."""
+    # Rows with gaps between them may be equally far apart as well, and an image would draw them together.
+    return all(
+        np.abs(np.abs(np.diff(axis)) - grid.step_deg).max(initial=0) < TOLERANCE_DEG for axis in (grid.lat, grid.lon)
+    )
 
 
 def geotiff(values: NDArray[np.float32], grid: Grid, about: dict[str, object], origin: dict[str, str]) -> bytes:

@@ -124,5 +124,7 @@ def processing(product: Product) -> dict[str, Any]:
     """Fields of the processing extension."""
     return {
         "processing:level": "L4",
-        "processing:lineage": f"EA-LSTM ensemble of {product.training.members} members; lineage.json names its inputs",
+        "processing:lineage": (
+            f"{product.network.name} ensemble of {product.training.members} members; lineage.json names its inputs"
+        ),
     }

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from somo.storage.patience import StorageError, patiently
 
 # Precondition failed, and the answer of S3 to two conditional writes of one key at the same moment.
 LATE_CODES = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+# Amazon's answer to a write over a version whose object was removed; a bucket that is missing has another code.
+REMOVED_CODE = "NoSuchKey"
 
 
 class ChangedError(StorageError):
@@ -27,9 +30,15 @@ def read_version(url: str) -> tuple[bytes | None, str]:
     fs, path = filesystem(url)
     fs.invalidate_cache()
     if "s3" not in fs.protocol:
+        try:
+            data = read_bytes(url)
+        except StorageError as error:
+            # Not asked before whether it exists: whoever holds it may remove it between the two questions.
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None, ""
+            raise
         # A checksum and not the time, for two writes may fall into one tick of a disk's clock.
-        data = read_bytes(url) if fs.exists(path) else None
-        return data, checksum(data) if data is not None else ""
+        return data, checksum(data)
     bucket, key, _ = fs.split_path(path)
 
     def ask() -> tuple[bytes | None, str]:
@@ -83,6 +92,42 @@ def put_version(url: str, data: bytes, former: str) -> None:
             raise ChangedError(f"{url}: was written by another one meanwhile; run again") from error
 
 
+def remove_version(url: str, former: str) -> None:
+    """Remove an object if it is still the one that was read; asked once, whatever becomes of the answer.
+
+    A removal that was carried out although its answer was lost would, asked for again, remove what another writer has
+    put there meanwhile. S3 servers that know no conditions for removals are asked for the version first.
+
+    Parameters
+    ----------
+    former : version as `read_version` returned it
+
+    Raises
+    ------
+    ChangedError
+        if it is another one
+    OSError
+        if the store does not answer
+    """
+    fs, path = filesystem(url)
+    if isinstance(fs, LocalFileSystem):
+        with _alone(Path(path)):
+            _require_version(url, former)
+            Path(path).unlink()
+        return
+    _require_version(url, former)
+    if "s3" not in fs.protocol:
+        fs.rm_file(path)
+        return
+    bucket, key, _ = fs.split_path(path)
+    try:
+        fs.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=former)
+    except (OSError, botocore.exceptions.ClientError) as error:
+        if not _is_late(error):
+            raise
+        raise ChangedError(f"{url}: was written by another one meanwhile") from error
+
+
 def _require_version(url: str, former: str) -> None:
     if read_version(url)[1] != former:
         raise ChangedError(f"{url}: was written by another one meanwhile; run again")
@@ -93,7 +138,8 @@ def _alone(path: Path) -> Iterator[None]:
     """Keep other processes of this machine, and of an NFS mount, from writing conditionally beside `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # A file beside it, since the object itself is replaced, and a lock on the former file would stop nobody.
-    with path.with_name(f".{path.name}.lock").open("ab") as lock:
+    # Whoever may open it may hold the lock: only those who may write here at all.
+    with os.fdopen(os.open(path.with_name(f".{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o660), "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -102,7 +148,7 @@ def _is_late(error: Exception) -> bool:
     if isinstance(error, FileExistsError):
         return True
     response = getattr(error, "response", None) or getattr(error.__cause__, "response", {})
-    if response.get("Error", {}).get("Code") in LATE_CODES:
+    if response.get("Error", {}).get("Code") in (*LATE_CODES, REMOVED_CODE):
         return True
     # s3fs makes "Invalid argument" of a precondition that failed, with the server's sentence.
     return getattr(error, "errno", None) == errno.EINVAL and "condition" in str(error).lower()

@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psutil
-
-from somo.storage.client import filesystem
-from somo.storage.conditional import ChangedError, put_version, read_version
+from somo.storage.conditional import ChangedError, put_version, read_version, remove_version
 from somo.storage.objects import exists, put, read_bytes
-from somo.storage.patience import StorageError
+from somo.storage.patience import StorageError, UnreachableError, no_longer_than
+from somo.storage.processes import start_of
 
 # Longer than the patience of a request, so that a holder whose store is silent for a while keeps its lease.
 LEASE_SECONDS = 120.0
@@ -45,8 +43,20 @@ def put_visible(url: str, data: bytes) -> None:
     LeaseError
         if another run has taken over meanwhile; nothing is written
     """
-    require_lease()
-    put(url, data)
+    lease = _held.get()
+    if lease is None:
+        put(url, data)
+        return
+    lease.require()
+    try:
+        # A put that is repeated beyond the lease's end would arrive after a successor's.
+        with no_longer_than(lease.seconds_left()):
+            put(url, data)
+    except UnreachableError:
+        # Only a lease that is confirmed anew shows that nobody else has begun to write during the outage.
+        lease.renew()
+        with no_longer_than(lease.seconds_left()):
+            put(url, data)
 
 
 def put_changed(url: str, data: bytes) -> None:
@@ -106,9 +116,13 @@ class Lease:
     def take(self, former: str) -> None:
         """Write this lease where there is none, or over the version `former` of one whose holder is gone."""
         # The time before the request counts: how long its answer took nobody else knows.
-        began = steady_seconds()
-        put_version(self.url, self._data(), former)
-        self._version, self._confirmed = read_version(self.url)[1], began
+        began, written = steady_seconds(), self._data()
+        put_version(self.url, written, former)
+        content, version = read_version(self.url)
+        # A process that was stopped between the two requests finds its successor's lease, which is not its own.
+        if content != written:
+            raise ChangedError(f"{self.url}: was written by another one meanwhile")
+        self._version, self._confirmed = version, began
 
     def renew(self) -> None:
         """Show that the holder lives.
@@ -126,7 +140,7 @@ class Lease:
                 self._take_again()
             except ChangedError as error:
                 other, _ = read_version(self.url)
-                who = f"{described(json.loads(other))} writes there now" if other else "it was removed"
+                who = f"{described(read_content(other))} writes there now" if other else "it was removed"
                 self._lost = (
                     f"{self.url}: this run has lost its lease, {who}; it stops writing. What it has finished is kept, "
                     "and the other run goes on from it"
@@ -145,7 +159,7 @@ class Lease:
         except ChangedError:
             # A renewal may have arrived although its answer was lost in an outage: then the lease is still this one.
             content, version = read_version(self.url)
-            if content is None or json.loads(content)["owner"] != self._content["owner"]:
+            if content is None or read_content(content).get("owner") != self._content["owner"]:
                 raise
             self.take(version)
 
@@ -153,6 +167,10 @@ class Lease:
         """Renew at once unless that was done a short while ago."""
         if self._lost or steady_seconds() - self._confirmed > SAFE_SHARE * LEASE_SECONDS:
             self.renew()
+
+    def seconds_left(self) -> float:
+        """How long what is written now may still be on its way, before somebody else may have taken over."""
+        return LEASE_SECONDS - (steady_seconds() - self._confirmed)
 
     def give_up(self, reason: str) -> None:
         """Write nothing more for a reason, and let another one in."""
@@ -162,10 +180,9 @@ class Lease:
 
     def give_back(self) -> None:
         """Remove the lease unless it is another's."""
-        data, version = read_version(self.url)
-        if data is not None and version == self._version:
-            fs, path = filesystem(self.url)
-            fs.rm_file(path)
+        if self._version:
+            with suppress(ChangedError):
+                remove_version(self.url, self._version)
 
     def _data(self) -> bytes:
         return json.dumps(self._content).encode()
@@ -204,8 +221,9 @@ def leased(url: str, purpose: str, must_stop: Callable[[], str] = never) -> Iter
                 lease.renew()
             except LeaseError:
                 return
-            except OSError:
-                # The store is silent now; the next write of visible metadata asks again.
+            # The store is silent now, or says what nobody has foreseen: a keeper that ended by it would let the lease
+            # run out under work that lives. The next write of visible metadata asks again.
+            except Exception:
                 continue
 
     # A daemon: a process that ends in any way must not be kept alive by its lease.
@@ -228,7 +246,7 @@ def _acquire(lease: Lease) -> None:
     since = steady_seconds()
     while True:
         try:
-            gone = former_content is None or _is_gone(json.loads(former_content))
+            gone = former_content is None or _is_gone(read_content(former_content))
             if gone or steady_seconds() - since > LEASE_SECONDS:
                 lease.take(former_version)
                 return
@@ -238,15 +256,26 @@ def _acquire(lease: Lease) -> None:
         time.sleep(WATCH_SECONDS)
         content, version = read_version(lease.url)
         if content is not None and content != former_content:
+            who = described(read_content(content))
             raise LeaseError(
-                f"{lease.url}: {described(json.loads(content))} writes there; wait for its end or stop it, two at once "
-                "would overwrite each other"
+                f"{lease.url}: {who} writes there; wait for its end or stop it, two at once would overwrite each other"
             )
         former_content, former_version = content, version
 
 
+def read_content(data: bytes) -> dict[str, Any]:
+    """What a lease says of its holder; nothing where it is damaged, as by a machine that lost its power."""
+    try:
+        content = json.loads(data)
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def described(content: dict[str, Any]) -> str:
     """Who holds a lease, for people."""
+    if not {"purpose", "process", "host", "since"} <= content.keys():
+        return "somebody whose lease cannot be read"
     return f"{content['purpose']} (process {content['process']} on {content['host']}, since {content['since']})"
 
 
@@ -255,7 +284,7 @@ def _this_process() -> dict[str, Any]:
         "host": socket.gethostname(),
         "boot": _boot(),
         "process": os.getpid(),
-        "started": psutil.Process().create_time(),
+        "start": start_of(os.getpid()),
         "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
@@ -272,10 +301,8 @@ def _boot() -> str:
 def _is_gone(content: dict[str, Any]) -> bool:
     """Whether the holder was a process of this machine that has ended: nothing has to be waited for then."""
     # Numbers of processes mean something on one machine alone, since its last start and in one container.
-    if not content["boot"] or content["boot"] != _boot():
+    if not content.get("boot") or content["boot"] != _boot():
         return False
-    try:
-        # A number of a process may be given anew: only one that began at the same time, to rounding, is the holder.
-        return bool(abs(psutil.Process(content["process"]).create_time() - content["started"]) > 1)
-    except psutil.NoSuchProcess:
-        return True
+    # A number of a process may be given anew: only one that began at the same moment is the holder. A lease of a
+    # former SoMo, which told the moment by the clock, is watched like one from another machine.
+    return "start" in content and start_of(content["process"]) != content["start"]

@@ -9,6 +9,8 @@ import errno
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TypeVar
 
 import aiohttp
@@ -35,6 +37,8 @@ PASSING_ERRNOS = {errno.EBUSY, errno.EREMOTEIO, errno.EIO}
 PASSING_STATUS = {408, 425, 429, 500, 502, 503, 504}
 
 
+# By `time.monotonic`: when patience ends at the latest, whatever a store deserves.
+_latest_end: ContextVar[float] = ContextVar("latest_end", default=float("inf"))
 # Requests of this process that were asked again; a lock, since many threads ask at once.
 _repeats, _counting = [0], threading.Lock()
 
@@ -55,6 +59,16 @@ class StorageError(OSError):
 
 class UnreachableError(StorageError):
     """A store that stayed out of reach for as long as its patience lasts; says nothing about the object asked for."""
+
+
+@contextmanager
+def no_longer_than(seconds: float) -> Iterator[None]:
+    """Begin no request of this thread any more once so many seconds have gone by."""
+    token = _latest_end.set(min(time.monotonic() + seconds, _latest_end.get()))
+    try:
+        yield
+    finally:
+        _latest_end.reset(token)
 
 
 def is_passing(error: BaseException) -> bool:
@@ -108,7 +122,7 @@ async def patiently_async(url: str, request: Callable[[], Awaitable[T]], patienc
 
 def _pauses(patience_s: float | None) -> Iterator[float]:
     """Seconds to wait after each failed attempt, as long as the patience lasts; one attempt at the least."""
-    give_up = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
+    give_up = min(time.monotonic() + (PATIENCE_S if patience_s is None else patience_s), _latest_end.get())
     pause_s = FIRST_PAUSE_S
     while True:
         last_attempt = time.monotonic() + pause_s > give_up

@@ -103,7 +103,7 @@ def _open_layer(
     joined, owners = joined.isel(time=in_order), owners[in_order]
     repeated = joined.indexes["time"].duplicated()
     if repeated.any():
-        _require_equal(compared.name, joined, repeated, [files[owner].url for owner in owners.tolist()])
+        _require_equal(compared.name, joined, repeated, [files[int(owner)].url for owner in owners])
     # Files of neighbouring months share 00 UTC, which would count twice in the mean of its day.
     joined = joined.isel(time=~repeated)
     joined = joined.assign_coords(time=joined.indexes["time"].normalize())

@@ -8,6 +8,8 @@ import pandas as pd
 from somo.validate.metrics import METRICS, median_score, scores
 
 KEYS = ("domain", "cell", "layer")
+# Two days correlate perfectly whatever they hold, and a median over cells counts such a cell as much as one of years.
+LEAST_DAYS = 10
 
 
 def cell_scores(
@@ -15,7 +17,7 @@ def cell_scores(
     by: Sequence[str] = KEYS,
     prediction: str = "y_hat",
     metrics: Sequence[str] = tuple(METRICS),
-    min_days: int = 2,
+    min_days: int = LEAST_DAYS,
 ) -> pd.DataFrame:
     """Metrics of every series: columns `by`, `metrics`, `n` (days with both values).
 
@@ -32,7 +34,10 @@ def cell_scores(
 def layer_skill(
     pairs: pd.DataFrame, prediction: str = "y_hat", metrics: Sequence[str] = ("pearson_r",)
 ) -> pd.DataFrame:
-    """Median over cells of the metrics of their series, by layer: columns `metrics`; `cells` have the first."""
+    """Median over cells of the metrics of their series, by layer: columns `metrics`; `cells` have the first.
+
+    Cells with fewer than `LEAST_DAYS` pairs do not count.
+    """
     cells = cell_scores(pairs, prediction=prediction, metrics=metrics)
     layers = cells.groupby("layer", observed=True)
     return layers[list(metrics)].median().assign(cells=layers[metrics[0]].count())

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 Array = NDArray[np.float64]
 Metric = Callable[[Array, Array], Array]
@@ -51,7 +51,13 @@ def pearson_r(y: Array, y_hat: Array) -> Array:
 
 def spearman(y: Array, y_hat: Array) -> Array:
     """Pearson correlation of the ranks (ties share the mean rank); NaN as for `pearson_r`."""
-    return pearson_r(rankdata(y, axis=-1), rankdata(y_hat, axis=-1))
+    return pearson_r(_ranks(y), _ranks(y_hat))
+
+
+def _ranks(values: Array) -> Array:
+    """Rank of every value among those of its row, from 1; ties share the mean rank."""
+    rows = pd.DataFrame(np.atleast_2d(values))
+    return rows.rank(axis=1).to_numpy().reshape(values.shape)
 
 
 def nse(y: Array, y_hat: Array) -> Array:

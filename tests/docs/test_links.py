@@ -61,3 +61,14 @@ def test_links_lead_somewhere(page):
 
 def test_links_are_found():
     assert sum(len(links(page)) for page in PAGES) > 40
+
+
+def test_what_the_table_of_troubles_quotes_is_what_is_said() -> None:
+    """An operator searches that table for the words of an error."""
+    table = (ROOM / "docs" / "operating.md").read_text().partition("## What to do when")[2]
+    quoted = re.findall(r'"([^"]+)"', "".join(row.split("|")[1] for row in table.splitlines() if row.startswith("| ")))
+    assert len(quoted) >= 8
+    sources = "".join(path.read_text() for room in ("somo", "flows") for path in (ROOM / room).rglob("*.py"))
+    # Sentences are broken over lines of the source.
+    sentences = re.sub(r'"\s*f?"', "", sources)
+    assert [words for words in quoted if words not in sentences and words != "late"] == []

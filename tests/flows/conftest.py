@@ -1,7 +1,8 @@
 """A tiny invented world, and the `somo` command run inside this process."""
 
 import logging
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,11 @@ from distributed import Client
 
 from flows.command import cli
 from flows.console import console
+from flows.leftovers import MARK
 
 TINY = Path(__file__).with_name("tiny.toml")
+
+OF_A_RUN = {"PYTHONSAFEPATH", MARK, "PREFECT_API_URL", "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,17 @@ class Said:
     status: int
     out: str
     err: str
+
+
+@pytest.fixture
+def environment() -> Iterator[MutableMapping[str, str]]:
+    """Variables of this process, without those of a run, which the test may change."""
+    former = dict(os.environ)
+    for name in OF_A_RUN & former.keys():
+        del os.environ[name]
+    yield os.environ
+    os.environ.clear()
+    os.environ.update(former)
 
 
 @pytest.fixture

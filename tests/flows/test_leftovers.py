@@ -5,11 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
 
 import psutil
 import pytest
 
+from flows import leftovers
+from flows.leftovers import end_with_this_process, scratch_prefix
 from tests.flows.conftest import TINY
 
 STARTED_SECONDS, GONE_SECONDS = 120, 30
@@ -21,6 +24,24 @@ def command_line(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return ""
+
+
+def test_what_a_killed_run_has_spilled_goes_with_it(tmp_path: Path, environment: MutableMapping[str, str]) -> None:
+    environment["TMPDIR"] = str(tmp_path)
+    (tmp_path / "somo-dask-of-another-run").mkdir()
+    watchers = len(leftovers._watchers)
+    end_with_this_process()
+    spilled = tmp_path / f"{scratch_prefix()}dask-x" / "storage"
+    spilled.mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"{scratch_prefix()}link").symlink_to(tmp_path / "elsewhere")
+    (watcher,) = leftovers._watchers[watchers:]
+    # As the kernel does at the end of a process, whatever ended it.
+    assert watcher.stdin is not None
+    watcher.stdin.close()
+    assert watcher.wait(60) == 0
+    assert not spilled.parent.exists()
+    assert (tmp_path / "somo-dask-of-another-run").exists() and (tmp_path / "elsewhere").exists()
 
 
 @pytest.mark.fault

@@ -86,6 +86,16 @@ def test_an_upgrade_is_told_before_the_work(
     assert changed_since(json.loads((tmp_path / OWNER).read_text()), upgraded) == []
 
 
+@pytest.mark.parametrize("damaged", [b"", b"[]", b'{"nam', b"{}"])
+def test_a_damaged_signature_is_named(product: Product, tmp_path: Path, damaged: bytes) -> None:
+    (tmp_path / OWNER).write_bytes(damaged)
+    with (
+        pytest.raises(ProductError, match=r"product\.json is damaged .*remove it if the root is this product's"),
+        one_writer(product, str(tmp_path), "run"),
+    ):
+        pass
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a link that belongs to another user")
 def test_links_that_another_user_prepared_lead_no_result_elsewhere(product: Product, tmp_path: Path) -> None:
     victim, root = tmp_path / "victim", tmp_path / "root"

@@ -59,5 +59,14 @@ def test_one_cell_holds_nothing_back():
     assert not hold_back(np.array([50.0]), np.array([5.0]), 0.5, 0.0, 0).any()
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_dense_network_is_not_held_back_as_a_whole(seed):
+    """Ten of twelve cells are neighbours: held back, they would leave two cells to learn from."""
+    lat = np.concatenate([50 + 0.05 * np.arange(10), [60.0, 65.0]])
+    assert hold_back(lat, np.zeros(12), 0.1, 25.0, seed).sum() == 1
+    pair_and_network = np.concatenate([[40.0, 40.05, 40.1], lat[:10]])
+    assert hold_back(pair_and_network, np.zeros(13), 0.1, 25.0, seed).sum() == 3
+
+
 def test_temporal_split_holds_back_the_end():
     assert np.flatnonzero(temporal_split(10, 2, 0.25)).tolist() == [8, 9]

@@ -1,9 +1,10 @@
 """Whom a product thanks and by which words it is found follow from its declaration."""
 
+import numpy as np
 import pandas as pd
 
 from somo.core.grid import Grid
-from somo.publish import attributes
+from somo.publish import attributes, images, items
 from tests.publish import made
 
 TABLE = {"name": "own", "url": "own.csv", "format": "table"}
@@ -36,3 +37,20 @@ def test_drought_is_a_keyword_only_of_products_with_years_enough():
 def test_the_project_is_the_declared_one_or_the_product():
     assert attrs_of()["project"] == "Made"
     assert attrs_of(publication={"project": "Soils"})["project"] == "Soils"
+
+
+def test_the_network_is_the_declared_one():
+    """A product of ordinary LSTMs must not be described as one of entity-aware ones."""
+    assert attrs_of()["source"].startswith("EA-LSTM ensemble")
+    ordinary = {"network": {"kind": "lstm"}}
+    texts = attrs_of(**ordinary)["source"], attrs_of(**ordinary)["summary"]
+    lineage = items.processing(made.product(**ordinary))["processing:lineage"]
+    assert all("LSTM" in text and "EA-LSTM" not in text for text in (*texts, lineage))
+
+
+def test_images_are_made_of_cells_that_touch():
+    """Equally distant rows with gaps between them are no pixels of one step."""
+    touching = Grid(np.array([50.1, 50.0]), np.array([10.1, 10.2]), 0.1)
+    apart = Grid(np.array([50.1, 49.9]), np.array([10.1, 10.2]), 0.1)
+    assert images.is_regular(touching) and not images.is_regular(apart)
+    assert images.is_regular(Grid(np.float32([50.1, 50.0]).astype(float), np.array([10.1]), 0.1))

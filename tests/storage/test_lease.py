@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import threading
@@ -9,12 +10,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
+from botocore.exceptions import ClientError
+from s3fs.errors import translate_boto_error
 
-from somo.storage import lease
-from somo.storage.conditional import ChangedError, put_version, read_version
-from somo.storage.lease import LeaseError, leased, put_visible, stop_if_lost
-from somo.storage.objects import exists, join, read_bytes
+from somo.storage import conditional, lease
+from somo.storage.conditional import ChangedError, put_version, read_version, remove_version
+from somo.storage.lease import Lease, LeaseError, leased, put_visible, stop_if_lost
+from somo.storage.objects import exists, join, put, read_bytes
+from somo.storage.patience import UnreachableError
 
 BOTH = pytest.mark.parametrize("kind", ["folder", pytest.param("s3", marks=pytest.mark.s3)])
 
@@ -143,3 +148,135 @@ def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setattr(lease.time, "time", lambda: 4e9)
         put_visible(page, b"after the jump")
     assert read_bytes(page) == b"after the jump"
+
+
+def test_a_clock_that_was_set_makes_no_living_holder_a_dead_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment in which a process began is told by the machine's clock, unless one asks the kernel otherwise."""
+    url = str(tmp_path / ".lease.json")
+    with leased(url, "run"):
+        content = json.loads(read_bytes(url))
+        began = psutil.Process().create_time()
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1e9)
+        assert abs(psutil.Process().create_time() - began) > 1
+        assert not lease._is_gone(content)
+        assert lease._is_gone({**content, "start": content["start"] - 1})
+
+
+@BOTH
+def test_of_an_object_that_changed_meanwhile_nothing_is_removed(root: str) -> None:
+    url = join(root, ".lease.json")
+    put_version(url, b"mine", "")
+    version_of_mine = read_version(url)[1]
+    put_version(url, b"another's", version_of_mine)
+    with pytest.raises(ChangedError):
+        remove_version(url, version_of_mine)
+    assert read_bytes(url) == b"another's"
+    remove_version(url, read_version(url)[1])
+    assert not exists(url)
+
+
+@pytest.mark.parametrize(("code", "late"), [("NoSuchKey", True), ("PreconditionFailed", True), ("NoSuchBucket", False)])
+def test_a_lease_that_somebody_removed_is_lost_and_no_silence_of_the_store(code: str, late: bool) -> None:
+    """Amazon answers a write over a version that is gone with 404, which s3fs makes a missing file of."""
+    answer = ClientError({"Error": {"Code": code, "Message": "At least one of the pre-conditions"}}, "PutObject")
+    assert conditional._is_late(translate_boto_error(answer)) is late
+
+
+def test_a_holder_that_was_stopped_while_it_renewed_does_not_take_its_successors_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = str(tmp_path / ".lease.json")
+    successors = json.dumps({"owner": "another"}).encode()
+    with leased(url, "the first"):
+        holder = lease._held.get()
+        assert holder is not None
+        with monkeypatch.context() as stopped:
+
+            def put_and_stop(place: str, data: bytes, former: str) -> None:
+                # Minutes go by between the put and the question for its version.
+                put_version(place, data, former)
+                put(place, successors)
+
+            stopped.setattr(lease, "put_version", put_and_stop)
+            with pytest.raises(LeaseError, match="has lost its lease"):
+                holder.renew()
+        with pytest.raises(LeaseError):
+            put_visible(str(tmp_path / "zarr.json"), b"late")
+    assert read_bytes(url) == successors
+
+
+def test_a_put_that_waited_for_its_store_asks_for_the_lease_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request may be repeated for longer than a lease lasts: another run may have begun to write meanwhile."""
+    url, page = str(tmp_path / ".lease.json"), str(tmp_path / "zarr.json")
+    with leased(url, "the first"):
+
+        def put_during_outage(place: str, data: bytes) -> None:
+            monkeypatch.setattr(lease, "put", put)
+            put(url, json.dumps({"owner": "another"}).encode())
+            raise UnreachableError(f"{place}: cannot be reached")
+
+        monkeypatch.setattr(lease, "put", put_during_outage)
+        with pytest.raises(LeaseError, match="somebody whose lease cannot be read writes there now"):
+            put_visible(page, b"late")
+    assert not exists(page)
+
+
+def test_after_a_short_outage_the_holder_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = str(tmp_path / "zarr.json")
+    with leased(str(tmp_path / ".lease.json"), "run"):
+
+        def put_during_outage(place: str, data: bytes) -> None:
+            monkeypatch.setattr(lease, "put", put)
+            raise UnreachableError(f"{place}: cannot be reached")
+
+        monkeypatch.setattr(lease, "put", put_during_outage)
+        put_visible(page, b"after the outage")
+    assert read_bytes(page) == b"after the outage"
+
+
+def test_what_nobody_foresaw_does_not_end_the_renewing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEW_SECONDS", 0.02)
+    renewed = threading.Event()
+    questions: list[int] = []
+
+    def why() -> str:
+        questions.append(1)
+        if len(questions) == 1:
+            raise RuntimeError("a library says what it never said before")
+        renewed.set()
+        return ""
+
+    with leased(str(tmp_path / ".lease.json"), "run", why):
+        assert renewed.wait(10)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"[]", b"{}", b'{"purpose": '])
+def test_a_damaged_lease_is_watched_and_then_taken_over(
+    damaged: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "WATCH_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 0.05)
+    (tmp_path / ".lease.json").write_bytes(damaged)
+    with leased(str(tmp_path / ".lease.json"), "run"):
+        assert json.loads((tmp_path / ".lease.json").read_bytes())["purpose"] == "run"
+
+
+def test_a_lease_that_ends_while_it_is_looked_at_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first run may end in the very moment in which the second one looks."""
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.exists", lambda *_, **__: True)
+    assert read_version(str(tmp_path / ".lease.json")) == (None, "")
+
+
+def test_a_stranger_cannot_hold_the_lock_of_conditional_writes(tmp_path: Path) -> None:
+    """Whoever can open a file can lock it, and every run would wait for ever."""
+    put_version(str(tmp_path / "latest.json"), b"{}", "")
+    assert not stat.S_IMODE((tmp_path / ".latest.json.lock").stat().st_mode) & 0o007
+
+
+def test_no_lease_is_written_without_a_holder(tmp_path: Path) -> None:
+    Lease(str(tmp_path / ".lease.json"), "never taken").give_back()
+    assert list(tmp_path.iterdir()) == []

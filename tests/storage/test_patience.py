@@ -13,7 +13,7 @@ from yarl import URL
 
 from flows.service.s3server import S3Server
 from somo.storage import patience
-from somo.storage.patience import StorageError, UnreachableError, is_passing, patiently
+from somo.storage.patience import StorageError, UnreachableError, is_passing, no_longer_than, patiently
 from tests.faults.fault_proxy import FaultProxy
 
 EVERY_REQUEST = """
@@ -102,6 +102,13 @@ def test_patience_ends_with_the_url_and_the_network(monkeypatch: pytest.MonkeyPa
     with pytest.raises(UnreachableError, match=r"s3://bucket/key: cannot be reached .*refused.*check the network"):
         patiently("s3://bucket/key", request, patience_s=0.1)
     assert 2 < len(attempts) < 8
+
+
+def test_whoever_has_less_time_than_the_store_deserves_gives_up_sooner() -> None:
+    began = time.monotonic()
+    with pytest.raises(UnreachableError), no_longer_than(0.1), no_longer_than(60):
+        patiently("s3://bucket/key", lambda: (_ for _ in ()).throw(ConnectionResetError()))
+    assert time.monotonic() - began < patience.PATIENCE_S / 2
 
 
 def test_another_failure_keeps_its_type_and_is_not_repeated() -> None:

@@ -36,6 +36,14 @@ def test_short_series_are_left_out(pairs):
     assert len(cell_scores(few, min_days=5)) == 3
 
 
+def test_a_cell_of_two_days_has_no_share_in_the_median(pairs):
+    """Its r is 1 or -1, whatever was predicted."""
+    two = pairs[pairs["cell"] == 7].head(2)
+    assert abs(scores(two["y"].to_numpy(), two["y_hat"].to_numpy())["pearson_r"]) == pytest.approx(1)
+    short = pd.concat([pairs, *(two.assign(cell=cell) for cell in range(20, 27))])
+    pd.testing.assert_frame_equal(layer_skill(short), layer_skill(pairs))
+
+
 def test_skill_of_a_layer_is_the_median_over_its_cells(pairs):
     """A cell whose measurements do not vary has no r and does not count."""
     still = pairs[pairs["cell"] == 7].assign(cell=11, y=0.2)

@@ -14,12 +14,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+from flows.cluster.connecting import cluster
+from flows.cluster.kubernetes import PLAIN_TCP
+from flows.cluster.security import shared_certificates
 from flows.environment import inherited
 from flows.failures import in_one_sentence
 from flows.service import database
 from flows.service.running import require_free
+from flows.service.s3server import grpc_ports
 from flows.service.services import PORTS
-from somo.product.cluster import SchedulerAddress, SlurmJobs
+from somo.core.words import counted
+from somo.product.cluster import KubernetesPods, SchedulerAddress, SlurmJobs
 from somo.product.declaration import Product
 from somo.storage.client import filesystem
 from somo.storage.objects import join, put, read_bytes
@@ -196,20 +201,32 @@ def scheduler(product: Product) -> str:
     """
     declared = product.cluster
     if isinstance(declared, SchedulerAddress):
-        place = urlsplit(declared.address)
-        try:
-            socket.create_connection((place.hostname or "", place.port or 0), CONNECT_SECONDS).close()
-        except OSError as error:
-            raise ValueError(f"{declared.address}: nobody answers ({error}); start it or correct address") from error
-        return f"{declared.address} answers"
+        return _running_scheduler(product, declared.address)
+    if isinstance(declared, KubernetesPods) and not declared.accept_plain_tcp:
+        raise ValueError(PLAIN_TCP)
     if isinstance(declared, SlurmJobs):
         absent = [name for name in ("sbatch", "squeue", "scancel", "scontrol") if shutil.which(name) is None]
         if absent:
             raise ValueError(f"{', '.join(absent)} not on the PATH; run where jobs are submitted")
         shared = Path(declared.shared_folder).expanduser()
+        # As a run will do it: the folder may be a stranger's, full or not there.
+        with shared_certificates(shared):
+            pass
         return f"SLURM, up to {declared.workers} workers in partition {declared.queue or '(default)'}, shared {shared}"
     cores = os.cpu_count() or 1
     return f"{declared.kind}, {cores} cores here, {declared.memory_gb:g} GB for a worker"
+
+
+def _running_scheduler(product: Product, address: str) -> str:
+    """What a scheduler that runs already has, asked by the road that a run takes."""
+    place = urlsplit(address)
+    try:
+        # Asked first: a port that nobody listens at is told at once, and Dask tries it for half a minute.
+        socket.create_connection((place.hostname or "", place.port or 0), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ValueError(f"{address}: nobody answers ({error}); start it or correct address") from error
+    with cluster(product) as client:
+        return f"{address} answers, with {counted(len(client.nthreads()), 'worker')}"
 
 
 def gpu() -> str:
@@ -255,5 +272,6 @@ def ports() -> str:
     StackError
         naming the port that is taken, and by what
     """
-    require_free(PORTS)
-    return f"{len(PORTS)} free"
+    wanted = {**PORTS, **grpc_ports(PORTS)}
+    require_free(wanted)
+    return f"{len(wanted)} free"

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from flows.environment import inherited
+from flows.service.access import split
 from flows.service.s3server import S3Server
 from flows.service.services import Place
 
@@ -41,5 +42,5 @@ def dask_worker() -> bool:
 if __name__ == "__main__":
     from flows.service.containers import DEPLOYED, PLACE
 
-    bucket = DEPLOYED["SOMO_ROOT"].removeprefix("s3://").partition("/")[0]
+    bucket = split({**DEPLOYED, **inherited("SOMO_ROOT")}["SOMO_ROOT"])[0]
     sys.exit(0 if (s3(PLACE, bucket) if sys.argv[1] == "s3" else dask_worker()) else 1)

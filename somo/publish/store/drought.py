@@ -1,7 +1,5 @@
 """The Zarr group `drought.zarr`: drought by windows and tiles, and the climatology behind it."""
 
-import datetime as dt
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -21,7 +19,7 @@ from somo.publish import attributes
 from somo.publish.store import drought_index as drought
 from somo.publish.store import maps as zarr
 from somo.publish.store import series
-from somo.publish.store.drought_fields import BY_SEASON, BY_WINDOW, FIELDS, PROBABILITIES, STEPS
+from somo.publish.store.drought_fields import BY_SEASON, BY_WINDOW, FIELDS, PROBABILITIES, STEPS, TIME_WORDS
 from somo.storage.client import zarr_store
 from somo.storage.objects import exists, join
 
@@ -92,8 +90,7 @@ class Windows:
     @property
     def base_years(self) -> int:
         """Complete years of the climatology's period."""
-        assert self.base.end is not None
-        return round(((self.base.end - self.base.start).days + 1) / 365.25)
+        return self.base.whole_years
 
     @property
     def seasons(self) -> int:
@@ -110,34 +107,6 @@ class Windows:
         """[window] whether the window ends in the period of the climatology."""
         assert self.base.end is not None
         return np.asarray((self.ends >= pd.Timestamp(self.base.start)) & (self.ends <= pd.Timestamp(self.base.end)))
-
-
-def base_period(product: Product, years: list[int], former: Mapping[str, object]) -> Period | None:
-    """Period of the climatology: the declared one, else that of the published group, else the product's period.
-
-    A product without an end has the years that are complete.
-
-    Parameters
-    ----------
-    years : complete years of the version
-    former : attributes of the group as published before
-
-    Returns
-    -------
-    None where it has fewer years than are declared, too few to call anything unusual
-    """
-    declared = product.drought.base
-    if declared is None and "base_start" in former:
-        return Period.model_validate({"start": former["base_start"], "end": former["base_end"]})
-    if declared is None and product.period.end is not None:
-        declared = product.period
-    if declared is None and years:
-        declared = Period(start=dt.date(years[0], 1, 1), end=dt.date(years[-1], 12, 31))
-    # The difference between the last day and the first is one less than the number of days.
-    least_days = 365 * product.drought.min_years - 1
-    if declared is None or declared.end is None or (declared.end - declared.start).days < least_days:
-        return None
-    return declared
 
 
 def former_attrs(version_url: str) -> dict[str, object]:
@@ -207,18 +176,24 @@ def sources(windows: Windows) -> tuple[str, ...]:
     return ("soil_moisture", attributes.UNCERTAINTY) if windows.shares else ("soil_moisture",)
 
 
-def layers_fields(windows: Windows, *daily: NDArray[np.int16]) -> list[dict[str, NDArray[np.int16]]]:
-    """Packed fields of every layer from the daily `sources` [layer, day, row, column]."""
+def layers_fields(
+    windows: Windows, *daily: NDArray[np.int16], judged: NDArray[np.bool_] | None = None
+) -> list[dict[str, NDArray[np.int16]]]:
+    """Packed fields of every layer from the daily `sources` [layer, day, row, column], as `layer_fields` gives them."""
     if not windows.shares:
-        return [layer_fields(values, windows) for values in daily[0]]
+        return [layer_fields(values, windows, judged=judged) for values in daily[0]]
     return [
-        layer_fields(values, windows, uncertainty, share)
+        layer_fields(values, windows, uncertainty, share, judged)
         for values, uncertainty, share in zip(*daily, windows.shares, strict=True)
     ]
 
 
 def layer_fields(
-    packed: NDArray[np.int16], windows: Windows, uncertainty: NDArray[np.int16] | None = None, share: float = 1.0
+    packed: NDArray[np.int16],
+    windows: Windows,
+    uncertainty: NDArray[np.int16] | None = None,
+    share: float = 1.0,
+    judged: NDArray[np.bool_] | None = None,
 ) -> dict[str, NDArray[np.int16]]:
     """Packed fields of one layer: [window, row, column], and the climatology [season, row, column].
 
@@ -227,13 +202,14 @@ def layer_fields(
     packed : [day, row, column] soil moisture, in which `windows.last` counts
     uncertainty : [day, row, column] of it, packed; None where it is not known
     share : of the uncertainty that is left in anomalies
+    judged : [window] whether its percentile, class and probabilities are asked for; by default those of all
     """
     days, *cells = packed.shape
     flat = packed.reshape(days, -1)
     means = drought.window_means(flat, int(zarr.FILL), windows.last, windows.window_days) * np.float32(zarr.STEP)
     season, base, n = windows.season, windows.in_base, windows.seasons
     mean, std = drought.climatology(means, season, base, n)
-    percentile = drought.percentiles(means, season, base, n)
+    percentile = drought.percentiles(means, season, base, n, judged)
     values = {
         "anomaly": drought.standardised(means, season, mean, std),
         "percentile": percentile,
@@ -245,7 +221,8 @@ def layer_fields(
         by_day = uncertainty.reshape(days, -1)
         sigma = drought.window_means(by_day, int(zarr.FILL), windows.last, windows.window_days)
         sigma *= np.float32(share * zarr.UNCERTAINTY_STEP)
-        values |= dict(zip(PROBABILITIES, drought.class_probabilities(means, sigma, season, base, n), strict=True))
+        probabilities = drought.class_probabilities(means, sigma, season, base, n, judged)
+        values |= dict(zip(PROBABILITIES, probabilities, strict=True))
     return {name: _pack(v, STEPS[name]).reshape(-1, *cells) for name, v in values.items()}
 
 
@@ -288,7 +265,7 @@ def template(product: Product, grid: Grid, windows: Windows, fields: Layout, poi
     bounds = np.stack([starts.values, (windows.ends + pd.Timedelta(days=1)).values], 1)
     season = (np.arange(windows.seasons, dtype=np.int32) + 1) * windows.every_days
     ds = small.assign_coords(
-        time=("time", windows.ends, attributes.TIME),
+        time=("time", windows.ends, {**attributes.TIME, **TIME_WORDS}),
         season=("season", season, {"long_name": "day of the year on which the window ends", "units": "1"}),
     ).assign(time_bnds=(("time", "bnds"), bounds))
     ds = ds.assign({name: _empty(name, ds, points if name in BY_SEASON else fields) for name in windows.fields})
@@ -296,8 +273,9 @@ def template(product: Product, grid: Grid, windows: Windows, fields: Layout, poi
         f"Soil moisture averaged over {windows.window_days} days, every {windows.every_days} days of the year, against "
         f"its own climatology of {windows.base.start} to {windows.base.end}."
     )
-    group_attrs = {"title": f"{product.name}: drought", "summary": summary}
-    ds.attrs = {**attributes.file_attrs(product, grid, windows.ends, product.layers), **group_attrs}
+    group_attrs = {"title": f"{product.name}: drought", "summary": summary, "comment": TIME_WORDS["comment"]}
+    covered = attributes.coverage_of(bounds, f"P{windows.every_days}D")
+    ds.attrs = {**attributes.file_attrs(product, grid, windows.ends, product.layers), **group_attrs, **covered}
     start, end = str(windows.base.start), str(windows.base.end)
     return ds.assign_attrs(base_start=start, base_end=end, base_years=windows.base_years)
 

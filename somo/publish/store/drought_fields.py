@@ -46,12 +46,17 @@ _DESCRIBED: dict[str, dict[str, object]] = {
             "long_name": f"probability that the window is in class {name[-2:].upper()} or a drier one",
             "units": "1",
             "comment": (
-                "From the uncertainty of the daily means that is left in a window's deviation from the cell's mean "
-                "of many years (anomaly_share of soil_moisture_uncertainty), as if all days of a window erred alike"
+                "From the mean of the daily uncertainties of the window, times the share of it that is left in a "
+                "window's deviation from the cell's mean of many years (anomaly_share of soil_moisture_uncertainty)"
             ),
         }
         for name in PROBABILITIES
     },
+}
+# The day of a window is its last one: what the other stores say of their days would be false here.
+TIME_WORDS = {
+    "long_name": "last day of the window",
+    "comment": "The stamp is 00:00 UTC of the window's last day; values stand for the UTC days within time_bnds.",
 }
 FIELDS = {name: {**about, "coverage_content_type": "modelResult"} for name, about in _DESCRIBED.items()}
 """Attributes of every field."""

@@ -90,7 +90,13 @@ def standardised(means: Floats, season: NDArray[np.intp], mean: Floats, std: Flo
     return ((means - mean[season]) / spread[season]).astype(np.float32)
 
 
-def percentiles(means: Floats, season: NDArray[np.intp], base: NDArray[np.bool_], n: int) -> Floats:
+def percentiles(
+    means: Floats,
+    season: NDArray[np.intp],
+    base: NDArray[np.bool_],
+    n: int,
+    judged: NDArray[np.bool_] | None = None,
+) -> Floats:
     """Rank of each window among the base period's windows of the same and the neighbouring seasons, in percent.
 
     Weibull's plotting position 100 r / (N + 1) with mid-ranks r for ties; a value below all N, not itself among them,
@@ -100,14 +106,16 @@ def percentiles(means: Floats, season: NDArray[np.intp], base: NDArray[np.bool_]
     ----------
     means : [window, cell]
     n : seasons in a year; the last and the first are neighbours
+    judged : [window] whether its rank is asked for, by default of all
 
     Returns
     -------
-    [window, cell]
+    [window, cell]; NaN where it is not asked for
     """
     ranks = np.full(means.shape, np.nan, np.float32)
-    for s in np.unique(season):
-        season_windows = np.flatnonzero(season == s)
+    asked = np.ones(len(season), bool) if judged is None else judged
+    for s in np.unique(season[asked]):
+        season_windows = np.flatnonzero(asked & (season == s))
         near = np.isin(season, [(s - 1) % n, s, (s + 1) % n]) & base
         sample = means[near]
         size = np.isfinite(sample).sum(0)
@@ -129,7 +137,12 @@ def classes(percentile: Floats) -> Floats:
 
 
 def class_probabilities(
-    means: Floats, sigma: Floats, season: NDArray[np.intp], base: NDArray[np.bool_], n: int
+    means: Floats,
+    sigma: Floats,
+    season: NDArray[np.intp],
+    base: NDArray[np.bool_],
+    n: int,
+    judged: NDArray[np.bool_] | None = None,
 ) -> list[Floats]:
     """Probability of being in each class or a drier one, D0 to D4, for normal errors of the windows' anomalies.
 
@@ -141,18 +154,20 @@ def class_probabilities(
     means : [window, cell]
     sigma : [window, cell] standard uncertainty of a window's deviation from its climatology, in the units of `means`
     n : seasons in a year; the last and the first are neighbours
+    judged : [window] whether its probability is asked for, by default of all
 
     Returns
     -------
-    one [window, cell] a class, 0 to 1
+    one [window, cell] a class, 0 to 1; NaN where it is not asked for
     """
     probabilities = [np.full(means.shape, np.nan, np.float32) for _ in CLASS_PERCENT]
-    for s in np.unique(season):
+    asked = np.ones(len(season), bool) if judged is None else judged
+    for s in np.unique(season[asked]):
         near = np.isin(season, [(s - 1) % n, s, (s + 1) % n]) & base
         ordered = np.sort(means[near].astype(np.float64), axis=0)
         if not len(ordered):
             continue
-        windows = season == s
+        windows = asked & (season == s)
         for probability, percent in zip(probabilities, CLASS_PERCENT, strict=True):
             border = _border(ordered, percent)
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -62,14 +62,17 @@ def update_tile(
     cells, url = fields.cells(tile), join(version_url, store.STORE)
     needed = changed | (windows.in_base & np.isin(windows.season, _near(windows, changed)))
     days, last = _days_of(windows, needed)
-    runs = np.split(days, np.flatnonzero(np.diff(days) > 1) + 1)
     maps = join(version_url, zarr.STORE)
-    daily = [
-        np.concatenate([zarr.read_packed(maps, name, slice(int(r[0]), int(r[-1]) + 1), cells) for r in runs], axis=1)
-        for name in store.sources(windows)
-    ]
+    soil_moisture, *uncertainty = store.sources(windows)
+    daily = [zarr.read_packed_days(maps, soil_moisture, days, cells)]
+    for name in uncertainty:
+        # The climatology asks for soil moisture alone: the uncertainty of its many days is not read.
+        changed_days, _ = _days_of(windows, changed)
+        sigma = np.full_like(daily[0], zarr.FILL)
+        sigma[:, np.isin(days, changed_days)] = zarr.read_packed_days(maps, name, changed_days, cells)
+        daily.append(sigma)
     needed_windows = replace(windows, ends=windows.ends[needed], last=last, status=windows.status[needed])
-    by_layer = store.layers_fields(needed_windows, *daily)
+    by_layer = store.layers_fields(needed_windows, *daily, judged=changed[needed])
     for block in changed_blocks(fields, changed):
         span = fields.block_days(block, len(changed))
         inside = changed[span]

@@ -137,6 +137,15 @@ def read_packed(url: str, field: str, days: slice, cells: tuple[slice, slice]) -
     return np.asarray(_array(url, field)[..., days, cells[0], cells[1]], fill_of(field).dtype)
 
 
+def read_packed_days(url: str, field: str, days: NDArray[np.intp], cells: tuple[slice, slice]) -> NDArray[Any]:
+    """Packed values of single days, in ascending order, as `read_packed` gives those of a span."""
+    array = _array(url, field)
+    # Span by span: zarr's own choice of single days takes ten times as long.
+    spans = np.split(days, np.flatnonzero(np.diff(days) > 1) + 1)
+    read = [array[..., int(span[0]) : int(span[-1]) + 1, cells[0], cells[1]] for span in spans]
+    return np.concatenate(read, axis=-3, dtype=fill_of(field).dtype)
+
+
 def _array(url: str, name: str) -> zarr.Array[Any]:
     # Without the format zarr looks for metadata of version 2 as well, which are six requests more.
     array = zarr.open_group(zarr_store(url), mode="r", use_consolidated=True, zarr_format=3)[name]

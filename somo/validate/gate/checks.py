@@ -212,11 +212,11 @@ class Coverage:
     def run(self, published: Published, evidence: Evidence) -> Result:
         if "soil_moisture_uncertainty" not in published.soil:
             return Result("coverage", True, "no uncertainty is published: the models know their spread alone")
-        pairs = published.crossval
-        if "uncertainty" not in pairs or pairs["uncertainty"].isna().all():
-            text = "an uncertainty is published, but no held-back cell was judged by one; train again with other folds"
-            return Result("coverage", False, text)
-        shares = coverage(pairs)
+        shares = coverage(published.crossval)
+        # A layer whose stations all lie in one fold is judged by no other: it must not pass unseen beside the others.
+        if unjudged := [layer for layer in published.layers if layer not in shares]:
+            text = f"an uncertainty is published, but no held-back cell was judged by one in {', '.join(unjudged)}"
+            return Result("coverage", False, f"{text}; train again with other folds")
         shares_text = ", ".join(f"{layer} {share:.3f}" for layer, share in shares.items())
         passed = all(self.least <= share <= self.most for share in shares.values())
         allowed = f"allowed {self.least}..{self.most}"

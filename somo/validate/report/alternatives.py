@@ -150,7 +150,9 @@ def _seasons(section: Section, depths: Depths) -> str:
 
 
 def _regional(section: Section, depths: Depths) -> str:
-    rows = section.table.loc[section.table.groupby("region")["anomaly"].idxmin()]
+    # The first rows are this product's; of another one the driest year may be another.
+    own = section.table[section.table["product"] == section.table["product"].iloc[0]]
+    rows = own.loc[own.groupby("region")["anomaly"].idxmin()]
     driest = ", ".join(f"{row['region']} in {row['year']}" for row in rows.to_dict("records"))
     return f"Lines of each region's anomaly by year. Driest: {driest}."
 

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from somo.validate.depths import depth_of, layer_names
-from somo.validate.matching import KEYS, anomalies, cell_scores, summarise
+from somo.validate.matching import KEYS, LEAST_DAYS, anomalies, cell_scores, summarise
 from somo.validate.published import Published
 from somo.validate.sections.figures import COLOURS, canvas, draw_boxes, svg
 from somo.validate.sections.register import Judged
@@ -41,6 +41,8 @@ def groups_section(published: Published, classes: pd.DataFrame) -> Section:
     pairs = published.crossval.dropna(subset=["y", "y_hat"])
     if pairs.empty:
         raise Impossible("no measured day of a held-back cell has a prediction")
+    if cell_scores(pairs, metrics=()).empty:
+        raise Impossible(f"no held-back cell has {LEAST_DAYS} measured days with a prediction")
     cells = pd.concat(
         [cell_scores(pairs).assign(of="value"), cell_scores(anomalies(pairs, ["y", "y_hat"])).assign(of="anomaly")]
     )

@@ -75,7 +75,9 @@ def independent_section(
     skill = score_cells(estimates, {layer: measured_at(unseen, layer, e) for layer, e in estimates.items()})
     if skill.empty:
         raise Impossible(f"no cell of the independent stations has {LEAST_DAYS} measured days among the published ones")
-    stations = sensors[sensors["kept"]].drop_duplicates(["network", "station"])
+    # Of the cells that are judged: others may lie in further domains, or in cells that were learnt from.
+    judged_sensors = sensors[sensors["kept"] & (sensors["domain"] == "home") & sensors["cell"].isin(cells)]
+    stations = judged_sensors.drop_duplicates(["network", "station"])
     caption = (
         f"Correlation and ubRMSD ({UNITS}) against stations that no network has seen ({len(stations)} stations, "
         f"{len(cells)} cells). {_left_out(published.grid, left_out)} {_BOX} "

@@ -59,7 +59,8 @@ def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
     caption = (
         f"Skill left when the forcing of days t-{lookback - 1} to t-n is put in random order and the last n days "
         f"stay intact. Line: median over {members} members of the ensemble; band: 0.2 to 0.8 quantile. Scores are "
-        f"medians over {int(table['cells'].max())} cells, n = {n} sampled cell-days, {period}. "
+        f"medians over {int(table['cells'].max())} cells that the ensemble learnt from, n = {n} sampled "
+        f"cell-days, {period}. "
         f"Dotted: days for {KEPT:.0%} of r."
     )
     shown = pd.DataFrame(
@@ -104,7 +105,8 @@ def importance_section(table: pd.DataFrame, period: str) -> Section:
             ax.grid(axis="y", visible=False)
     repeats = table["seed"].nunique() * table["member"].nunique()
     caption = (
-        "Loss of r when one input is taken from another sample drawn at random, over all samples together. "
+        "Loss of r when one input is taken from another sample drawn at random, over all samples together, at cells "
+        "that the ensemble learnt from. "
         f"Bar: median, line: 0.2 to 0.8 quantile of {repeats} repeats (members and seeds). "
         f"n = {int(table['n'].max())} sampled cell-days a layer, {period}."
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from somo.core.grid import Grid
 from somo.validate.depths import depth_of
-from somo.validate.season_days import season_days, years_of
+from somo.validate.season_days import seasonal_means
 from somo.validate.sections.figures import (
     ANOMALY_MAP,
     COLOURS,
@@ -54,31 +54,26 @@ def regional_seasons(judged: Judged) -> Section:
     season = judged.product.report.season
     seasons = seasonal_means(judged.published.soil["soil_moisture"], season).compute()
     layers = judged.published.layers
-    others = {
-        name: seasonal_means(ds[layers[0]], season).compute() for name, ds in judged.compared.items() if layers[0] in ds
-    }
+    others = {name: _of_product(ds[layers[0]], season) for name, ds in judged.compared.items() if layers[0] in ds}
     return regions_section(seasons, judged.published.grid, layers, season, others)
 
 
-def seasonal_means(field: xr.DataArray, season: str = "JJA") -> xr.DataArray:
-    """[year, ...] mean of a daily field over one season of each year; years that lack a month of it are left out.
-
-    December belongs to the winter of the year after.
-    """
-    days = pd.DatetimeIndex(field["time"].values)
-    is_in_season = season_days(days, season)
-    season_field = field.isel(time=np.flatnonzero(is_in_season))
-    labelled = season_field.assign_coords(year=("time", years_of(days)[is_in_season]))
-    return labelled.groupby("year").mean() if is_in_season.any() else labelled.swap_dims(time="year").drop_vars("time")
+def _of_product(field: xr.DataArray, season: str) -> xr.DataArray:
+    """[year, lat, lon] seasons of another product, of the years in which it has any."""
+    seasons = seasonal_means(field, season, has_gaps=True).compute()
+    # A product of other years is brought to the published days, on which it then has no value anywhere.
+    return seasons.isel(year=np.flatnonzero(seasons.notnull().any(("lat", "lon"))))
 
 
 def z_scores(seasons: xr.DataArray, year: int) -> xr.DataArray:
     """Season of one year less the mean over all years, over their standard deviation (ddof 1); NaN for few years."""
     if seasons.sizes["year"] < LEAST_YEARS:
         return xr.full_like(seasons.sel(year=year, drop=True), np.nan)
-    spread = seasons.std("year", ddof=1)
-    # Seasons that are equal but for rounding have no z-score.
-    return (seasons.sel(year=year, drop=True) - seasons.mean("year")) / spread.where(spread > 1e-6)
+    spread, count = seasons.std("year", ddof=1), seasons.count("year")
+    # Seasons that are equal but for rounding have no z-score, and cells of which a product has few years have none.
+    return (seasons.sel(year=year, drop=True) - seasons.mean("year")) / spread.where(
+        (spread > 1e-6) & (count >= LEAST_YEARS)
+    )
 
 
 def greatest_z(years: int) -> float:
@@ -119,9 +114,10 @@ def maps_section(
     ----------
     products : name -> daily field [time, lat, lon] on `grid`; the first is the one that is judged
     """
-    seasons = {name: seasonal_means(field, season).compute() for name, field in products.items()}
+    judged, *others = products
+    seasons = {judged: seasonal_means(products[judged], season).compute()}
+    seasons |= {name: _of_product(products[name], season) for name in others}
     seasons = {name: field for name, field in seasons.items() if field.sizes["year"]}
-    judged = next(iter(products))
     if judged not in seasons:
         raise Impossible(f"the published days hold no whole {season}")
     year = chosen_year(seasons[judged]["year"].values, season, year)

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from somo.validate.depths import depth_of, layer_names
 from somo.validate.intervals import JUDGED, half_width
-from somo.validate.matching import cell_scores
+from somo.validate.matching import LEAST_DAYS, cell_scores
 from somo.validate.metrics import scores
 from somo.validate.published import Published
 from somo.validate.sections.figures import (
@@ -47,12 +47,12 @@ def typical_cells(pairs: pd.DataFrame, count: int) -> list[tuple[str, int]]:
     Raises
     ------
     Impossible
-        if no cell has two pairs
+        if no cell has `LEAST_DAYS` pairs
     """
     skill = cell_scores(pairs, metrics=("pearson_r",)).groupby(["domain", "cell"], observed=True)["pearson_r"]
     by_cell = skill.agg(["mean", "size"])
     if by_cell.empty:
-        raise Impossible("no cell has two days with a measurement and a held-back prediction")
+        raise Impossible(f"no cell has {LEAST_DAYS} days with a measurement and a held-back prediction")
     most = by_cell[by_cell["size"] == by_cell["size"].max()].sort_values("mean")
     # The first and the last are left out: the worst and the best cell are not typical.
     places = np.unique(np.linspace(0, len(most) - 1, count + 2).round().astype(int)[1:-1])
@@ -156,9 +156,9 @@ def series_section(published: Published, columns: int = 3) -> Section:
     table = pairs.set_index(["domain", "cell"]).loc[chosen].reset_index()
     interval = ", with the interval that is said to hold 90 % of the measurements" if "uncertainty" in pairs else ""
     caption = (
-        "Daily soil moisture at three cells at the quarter, half and three quarters of skill (correlation r, mean over "
-        f"layers) of those with most layers; predicted by networks that never saw the cell. "
-        f"Drawn: the last three years{interval}; r and ubRMSD of all days. n = {len(table)} cell-days, "
+        f"Daily soil moisture at {len(chosen)} cells between low and high skill (three: at its quarter, half and "
+        "three quarters; correlation r, mean over layers) of those with most layers; predicted by networks that never "
+        f"saw the cell. Drawn: the last three years{interval}; r and ubRMSD of all days. n = {len(table)} cell-days, "
         f"{table['time'].min():%Y-%m-%d} to {table['time'].max():%Y-%m-%d}."
     )
     return Section("series", caption, svg(figure), table)

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from somo.validate.depths import depth_of, layer_names
-from somo.validate.matching import KEYS, anomalies, cell_means, cell_scores, summarise, wide_to_models
+from somo.validate.matching import KEYS, LEAST_DAYS, anomalies, cell_means, cell_scores, summarise, wide_to_models
 from somo.validate.metrics import scores
 from somo.validate.sections.figures import (
     COLOURS,
@@ -63,6 +63,8 @@ def split_section(pairs: pd.DataFrame, name: str, how: str) -> Section:
         raise Impossible("no measured day of a held-back cell has a prediction")
     models = {label: column for label, column in MODELS.items() if column in pairs}
     table = skill_table(pairs, models)
+    if table.empty:
+        raise Impossible(f"no held-back cell has {LEAST_DAYS} measured days with a prediction")
     pairs = pairs.astype({"layer": "category"})
     figure = _figure(pairs)
     counts = pairs.groupby(["domain", "cell"], observed=True).ngroups
@@ -70,7 +72,8 @@ def split_section(pairs: pd.DataFrame, name: str, how: str) -> Section:
     caption = (
         f"{how} Top: mean of every cell over its days; bottom: every day, as counts per bin. In each panel "
         f"r, NSE and RMSD ({UNITS}) of the points drawn. n = {counts} cells and {len(pairs)} cell-days of all layers, "
-        f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. Table: median over cells, with its 95 % bootstrap interval. "
+        f"{days.min():%Y-%m-%d} to {days.max():%Y-%m-%d}. Table: median over cells of at least {LEAST_DAYS} days, with "
+        "its 95 % bootstrap interval. "
         f"{_terms(models)}"
     )
     medians = findings(table)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from somo.validate.depths import depth_of, layer_names
 from somo.validate.matching import KEYS, cell_scores
@@ -58,7 +58,7 @@ def probability_by_chance(r: float, size: float) -> float:
     freedom = size - 2
     # A perfect correlation would divide by zero.
     t = abs(r) * np.sqrt(freedom / max(1 - r**2, 1e-12))
-    return float(2 * student.sf(t, freedom))
+    return float(2 * stdtr(freedom, -t))
 
 
 def stations_section(published: Published) -> Section:

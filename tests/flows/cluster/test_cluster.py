@@ -18,6 +18,7 @@ from flows.environment import load_product
 from somo.product.cluster import CLUSTER_KINDS, ClusterKind, SchedulerAddress, register_cluster_kind
 from somo.product.declaration import ProductError
 from tests.flows.stranger import listening_ports, require_closed
+from tests.flows.test_working_folder import lay_traps
 
 TOML = """
 name = "T"
@@ -106,7 +107,10 @@ def test_a_kind_from_outside_is_declared_and_started(toml: Path, monkeypatch: py
         load_product(toml)
 
 
-def test_local_cluster_computes_in_other_processes(toml: Path) -> None:
+def test_local_cluster_computes_in_other_processes(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In a folder of all users: whatever lies there is no part of Python.
+    sprung = lay_traps(toml.parent, "multiprocessing", "distributed")
+    monkeypatch.chdir(toml.parent)
     # Servers that other tests share run in this process and below it.
     ports_of_other_tests = listening_ports([os.getpid()])
     with cluster(load_product(toml)) as client:
@@ -114,6 +118,7 @@ def test_local_cluster_computes_in_other_processes(toml: Path) -> None:
         results = completed(client.map(double, [1, 2, 3]), "doubling")
         assert sorted(results) == [2, 4, 6]
         assert client.submit(len, [1], resources=gpu_resources(client)).result() == 1
+    assert not sprung.exists() and "PYTHONSAFEPATH" not in os.environ
 
 
 def test_first_failure_is_raised_as_the_task_raised_it(client: Client) -> None:

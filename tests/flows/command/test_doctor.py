@@ -1,15 +1,17 @@
 """`somo doctor` before a first run: what it finds good, and the sentence for what it does not."""
 
 import shutil
+import socket
 from collections import namedtuple
 from pathlib import Path
 
 import pytest
 
+from flows.cluster import connecting
 from flows.command import cli
 from flows.service.checkup import doctor
 from flows.service.checkup.doctor import examine
-from somo.product.cluster import SchedulerAddress, SlurmJobs
+from somo.product.cluster import KubernetesPods, SchedulerAddress, SlurmJobs
 from somo.product.declaration import Product
 from tests.publish import made
 
@@ -28,6 +30,36 @@ def test_a_machine_that_can_run_is_told_so(product: Product, tmp_path: Path) -> 
     assert list(findings) == ["versions", "credentials", "a put and a read", "clock", "free disk", "cluster", "GPU"]
     assert all(finding.good for finding in findings.values())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_a_run_would_refuse_is_a_problem(product: Product, tmp_path: Path) -> None:
+    pods = product.model_copy(update={"cluster": KubernetesPods()})
+    assert "accept_plain_tcp = true" in problems(pods, tmp_path)["cluster"]
+    accepted = product.model_copy(update={"cluster": KubernetesPods(accept_plain_tcp=True)})
+    assert "cluster" not in problems(accepted, tmp_path)
+
+
+def test_a_shared_folder_in_the_hands_of_others_is_a_problem(
+    product: Product, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: f"/usr/bin/{name}")
+    shared = tmp_path / "shared"
+    jobs = product.model_copy(update={"cluster": SlurmJobs(shared_folder=str(shared))})
+    assert "cluster" not in problems(jobs, tmp_path)
+    assert list(shared.iterdir()) == []
+    shared.chmod(0o777)
+    assert "may be written by others" in problems(jobs, tmp_path)["cluster"]
+
+
+def test_something_else_at_the_schedulers_port_is_a_problem(
+    product: Product, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        declared = product.model_copy(update={"cluster": SchedulerAddress(address=address)})
+        # Dask's own client would wait for its first word for ever.
+        assert f"{address}: cannot be reached (no answer)" in problems(declared, tmp_path)["cluster"]
 
 
 @pytest.mark.s3

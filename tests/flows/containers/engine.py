@@ -5,6 +5,7 @@ podman-compose takes a container that runs for one that is healthy, and podman w
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 READY_SECONDS = 240
+VARIABLE = re.compile(r"\$\{(\w+):([-?])([^}]*)\}")
 # crun refuses the mixed cgroups of some machines that have podman, and a machine may not raise its own limits.
 SETTINGS = """[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
@@ -112,9 +114,14 @@ class Compose:
         return {f"{self.network}-{name}" for name in named if not name.startswith(".")}
 
     def _filled(self, text: str) -> str:
-        for name, value in self.variables.items():
-            text = text.replace(f"${{{name}:?see infra/README.md}}", value)
-        return text
+        """A text with its `${NAME:-default}` and `${NAME:?what is missing}` filled in, as compose does it."""
+
+        def value(asked: re.Match[str]) -> str:
+            name, kind, words = asked.groups()
+            assert kind == "-" or self.variables.get(name), f"{name}: {words}"
+            return self.variables.get(name) or words
+
+        return VARIABLE.sub(value, text)
 
     def _run(self, name: str, service: dict[str, Any]) -> None:
         options: list[object] = ["--detach", "--name", self.container(name), "--network", self.network,
@@ -137,7 +144,7 @@ class Compose:
             options += ["--publish", port]
         options += ["--user", service["user"]] if "user" in service else []
         image = self.images.get(service["image"], service["image"])
-        self.podman("run", *options, image, *service["command"])
+        self.podman("run", *options, image, *map(self._filled, service["command"]))
         self.started.append(name)
 
     def _wait(self, name: str, condition: str) -> None:

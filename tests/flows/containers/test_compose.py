@@ -36,7 +36,8 @@ mkdir -p "$PGDATA" /var/run/postgresql
 chown postgres "$PGDATA" /var/run/postgresql
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
     echo "$POSTGRES_PASSWORD" > /tmp/password
-    runuser -u postgres -- initdb -U "$POSTGRES_USER" --auth=scram-sha-256 --pwfile=/tmp/password "$PGDATA"
+    runuser -u postgres -- initdb $POSTGRES_INITDB_ARGS -U "$POSTGRES_USER" --auth=scram-sha-256 \\
+        --pwfile=/tmp/password "$PGDATA"
     echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
 fi
 exec runuser -u postgres -- "$@"
@@ -120,6 +121,8 @@ def test_an_update_makes_the_product(compose: Compose, tiny_sources: Path) -> No
             s3.client().put_object(Bucket="somo", Key=key, Body=path.read_bytes())
     state = fired(compose, "update", {})
     assert state["type"] == "COMPLETED", (state, compose.logs("prefect-worker"))
+    # Prefect tells nobody of an event that the database has refused.
+    assert "dropping" not in compose.logs("prefect-server")
     listed = s3.client().list_objects_v2(Bucket="somo", Prefix="product/v1.0.0/report/index.html")
     assert listed["KeyCount"] == 1
 

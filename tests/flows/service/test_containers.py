@@ -68,7 +68,9 @@ def test_compose_runs_every_service_with_its_command(compose: dict) -> None:
     for service in services(PLACE):
         described = compose["services"][service.name]
         skipped = 1 if service.name == "prometheus" else 0
-        assert tuple(described["command"]) == service.command[skipped:]
+        # Compose fills in variables before it starts anything.
+        command = tuple(re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", word) for word in described["command"])
+        assert command == service.command[skipped:]
         assert set(described.get("depends_on", {})) == set(service.needs)
 
 
@@ -121,6 +123,17 @@ def test_containers_of_ours_have_no_rights(compose: dict, resources: dict) -> No
         assert pod["securityContext"]["runAsNonRoot"] is True
         if service.image == IMAGE:
             assert compose["services"][service.name]["cap_drop"] == ["ALL"]
+
+
+def test_pods_get_neither_a_key_to_kubernetes_nor_variables_that_nobody_set(resources: dict) -> None:
+    (asked,) = yaml.safe_load_all((INFRA / "k8s" / "daskcluster.yaml").read_text())
+    pods = {part: asked["spec"][part]["spec"] for part in ("scheduler", "worker")}
+    for service in services(PLACE):
+        pods[service.name] = resources["Job" if service.once else "Deployment", service.name]["spec"]["template"][
+            "spec"
+        ]
+    assert {name for name, pod in pods.items() if pod["automountServiceAccountToken"]} == {"prefect-worker"}
+    assert not any(pod["enableServiceLinks"] for pod in pods.values())
 
 
 def test_the_image_is_pinned_and_runs_as_nobody() -> None:

@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 from distributed import Client
 
+from flows.cluster.connecting import running_scheduler
 from flows.cluster.dashboard import new_login
 from flows.cluster.measures import TellRepeats, tell_end, tell_progress
 from flows.cluster.watching import Progressed
 from flows.service.checkup import alerts, grafana
 from somo.storage import patience
 from somo.storage.patience import patiently
+from tests.publish import made
 
 # What PromQL itself means by these words; `up` is Prometheus' own measurement of what it scrapes.
 OF_PROMQL = {"max_over_time", "time", "max", "sum", "by", "rate", "up"}
@@ -90,12 +92,18 @@ def test_every_name_is_one_that_the_scheduler_gives(tmp_path: Path) -> None:
         tell_progress(client, Progressed("regions", 3, 12, 6.0))
         tell_end(client, "T", 86_400.0)
         tell_end(client, "T", None, "ValidationError")
+        # A run that finds nothing to do comes for this one sentence, and what it says has to arrive before it is gone.
+        declared = made.product().model_copy(update={"cluster": {"kind": "address", "address": address}})
+        with running_scheduler(declared) as short_lived:
+            assert short_lived is not None
+            tell_end(short_lived, "nothing to do", 86_400.0)
         client.submit(asked_again).result(READY_SECONDS)
         deadline = time.monotonic() + READY_SECONDS
         while (given := scraped(dashboard, login)).get("somo_requests_repeated_total") != 2:
             assert time.monotonic() < deadline, given
             time.sleep(0.2)
     assert wanted - {name.partition("{")[0] for name in given} == set()
+    assert given['somo_run_ended_timestamp_seconds{product="nothing to do"}'] > 1.7e9
     assert given["somo_workers_memory_bytes"] > 10e6 and 0 < given["somo_worker_memory_share"] < 1
 
 

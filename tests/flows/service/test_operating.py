@@ -4,6 +4,8 @@ import http.server
 import json
 import os
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -15,6 +17,7 @@ import pytest
 import yaml
 
 from flows.cluster.errors import ClusterError
+from flows.cluster.private_files import write_private
 from flows.cluster.security import shared_certificates
 from flows.command import cli
 from flows.environment import load_product
@@ -25,6 +28,7 @@ from flows.service.containers import HOME, PLACE
 from flows.service.credentials import write_credentials
 from flows.service.deploy import require_outside
 from flows.service.errors import StackError
+from flows.service.s3server import GRPC_OFFSET
 from flows.service.services import SETTINGS_READERS, Service, services
 from flows.service.stack import Stack, free_place, operated
 
@@ -92,6 +96,23 @@ def test_settings_reach_the_containers() -> None:
     variables = {v["name"]: v for v in watcher["spec"]["template"]["spec"]["containers"][0]["env"]}
     assert variables["SOMO_SILENT_SECONDS"]["valueFrom"]["configMapKeyRef"]["name"] == "settings"
     assert described["dask-worker"]["deploy"]["replicas"] == "${SOMO_CLUSTER_WORKERS:-2}"
+    # Runs plan their regions by this number: a worker with less would be ended in the middle of one.
+    command = described["dask-worker"]["command"]
+    assert command[command.index("--memory-limit") + 1] == "${SOMO_CLUSTER_MEMORY_GB:-4}GB"
+
+
+def test_containers_keep_results_where_their_identity_may_write(tmp_path: Path) -> None:
+    held = write_credentials(tmp_path, PLACE, "s3://elsewhere/mine")
+    assert held["SOMO_ROOT"] == "s3://elsewhere/mine"
+    described = yaml.safe_load((HOME / "infra" / "compose.yaml").read_text())["services"]
+    pods = {
+        r["metadata"]["name"]: {v["name"]: v for v in r["spec"]["template"]["spec"]["containers"][0]["env"]}
+        for r in yaml.safe_load_all((HOME / "infra" / "k8s" / "services.yaml").read_text())
+        if r["kind"] in ("Job", "Deployment")
+    }
+    for name in ("deploy", "prefect-worker", "s3"):
+        assert described[name]["environment"]["SOMO_ROOT"] == "${SOMO_ROOT:-s3://somo/product}"
+        assert pods[name]["SOMO_ROOT"]["valueFrom"]["secretKeyRef"] == {"name": "somo", "key": "SOMO_ROOT"}
 
 
 def test_each_container_sees_its_own_secrets_and_no_more() -> None:
@@ -137,6 +158,64 @@ def test_a_taken_port_names_who_holds_it(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_the_ports_by_which_parts_of_s3_talk_have_to_be_free_as_well(tmp_path: Path) -> None:
+    """SeaweedFS takes them beside those that it is told; without them it ends, and only its log says why."""
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as taken:
+        ports = {**free_place(), "filer": taken.server_port - GRPC_OFFSET}
+        with pytest.raises(StackError, match=rf"filer \(gRPC\): port {taken.server_port} is taken by python"):
+            Stack(tmp_path, SERVED, "s3://somo/tiny", ports=ports).start("s3")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stack_that_is_told_to_end_while_it_starts_stops_what_it_has_started(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Starting takes minutes on a busy machine, and a terminal may be closed at any time."""
+    made = Stack(tmp_path, SERVED, "s3://somo/tiny", ports=free_place())
+    stopped: list[str] = []
+    monkeypatch.setattr(made, "_prepare", lambda: None)
+    monkeypatch.setattr(made, "start_service", lambda name: os.kill(os.getpid(), number))
+
+    def stop() -> None:
+        # The shell of the terminal says it a second time.
+        os.kill(os.getpid(), number)
+        stopped.append("all")
+
+    monkeypatch.setattr(made, "stop", stop)
+    former = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stack.serve(made)
+    finally:
+        for each, handler in former.items():
+            signal.signal(each, handler)
+    assert stopped == ["all"]
+
+
+def test_secrets_that_are_asked_for_again_are_not_written_again(tmp_path: Path) -> None:
+    """A stack asks several times a second while Prometheus and S3 read these files: an emptied one would end them."""
+    write_credentials(tmp_path, PLACE, "s3://somo/t")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    former = {path: (path.stat().st_ino, path.stat().st_mtime_ns, stat.S_IMODE(path.stat().st_mode)) for path in files}
+    assert {path.name for path, (_, _, mode) in former.items() if mode & 0o077} == {
+        path.name for path in (tmp_path / "prometheus").iterdir()
+    }
+    write_credentials(tmp_path, PLACE, "s3://somo/t")
+    assert former == {
+        path: (path.stat().st_ino, path.stat().st_mtime_ns, stat.S_IMODE(path.stat().st_mode)) for path in files
+    }
+
+
+def test_a_secret_is_never_in_a_file_that_others_may_read(tmp_path: Path) -> None:
+    (tmp_path / "node.key").write_text("former")
+    (tmp_path / "node.key").chmod(0o644)
+    with (tmp_path / "node.key").open() as opened_by_another:
+        write_private(tmp_path / "node.key", b"secret")
+        assert opened_by_another.read() == "former"
+    assert stat.S_IMODE((tmp_path / "node.key").stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["node.key"]
+
+
 def test_a_folder_holds_one_stack(tmp_path: Path) -> None:
     with (
         running.lock(tmp_path),
@@ -144,6 +223,8 @@ def test_a_folder_holds_one_stack(tmp_path: Path) -> None:
     ):
         running.lock(tmp_path)
     running.lock(tmp_path).close()
+    # Whoever may open it may hold it, and no stack would start here any more.
+    assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
 
 
 def test_a_folder_that_others_made_or_may_write_is_refused(tmp_path: Path) -> None:
@@ -159,11 +240,13 @@ def test_a_folder_that_others_made_or_may_write_is_refused(tmp_path: Path) -> No
             running.lock(tmp_path)
 
 
-def test_what_a_killed_stack_leaves_is_ended_and_nothing_else(tmp_path: Path) -> None:
+def test_what_a_killed_stack_leaves_is_ended_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sleeping = [sys.executable, "-c", "import time; time.sleep(60)"]
     with subprocess.Popen(sleeping) as left, subprocess.Popen(sleeping) as other:
         running.write_down(tmp_path, {"s3": left.pid, "gone": 2**22 - 1})
         text = (tmp_path / "processes.json").read_text()
+        # The machine's clock is set in between, by which psutil tells when a process began.
+        monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1e9)
         # The same number with another beginning is another process.
         (tmp_path / "processes.json").write_text(text.replace("}", f', "prometheus": [{other.pid}, 1.0]}}'))
         assert running.end_leftovers(tmp_path) == ["s3"]
@@ -242,7 +325,8 @@ def test_a_folder_that_is_started_with_other_ports_and_another_root_follows_them
     elsewhere = replace(PLACE, ports={**PLACE.ports, "postgres": 5433})
     second = write_credentials(tmp_path, elsewhere, "s3://other/second/")
     url = "PREFECT_API_DATABASE_CONNECTION_URL"
-    assert second == {**first, url: first[url].replace(":5432/", ":5433/")} != first
+    moved = {url: first[url].replace(":5432/", ":5433/"), "SOMO_ROOT": "s3://other/second/"}
+    assert second == {**first, **moved} != first
     written = dict(line.split("=", 1) for line in (tmp_path / "secrets.env").read_text().splitlines())
     assert written == second
     identities = {i["name"]: i for i in json.loads((tmp_path / "s3" / "s3.json").read_text())["identities"]}

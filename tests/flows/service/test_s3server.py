@@ -8,6 +8,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from flows.leftovers import MARK, marked
 from flows.service import access
 from flows.service.s3server import PARTS, S3Server
 from somo.storage.objects import exists, put, read_bytes
@@ -48,11 +49,14 @@ def test_reader_cannot_write(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> N
     fsspec.filesystem("s3").clear_instance_cache()
 
 
-def test_a_restarted_server_keeps_objects_and_keys(tmp_path) -> None:
+def test_a_restarted_server_keeps_objects_and_keys(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     with S3Server(tmp_path) as server:
         server.client().put_object(Bucket="somo", Key="kept", Body=b"kept")
         before = server.environment()["AWS_SECRET_ACCESS_KEY"]
+    # A run that is killed, as `somo demo --s3`, has a watcher that ends what bears its mark.
+    monkeypatch.setenv(MARK, "of this run")
     with S3Server(tmp_path) as server:
+        assert server.process.pid in {process.pid for process in marked("of this run")}
         assert server.client().get_object(Bucket="somo", Key="kept")["Body"].read() == b"kept"
         assert server.environment()["AWS_SECRET_ACCESS_KEY"] == before
 

@@ -20,6 +20,7 @@ from somo.publish.store import drought as drought_store
 from somo.publish.store import drought_index as drought
 from somo.publish.store import drought_update
 from somo.publish.store import maps as zarr
+from somo.publish.store.drought_base import base_period
 from somo.storage.listing import copy_objects
 from somo.storage.objects import join
 from tests.publish import made
@@ -110,7 +111,7 @@ def dry_group(dry_spring):
     declared, root, version_url = dry_spring
     store = somo.open(root, "1.0.0")
     times, status = store["time"].to_index(), store["status"].values
-    base = drought_store.base_period(declared, [2010, 2011, 2012, 2013], {})
+    base = base_period(declared, [2010, 2011, 2012, 2013], {})
     windows = drought_store.Windows.of(declared, times, status, base)
     assert drought_store.stale(windows, drought_store.visible(version_url))
     drought_store.write_tile(version_url, declared, (6, 8), windows, (0, 0), 1)
@@ -171,16 +172,47 @@ def test_the_yearly_file_holds_the_store_for_other_programs(dry_group):
 
 def test_base_period_stays_when_days_are_added():
     open_ended = made.product(end=None)
-    first = drought_store.base_period(open_ended, [2016, 2017, 2018], {})
+    first = base_period(open_ended, [2016, 2017, 2018], {})
     assert (str(first.start), str(first.end)) == ("2016-01-01", "2018-12-31")
     former = {"base_start": str(first.start), "base_end": str(first.end)}
-    assert drought_store.base_period(open_ended, [2016, 2017, 2018, 2019], former) == first
-    declared = made.product(end=None, drought={"base": {"start": "2003-01-01", "end": "2020-12-31"}})
-    assert drought_store.base_period(declared, [2016], former) == Period(start="2003-01-01", end="2020-12-31")
+    assert base_period(open_ended, [2016, 2017, 2018, 2019], former) == first
+    base = {"start": "2003-01-01", "end": "2020-12-31"}
+    declared = made.product(start="2003-01-01", end=None, drought={"base": base})
+    years = list(range(2003, 2021))
+    assert base_period(declared, years, former) == Period(**base)
+    # Until its last year is complete the climatology would be that of fewer years than its attributes say.
+    assert base_period(declared, years[:-1], former) is None
+
+
+def test_a_climatology_has_whole_years_alone():
+    """A product that begins in July has a half year that counts as complete for its files, and none for drought."""
+    open_ended = made.product(start="2010-07-01", end=None, drought={"min_years": 3})
+    assert base_period(open_ended, [2010, 2011, 2012], {}) is None
+    base = base_period(open_ended, [2010, 2011, 2012, 2013], {})
+    assert (str(base.start), str(base.end), base.whole_years) == ("2011-01-01", "2013-12-31", 3)
+    closed = made.product(start="2003-07-01", end="2020-12-31")
+    assert base_period(closed, [], {}).whole_years == 17
+
+
+def test_a_base_without_an_end_has_the_years_from_its_start():
+    declared = made.product(start="2010-01-01", end=None, drought={"base": {"start": "2012-01-01"}, "min_years": 3})
+    first = base_period(declared, list(range(2010, 2015)), {})
+    assert (str(first.start), str(first.end)) == ("2012-01-01", "2014-12-31")
+    former = {"base_start": "2012-01-01", "base_end": "2014-12-31"}
+    assert base_period(declared, list(range(2010, 2016)), former) == first
+    # A base that is declared to begin elsewhere is another one.
+    elsewhere = {**former, "base_start": "2010-01-01"}
+    assert str(base_period(declared, list(range(2010, 2016)), elsewhere).end) == "2015-12-31"
+
+
+@pytest.mark.parametrize("base", [{"start": "2009-12-31"}, {"start": "2010-01-01", "end": "2014-01-01"}])
+def test_a_base_reaches_no_further_than_the_product(base):
+    with pytest.raises(ValueError, match="reaches beyond the days of the product, 2010-01-01 to 2013-12-31"):
+        made.product(start="2010-01-01", end="2013-12-31", drought={"base": base})
 
 
 def test_two_years_are_no_climatology():
-    assert drought_store.base_period(made.product(), [2016], {}) is None
+    assert base_period(made.product(), [2016], {}) is None
 
 
 def test_windows_with_a_provisional_day_are_provisional():
@@ -264,3 +296,20 @@ def test_another_climatology_changes_every_window():
     provisional = shown.status.copy()
     provisional[50] = 1
     assert not drought_update.is_enough(windows, zarr.Visible(provisional), base)
+
+
+def test_the_group_says_what_a_window_is_and_covers_all_its_days():
+    """The first window begins 29 days before the day that it is stamped with."""
+    declared = made.product(start="2010-01-01", end="2013-12-31")
+    times = pd.date_range("2010-01-01", "2013-12-31")
+    windows = drought_store.Windows.of(declared, times, np.zeros(len(times), "int8"), declared.period)
+    shape = made.grid_of(declared).shape
+    group = drought_store.template(declared, made.grid_of(declared), windows, *drought_store.layouts(declared, shape))
+    year = year_of_drought(group, 2012)
+    for ds, start, end, days in (
+        (group, "2010-01-01T00:00:00Z", "2013-12-27T00:00:00Z", "P1456D"),
+        (year, "2011-12-12T00:00:00Z", "2012-12-26T00:00:00Z", "P380D"),
+    ):
+        assert (ds.attrs["time_coverage_start"], ds.attrs["time_coverage_end"]) == (start, end)
+        assert (ds.attrs["time_coverage_duration"], ds.attrs["time_coverage_resolution"]) == (days, "P10D")
+        assert "UTC day from then" not in ds["time"].attrs["comment"] + ds.attrs["comment"]

@@ -154,6 +154,16 @@ def test_a_flipped_byte_is_an_error_and_not_a_value(tmp_path, declared, grid, la
         zarr.read_packed(url, "soil_moisture", slice(0, layout.days), (slice(None), slice(None)))
 
 
+def test_single_days_are_those_of_the_whole_span(tmp_path, declared, grid, layout, values):
+    url = zarr.store_url(str(tmp_path), "1.0.0")
+    write(url, layout, values)
+    show(url, declared, grid, layout, DAYS)
+    cells = slice(1, 4), slice(2, 7)
+    days = np.array([0, 1, 2, layout.days - 1, layout.days, DAYS - 1])
+    whole_span = zarr.read_packed(url, "soil_moisture", slice(0, DAYS), cells)
+    np.testing.assert_array_equal(zarr.read_packed_days(url, "soil_moisture", days, cells), whole_span[:, days])
+
+
 def test_a_root_that_cannot_be_written(tmp_path, declared, grid, layout):
     place = tmp_path / "file"
     place.write_text("")

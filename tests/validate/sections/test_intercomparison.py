@@ -47,7 +47,9 @@ def stations(published):
     cells = np.array([*used, *free])
     parts = [published.at_cells(cells, k).to_dataframe("value").reset_index().assign(layer=k) for k in LAYERS]
     targets = pd.concat(parts).assign(domain="home", count=1)
-    sensors = pd.DataFrame({"network": "N", "station": [f"S{c}" for c in cells], "kept": True, "cell": cells})
+    sensors = pd.DataFrame(
+        {"network": "N", "station": [f"S{c}" for c in cells], "kept": True, "domain": "home", "cell": cells}
+    )
     return targets, sensors, [int(c) for c in used], free
 
 
@@ -60,6 +62,14 @@ def test_cells_used_in_training_are_left_out_and_listed(published, compared, sta
     assert found["layer1 SoMo"] == pytest.approx(1.0, abs=1e-6)
     assert found["layer1 SoMo"] > found["layer1 Near"] > found["layer1 Far"]
     assert "layer2 Surface" not in found
+
+
+def test_the_caption_counts_the_stations_that_judge(published, compared, stations):
+    """Two of four stations lie in cells that were learnt from; a fifth one, elsewhere, shares the number of a cell."""
+    targets, sensors, _, free = stations
+    elsewhere = sensors[sensors["cell"] == free[0]].assign(domain="us", station="far")
+    section = independent_section(published, "SoMo", compared, targets, pd.concat([sensors, elsewhere]))
+    assert "no network has seen (2 stations, 2 cells)" in section.caption
 
 
 def test_scores_equal_a_direct_computation(published, compared, stations):

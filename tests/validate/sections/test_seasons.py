@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from somo.validate.sections.seasons import (
     maps_section,
     pattern_correlation,
     regional_anomalies,
+    regional_seasons,
     regions_section,
     seasonal_means,
     z_scores,
@@ -107,3 +110,45 @@ def test_two_years_have_means_but_no_deviations():
     seasons = seasonal_means(two).compute().expand_dims(depth=1, axis=1)
     with pytest.raises(Impossible, match="anomalies need 3 years with a whole season JJA; there are 2"):
         regions_section(seasons, GRID, ("layer1",))
+
+
+def test_a_season_of_another_product_needs_each_of_its_months_in_a_cell():
+    """Its files end on 20 June 2016: brought to the published days it has the rest of that summer, without values."""
+    whole = years_of_summers(2013, 2016)
+    cut = whole.where(whole["time"] <= np.datetime64("2016-06-20"))
+    cut[:, 0, 0] = whole[:, 0, 0].where(whole["time"].dt.day % 3 == 0)
+    means = seasonal_means(cut, has_gaps=True)
+    summer = whole.sel(time=slice("2015-06-01", "2015-08-31"))
+    assert float(means.sel(year=2015)[1, 1]) == pytest.approx(float(summer[:, 1, 1].mean()), abs=1e-9)
+    assert np.isnan(means.sel(year=2016)[1, 1])
+    assert np.isfinite(means[:, 0, 0]).all(), "a satellite that sees the cell every third day"
+    section = maps_section({"SoMo": whole, "Other": cut}, GRID, "layer1", year=2016)
+    other = section.table[section.table["product"] == "Other"]
+    assert other["z_score"].notna().sum() == 1, "only the cell with a whole summer of 2016 has a deviation"
+
+
+def test_a_cell_with_few_years_has_no_z_score():
+    seasons = xr.DataArray([[1.0, 1.0], [2.0, 2.5], [3.0, np.nan]], {"year": [2003, 2004, 2005]}, ("year", "cell"))
+    assert np.isfinite(z_scores(seasons, 2004)).values.tolist() == [True, False]
+
+
+def test_a_product_of_other_years_is_drawn_among_the_regions():
+    """On the published days it has no value in the last years, which must not take its first ones away."""
+    whole = years_of_summers(2011, 2016)
+    shorter = whole.where(whole["time"].dt.year < 2015)
+    table = regions_section_of(whole, {"Shorter": shorter}).table
+    drawn = table[table["product"] == "Shorter"]
+    assert sorted(drawn["year"].unique()) == [2011, 2012, 2013, 2014]
+    own = seasonal_means(shorter.isel(time=shorter["time"].dt.year.values < 2015))[:, 0, 0].values
+    france = drawn[drawn["region"] == "France"].sort_values("year")["anomaly"]
+    np.testing.assert_allclose(france, own - own.mean(), atol=1e-9)
+
+
+def regions_section_of(field, others):
+    """Section of regional anomalies of a product beside others, as the report makes it."""
+    published = SimpleNamespace(
+        soil={"soil_moisture": field.expand_dims(depth=1, axis=1)}, layers=("layer1",), grid=GRID
+    )
+    product = SimpleNamespace(report=SimpleNamespace(season="JJA"))
+    compared = {name: xr.Dataset({"layer1": other}) for name, other in others.items()}
+    return regional_seasons(SimpleNamespace(published=published, product=product, compared=compared))

@@ -140,7 +140,7 @@ def test_data_that_hold_too_little_are_told_in_words(published, climate):
     for make, told in (
         (lambda: split_section(none, "figS3", "How."), "no measured day of a held-back cell has a prediction"),
         (lambda: groups_section(empty, climate), "no measured day of a held-back cell has a prediction"),
-        (lambda: series_section(empty), "no cell has two days"),
+        (lambda: series_section(empty), "no cell has 10 days"),
         (lambda: memory_section(unknown, 90, "2014"), "no layer has 10 sampled days in a cell"),
         (lambda: importance_section(unknown, "2014"), "no layer has two sampled days that differ"),
     ):

@@ -45,5 +45,9 @@ def test_gate_holds_back_an_interval_that_is_too_narrow_or_too_wide(judged) -> N
     assert "holds layer1 0.5" in told(replace(judged, crossval=judged.crossval.assign(uncertainty=0.0045)))
     assert "0.9" in told(replace(judged, crossval=judged.crossval.assign(uncertainty=0.02)))
     assert "no held-back cell" in told(replace(judged, crossval=judged.crossval.drop(columns="uncertainty")))
+    one_fold = judged.crossval.assign(
+        uncertainty=judged.crossval["uncertainty"].where(judged.crossval["layer"] != "layer3")
+    )
+    assert "no held-back cell was judged by one in layer3" in told(replace(judged, crossval=one_fold))
     imported = replace(judged, soil=judged.soil.drop_vars("soil_moisture_uncertainty"))
     assert told(replace(imported, crossval=imported.crossval.assign(uncertainty=0.001))) is None

@@ -65,7 +65,7 @@ export const SCALES: Record<Quantity, Scale> = {
     digits: 3,
   },
   soil_moisture_std: {
-    label: "Standard deviation of the ensemble",
+    label: "Spread of the ensemble",
     units: "m³ m⁻³",
     low: 0,
     high: 0.06,

@@ -47,12 +47,12 @@ export function valuesOf(quantity: Quantity, series: Series, version: Version, l
     const limits = { levels: CLASS_PERCENT, levelsName: "the limits of classes D0 to D4" };
     return { name: "percentile", units: "percent", stamps: windows.ends, values, digits: 1, ...limits };
   }
-  if (quantity === "soil_moisture_std") return { ...moisture, name: "standard deviation of the ensemble", values: series.std };
+  if (quantity === "soil_moisture_std") return { ...moisture, name: "spread of the ensemble", values: series.std };
   if (quantity === "soil_moisture_uncertainty" && series.uncertainty) {
     return { ...moisture, name: "standard uncertainty", values: series.uncertainty };
   }
   const half = series.uncertainty ?? series.std;
-  const halfName = series.uncertainty ? "standard uncertainty" : "standard deviation of the ensemble";
+  const halfName = series.uncertainty ? "standard uncertainty" : "spread of the ensemble";
   return { ...moisture, name: "soil moisture", values: series.mean, half, halfName };
 }
 
