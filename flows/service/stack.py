@@ -204,7 +204,9 @@ class Stack:
 
     def secrets(self) -> dict[str, str]:
         """Every secret variable of the stack, made once."""
-        return write_credentials(self.folder / "secrets", self.place, self.root)
+        written = write_credentials(self.folder / "secrets", self.place, self.root)
+        # Where results go stands beside them, for compose and Kubernetes, and is no secret.
+        return {name: value for name, value in written.items() if name != "SOMO_ROOT"}
 
     def s3(self) -> S3Server:
         """The S3 server's identities, for clients."""
