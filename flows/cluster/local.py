@@ -30,6 +30,7 @@ def start(declared: LocalWorkers) -> Iterator[LocalCluster]:
         {
             # Nannies hand this process's settings to their workers, in place of those in the environment.
             "distributed.worker.http.routes": [],
+            "distributed.worker.profile.enabled": False,
             # Its nanny starts a worker again. Dask would end the nanny of one that is just starting for a second time.
             "distributed.deploy.lost-worker-timeout": "1 day",
         }

@@ -12,4 +12,7 @@ WORKER_ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(2**30),
     # The port of a worker's pages knows no login.
     "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
+    # Dask's profiler looks at a worker's frames every 10 ms and so keeps what they hold a moment longer. HDF5 lays out
+    # a file by when its datasets are closed, so that yearly files of equal values had other bytes now and then.
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
 }
