@@ -39,7 +39,14 @@ def start(declared: LocalWorkers) -> Iterator[LocalCluster]:
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
         TemporaryDirectory(prefix=f"{scratch_prefix()}dask-", ignore_cleanup_errors=True) as scratch,
         # A worker that is ended for its memory removes nothing of its temporary files: they go with the folder.
-        dask.config.set({"distributed.nanny.pre-spawn-environ": {**WORKER_ENVIRONMENT, "TMPDIR": scratch}}),
+        # Not before they are started: nannies that start at once leave such variables to this process, for which the
+        # folder is gone after the run.
+        dask.config.set(
+            {
+                "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
+                "distributed.nanny.environ": {"TMPDIR": scratch},
+            }
+        ),
         LocalCluster(
             # Workers are started by `_scale`: those with a GPU have other options than the rest.
             n_workers=0,

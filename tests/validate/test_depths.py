@@ -20,7 +20,7 @@ def test_layers_are_in_declared_order_and_others_follow_by_name():
 
 
 def test_tables_figures_and_verdict_go_downward():
-    days = pd.date_range("2015-01-01", periods=5)
+    days = pd.date_range("2015-01-01", periods=12)
     rows = [
         pd.DataFrame({"domain": "home", "cell": cell, "layer": layer, "time": days, "fold": cell})
         for layer in ("deep", "middle", "top")

@@ -199,7 +199,8 @@ def test_a_stack_that_is_told_to_end_while_it_starts_stops_what_it_has_started(
         stopped.append("all")
 
     monkeypatch.setattr(made, "stop", stop)
-    former = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+    # As in a terminal, also where the tests are run by `nohup`, which ignores a hangup.
+    former = {each: signal.signal(each, signal.SIG_DFL) for each in (signal.SIGTERM, signal.SIGHUP)}
     try:
         with pytest.raises(KeyboardInterrupt):
             stack.serve(made)
