@@ -1,10 +1,12 @@
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import dask
 import pytest
 from distributed import Client, LocalCluster
 
@@ -113,12 +115,18 @@ def test_local_cluster_computes_in_other_processes(toml: Path, monkeypatch: pyte
     monkeypatch.chdir(toml.parent)
     # Servers that other tests share run in this process and below it.
     ports_of_other_tests = listening_ports([os.getpid()])
+    former = dict(os.environ)
     with cluster(load_product(toml)) as client:
         require_closed(client, ports_of_other_tests)
         results = completed(client.map(double, [1, 2, 3]), "doubling")
         assert sorted(results) == [2, 4, 6]
         assert client.submit(len, [1], resources=gpu_resources(client)).result() == 1
+        (temporary,) = set(client.run(tempfile.gettempdir).values())
+        assert Path(temporary).name.startswith("somo-")
+        assert not any(client.run(dask.config.get, "distributed.worker.profile.enabled").values())
     assert not sprung.exists() and "PYTHONSAFEPATH" not in os.environ
+    # The folder is gone, and this process goes on.
+    assert os.environ.get("TMPDIR") == former.get("TMPDIR") and not Path(temporary).exists()
 
 
 def test_first_failure_is_raised_as_the_task_raised_it(client: Client) -> None:
