@@ -38,9 +38,8 @@ def start(declared: LocalWorkers) -> Iterator[LocalCluster]:
     with (
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
         TemporaryDirectory(prefix=f"{scratch_prefix()}dask-", ignore_cleanup_errors=True) as scratch,
-        # A worker that is ended for its memory removes nothing of its temporary files: they go with the folder.
-        # Not before they are started: nannies that start at once leave such variables to this process, for which the
-        # folder is gone after the run.
+        # A worker that is ended for its memory removes nothing of its temporary files: they go with the folder. It is
+        # named to started workers alone: variables that nannies set before, several at once, stay with this process.
         dask.config.set(
             {
                 "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,

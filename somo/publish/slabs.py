@@ -32,7 +32,8 @@ def write_slabs(
 
     The file is laid out in the order in which values leave HDF5's cache, so the slabs are fixed by the format and not
     by how `ds` is chunked, and every variable is flushed in turn: left to the end, their order would be that of the
-    library's handles, which depends on what the process did before.
+    library's handles, which depends on what the process did before. A profiler that keeps frames of Python, and with
+    them handles, while they are looked at changes that order (`flows/cluster/workers.py`).
 
     Parameters
     ----------
