@@ -132,7 +132,8 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
     daily, derived, broken = series.visible(source), zarr.read_visible(url), damaged(version_url, series.STORE)
     _, layout = series.template(product, source)
     blocks = {block for key in broken if (block := block_of_shard(key)) is not None}
-    if derived is not None and not series.is_laid_out(url, layout):
+    recut = derived is not None and not series.is_laid_out(url, layout)
+    if recut:
         blocks = set(range(layout.blocks(daily.days)))
     # A provisional day may have got other values under the same status: it is always derived again.
     all_final = bool((daily.status == FINAL).all())
@@ -140,6 +141,8 @@ def write_series(product: Product, version_url: str, client: Client) -> None:
     if same_days and not broken and not blocks:
         return
     plan = series.plan(layout, daily, derived, blocks)
+    if recut:
+        zarr.clear_side(url, plan.side)
     futures = [
         client.submit(series.write_block, version_url, layout, block, tile, plan.side, pure=False)
         for block in plan.write
@@ -164,6 +167,7 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     shown = drought_store.visible(version_url)
     continued = shown is not None and drought_store.is_continued(version_url, windows)
     broken = damaged(version_url, drought_store.STORE)
+    recut = shown is not None and not drought_store.is_laid_out(version_url, product, shape)
     if continued and not drought_store.stale(windows, shown) and not broken:
         return
     # Readers see one side of the store; what is written goes to the other.
@@ -171,12 +175,15 @@ def write_drought(product: Product, version_url: str, client: Client) -> None:
     tiles = drought_store.layouts(product, shape)[0].tiles()
     common = version_url, product, shape, windows
     former = drought_store.former_attrs(version_url)
-    if shown is not None and continued and not broken and drought_update.is_enough(windows, shown, former):
+    keeps_windows = continued and not broken and not recut and drought_update.is_enough(windows, shown, former)
+    if shown is not None and keeps_windows:
         changed = drought_update.changed_windows(windows, shown)
         futures = [client.submit(drought_update.update_tile, *common, changed, t, side, pure=False) for t in tiles]
         pairs = drought_update.copies(*common, changed, side)
         copy_objects(join(version_url, drought_store.STORE), pairs)
     else:
+        if recut:
+            zarr.clear_side(join(version_url, drought_store.STORE), side)
         futures = [client.submit(drought_store.write_tile, *common, tile, side, pure=False) for tile in tiles]
     for _ in completed(futures, "drought"):
         pass

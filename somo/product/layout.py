@@ -52,6 +52,11 @@ class Layout:
         )
         return cls(len(product.layers), shape, product.region_days, (product.chunk_days, *chunk), (tile[0], tile[1]))
 
+    @property
+    def shard(self) -> tuple[int, int, int, int]:
+        """Layers, days, rows and columns of one shard."""
+        return self.layers, self.days, *self.tile
+
     def tiles(self) -> Iterator[Tile]:
         """Row and column of every tile, in stored order."""
         for row in range(math.ceil(self.shape[0] / self.tile[0])):
@@ -89,6 +94,11 @@ def block_of_shard(key: str) -> int | None:
     folder, _, place = min(key, other_side(key)).rpartition("/c.")
     # Small arrays have keys such as `status/c.0` on the second side: fewer axes than a shard.
     return int(place.split(".")[-3]) if folder and place.count(".") == _axes(folder) - 1 else None
+
+
+def is_shard_of(key: str, side: int) -> bool:
+    """Whether a key is that of a shard on a side."""
+    return block_of_shard(key) is not None and (key < other_side(key)) == (SEPARATORS[side] == ".")
 
 
 def other_side(key: str) -> str:

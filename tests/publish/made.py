@@ -12,6 +12,11 @@ from somo.publish import attributes
 from somo.publish.store import maps as zarr
 from somo.storage.objects import join
 
+# Four columns and two rows, of which the first tile is sea.
+TWO_TILES = {
+    "grid": {"kind": "regular", "west": 5, "east": 5.4, "south": 45, "north": 45.2, "step_deg": 0.1},
+    "chunks": {"time": 8, "lat": 2, "lon": 2, "tile_lat": 2, "tile_lon": 2},
+}
 PLAIN = {"url": "{year}.nc", "variable": "t2m", "units": "K"}
 
 

@@ -24,8 +24,8 @@ from somo.storage.client import zarr_store
 from somo.storage.objects import exists, join
 
 STORE = "drought.zarr"
-# Ten years of windows, of which 36 end in a year if they end every ten days.
-BLOCK_WINDOWS = 360
+# Windows of a shard, a year of them if they end every ten days: an update writes the last shard anew.
+BLOCK_WINDOWS = 36
 CHUNK_WINDOWS = 4
 CLIMATOLOGY = ("depth", "season", "lat", "lon")
 
@@ -133,6 +133,13 @@ def is_continued(version_url: str, windows: Windows) -> bool:
     days = (bounds[:, 1] - bounds[:, 0]) / np.timedelta64(1, "D")
     same_windows = ends.equals(windows.ends[: len(ends)]) and bool((days == windows.window_days).all())
     return same_windows and base == (str(windows.base.start), str(windows.base.end))
+
+
+def is_laid_out(version_url: str, product: Product, shape: tuple[int, int]) -> bool:
+    """Whether the group that readers see is cut as today; one of an earlier SoMo may be cut otherwise."""
+    fields, points = layouts(product, shape)
+    url = join(version_url, STORE)
+    return zarr.shard_shape(url, BY_WINDOW[0]) == fields.shard and zarr.shard_shape(url, BY_SEASON[0]) == points.shard
 
 
 def stale(windows: Windows, seen: zarr.Visible | None) -> bool:
@@ -283,5 +290,5 @@ def template(product: Product, grid: Grid, windows: Windows, fields: Layout, poi
 def _empty(name: str, ds: xr.Dataset, layout: Layout) -> xr.Variable:
     dims = CLIMATOLOGY if name.startswith("climatology") else zarr.DIMS
     shape = tuple(ds.sizes[d] for d in dims)
-    data = dask.array.full(shape, np.nan, "float32", chunks=(layout.layers, layout.days, *layout.tile))
+    data = dask.array.full(shape, np.nan, "float32", chunks=layout.shard)
     return xr.Variable(dims, data, {**FIELDS[name], "grid_mapping": "crs"})

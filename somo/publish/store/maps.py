@@ -26,7 +26,7 @@ from zarr.storage import MemoryStore
 from somo.core.grid import Grid
 from somo.core.variables import SOIL_MOISTURE
 from somo.product.declaration import Product
-from somo.product.layout import FROZEN, SEPARATORS, Layout, Tile, shard_key
+from somo.product.layout import FROZEN, SEPARATORS, Layout, Tile, is_shard_of, shard_key
 from somo.product.level import level_sentence
 from somo.publish import attributes
 from somo.publish.attributes import frozen_attrs
@@ -40,8 +40,8 @@ from somo.publish.store.packing import encode_shard as encode_shard
 from somo.publish.store.packing import fill_of as fill_of
 from somo.publish.store.packing import pack as pack
 from somo.publish.store.packing import packed_encoding as packed_encoding
-from somo.storage.client import zarr_store
-from somo.storage.lease import put_visible
+from somo.storage.client import filesystem, zarr_store
+from somo.storage.lease import put_visible, require_lease
 from somo.storage.listing import listing
 from somo.storage.objects import exists, join, put, read_bytes
 
@@ -88,6 +88,24 @@ def fields_of(url: str) -> tuple[str, ...]:
     """Names of the packed daily fields that the visible store has."""
     arrays = json.loads(read_bytes(join(url, ROOT)))["consolidated_metadata"]["metadata"]
     return tuple(name for name in DAILY if name in arrays)
+
+
+def shard_shape(url: str, field: str) -> tuple[int, ...]:
+    """Layers, days or windows, rows and columns of the shards of a field as readers see it."""
+    arrays = json.loads(read_bytes(join(url, ROOT)))["consolidated_metadata"]["metadata"]
+    return tuple(arrays[field]["chunk_grid"]["configuration"]["chunk_shape"])
+
+
+def clear_side(url: str, side: int) -> None:
+    """Remove the shards of the side that readers do not see, before it is written with shards of another shape.
+
+    Where every value of a shard is missing, none is put, and one of the former shape would stand for it.
+    """
+    require_lease()
+    fs, path = filesystem(url)
+    for key in listing(url):
+        if is_shard_of(key, side):
+            fs.rm_file(f"{path}/{key}")
 
 
 def fill_empty(url: str, layout: Layout, fields: Iterable[str], days: int, side: int) -> None:
@@ -173,7 +191,7 @@ def template(
     layout = Layout.of(product, grid.shape)
     times = pd.date_range(product.period.start, periods=len(status), unit="ns")
     shape = (layout.layers, len(times), *grid.shape)
-    empty = dask.array.full(shape, np.nan, "float32", chunks=(layout.layers, layout.days, *layout.tile))
+    empty = dask.array.full(shape, np.nan, "float32", chunks=layout.shard)
     lat_bounds, lon_bounds = grid.bounds()
     depth_bounds = np.array([[layer.top_m, layer.bottom_m] for layer in product.layers])
     return xr.Dataset(

@@ -75,7 +75,7 @@ def storage_of(layout: Layout) -> dict[str, Any]:
     """Chunks, shards, compression and type of a packed array with layers, as zarr takes them."""
     return {
         "chunks": (1, *layout.chunk),
-        "shards": (layout.layers, layout.days, *layout.tile),
+        "shards": layout.shard,
         "compressors": [ZstdCodec(level=3, checksum=True)],
         "dtype": "int16",
         "fill_value": FILL,

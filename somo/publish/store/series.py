@@ -4,7 +4,6 @@ No single chunking answers both a map and a series of 18 years fast enough, so t
 whole blocks of days and tiles of cells. Values are copied packed; the two stores agree bit for bit.
 """
 
-import json
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from somo.publish.attributes import DISSIMILARITY
 from somo.publish.store import maps as zarr
 from somo.storage.client import zarr_store
 from somo.storage.listing import listing
-from somo.storage.objects import join, read_bytes
+from somo.storage.objects import join
 from somo.storage.patience import StorageError
 
 STORE = "soil_moisture_series.zarr"
@@ -77,9 +76,7 @@ def plan(
 
 def is_laid_out(url: str, layout: Layout) -> bool:
     """Whether the store that readers see is cut as the layout says; one of an earlier SoMo may be cut otherwise."""
-    arrays = json.loads(read_bytes(join(url, zarr.ROOT)))["consolidated_metadata"]["metadata"]
-    shard = arrays[zarr.FIELDS[0]]["chunk_grid"]["configuration"]["chunk_shape"]
-    return list(shard) == [layout.layers, layout.days, *layout.tile]
+    return zarr.shard_shape(url, zarr.FIELDS[0]) == layout.shard
 
 
 def write_block(version_url: str, layout: Layout, block: int, tile: Tile, side: int) -> None:
@@ -125,7 +122,7 @@ def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
         index = store[DISSIMILARITY].values if DISSIMILARITY in store else None
         inside = store["applicability"].values
         ds = zarr.template(product, grid, store["status"].values, inside, method, index)
-    shard = dict(zip(zarr.DIMS, (layout.layers, layout.days, *layout.tile), strict=True))
+    shard = dict(zip(zarr.DIMS, layout.shard, strict=True))
     daily = [name for name in zarr.DAILY if name in ds]
     return ds.assign(
         {name: ds[name].variable.chunk({d: shard[d] for d in map(str, ds[name].dims)}) for name in daily}

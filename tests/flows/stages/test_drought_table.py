@@ -3,10 +3,13 @@
 import numpy as np
 import xarray as xr
 
+import somo.publish.reader
 from flows.stages import publish
 from flows.status import missing_drought
 from somo.publish.drought_netcdf import drought_url
+from somo.publish.store import drought as drought_store
 from somo.publish.store import series
+from somo.storage.objects import join
 from tests.publish import made
 
 YEARS = [2010, 2011, 2012]
@@ -42,3 +45,25 @@ def test_a_changed_table_is_missing_until_it_is_published_everywhere(tmp_path, c
     longer = made.product(start="2010-01-01", end="2013-03-31", drought=declared.drought.model_dump())
     made.write_store(longer, str(tmp_path))
     assert missing(longer, version_url) == DECLARED
+
+
+def test_windows_of_an_earlier_cut_are_laid_anew_with_the_next_days(tmp_path, client, monkeypatch):
+    """Both sides hold shards of the former shape, the tile that is all sea too; readers get values of the new one."""
+    declared = made.product("2010-01-01", None, drought={"base": SPAN, "min_years": 3}, **made.TWO_TILES)
+
+    def publish_days(folder, days):
+        url = made.write_store(declared, str(tmp_path / folder), days=days)
+        publish.write_drought(declared, url, client)
+        return somo.publish.reader.open_zarr(join(url, drought_store.STORE)).load(), url
+
+    monkeypatch.setattr(drought_store, "BLOCK_WINDOWS", 144)
+    for days in (1100, 1120):
+        publish_days("recut", days)
+    monkeypatch.setattr(drought_store, "BLOCK_WINDOWS", 36)
+    former, url = publish_days("recut", 1120)
+    assert not drought_store.is_laid_out(url, declared, (2, 4))  # nothing is written for the cut alone
+    assert former["anomaly"].isel(lat=0, lon=0).isnull().all()
+    for days in (1140, 1160):
+        recut, url = publish_days("recut", days)
+        assert drought_store.is_laid_out(url, declared, (2, 4))
+        xr.testing.assert_identical(recut, publish_days(f"anew{days}", days)[0])
