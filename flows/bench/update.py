@@ -66,15 +66,22 @@ def main(size: tuple[int, int] = FULL_SIZE, years: tuple[int, int] = YEARS, tile
             make_record(product, folder, client)
             console.print(f"the record took {time.perf_counter() - started:.0f} s to make")
             report: dict[str, Any] = {"machine": machine(), "updates": measured(product, folder, world, last, client)}
+        # What was measured stays where the commands below are ended.
+        write_report(report)
         # Publishes the day that was only predicted above, so that one day is new for the next.
         run_command(product, folder)
         long_record.replace_months(folder, world, last + timedelta(14))
         report["one day, as a command"] = {"seconds": run_command(product, folder)}
         report["nothing new, as a command"] = {"seconds": run_command(product, folder)}
-    Path("bench").mkdir(exist_ok=True)
-    Path("bench", "update.json").write_text(json.dumps(report, indent=1))
+    write_report(report)
     console.print_json(data=report)
     return report
+
+
+def write_report(report: dict[str, Any]) -> None:
+    """Write `bench/update.json`."""
+    Path("bench").mkdir(exist_ok=True)
+    Path("bench", "update.json").write_text(json.dumps(report, indent=1))
 
 
 def make_record(product: Product, root: str, client: Client) -> None:
