@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from flows.results import forcing_files, forcing_inputs, models_url, report_page, sensors_url, targets_url, version_url
+from flows.stages.production.price import pending
 from somo.core.status import FINAL
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import is_complete
@@ -133,9 +134,6 @@ def _train(product: Product, root: str, results: dict[str, Any]) -> tuple[list[s
 
 
 def _produce(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:
-    # Imported late, as production brings PyTorch with it: a status that ends at an earlier stage is there at once.
-    from flows.stages.produce import pending
-
     missing, days = pending(product, root, results["ingest"], results["train"])
     return missing, f"{days} days", results["version"]
 

@@ -20,8 +20,9 @@ from flows.cluster.connecting import cluster
 from flows.console import console
 from flows.results import version_url
 from flows.stages.ingest import ingest
-from flows.stages.produce import pending, produce
+from flows.stages.produce import produce
 from flows.stages.production.plan import prepare
+from flows.stages.production.price import pending
 from flows.stages.production.region import open_job
 from flows.stages.production.work import Job, Work
 from flows.stages.publish import describe_changed

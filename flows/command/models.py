@@ -32,8 +32,9 @@ def import_(
     Nothing in the file is executed. When all members of all layers are there, `somo model complete` makes the ensemble
     visible.
     """
-    from somo.learn.checkpoint import member_stem, write_checkpoint
+    from somo.learn.checkpoint import write_checkpoint
     from somo.learn.exchange import import_checkpoint, read_description, read_state_dict
+    from somo.learn.trained import member_stem
 
     checkpoint = import_checkpoint(read_state_dict(weights), read_description(description), layer, member)
     stem = member_stem(to, layer, member)
@@ -49,7 +50,8 @@ def complete(
     debug: Debug = False,
 ) -> None:
     """Check that every member can be read, then make an imported ensemble visible."""
-    from somo.learn.checkpoint import member_stem, read_checkpoint, write_ensemble
+    from somo.learn.checkpoint import read_checkpoint, write_ensemble
+    from somo.learn.trained import member_stem
 
     names = tuple(name.strip() for name in layers.split(","))
     for name in names:

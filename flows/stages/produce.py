@@ -21,7 +21,7 @@ from somo.forcing.by_tile.tiling import NOTHING, Touched, touched
 from somo.forcing.daily import Window
 from somo.forcing.dataset import Inputs, daily_arrays
 from somo.forcing.days.covered import EPOCH
-from somo.learn.checkpoint import Ensemble
+from somo.learn.trained import Trained
 from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
 from somo.learn.uncertainty import read_uncertainties
 from somo.predict import regions as rg
@@ -31,7 +31,7 @@ from somo.product.declaration import Product
 from somo.product.layout import FROZEN
 from somo.publish.attributes import UNCERTAINTY
 from somo.publish.store import maps as store
-from somo.storage.listing import copy_objects, listed_once
+from somo.storage.listing import copy_objects
 from somo.storage.objects import join
 
 PROCESS_BYTES = 700_000_000
@@ -98,17 +98,6 @@ def require_written(wanted: Production) -> None:
         )
 
 
-def pending(product: Product, root: str, inputs: Mapping[str, Inputs], models: str) -> tuple[list[str], int]:
-    """What is missing of the store, with its price, and how many days readers will see once it is there."""
-    with listed_once():
-        wanted = prepare(product, root, inputs, models)
-        if wanted.work:
-            return [f"{len(wanted.work)} regions from {wanted.work[0].region.name} ({price_of(wanted)})"], len(
-                wanted.status
-            )
-    return ([] if wanted.complete else ["the store's metadata"]), len(wanted.status)
-
-
 def announce(wanted: Production, client: Client) -> None:
     """Say what the run will read, write and need, and refuse it where workers cannot do it.
 
@@ -120,7 +109,7 @@ def announce(wanted: Production, client: Client) -> None:
     product, regions = wanted.product, [work.region for work in wanted.work]
     workers = client.scheduler_info(n_workers=-1)["workers"]
     largest = max(regions, key=lambda r: r.cells)
-    needed = region_bytes(product, wanted.ensemble, largest)
+    needed = region_bytes(product, wanted.trained, largest)
     for name, worker in workers.items():
         if 0 < worker["memory_limit"] < needed:
             raise ProductionError(
@@ -165,14 +154,13 @@ def forcing_read(wanted: Production) -> Touched:
     return total
 
 
-def region_bytes(product: Product, ensemble: Ensemble, region: rg.Region) -> int:
+def region_bytes(product: Product, trained: Trained, region: rg.Region) -> int:
     """Memory that one region needs in a worker, with the process itself."""
     days: int = region.days.stop - region.days.start
     length = days + product.sequence.spinup_days
     forcing = 3 * 4 * length * region.cells * len(product.inputs)
     results = 32 * len(product.layers) * days * region.cells
-    members = max(len(m) for m in ensemble.layers.values())
-    scratch = scratch_bytes(members, len(product.layers), product.network.hidden, length, len(product.inputs))
+    scratch = scratch_bytes(trained.members, len(product.layers), product.network.hidden, length, len(product.inputs))
     return PROCESS_BYTES + forcing + results + scratch
 
 

@@ -20,12 +20,13 @@ from flows.stages.learning.calibration import calibrate
 from flows.stages.learning.samples import prepare
 from somo.forcing.dataset import Inputs
 from somo.learn.baseline import ridge_predict
-from somo.learn.checkpoint import ENSEMBLE, member_stem, read_checkpoint, write_checkpoint, write_ensemble
+from somo.learn.checkpoint import read_checkpoint, write_checkpoint, write_ensemble
 from somo.learn.fit import Run, fit, members_spread, predict_blocks
 from somo.learn.folds import hold_back, spatial_folds, temporal_split
 from somo.learn.importance import permutation_importance
 from somo.learn.networks.forward import Forward, load, pick_device
 from somo.learn.samples import TrainingSet, Window, read_training_set
+from somo.learn.trained import ENSEMBLE, member_stem
 from somo.learn.uncertainty import UNCERTAINTY, write_uncertainties
 from somo.product.declaration import Product
 from somo.storage.objects import exists, join, put, read_bytes

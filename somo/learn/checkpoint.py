@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import safetensors.torch
@@ -13,14 +13,18 @@ from torch import Tensor
 from somo.learn import LearnError
 from somo.learn.networks.register import parameter_shapes
 from somo.learn.normalising import Scaling
+from somo.learn.trained import (
+    ENSEMBLE,
+    FORMAT,
+    foreign_description,
+    member_stem,
+    read_description,
+    read_ensemble_description,
+    refuse_pickle,
+)
 from somo.product.method import Sequence
 from somo.product.network import NetworkKind, network_of
-from somo.storage.objects import checksum, exists, join, put, read_bytes
-
-FORMAT = 1
-ENSEMBLE = "ensemble.json"
-# How files of torch.save begin: a zip since PyTorch 1.6, a bare pickle before.
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+from somo.storage.objects import checksum, join, put, read_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +140,7 @@ def read_checkpoint(url: str) -> Checkpoint:
         naming file and reason: not a checkpoint, another version, truncated, a pickle, weights that do not fit
     """
     stem = url.removesuffix(".json").removesuffix(".safetensors")
-    described = _described(f"{stem}.json")
+    described = read_description(f"{stem}.json")
     weights = _weights(f"{stem}.safetensors", described.pop("weights_sha256"))
     try:
         checkpoint = Checkpoint(
@@ -149,33 +153,15 @@ def read_checkpoint(url: str) -> Checkpoint:
             }
         )
     except (TypeError, ValidationError) as error:
-        raise LearnError(f"{stem}.json: not a checkpoint of this version of somo ({error}); train again") from error
+        raise foreign_description(stem, error) from error
     _require_shapes(stem, checkpoint)
     return checkpoint
-
-
-def _described(url: str) -> dict[str, Any]:
-    data = read_bytes(url)
-    _refuse_pickle(url, data)
-    try:
-        document = json.loads(data)
-    except ValueError as error:
-        raise LearnError(f"{url}: truncated or not JSON ({error}); train again or restore the file") from error
-    described: dict[str, Any] = document if isinstance(document, dict) else {}
-    version = described.pop("format", None)
-    if version != FORMAT:
-        raise LearnError(f"{url}: checkpoint format {version!r}, this somo reads {FORMAT}; train again or use its somo")
-    wanted = {f.name for f in fields(Checkpoint)} - {"weights"} | {"weights_sha256"}
-    if described.keys() != wanted:
-        differing = ", ".join(sorted(described.keys() ^ wanted))
-        raise LearnError(f"{url}: keys missing or unknown: {differing}; train again")
-    return described
 
 
 def _weights(url: str, digest: str) -> dict[str, Tensor]:
     data = read_bytes(url)
     # Before the checksum is compared: it would differ too, but only this error says what to do instead.
-    _refuse_pickle(url, data)
+    refuse_pickle(url, data)
     if checksum(data) != digest:
         raise LearnError(
             f"{url}: its bytes are not those its JSON names (truncated or replaced); restore the file or train again"
@@ -184,14 +170,6 @@ def _weights(url: str, digest: str) -> dict[str, Tensor]:
         return safetensors.torch.load(data)
     except SafetensorError as error:
         raise LearnError(f"{url}: not a safetensors file ({error}); train again") from error
-
-
-def _refuse_pickle(url: str, data: bytes) -> None:
-    if data[:4] == _ZIP or data[:1] == _PICKLE:
-        raise LearnError(
-            f"{url}: a pickle, which can run code when loaded, and is never opened as a checkpoint; convert a "
-            "published model with `somo model import`"
-        )
 
 
 def _require_shapes(stem: str, checkpoint: Checkpoint) -> None:
@@ -203,11 +181,6 @@ def _require_shapes(stem: str, checkpoint: Checkpoint) -> None:
             f"{stem}: weight {name} has shape {got.get(name)}, its features and network settings make "
             f"{want.get(name)}; train again with these features"
         )
-
-
-def member_stem(url: str, layer: str, member: int) -> str:
-    """Where one member of an ensemble is kept, without suffix."""
-    return join(url, layer, f"member{member}")
 
 
 def write_ensemble(url: str, layers: tuple[str, ...], members: int, provenance: Mapping[str, Any]) -> None:
@@ -224,11 +197,7 @@ def read_ensemble(url: str) -> Ensemble:
     LearnError
         if the ensemble is not complete, or as `read_checkpoint`
     """
-    if not exists(join(url, ENSEMBLE)):
-        raise LearnError(f"{url}: no complete ensemble ({ENSEMBLE} is missing); run the train stage to its end")
-    described = json.loads(read_bytes(join(url, ENSEMBLE)))
-    if described.get("format") != FORMAT:
-        raise LearnError(f"{url}: ensemble format {described.get('format')!r}, this somo reads {FORMAT}; train again")
+    described = read_ensemble_description(url)
     members = range(described["members"])
     layers = {
         layer: tuple(read_checkpoint(member_stem(url, layer, k)) for k in members) for layer in described["layers"]

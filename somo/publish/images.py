@@ -2,10 +2,8 @@
 
 import io
 
-import matplotlib.image
 import numpy as np
 import xarray as xr
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 from rasterio.transform import Affine
@@ -100,6 +98,10 @@ def geotiff(values: NDArray[np.float32], grid: Grid, about: dict[str, object], o
 
 def thumbnail(values: NDArray[np.float32], grid: Grid) -> bytes:
     """A PNG of soil moisture, one pixel a cell enlarged to some 600 pixels, transparent where there is no value."""
+    # The status asks this module for names alone, and matplotlib takes a third of a second.
+    import matplotlib.image
+    from matplotlib import colormaps
+
     if len(grid.lat) > 1 and grid.lat[1] > grid.lat[0]:
         values = values[::-1]
     enlarged = np.kron(values, np.ones((max(1, 600 // values.shape[1]),) * 2))

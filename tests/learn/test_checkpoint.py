@@ -6,14 +6,8 @@ import pytest
 import torch
 
 from somo.learn import LearnError
-from somo.learn.checkpoint import (
-    Ensemble,
-    member_stem,
-    read_checkpoint,
-    read_ensemble,
-    write_checkpoint,
-    write_ensemble,
-)
+from somo.learn.checkpoint import Ensemble, read_checkpoint, read_ensemble, write_checkpoint, write_ensemble
+from somo.learn.trained import member_stem, read_trained
 from tests.learn import made
 from tests.learn.networks.test_ealstm import checkpoint
 
@@ -90,6 +84,10 @@ def test_ensemble_is_seen_when_complete(tmp_path):
     write_ensemble(url, ("layer1", "layer2"), 1, {})
     ensemble: Ensemble = read_ensemble(url)
     assert list(ensemble.layers) == ["layer1", "layer2"]
+    trained = read_trained(url)
+    assert (trained.layers, trained.members, trained.networks) == (("layer1", "layer2"), 1, 2)
+    assert (trained.dynamic, trained.static) == (ensemble.dynamic, ensemble.static) == (("precipitation",), ("a", "b"))
+    assert (trained.sequence, trained.network) == (ensemble.sequence, ensemble.layers["layer1"][0].network)
     ensemble.require(("precipitation",), ("a", "b"))
     with pytest.raises(LearnError, match="trained on static features a, b, given b, a"):
         ensemble.require(("precipitation",), ("b", "a"))

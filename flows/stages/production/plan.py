@@ -12,7 +12,7 @@ from flows.stages.production.work import Job, Work
 from somo.core.status import FINAL, PROVISIONAL
 from somo.forcing.dataset import Inputs, open_forcing, provisional_days, source_files
 from somo.forcing.statics.static_file import open_static
-from somo.learn.checkpoint import Ensemble, read_ensemble
+from somo.learn.trained import Trained, read_trained
 from somo.predict import regions as rg
 from somo.predict.states import list_states, states_url
 from somo.product.declaration import Product, content_hash
@@ -40,7 +40,7 @@ class Production:
 
     product: Product
     job: Job
-    ensemble: Ensemble
+    trained: Trained
     static: xr.Dataset
     layout: Layout
     method: str
@@ -70,8 +70,8 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
         store.store_url(root, product.version),
         rg.manifest_url(root, product.version),
     )
-    ensemble, static = read_ensemble(models), open_static(home.static)
-    require_matching(product, ensemble, static, models)
+    trained, static = read_trained(models), open_static(home.static)
+    require_matching(product, trained, static, models)
     layout = Layout.of(product, (static.sizes["lat"], static.sizes["lon"]))
     method = method_hash(product, static, models, layout)
     job = replace(job, states=states_url(root, method))
@@ -80,7 +80,7 @@ def prepare(product: Product, root: str, inputs: Mapping[str, Inputs], models: s
     status = wanted_status(product, home.references, visible)
     plan, work = missing_work(product, job, static, layout, method, status, visible)
     return Production(
-        product, replace(job, side=plan.side), ensemble, static, layout, method, status, visible, work, plan.copy,
+        product, replace(job, side=plan.side), trained, static, layout, method, status, visible, work, plan.copy,
         metadata_damaged(join(root, f"v{product.version}")),
     )  # fmt: skip
 
@@ -103,7 +103,7 @@ def read_shown(url: str) -> store.Visible | None:
     return shown
 
 
-def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, models: str) -> None:
+def require_matching(product: Product, trained: Trained, static: xr.Dataset, models: str) -> None:
     """Refuse models that were trained on other inputs, layers or sequences than the product declares.
 
     Raises
@@ -112,15 +112,15 @@ def require_matching(product: Product, ensemble: Ensemble, static: xr.Dataset, m
         naming what differs, as trained and as declared
     """
     pairs = {
-        "layers": (tuple(ensemble.layers), tuple(layer.name for layer in product.layers)),
-        "dynamic inputs": (ensemble.dynamic, product.inputs),
-        "static features": (ensemble.static, tuple(static.attrs["features"].split(","))),
-        "sequence": (ensemble.sequence, product.sequence),
+        "layers": (trained.layers, tuple(layer.name for layer in product.layers)),
+        "dynamic inputs": (trained.dynamic, product.inputs),
+        "static features": (trained.static, tuple(static.attrs["features"].split(","))),
+        "sequence": (trained.sequence, product.sequence),
     }
-    for kind, (trained, declared) in pairs.items():
-        if trained != declared:
+    for kind, (learnt, declared) in pairs.items():
+        if learnt != declared:
             raise ProductionError(
-                f"{models}: trained with {kind} {trained}, the product declares {declared}; run the train stage again"
+                f"{models}: trained with {kind} {learnt}, the product declares {declared}; run the train stage again"
             )
 
 

@@ -1,14 +1,18 @@
 """What a production will cost, worked out before it starts, and what the last one took."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from flows.stages.production.plan import Production
+from flows.stages.production.plan import Production, prepare
 from flows.stages.production.work import Work
+from somo.forcing.dataset import Inputs
 from somo.learn.uncertainty import UNCERTAINTY as CALIBRATION
 from somo.predict.regions import Entry, read_manifest
+from somo.product.declaration import Product
+from somo.storage.listing import listed_once
 from somo.storage.objects import exists, join, put, read_bytes
 from somo.storage.patience import StorageError
 
@@ -43,10 +47,20 @@ class Price:
         )
 
 
+def pending(product: Product, root: str, inputs: Mapping[str, Inputs], models: str) -> tuple[list[str], int]:
+    """What is missing of the store, with its price, and how many days readers will see once it is there."""
+    with listed_once():
+        wanted = prepare(product, root, inputs, models)
+        if wanted.work:
+            return [f"{len(wanted.work)} regions from {wanted.work[0].region.name} ({price_of(wanted)})"], len(
+                wanted.status
+            )
+    return ([] if wanted.complete else ["the store's metadata"]), len(wanted.status)
+
+
 def price_of(wanted: Production) -> Price:
     """The price of the missing regions, if the states that were kept can be used."""
-    networks = sum(len(members) for members in wanted.ensemble.layers.values())
-    hidden = next(iter(wanted.ensemble.layers.values()))[0].network.hidden
+    networks, hidden = wanted.trained.networks, wanted.trained.network.hidden
     entries = read_manifest(wanted.job.manifest) if wanted.work else {}
     land = wanted.static["land"].values.astype(bool)
     # A shard of mean, spread and, of networks that know it, uncertainty; one of frozen ground; and the region's record.

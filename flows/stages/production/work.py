@@ -1,14 +1,18 @@
 """What a worker is asked for when it produces a region, and what it answers."""
 
 from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flows.stages.production.continuing import Sequence
 from somo.core.status import FINAL
 from somo.predict import regions as rg
 from somo.predict.states import Listed
+
+# It brings PyTorch, which the plan and the status can do without.
+if TYPE_CHECKING:
+    from flows.stages.production.continuing import Sequence
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class Produced:
     begun: int = 0
     rejected: int = 0
 
-    def plus(self, run: Sequence) -> "Produced":
+    def plus(self, run: "Sequence") -> "Produced":
         """With one more sequence."""
         return Produced(
             self.cell_days,

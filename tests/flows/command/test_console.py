@@ -57,7 +57,8 @@ def test_prefect_is_not_imported_before_its_settings_are_made() -> None:
     """It reads them when it is imported: its server for one run would start without a password."""
     modules = "flows.command.making, flows.command.models, flows.command.published, flows.service.demo"
     # Nor is what only a few figures need: it would take most of the time of a run that finds nothing to do.
-    code = f"import sys, {modules}; assert not {{'prefect', 'scipy.stats', 'torch'}} & set(sys.modules)"
+    modules += ", flows.stages.validate"
+    code = f"import sys, {modules}; assert not {{'prefect', 'scipy.stats', 'torch', 'matplotlib'}} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -10,6 +10,7 @@ import xarray as xr
 
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
+from flows.stages.production.price import pending
 from flows.stages.production.region import open_job, predict, produce_region, read_inputs
 from flows.stages.publish import describe_changed
 from somo.publish.manifest import rewritten_objects, write_manifest
@@ -77,7 +78,7 @@ def test_every_land_cell_and_day_is_there(prepared, version):
 
 def test_a_second_run_does_nothing(prepared, version):
     before = {p: p.stat().st_mtime_ns for p in prepared.root.rglob("*")}
-    assert stage.pending(prepared.product, str(prepared.root), prepared.inputs, prepared.models) == ([], 50)
+    assert pending(prepared.product, str(prepared.root), prepared.inputs, prepared.models) == ([], 50)
     prepared.produce()
     assert {p: p.stat().st_mtime_ns for p in prepared.root.rglob("*")} == before
 
@@ -318,9 +319,9 @@ def test_a_copied_bucket_is_the_same_bucket(prepared, version, client, tmp_path,
         filesystem(root)[0].put(f"{prepared.root}/", root, recursive=True)
     models = f"{root}/models/abc"
     assert rewritten_objects(f"{root}/v1.0.0") == []
-    assert stage.pending(prepared.product, root, prepared.inputs, models) == ([], 50)
+    assert pending(prepared.product, root, prepared.inputs, models) == ([], 50)
     damaged = f"{root}/v1.0.0/soil_moisture.zarr/soil_moisture/c/0/1/0/1"
     put(damaged, read_bytes(damaged)[:-9] + b"123456789")
     assert rewritten_objects(f"{root}/v1.0.0") == ["soil_moisture.zarr/soil_moisture/c/0/1/0/1"]
-    (missing,), _ = stage.pending(prepared.product, root, prepared.inputs, models)
+    (missing,), _ = pending(prepared.product, root, prepared.inputs, models)
     assert missing.startswith("1 regions from b0001-r00-c01 (20 days to compute")

@@ -8,11 +8,12 @@ import torch
 from pydantic import ValidationError
 
 from somo.learn import LearnError
-from somo.learn.checkpoint import member_stem, read_checkpoint, read_ensemble, write_checkpoint, write_ensemble
+from somo.learn.checkpoint import read_checkpoint, read_ensemble, write_checkpoint, write_ensemble
 from somo.learn.exchange import to_state_dict
 from somo.learn.fit import Run, fit
 from somo.learn.networks.architecture import Architecture
 from somo.learn.networks.register import ARCHITECTURES
+from somo.learn.trained import member_stem
 from somo.predict.infer import infer, load_runner
 from somo.product.network import NETWORK_KINDS, Ealstm, Lstm, NetworkKind, network_of, register_network_kind
 from tests.learn import made

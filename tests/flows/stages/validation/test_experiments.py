@@ -11,8 +11,9 @@ import torch
 from flows.cluster.watching import completed
 from flows.stages.train import Group, cross_validate, folds_of, submit_group
 from flows.stages.validation.experiments import Learnt, importance, judged_region, later, memory, samples_of, transfer
-from somo.learn.checkpoint import member_stem, read_checkpoint, write_ensemble
+from somo.learn.checkpoint import read_checkpoint, write_ensemble
 from somo.learn.samples import write_training_set
+from somo.learn.trained import member_stem
 from somo.validate.sections.section import Impossible
 from somo.validate.sections.skill import split_section
 from tests.flows.stages.learning.test_search import product
