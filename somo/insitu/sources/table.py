@@ -27,6 +27,8 @@ UNITS = {
     **dict.fromkeys(("%", "percent", "vol%", "%vol", "vol-%", "%v/v", "volpercent", "pct", "m3/m3%"), 0.01),
 }
 """Factor to m3 m-3 by the unit, as `_plain_unit` writes it."""
+_EXAMPLES = {"depth": "0.05, in metres", "utc": "-6 or 5.5, in hours", "": "50.91, in degrees"}
+"""How a number of the table is written, by how the name of its column begins."""
 
 
 def list_recordings(url: str, archive: str) -> list[Recording]:
@@ -104,14 +106,14 @@ def _plain_unit(unit: str) -> str:
 
 
 def _number(row: dict[str, str], name: str, most: float) -> float:
+    example = next(text for start, text in _EXAMPLES.items() if name.startswith(start))
     if not row[name]:
-        example = "0.05, in metres" if name.startswith("depth") else "50.91, in degrees"
         raise SensorError(f"{name} is empty; write it as {example}")
     # tables of programs set to German or French have decimal commas, and semicolons between columns
     try:
         number = float(row[name].replace(",", "."))
     except ValueError as error:
-        raise SensorError(f"{name} {row[name]!r} is no number; write it without units, as 0.05") from error
+        raise SensorError(f"{name} {row[name]!r} is no number; write it as {example}") from error
     if not math.isfinite(number) or abs(number) > most:
         raise SensorError(f"{name} {row[name]} is not between {-most:g} and {most:g}")
     return number

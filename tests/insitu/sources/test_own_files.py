@@ -52,12 +52,14 @@ def _zip(name: str) -> bytes:
         (_tar(), "packed as tar; unpack it first"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(99), "packed as 7z; unpack it first"),
         (b"\x89HDF\r\n\x1a\n", "NetCDF or HDF5; write its series as CSV or Parquet"),
+        (b"ARROW1\0\0" + bytes(99), "Feather; write its series as CSV or Parquet"),
+        (b"SQLite format 3\0" + bytes(99), "a data base or a pickle; write its series as CSV or Parquet"),
         (b"<!DOCTYPE html>\n<html>please log in</html>", "a web page, perhaps one that asks for a login"),
         (gzip.compress(PLAIN.encode())[:-9], "its gzip is cut short; get it again"),
         (b"\x1f\x8b" + bytes(99), "its gzip is damaged"),
     ],
     # By their bytes, which hold the time of packing, processes would know the same test under different names.
-    ids=["xlsx", "zip", "tar", "7z", "hdf5", "html", "gzip-cut", "gzip-damaged"],
+    ids=["xlsx", "zip", "tar", "7z", "hdf5", "feather", "sqlite", "html", "gzip-cut", "gzip-damaged"],
 )
 def test_files_of_other_kinds_are_named(content: bytes, words: str) -> None:
     with pytest.raises(SensorError, match=words):
