@@ -132,6 +132,28 @@ def test_fractions_declared_as_percent_are_refused(tmp_path: Path) -> None:
         one(tmp_path, ROW.replace(",,,,", ",%,,,"), {"d.csv": series})
 
 
+def test_a_year_of_fractions_among_years_of_percent_is_refused(tmp_path: Path) -> None:
+    days = pd.date_range("2018-01-01", periods=730)
+    years = {
+        f"d_{year}.csv": "t,v\n" + "".join(f"{d:%Y-%m-%d},{level}\n" for d in days[days.year == year])
+        for year, level in ((2018, 20), (2019, 0.2))
+    }
+    row = ROW.replace("d.csv", "d_*.csv").replace(",,,,", ",%,,,")
+    with pytest.raises(SensorError, match=r"d_2019\.csv: units are %, and the highest value of 'v' is 0\.2 %"):
+        one(tmp_path / "mixed", row, years)
+    # A few days of drought are no other unit.
+    dry = years | {"d_2019.csv": "t,v\n2019-01-01,0.8\n2019-02-01,0.9\n"}
+    assert one(tmp_path / "dry", row, dry).value.max() == 0.2
+
+
+def test_an_empty_file_costs_no_other_year(tmp_path: Path) -> None:
+    row = ROW.replace("d.csv", "d_*.csv")
+    sensor = one(tmp_path, row, {"d_2018.csv": PLAIN, "d_2019.csv": ""})
+    assert sensor.value.tolist() == [0.25, 0.26] and sensor.note == "d_2019.csv: file has no data"
+    with pytest.raises(SensorError, match=r"d_2018\.csv: file has no data"):
+        one(tmp_path / "nothing", row, {"d_2018.csv": ""})
+
+
 def test_qualities_are_told_where_none_is_accepted() -> None:
     note = read_series(b"t,v,q\n2018-01-01,0.2,1\n2018-01-02,0.2,1\n", Columns("t", "v", "q", good=("0",)))[3]
     assert note == "'q' has '1' (2 times); good accepts 0"
