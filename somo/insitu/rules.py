@@ -212,7 +212,10 @@ def _value_reason(sensor: DailySensor, series: Series, rules: Rules, counts: NDA
     days = len(series.daily)
     if days < rules.min_days:
         if len(counts) >= rules.min_days:
-            return f"{FEW_DAYS}: {counted(round(np.median(counts)), 'value')} a day, {fewest} needed"
+            # Where most days have enough values it is not the sampling that is too coarse, but single days.
+            if (usual := int(np.median(counts))) < fewest:
+                return f"{FEW_DAYS}: {counted(usual, 'value')} a day, {fewest} needed"
+            return f"{FEW_DAYS}: {days} of {len(counts)} days have {fewest} values, {rules.min_days} such days needed"
         text = f"{FEW_DAYS}: {counted(days, 'day')}, {rules.min_days} needed"
         if len(counts) or not len(sensor.day):
             return text

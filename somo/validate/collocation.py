@@ -13,7 +13,8 @@ class Collocated:
     Attributes
     ----------
     error_std : standard deviation of the random error of each, in its own units; NaN where the variance is negative
-    r : correlation of each with the unknown truth (extended triple collocation)
+    r : correlation of each with the unknown truth (extended triple collocation); negative for one that goes against
+        both others
     n : days on which all three have a value
     """
 
@@ -42,5 +43,8 @@ def triple_collocation(x: ArrayLike, y: ArrayLike, z: ArrayLike, least: int = 30
             signal = q[a, b] * q[a, c] / q[b, c]
             noise, share = q[a, a] - signal, signal / q[a, a]
         errors.append(float(np.sqrt(noise)) if noise >= 0 else np.nan)
-        correlations.append(float(np.sqrt(share)) if 0 <= share <= 1 else np.nan)
+        # The covariances give r squared alone: one estimate that is wet when the two others are dry is as far from the
+        # truth as its sign says, not as close as its square does.
+        sign = -1 if q[a, b] < 0 and q[a, c] < 0 else 1
+        correlations.append(sign * float(np.sqrt(share)) if 0 <= share <= 1 else np.nan)
     return Collocated((errors[0], errors[1], errors[2]), (correlations[0], correlations[1], correlations[2]), n)

@@ -28,6 +28,7 @@ US = Grid.regular(-101, -100, 40, 41, 0.5)
 PLACES = {"home": Place(EUROPE, np.ones(EUROPE.shape, bool)), "us": Place(US, np.ones(US.shape, bool))}
 RULES = Rules(LAYERS, 3, 0.9, lambda network, a_day: 2, pd.Timestamp("2020-01-01"), pd.Timestamp("2020-12-31"))
 DAY = np.datetime64("2020-01-01", "ns")
+DAY_LONG = np.timedelta64(1, "D")
 
 
 def hours(n: int, every: int = 12) -> np.ndarray:
@@ -195,6 +196,10 @@ def test_a_good_sensor_breaks_no_rule() -> None:
         ),
         ({"time": hours(20, 1)}, f"{rules.FEW_DAYS}: 1 day, 3 needed"),
         ({"time": hours(20, 24)}, f"{rules.FEW_DAYS}: 1 value a day, 2 needed"),
+        (
+            {"time": np.concatenate([hours(9, 1), hours(10, 1) + DAY_LONG, hours(1) + 2 * DAY_LONG])},
+            f"{rules.FEW_DAYS}: 2 of 3 days have 2 values, 3 such days needed",
+        ),
         (
             {"time": hours(20) + np.timedelta64(400, "D")},
             f"{rules.FEW_DAYS}: 0 days, 3 needed; its days, 2021-02-04 to 2021-02-13, are not those of the declared "

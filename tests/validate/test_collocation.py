@@ -27,6 +27,15 @@ def test_finds_the_errors_that_were_put_in():
     assert found.r[2] == pytest.approx(0.078 / np.hypot(0.078, 0.01), abs=0.005)
 
 
+@pytest.mark.parametrize("reversed_one", range(3))
+def test_an_estimate_that_goes_against_both_others_is_no_good_one(reversed_one):
+    series = three(0)
+    expected = np.array(triple_collocation(*series).r)
+    expected[reversed_one] *= -1
+    series[reversed_one] = 1 - series[reversed_one]
+    assert triple_collocation(*series).r == pytest.approx(tuple(expected), abs=1e-10)
+
+
 def test_days_that_one_lacks_are_left_out():
     x, y, z = three(3)
     x[::3], z[1::3] = np.nan, np.nan

@@ -16,6 +16,7 @@ from flows.stages.train import Group, beside_targets, group_networks, later_days
 from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import read_ensemble
 from somo.learn.fit import predict_blocks
+from somo.learn.folds import neighbour_groups
 from somo.learn.networks.forward import cascade, load, pick_device
 from somo.learn.samples import TrainingSet, Window, read_training_set
 from somo.product.declaration import Product
@@ -109,8 +110,12 @@ def judged_region(product: Product, data: TrainingSet) -> tuple[NDArray[np.bool_
     at_home = np.array([d == product.home for d in data.domain])
     if at_home.any() and not at_home.all():
         return at_home, f"learnt from {' and '.join(f'“{name}”' for name in product.domains)} alone, judged at home"
-    middle = float(np.median(data.lon))
-    return data.lon > middle, f"learnt west of {middle:.1f}°, judged east of it"
+    middle, apart_km = float(np.median(data.lon)), product.training.fold_distance_km
+    # Neighbours on both sides of the meridian would be no other region; a group of them lies where its centre is.
+    group = neighbour_groups(data.lat, data.lon, apart_km)
+    centre = np.bincount(group, data.lon) / np.bincount(group)
+    near = f", neighbours closer than {apart_km:g} km on one side" if apart_km else ""
+    return centre[group] > middle, f"learnt west of {middle:.1f}°, judged east of it{near}"
 
 
 def require_sides(

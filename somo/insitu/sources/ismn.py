@@ -23,6 +23,7 @@ from somo.insitu.sources.ismn_names import (
     MISSING,
     SOIL_MOISTURE,
     VARIABLES,
+    Header,
     Named,
     depth_of,
     instrument_of,
@@ -38,6 +39,8 @@ from somo.product.declaration import content_hash
 GOOD = "G"
 NO_DATA = "file has no data"
 _FILLED_LINE = re.compile(rb"[^\s][^\r\n]*")
+# A second header, or a broken line: every line of a value begins with its date.
+_NO_VALUE_LINE = re.compile(rb"^(?!\d{4}[/-]\d)[^\s][^\r\n]*", re.MULTILINE)
 _DATE = re.compile(rb"\d{4}[/-]\d\d?[/-]\d\d?$")
 _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?")
 # pandas compares letter by letter.
@@ -83,7 +86,7 @@ def _nothing_in(url: str, packed: Sequence[Member]) -> str:
 
 def _packed(member: Member) -> Recording:
     problem = f"{member.path} is packed in a way that is not read; unpack it, or pack it again as a zip"
-    return Recording(content_hash("ismn 2", member.identity), (member,), "", "", problem=problem)
+    return Recording(content_hash("ismn 3", member.identity), (member,), "", "", problem=problem)
 
 
 def _series(name: Named, member: Member) -> tuple[str, str]:
@@ -103,7 +106,7 @@ def _recording(names: list[Named], members: list[Member]) -> Recording:
     elif newest.variable != SOIL_MOISTURE:
         problem = f"the name {members[0].name!r} does not say that it holds soil moisture (..._sm_<from>_<to>_...)"
     return Recording(
-        key=content_hash("ismn 2", [member.identity for member in members]),
+        key=content_hash("ismn 3", [member.identity for member in members]),
         members=tuple(members),
         network=newest.network,
         station=newest.station,
@@ -178,6 +181,7 @@ def _read_file(member: Member, data: bytes) -> Sensor:
     if header is None:
         raise SensorError(f"file cannot be read: its first line is no header: {_text(lines[0][:80])!r}")
     column = 4 + header.tokens if in_every_line else 2
+    _require_one_sensor(data, header, named, in_every_line)
     time, value, good, note = read_lines(data, column, 0 if in_every_line else 1)
     top, bottom = depth_of(header, named)
     if named.depth_m and not is_close((top, bottom), named.depth_m):
@@ -198,6 +202,39 @@ def _read_file(member: Member, data: bytes) -> Sensor:
         # A file of lines of which none can be read is not empty.
         problem="" if len(time) else note or NO_DATA,
     )
+
+
+def _require_one_sensor(data: bytes, header: Header, named: Named, in_every_line: bool) -> None:
+    """Refuse files of several sensors one below the other: all values would be taken for those of the first."""
+    if in_every_line:
+        # Lines of one sensor have the same bytes between times and value, which are counted sooner than lines are cut.
+        about = re.match(rb"(?:\S+\s+){4}((?:\S+\s+){%d}\S+\s)" % (header.tokens - 1), data)
+        if about is not None and data.count(about[1]) == len(_FILLED_LINE.findall(data)):
+            return
+        cut = [line.split()[4:] for line in re.split(rb"[\r\n]+", data)]
+        lines = list({tuple(tokens[: header.tokens]): tokens for tokens in cut}.values())
+    else:
+        lines = [match[0].split() for match in _NO_VALUE_LINE.finditer(data)]
+    for tokens in lines:
+        other = read_header([_text(t) for t in tokens], named, 6 if in_every_line else 5)
+        if other is not None and not _is_same_sensor(header, other, in_every_line):
+            both = " and ".join(
+                f"{h.network}/{h.station} at {h.latitude:g} N, {h.longitude:g} E, {h.depth_m[0]:g}-{h.depth_m[1]:g} m"
+                for h in (header, other)
+            )
+            raise SensorError(f"file holds several sensors: {both}; give each a file of its own")
+
+
+def _is_same_sensor(a: Header, b: Header, in_every_line: bool) -> bool:
+    # Depths that are missing from both are no difference.
+    if not (is_close(a.depth_m, b.depth_m) or np.array_equal(a.depth_m, b.depth_m, equal_nan=True)):
+        return False
+    if (a.network, a.station) != (b.network, b.station):
+        return False
+    # What follows the value of a line are flags and no instrument.
+    if not in_every_line and a.instrument != b.instrument:
+        return False
+    return bool(distance_km(a.latitude, a.longitude, b.latitude, b.longitude) <= SAME_PLACE_KM)
 
 
 def read_lines(

@@ -27,6 +27,10 @@ UNITS = {
     **dict.fromkeys(("%", "percent", "vol%", "%vol", "vol-%", "%v/v", "volpercent", "pct", "m3/m3%"), 0.01),
 }
 """Factor to m3 m-3 by the unit, as `_plain_unit` writes it."""
+_EXAMPLES = {"depth": "0.05, in metres", "utc": "-6 or 5.5, in hours", "": "50.91, in degrees"}
+"""How a number of the table is written, by how the name of its column begins."""
+# A file of fewer days than two months may hold a drought alone, whose numbers say nothing of their units.
+LEAST_JUDGED = np.timedelta64(60, "D")
 
 
 def list_recordings(url: str, archive: str) -> list[Recording]:
@@ -62,7 +66,7 @@ def _recording(row: dict[str, str], files: Files, archive: str) -> Recording:
     except SensorError as error:
         problem = str(error)
     return Recording(
-        key=content_hash("table 3", sorted(row.items()), [(m.identity, m.version) for m in members]),
+        key=content_hash("table 4", sorted(row.items()), [(m.identity, m.version) for m in members]),
         members=members,
         network=row["network"] or archive,
         station=row["station"],
@@ -104,14 +108,14 @@ def _plain_unit(unit: str) -> str:
 
 
 def _number(row: dict[str, str], name: str, most: float) -> float:
+    example = next(text for start, text in _EXAMPLES.items() if name.startswith(start))
     if not row[name]:
-        example = "0.05, in metres" if name.startswith("depth") else "50.91, in degrees"
         raise SensorError(f"{name} is empty; write it as {example}")
     # tables of programs set to German or French have decimal commas, and semicolons between columns
     try:
         number = float(row[name].replace(",", "."))
     except ValueError as error:
-        raise SensorError(f"{name} {row[name]!r} is no number; write it without units, as 0.05") from error
+        raise SensorError(f"{name} {row[name]!r} is no number; write it as {example}") from error
     if not math.isfinite(number) or abs(number) > most:
         raise SensorError(f"{name} {row[name]} is not between {-most:g} and {most:g}")
     return number
@@ -122,9 +126,17 @@ def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
     sensor, columns = Sensor.unread(recording, ""), recording.details
     assert isinstance(columns, Columns)
     times, values, accepted, notes = [], [], [], []
+    has_bytes = any(content.strip() for content in contents)
     for member, content in zip(recording.members, contents, strict=True):
+        # A year that nobody has written yet costs no other year.
+        if has_bytes and not content.strip():
+            notes.append(f"{member.name}: file has no data")
+            continue
         try:
             time, value, good, note = read_series(content, columns)
+            # One year may be in percent and the next in fractions, which are 100 times too small beside it.
+            if len(time) and time.max() - time.min() >= LEAST_JUDGED:
+                require_percent(value[good], columns)
         except SensorError as error:
             raise SensorError(f"{member.name}: {error}") from error
         times.append(time)

@@ -22,6 +22,8 @@ FOREIGN_KINDS: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
         (rb"\xfd7zXZ\x00", "compressed by xz; unpack it first"),
         (rb"\x28\xb5\x2f\xfd", "compressed by zstd; unpack it first"),
         (rb"\x89HDF\r\n|CDF[\x01\x02\x05]", "NetCDF or HDF5; write its series as CSV or Parquet"),
+        (rb"ARROW1", "Feather; write its series as CSV or Parquet"),
+        (rb"SQLite format 3|\x80[\x02-\x05]", "a data base or a pickle; write its series as CSV or Parquet"),
         (rb"\s*(?:<!DOCTYPE\s+html|<html)", "a web page, perhaps one that asks for a login; download the file again"),
         (rb"version https://git-lfs", "a pointer of git-lfs and not the file itself; run `git lfs pull`"),
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from somo.product.method import Sequence
 from somo.validate.depths import depth_of, layer_names
 from somo.validate.experiments import KEPT, LEAST_SAMPLES, memory_days
 from somo.validate.sections.figures import COLOURS, canvas, legend_below, svg
@@ -14,7 +15,7 @@ RELATIVE = {"pearson_r_relative": "r relative to the intact run", "nse_relative"
 
 def memory(judged: Judged) -> Section:
     """Section `fig3` of a version."""
-    return memory_section(judged.memory(), judged.product.sequence.lookback, judged.sampled_period)
+    return memory_section(judged.memory(), judged.product.sequence, judged.sampled_period)
 
 
 def importance(judged: Judged) -> Section:
@@ -22,7 +23,7 @@ def importance(judged: Judged) -> Section:
     return importance_section(judged.importance(), judged.sampled_period)
 
 
-def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
+def memory_section(table: pd.DataFrame, sequence: Sequence, period: str) -> Section:
     """Skill by the number of days left intact, all layers; `table` as `experiments.memory_table` gives it.
 
     Parameters
@@ -38,7 +39,9 @@ def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
         raise Impossible(
             f"no layer has {LEAST_SAMPLES} sampled days in a cell and skill in the run with all days intact"
         )
-    days = memory_days(table)
+    days, lookback = memory_days(table), sequence.lookback
+    # With a lag the forcing ends on the day before the one that is predicted.
+    last = f"t-n-{sequence.lag_days}" if sequence.lag_days else "t-n"
     with canvas(1, 2, 9.5, 3.9) as (figure, axes):
         for ax, (column, label) in zip(axes[0], RELATIVE.items(), strict=True):
             for k, layer in enumerate(layer_names(table)):
@@ -57,9 +60,9 @@ def memory_section(table: pd.DataFrame, lookback: int, period: str) -> Section:
         legend_below(figure, axes[0, 0])
     members, n = table["member"].nunique(), int(table["n"].max())
     caption = (
-        f"Skill left when the forcing of days t-{lookback - 1} to t-n is put in random order and the last n days "
-        f"stay intact. Line: median over {members} members of the ensemble; band: 0.2 to 0.8 quantile. Scores are "
-        f"medians over {int(table['cells'].max())} cells that the ensemble learnt from, n = {n} sampled "
+        f"Skill left when the forcing of days t-{sequence.spinup_days} to {last} is put in random order and the "
+        f"last n days stay intact. Line: median over {members} members of the ensemble; band: 0.2 to 0.8 quantile. "
+        f"Scores are medians over {int(table['cells'].max())} cells that the ensemble learnt from, n = {n} sampled "
         f"cell-days, {period}. "
         f"Dotted: days for {KEPT:.0%} of r."
     )

@@ -81,3 +81,32 @@ def test_a_line_of_one_word_is_named_with_its_number(tmp_path: Path) -> None:
     text = "\n".join([*lines[:9], "interrupted", *lines[9:]]) + "\n"
     (sensor,) = read_sensors(write_folder(tmp_path, {NAME: text}))
     assert len(sensor.value) == len(ROWS) and sensor.note == "1 line cannot be read, such as line 10: 'interrupted'"
+
+
+OTHERS = [
+    {"station": "S2", "place": (45.0, 10.0)},
+    {"place": (50.1, 10.0)},
+    {"depth": (0.2, 0.2)},
+]
+
+
+@pytest.mark.parametrize("text", [header_values, ceop])
+@pytest.mark.parametrize("other", OTHERS, ids=["station", "place", "depth"])
+def test_files_of_two_sensors_one_below_the_other_are_refused(tmp_path: Path, text, other: dict) -> None:
+    """Both would be averaged as the first one's values, and as one series where a part follows the other."""
+    url = write_folder(tmp_path, {NAME: text(ROWS[:9]) + text(ROWS[9:], **other)})
+    (sensor,) = read_all(url)
+    assert sensor.problem.startswith("file holds several sensors: NET/S1 at 50 N, 10 E, 0.05-0.05 m and NET/")
+    assert sensor.problem.endswith("give each a file of its own") and not len(sensor.day)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        header_values(ROWS[:9]) + header_values(ROWS[9:]),
+        ceop(ROWS[:9]) + ceop(ROWS[9:]).replace(" 50.00000 ", "  50.0 ").replace(" 123.0 ", " 123 "),
+    ],
+)
+def test_downloads_of_one_sensor_one_below_the_other_are_joined(tmp_path: Path, text: str) -> None:
+    (sensor,) = read_sensors(write_folder(tmp_path, {NAME: text}))
+    assert sensor.value.tolist() == [round(value, 4) for _, value, _ in ROWS]

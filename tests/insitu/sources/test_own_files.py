@@ -52,12 +52,14 @@ def _zip(name: str) -> bytes:
         (_tar(), "packed as tar; unpack it first"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(99), "packed as 7z; unpack it first"),
         (b"\x89HDF\r\n\x1a\n", "NetCDF or HDF5; write its series as CSV or Parquet"),
+        (b"ARROW1\0\0" + bytes(99), "Feather; write its series as CSV or Parquet"),
+        (b"SQLite format 3\0" + bytes(99), "a data base or a pickle; write its series as CSV or Parquet"),
         (b"<!DOCTYPE html>\n<html>please log in</html>", "a web page, perhaps one that asks for a login"),
         (gzip.compress(PLAIN.encode())[:-9], "its gzip is cut short; get it again"),
         (b"\x1f\x8b" + bytes(99), "its gzip is damaged"),
     ],
     # By their bytes, which hold the time of packing, processes would know the same test under different names.
-    ids=["xlsx", "zip", "tar", "7z", "hdf5", "html", "gzip-cut", "gzip-damaged"],
+    ids=["xlsx", "zip", "tar", "7z", "hdf5", "feather", "sqlite", "html", "gzip-cut", "gzip-damaged"],
 )
 def test_files_of_other_kinds_are_named(content: bytes, words: str) -> None:
     with pytest.raises(SensorError, match=words):
@@ -128,6 +130,28 @@ def test_fractions_declared_as_percent_are_refused(tmp_path: Path) -> None:
     series = "t,v\n" + "".join(f"{d:%Y-%m-%d},{0.2 if number else 35}\n" for number, d in enumerate(days))
     with pytest.raises(SensorError, match=r"units are %, and the highest value of 'v' is 0\.2 %"):
         one(tmp_path, ROW.replace(",,,,", ",%,,,"), {"d.csv": series})
+
+
+def test_a_year_of_fractions_among_years_of_percent_is_refused(tmp_path: Path) -> None:
+    days = pd.date_range("2018-01-01", periods=730)
+    years = {
+        f"d_{year}.csv": "t,v\n" + "".join(f"{d:%Y-%m-%d},{level}\n" for d in days[days.year == year])
+        for year, level in ((2018, 20), (2019, 0.2))
+    }
+    row = ROW.replace("d.csv", "d_*.csv").replace(",,,,", ",%,,,")
+    with pytest.raises(SensorError, match=r"d_2019\.csv: units are %, and the highest value of 'v' is 0\.2 %"):
+        one(tmp_path / "mixed", row, years)
+    # A few days of drought are no other unit.
+    dry = years | {"d_2019.csv": "t,v\n2019-01-01,0.8\n2019-02-01,0.9\n"}
+    assert one(tmp_path / "dry", row, dry).value.max() == 0.2
+
+
+def test_an_empty_file_costs_no_other_year(tmp_path: Path) -> None:
+    row = ROW.replace("d.csv", "d_*.csv")
+    sensor = one(tmp_path, row, {"d_2018.csv": PLAIN, "d_2019.csv": ""})
+    assert sensor.value.tolist() == [0.25, 0.26] and sensor.note == "d_2019.csv: file has no data"
+    with pytest.raises(SensorError, match=r"d_2018\.csv: file has no data"):
+        one(tmp_path / "nothing", row, {"d_2018.csv": ""})
 
 
 def test_qualities_are_told_where_none_is_accepted() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from somo.product.method import Sequence
 from somo.validate.matching import cell_scores
 from somo.validate.published import ValidationError, open_published
 from somo.validate.sections.groups import climate_class, groups_section
@@ -119,7 +120,10 @@ def test_memory_and_importance_are_drawn_for_all_layers():
         for m in range(3)
         for n in (1, 5, 20, 90)
     ]
-    section = drawn(memory_section(pd.DataFrame(rows), 90, "2014"))
+    section = drawn(memory_section(pd.DataFrame(rows), Sequence(lookback=90), "2014"))
+    assert "forcing of days t-89 to t-n is put in random order" in section.caption
+    lagging = memory_section(pd.DataFrame(rows), Sequence(lookback=90, lag_days=1), "2014")
+    assert "forcing of days t-90 to t-n-1 is put in random order" in lagging.caption
     assert section.findings["memory_days"]["layer1"] == pytest.approx(5 * 4 ** (2 / 3))
     rows = [
         {"layer": layer, "member": 0, "input": name, "seed": s, "r_drop": d, "rmsd_rise": d, "n": 10}
@@ -141,7 +145,7 @@ def test_data_that_hold_too_little_are_told_in_words(published, climate):
         (lambda: split_section(none, "figS3", "How."), "no measured day of a held-back cell has a prediction"),
         (lambda: groups_section(empty, climate), "no measured day of a held-back cell has a prediction"),
         (lambda: series_section(empty), "no cell has 10 days"),
-        (lambda: memory_section(unknown, 90, "2014"), "no layer has 10 sampled days in a cell"),
+        (lambda: memory_section(unknown, Sequence(lookback=90), "2014"), "no layer has 10 sampled days in a cell"),
         (lambda: importance_section(unknown, "2014"), "no layer has two sampled days that differ"),
     ):
         with pytest.raises(Impossible, match=told):

@@ -132,6 +132,16 @@ def test_products_with_further_domains_are_judged_at_home(data, declared):
     assert told.endswith("alone, judged at home")
 
 
+def test_neighbours_are_not_parted_by_the_meridian_of_a_transfer(data, declared):
+    lon = np.array([8.0, 9.0, 9.98, 10.02, 10.05, 12.0])
+    six = replace(data, domain=("home",) * 6, lat=np.full(6, 50.0), lon=lon)
+    assert judged_region(declared, six)[0].tolist() == [False, False, False, True, True, True]
+    training = declared.training.model_copy(update={"fold_distance_km": 5.0})
+    judged, told = judged_region(declared.model_copy(update={"training": training}), six)
+    assert judged.tolist() == [False, False, True, True, True, True]
+    assert told == "learnt west of 10.0°, judged east of it, neighbours closer than 5 km on one side"
+
+
 def test_later_scores_equal_a_direct_computation(data, declared, learnt, client):
     """Of the 180 days that can be predicted, the last 54 are judged by networks without targets on them."""
     pairs = later(declared, learnt, client)
