@@ -73,7 +73,7 @@ def test_a_reader_walks_from_the_catalog_to_a_file(root):
     walked = pystac.Catalog.from_file(str(root / "catalog.json"))
     collection = next(iter(walked.get_children()))
     item = next(collection.get_items())
-    asset = item.assets["layer1"]
+    asset = item.assets[collection.summaries.lists["bands"][0]["name"]]
     path = Path(asset.get_absolute_href())
     assert path.name == "Made_layer1_2016.nc"
     assert asset.extra_fields["file:size"] == path.stat().st_size

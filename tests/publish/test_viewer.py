@@ -39,7 +39,9 @@ def declared():
     # Few large shards: making four years of small ones takes two minutes and tests nothing more.
     cut = {"time": 73, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8}
     yearly = {"lookback": 30, "predict_last_n": 365}
-    return made.product(start="2010-01-01", end="2013-12-31", chunks=cut, sequence=yearly)
+    # Names whose order by letters is another one than by depth.
+    layers = [{"name": "top", "top_m": 0, "bottom_m": 0.1}, {"name": "below", "top_m": 0.1, "bottom_m": 0.3}]
+    return made.product(start="2010-01-01", end="2013-12-31", chunks=cut, sequence=yearly, layers=layers)
 
 
 @pytest.fixture(scope="module")
@@ -309,3 +311,14 @@ def test_addresses_are_followed_and_copied_at_once(page):
     page.fill("#date", "2011-07-05")
     page.click("#link")
     assert "date=2011-07-05&layer=2" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_recipe_for_r_names_the_layer_as_its_files_do(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{page.address}#layer=2")
+    shown(page, "soil_moisture", 1, "2013-12-31")
+    page.click("#code summary")
+    page.click("#as-r")
+    page.wait_for_selector("#as-r:text('Copied')")
+    recipe = page.evaluate("navigator.clipboard.readText()")
+    assert "/v1.0.0/netcdf/Made_below_2013.nc" in recipe and 'ncvar_get(file, "below"' in recipe
