@@ -178,6 +178,8 @@ def test_the_drought_of_a_cell_computed_on_the_page_is_that_of_the_store(page, r
 
 
 def test_a_country_has_its_series_and_the_share_of_its_area_in_drought(page, root, tmp_path):
+    from playwright.sync_api import expect
+
     """Chosen by name, drawn, restored by its link, and saved as the store holds it."""
     page.goto(f"{page.address}#date=2012-06-20")
     shown(page, "soil_moisture", 0, "2012-06-20")
@@ -185,7 +187,7 @@ def test_a_country_has_its_series_and_the_share_of_its_area_in_drought(page, roo
     page.wait_for_selector('body[data-series="0 region 250"]', timeout=20_000)
     assert page.inner_text("#place") == "France · 0–10 cm"
     assert page.inner_text("#regionwords").startswith("France. Soil moisture, 0–10 cm, 2012-06-20: mean 0.")
-    page.wait_for_function("location.hash.includes('region=250')")
+    page.wait_for_url(lambda url: "region=250" in url)
     group = open_zarr(join(root, "v1.0.0/regions.zarr")).sel(region=250).isel(depth=0)
     table = saved_table(page, tmp_path)
     np.testing.assert_allclose(table["mean_soil_moisture"], group["soil_moisture"], atol=1e-6)
@@ -197,9 +199,9 @@ def test_a_country_has_its_series_and_the_share_of_its_area_in_drought(page, roo
     assert "area in D1 or drier" in page.inner_text("#reading")
     page.reload()
     page.wait_for_selector('body[data-series="0 region 250"]', timeout=20_000)
-    page.wait_for_function("document.getElementById('region').value === '250'")
+    expect(page.locator("#region")).to_have_value("250")
     page.select_option("#region", label="the whole map")
-    page.wait_for_function("!document.body.dataset.series")
+    page.wait_for_selector("body:not([data-series])")
 
 
 def saved_table(page, folder):
@@ -215,7 +217,7 @@ def test_the_link_restores_the_view(page):
     )
     shown(page, "soil_moisture_std", 1, "2011-07-04")
     page.wait_for_selector('body[data-series="1 3 4"]', timeout=20_000)
-    page.wait_for_function("location.hash.includes('date=2011-07-04') && location.hash.includes('zoom=2.00')")
+    page.wait_for_url(lambda url: "date=2011-07-04" in url and "zoom=2.00" in url)
 
 
 def test_playback_steps_through_days(page):
