@@ -138,6 +138,12 @@ def test_datacite_metadata_hold_against_the_official_schema(declared):
     assert '      - name: "O, Orth, Weber, Park"' in cited and "see title" not in cited
 
 
+def test_the_readme_names_a_yearly_file_that_a_growing_version_has():
+    growing = made.product(start="2016-01-01", end=None)
+    times = pd.date_range("2016-01-01", "2017-01-10")
+    assert "`Made_layer1_2016.nc`" in documents.readme(growing, made.grid_of(growing), times, 2026)
+
+
 def test_a_version_without_a_date_is_cited_by_the_year_of_its_release(root):
     undated = made.product(publication={"creator_url": "https://somo.example.org", "creator_email": "a@example.org"})
     with xr.open_zarr(root / "v1.0.0/soil_moisture.zarr", chunks=None) as store:
