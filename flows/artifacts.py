@@ -24,7 +24,7 @@ from prefect.logging import get_run_logger
 from flows.cluster.connecting import dashboard_link, running_scheduler
 from flows.cluster.measures import TellRepeats, tell_end, tell_progress
 from flows.cluster.watching import Progressed, watching
-from flows.failures import RunError, in_one_sentence
+from flows.failures import RunError, in_one_sentence, without_secrets
 from flows.one_writer import is_signed_by
 from flows.status import Stage, read_status, summary
 from somo.product.declaration import Product
@@ -98,7 +98,7 @@ def tell_failure(product: Product, root: str, error: Exception, client: Client |
     """Tell of a failed run in Prefect, on the status page and, where there is a scheduler, to Prometheus; why, in one
     sentence.
     """
-    sentence, title = in_one_sentence(error), f"{product.name} {product.version} → `{root}`"
+    sentence, title = without_secrets(in_one_sentence(error)), f"{product.name} {product.version} → `{root}`"
     with shown("the failure"):
         kept = "What was finished is kept: the next run goes on from it."
         text = f"## {title} failed\n\n{as_it_is(sentence)}\n\n{kept}"
@@ -197,13 +197,6 @@ def _summary(product: Product, root: str, before: Sequence[Stage], after: Sequen
     return "\n".join([f"## {product.name} {product.version}", *head, *rows, "", "```", summary(product, root), "```"])
 
 
-def without_secrets(text: str) -> str:
-    """A text for everybody: what follows a question mark in a URL may be a signature that opens it, and before the @
-    of a host stands a login.
-    """
-    return re.sub(r"://[^/\s\"'@]+@", "://...@", re.sub(r"\?[^\s\"'),;]+", "?...", text))
-
-
 def write_status_page(
     root: str, product: Product, stages: Sequence[Stage], run: Literal["ended", "failed"], failure: str = ""
 ) -> None:
@@ -212,7 +205,7 @@ def write_status_page(
         "product": product.name,
         "version": product.version,
         "run": run,
-        "failure": without_secrets(failure),
+        "failure": failure,
         "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         # The page is for anyone: where results lie inside the bucket is not.
         "stages": [{k: v for k, v in stage.as_dict().items() if k != "url"} for stage in stages],

@@ -14,6 +14,7 @@ from flows.artifacts import before_any_work, tell_no_work, watched
 from flows.cluster.connecting import cluster
 from flows.console import console
 from flows.environment import load_product
+from flows.failures import told_without_secrets
 from flows.one_writer import one_writer
 from flows.run_of_service import reason_to_stop, run_of_service
 from flows.stages.ingest import ingest as ingest_forcing
@@ -40,6 +41,7 @@ def shown_in_prefect(stage: Callable[Arguments, Result], name: str) -> Callable[
     @wraps(stage)
     def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
         # Without parameters: Prefect would otherwise walk through every argument in search of its own futures.
+        @told_without_secrets()
         def work() -> Result:
             return stage(*arguments, **options)
 
@@ -81,6 +83,7 @@ def run(path: str, root: str, until: str = STAGES[-1]) -> None:
     take(load_product(path), root, until)
 
 
+@told_without_secrets()
 def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | None = None) -> bool:
     """Do what is missing of a product as of a day, today if none is given; False if nothing is."""
     with on_day(day), ExitStack() as open_meanwhile:

@@ -12,6 +12,7 @@ import pandas as pd
 from flows.results import forcing_files, forcing_inputs, models_url, report_page, sensors_url, targets_url, version_url
 from flows.stages.production.price import pending
 from somo.core.status import FINAL
+from somo.core.words import counted
 from somo.forcing.dataset import Inputs
 from somo.forcing.references.reference_set import is_complete
 from somo.product.declaration import Product
@@ -130,7 +131,7 @@ def _targets(product: Product, root: str, results: dict[str, Any]) -> tuple[list
 def _train(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:
     url = models_url(product, root, results["ingest"], results["targets"])
     missing = [] if exists(join(url, "ensemble.json")) else ["the ensemble of these targets"]
-    return missing, f"{product.training.members} members of {len(product.layers)} layers", url
+    return missing, f"{counted(product.training.members, 'member')} of {counted(len(product.layers), 'layer')}", url
 
 
 def _produce(product: Product, root: str, results: dict[str, Any]) -> tuple[list[str], str, str]:

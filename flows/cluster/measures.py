@@ -7,9 +7,11 @@ that preloads `flows.cluster.dashboard` shows what it was told last.
 import shutil
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import dask
+import psutil
 from distributed import Client, Scheduler, Worker
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 from distributed.scheduler import WorkerState
@@ -84,7 +86,7 @@ class Measures(SchedulerPlugin):
         share = gauge("worker_memory_share", "Of the worker nearest to its limit: memory over limit")
         share.set_function(lambda: max(map(memory_share, scheduler.workers.values()), default=0.0))
         free = gauge("free_bytes", "Free disk where the workers spill")
-        free.set_function(lambda: shutil.disk_usage(dask.config.get("temporary-directory") or "/tmp").free)
+        free.set_function(lambda: free_disk_bytes(Path(dask.config.get("temporary-directory") or "/tmp")))
 
     def log_event(self, topic: str, msg: Any) -> None:
         if topic == TOPIC and "work" in msg:
@@ -113,6 +115,19 @@ class Measures(SchedulerPlugin):
 def memory_share(worker: WorkerState) -> float:
     """Memory of a worker's process over its limit; 0 where it has none."""
     return float(worker.memory.process / worker.memory_limit) if worker.memory_limit else 0.0
+
+
+def free_disk_bytes(folder: Path) -> float:
+    """Free bytes of the disk of a folder; NaN, which no alert compares, where it lies in memory and on no disk.
+
+    So does `/tmp` of a container whose file system is read-only: half of the machine's memory, and never large.
+    """
+    file_systems = {Path(mount.mountpoint): mount.fstype for mount in psutil.disk_partitions(all=True)}
+    place = folder.resolve()
+    mounted = next((parent for parent in (place, *place.parents) if parent in file_systems), None)
+    if mounted is not None and file_systems[mounted] in ("tmpfs", "ramfs"):
+        return float("nan")
+    return float(shutil.disk_usage(folder).free)
 
 
 def show_measures(scheduler: Scheduler, registry: CollectorRegistry) -> None:

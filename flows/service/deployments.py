@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from flows.cluster.connecting import cluster
 from flows.environment import load_product, root_of
+from flows.failures import told_without_secrets
 from flows.one_writer import one_writer
 from flows.pipeline import take
 from flows.results import version_url
@@ -107,9 +108,10 @@ def release(product: ProductFile, root: Root = "", version: Version | None = Non
     declared = load_product(product)
     where = root_of(declared, root)
     chosen = as_made(declared, where, version or declared.version)
-    require_judged(chosen, version_url(chosen, where))
-    with one_writer(chosen, where, "release", reason_to_stop(run_of_service())), cluster(chosen) as client:
-        make_current(chosen, where, client)
+    with told_without_secrets():
+        require_judged(chosen, version_url(chosen, where))
+        with one_writer(chosen, where, "release", reason_to_stop(run_of_service())), cluster(chosen) as client:
+            make_current(chosen, where, client)
     create_markdown_artifact(summary(chosen, where), key="release", description=f"Released {chosen.version}")
     return chosen.version
 
@@ -122,7 +124,7 @@ def validate(product: ProductFile, root: Root = "") -> str:
 
     declared = load_product(product)
     where = root_of(declared, root)
-    with one_writer(declared, where, "validation", reason_to_stop(run_of_service())):
+    with told_without_secrets(), one_writer(declared, where, "validation", reason_to_stop(run_of_service())):
         with cluster(declared) as client:
             report = judge(declared, where, version_url(declared, where), client)
         follow(declared, where)

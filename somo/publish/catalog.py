@@ -9,6 +9,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
+from somo.product.inputs import Layer
 from somo.product.layout import FROZEN
 from somo.publish import attributes, images, items
 from somo.publish.documents import LICENCES
@@ -139,6 +140,9 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
                 extra_fields=items.processing(product),
             )
         ],
+        # In their order, since pages and programs know a layer by its place in the stores, and its files by its name.
+        # pystac leaves out lists of `maxcount` and more.
+        summaries=pystac.Summaries({"bands": [_band(layer) for layer in product.layers]}, len(product.layers) + 1),
         extra_fields={**about, **cube},
         stac_extensions=[items.EXTENSIONS[name] for name in ("cube", "version", "processing", "scientific", "zarr")],
         assets=_collection_assets(entries, cube["cube:dimensions"]),
@@ -148,6 +152,12 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
     if publication.doi:
         collection.add_link(pystac.Link("cite-as", f"https://doi.org/{publication.doi}"))
     return collection
+
+
+def _band(layer: Layer) -> dict[str, Any]:
+    """A layer as the assets of items name it."""
+    depth = f"{100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm"
+    return {"name": layer.name, "description": f"soil moisture {depth}", "unit": "m3 m-3", **items.FLOAT}
 
 
 def _collection_assets(entries: Mapping[str, Entry], axes: Mapping[str, Any]) -> dict[str, pystac.Asset]:

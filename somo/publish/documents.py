@@ -104,7 +104,8 @@ def contents(product: Product, grid: Grid, times: pd.DatetimeIndex) -> str:
 
 def readme(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -> str:
     """What lies in the version's folder and how to read it, for those who find it there."""
-    name = f"{product.name}_{product.layers[0].name}_{times[-1].year}.nc"
+    # The first year, which is the first to have files: the last one has none before it is complete.
+    name = f"{product.name}_{product.layers[0].name}_{times[0].year}.nc"
     return f"""# {attributes.title(product)}, version {product.version}
 
 {attributes.summary(product)}

@@ -73,7 +73,7 @@ def test_a_reader_walks_from_the_catalog_to_a_file(root):
     walked = pystac.Catalog.from_file(str(root / "catalog.json"))
     collection = next(iter(walked.get_children()))
     item = next(collection.get_items())
-    asset = item.assets["layer1"]
+    asset = item.assets[collection.summaries.lists["bands"][0]["name"]]
     path = Path(asset.get_absolute_href())
     assert path.name == "Made_layer1_2016.nc"
     assert asset.extra_fields["file:size"] == path.stat().st_size
@@ -136,6 +136,12 @@ def test_datacite_metadata_hold_against_the_official_schema(declared):
     cited = documents.citation(by_people)
     assert "orcid: https://orcid.org/0000-0001-2345-678X" in cited
     assert '      - name: "O, Orth, Weber, Park"' in cited and "see title" not in cited
+
+
+def test_the_readme_names_a_yearly_file_that_a_growing_version_has():
+    growing = made.product(start="2016-01-01", end=None)
+    times = pd.date_range("2016-01-01", "2017-01-10")
+    assert "`Made_layer1_2016.nc`" in documents.readme(growing, made.grid_of(growing), times, 2026)
 
 
 def test_a_version_without_a_date_is_cited_by_the_year_of_its_release(root):

@@ -39,7 +39,9 @@ def declared():
     # Few large shards: making four years of small ones takes two minutes and tests nothing more.
     cut = {"time": 73, "lat": 3, "lon": 4, "tile_lat": 6, "tile_lon": 8}
     yearly = {"lookback": 30, "predict_last_n": 365}
-    return made.product(start="2010-01-01", end="2013-12-31", chunks=cut, sequence=yearly)
+    # Names whose order by letters is another one than by depth.
+    layers = [{"name": "top", "top_m": 0, "bottom_m": 0.1}, {"name": "below", "top_m": 0.1, "bottom_m": 0.3}]
+    return made.product(start="2010-01-01", end="2013-12-31", chunks=cut, sequence=yearly, layers=layers)
 
 
 @pytest.fixture(scope="module")
@@ -176,6 +178,8 @@ def test_the_drought_of_a_cell_computed_on_the_page_is_that_of_the_store(page, r
 
 
 def test_a_country_has_its_series_and_the_share_of_its_area_in_drought(page, root, tmp_path):
+    from playwright.sync_api import expect
+
     """Chosen by name, drawn, restored by its link, and saved as the store holds it."""
     page.goto(f"{page.address}#date=2012-06-20")
     shown(page, "soil_moisture", 0, "2012-06-20")
@@ -183,7 +187,7 @@ def test_a_country_has_its_series_and_the_share_of_its_area_in_drought(page, roo
     page.wait_for_selector('body[data-series="0 region 250"]', timeout=20_000)
     assert page.inner_text("#place") == "France · 0–10 cm"
     assert page.inner_text("#regionwords").startswith("France. Soil moisture, 0–10 cm, 2012-06-20: mean 0.")
-    page.wait_for_function("location.hash.includes('region=250')")
+    page.wait_for_url(lambda url: "region=250" in url)
     group = open_zarr(join(root, "v1.0.0/regions.zarr")).sel(region=250).isel(depth=0)
     table = saved_table(page, tmp_path)
     np.testing.assert_allclose(table["mean_soil_moisture"], group["soil_moisture"], atol=1e-6)
@@ -195,9 +199,9 @@ def test_a_country_has_its_series_and_the_share_of_its_area_in_drought(page, roo
     assert "area in D1 or drier" in page.inner_text("#reading")
     page.reload()
     page.wait_for_selector('body[data-series="0 region 250"]', timeout=20_000)
-    page.wait_for_function("document.getElementById('region').value === '250'")
+    expect(page.locator("#region")).to_have_value("250")
     page.select_option("#region", label="the whole map")
-    page.wait_for_function("!document.body.dataset.series")
+    page.wait_for_selector("body:not([data-series])")
 
 
 def saved_table(page, folder):
@@ -213,7 +217,7 @@ def test_the_link_restores_the_view(page):
     )
     shown(page, "soil_moisture_std", 1, "2011-07-04")
     page.wait_for_selector('body[data-series="1 3 4"]', timeout=20_000)
-    page.wait_for_function("location.hash.includes('date=2011-07-04') && location.hash.includes('zoom=2.00')")
+    page.wait_for_url(lambda url: "date=2011-07-04" in url and "zoom=2.00" in url)
 
 
 def test_playback_steps_through_days(page):
@@ -309,3 +313,14 @@ def test_addresses_are_followed_and_copied_at_once(page):
     page.fill("#date", "2011-07-05")
     page.click("#link")
     assert "date=2011-07-05&layer=2" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_recipe_for_r_names_the_layer_as_its_files_do(page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{page.address}#layer=2")
+    shown(page, "soil_moisture", 1, "2013-12-31")
+    page.click("#code summary")
+    page.click("#as-r")
+    page.wait_for_selector("#as-r:text('Copied')")
+    recipe = page.evaluate("navigator.clipboard.readText()")
+    assert "/v1.0.0/netcdf/Made_below_2013.nc" in recipe and 'ncvar_get(file, "below"' in recipe

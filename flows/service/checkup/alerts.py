@@ -23,7 +23,8 @@ RULES = {
     ),
     "SomoBucketUnreachable": (
         'somo_run_failed{error=~"UnreachableError|StorageError"} == 1', "1m",
-        "{{ $labels.product }}: the bucket cannot be read or written; look at S3, its disk and its keys (somo doctor)",
+        "{{ $labels.product }}: the bucket or a source cannot be read or written; its run's artifact `failure` says "
+        "which (somo doctor)",
     ),
     "SomoRunFailed": (
         'somo_run_failed{error!~"ValidationError|UnreachableError|StorageError"} == 1', "1m",

@@ -1,15 +1,19 @@
 """What Prometheus reads and when it calls, as its own programs understand it."""
 
+import math
 import shutil
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 from distributed import Client
 from prometheus_client import CollectorRegistry
 
-from flows.cluster.measures import Measures, tell_end, tell_progress
+from flows.cluster.measures import Measures, free_disk_bytes, tell_end, tell_progress
 from flows.cluster.watching import Progressed
 from flows.service.checkup.alerts import RULES, rules
 from flows.service.credentials import write_credentials
@@ -72,6 +76,22 @@ def test_prometheus_takes_its_settings_and_the_rules_call_when_they_should(tmp_p
         [str(PROMTOOL), "test", "rules", "cases.yml"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert tried.returncode == 0, tried.stdout + tried.stderr
+
+
+def test_memory_that_stands_in_for_a_disk_is_no_disk_that_fills(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `/tmp` of its container, 4 GB on a machine of 8, the alert of a full disk would never end."""
+    place = tmp_path / "dask"
+    place.mkdir()
+    for fstype, is_disk in (("ext4", True), ("tmpfs", False)):
+        monkeypatch.setattr(psutil, "disk_partitions", partial(mounts, {"/": "overlay", str(tmp_path): fstype}))
+        assert math.isnan(free_disk_bytes(place)) is not is_disk
+    assert math.isnan(free_disk_bytes(tmp_path))
+
+
+def mounts(file_systems: dict[str, str], **_: bool) -> list[SimpleNamespace]:
+    return [SimpleNamespace(mountpoint=place, fstype=fstype) for place, fstype in file_systems.items()]
 
 
 def test_the_scheduler_shows_what_runs_tell_it(client: Client) -> None:

@@ -43,10 +43,17 @@ def test_report_opens_without_errors_and_sorts(version, tmp_path):
         heads = page.locator("th").all_inner_texts()
         page.set_viewport_size({"width": 390, "height": 844})
         overflow = page.evaluate("document.documentElement.scrollWidth") - 390
+        beyond = page.eval_on_selector_all(
+            "figure img", "images => images.map(i => i.getBoundingClientRect().right - 390)"
+        )
+        full_size = page.locator("figure a:has(img)").evaluate_all(
+            "links => links.map(link => link.getAttribute('href'))"
+        )
         violations = [accessibility(page, scheme) for scheme in ("light", "dark")] if AXE.is_file() else []
         browser.close()
     assert said == []
     assert overflow <= 0
+    assert max(beyond) <= 0 and full_size == ["figS3.svg", "series.svg"]
     assert not any(violations), violations
     assert {"NSE", "ubRMSD (m³ m⁻³)", "bias (m³ m⁻³)"} <= set(heads)
     assert len(widths) == 2 and min(widths) > 200

@@ -38,11 +38,11 @@ def test_the_page_begins_with_the_verdict_and_what_the_gate_found():
     assert re.search(r'<img alt="Spatial cross-validation[^"]*"', page)
 
 
-def test_long_tables_are_folded_and_figures_have_a_paper_that_scrolls():
+def test_long_tables_are_folded_and_figures_lead_to_their_full_size():
     long = pd.DataFrame({"layer": ["layer1"] * 13, "pearson_r": [0.5] * 13})
     page = render([Section("figS3", "c", SECTION.figure, SECTION.table, long)], ABOUT)
     assert "<summary>Table of 13 rows</summary>" in page and page.count("<details>") == page.count("</details>") == 1
-    assert re.search(r'<figure><div class="wide" tabindex="0"><img [^>]*></div>\n<figcaption>', page)
+    assert re.search(r'<figure><a href="figS3.svg"><img [^>]*></a>\n<figcaption>', page)
     assert "<details>" not in render([SECTION], ABOUT)
 
 

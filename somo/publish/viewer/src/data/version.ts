@@ -17,6 +17,7 @@ export interface Collection {
   version: string;
   assets: Record<string, Asset>;
   links: { href: string }[];
+  summaries?: { bands?: { name: string }[] };
   "sci:citation"?: string;
   "sci:doi"?: string;
 }
@@ -156,6 +157,11 @@ export class Version {
   /** Name of the product, as its yearly files begin. */
   get product(): string {
     return this.collection.id.replace(/-v[^-]*$/, "");
+  }
+
+  /** Name of a layer, as its yearly files have it. Collections of earlier releases do not tell it. */
+  nameInFiles(layer: number): string {
+    return this.collection.summaries?.bands?.[layer]?.name ?? `layer${layer + 1}`;
   }
 
   date(day: number): string {

@@ -21,7 +21,7 @@ cells = xr.open_zarr("${root}/v${version.name}/soil_moisture_series.zarr", chunk
 series = cells.soil_moisture.isel(depth=${view.layer}).sel(lat=${lat}, lon=${lon}, method="nearest")
 `;
   }
-  const layer = `layer${view.layer + 1}`;
+  const layer = version.nameInFiles(view.layer);
   const [year, note] = yearWithFile(Number(date.slice(0, 4)), version);
   const file = `${version.product}_${layer}_${year}.nc`;
   return `library(ncdf4)
