@@ -50,8 +50,9 @@ environment: $(READY)
 demo: $(READY) page
 	$(BIN)/somo demo
 
+# Three processes on two cores: a third of the time is spent waiting for services that were killed or are silent.
 test: $(READY) page
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not container" --durations=15
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile -m "not container" --durations=15
 
 # At every save: tests of less than a second that need neither real cases nor real servers nor killings. Those that took
 # longer are named at the end, and belong into tests/lanes.py.
