@@ -26,6 +26,7 @@ from somo.insitu.targets import (
     headings,
     layers_without_sensors,
     sensor_table,
+    unknown_networks,
     unusable_archives,
 )
 from somo.product.declaration import Product
@@ -92,7 +93,7 @@ def warn(product: Product, series: Sequence[Series], table: pd.DataFrame) -> Non
     layers = layers_without_sensors(_to_learn_from(product, table), product.layers)
     names = {a.name for a in product.insitu if a.role == "training"}
     days = days_left_out([s for s in series if s.archive in names], *first_and_last(scaling_days(product)))
-    for warning in [*unusable, *layers, *days]:
+    for warning in [*unusable, *unknown_networks(table, product.insitu), *layers, *days]:
         console.print(f"warning: {warning}", markup=False, soft_wrap=True)
 
 

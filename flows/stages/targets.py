@@ -27,6 +27,7 @@ from somo.insitu.targets import (
     require_kept,
     sensor_table,
     target_table,
+    unknown_networks,
 )
 from somo.product.declaration import Product
 from somo.product.inputs import Insitu, Period, RegularGrid
@@ -69,7 +70,8 @@ def build_targets(
     if role == "training":
         unusable = require_kept(table, {a.name: a.url for a in archives}, sensors_url(url))
         left_out = days_left_out(series, *first_and_last(scaling_days(product)))
-        for warning in [*unusable, *layers_without_sensors(table, product.layers), *left_out]:
+        networks = unknown_networks(table, archives)
+        for warning in [*unusable, *networks, *layers_without_sensors(table, product.layers), *left_out]:
             console.print(f"warning: {warning}", markup=False, soft_wrap=True)
     put(url, _parquet(target_table(scaled)))
     console.print(f"{role} sensors: {', '.join(f'{count} {name}' for name, count in drop_totals(table).items())}")

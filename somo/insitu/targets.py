@@ -12,7 +12,7 @@ from somo.insitu import rules
 from somo.insitu.errors import InsituError
 from somo.insitu.rules import Key, Series
 from somo.insitu.same_sensor import IN_TWO_ARCHIVES
-from somo.product.inputs import Layer
+from somo.product.inputs import FEWEST_SUBDAILY, Insitu, Layer
 
 TARGET_COLUMNS = ("domain", "cell", "layer", "time", "value", "count")
 SENSOR_COLUMNS = (
@@ -184,6 +184,21 @@ def layers_without_sensors(sensors: pd.DataFrame, layers: Sequence[Layer]) -> li
         for layer in layers
         if layer.name not in learnt
     ]
+
+
+def unknown_networks(sensors: pd.DataFrame, archives: Iterable[Insitu]) -> list[str]:
+    """A sentence for each archive whose `min_subdaily` names a network that it does not hold."""
+    told = []
+    for archive in archives:
+        declared = archive.min_subdaily
+        held = sensors.loc[sensors["archive"] == archive.name, "network"]
+        if isinstance(declared, dict) and (unknown := sorted(declared.keys() - {*held})):
+            told.append(
+                f"{archive.name}: min_subdaily names {', '.join(unknown)}, of which the archive holds no sensor; its "
+                f"networks are {', '.join(sorted({*held})) or 'none'}, and those that are not named need "
+                f"{FEWEST_SUBDAILY} values a day"
+            )
+    return told
 
 
 def require_kept(sensors: pd.DataFrame, urls: Mapping[str, str], table: str) -> list[str]:

@@ -353,6 +353,17 @@ def test_a_layer_in_which_no_sensor_is_kept_is_told():
     assert t.layers_without_sensors(sensors.assign(kept=True), layers) == []
 
 
+def test_numbers_for_networks_that_an_archive_does_not_hold_are_told() -> None:
+    sensors = pd.DataFrame({"archive": ["ISMN", "ISMN", "OWN"], "network": ["COARSE", "FINE", "COARS"]})
+    archive = Insitu(name="ISMN", url="a.zip", min_subdaily={"COARSE": 4, "COARS": 2, "default": 4})
+    (told,) = t.unknown_networks(sensors, [archive, Insitu(name="OWN", url="b.zip", min_subdaily=4)])
+    assert told.startswith(
+        "ISMN: min_subdaily names COARS, default, of which the archive holds no sensor; its networks"
+    )
+    assert "are COARSE, FINE, and those that are not named need 6 values a day" in told
+    assert t.unknown_networks(sensors, [archive.model_copy(update={"min_subdaily": {"FINE": 1}})]) == []
+
+
 @pytest.mark.parametrize(
     ("declared", "network", "a_day", "fewest"),
     [
