@@ -25,6 +25,7 @@ REFERENCE = re.compile(
     r"(?:\s*(?P<utc>Z|UTC|GMT)|(?(hour)\s*|\s+)(?P<zone>[+-]\d{1,2}(?::?\d{2})?))?",
     re.IGNORECASE,
 )
+SINCE = re.compile(r"\s*([A-Za-z]+)\s+since\s+(.+?)\s*", re.IGNORECASE)
 DIGITS_OF_DATE = re.compile(r"\b(?:yyyymmdd(?:hh)?|YYYYMMDD(?:HH)?)\b")
 """Absolute dates as some producers name them instead of `%Y%m%d`."""
 COMPACT_REFERENCE = re.compile(r"(\d{4})(\d{2})(\d{2})(?=$|[T ])")
@@ -49,6 +50,12 @@ def shift_of(attrs: dict[str, Any]) -> int:
         raise UnreadableError(f"has time_shift = {attrs['time_shift']!r}, which is no span of time; mend it") from error
 
 
+def zone_of(units: str) -> int:
+    """Seconds that the clock of units of time is ahead of UTC, as of "days since 2020-01-01 00:00 +01:00"."""
+    match = SINCE.fullmatch(units)
+    return 0 if match is None else _reference(match[2], units)[1]
+
+
 def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Seconds since 1970-01-01 of time stamps, rounded to the second, and which of them exist in the standard calendar.
 
@@ -67,7 +74,7 @@ def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray
         raise UnreadableError("has time stamps without a value; get it again")
     if "%Y" in units or DIGITS_OF_DATE.search(units):
         return _from_digits(values.astype("float64"), units), np.ones(values.shape, bool)
-    match = re.fullmatch(r"\s*([A-Za-z]+)\s+since\s+(.+?)\s*", units, re.IGNORECASE)
+    match = SINCE.fullmatch(units)
     if match is None:
         raise UnreadableError(
             f"has times in units of {units!r}, which nobody here knows; rewrite them as days since a date"

@@ -20,7 +20,7 @@ from somo.forcing.formats.stored import (
 )
 from somo.forcing.listing import content_of_source, version_now
 from somo.forcing.references.axes import VALID_TIME, Axes, resolve_axes
-from somo.forcing.references.clock import is_clock, seconds_of, shift_of
+from somo.forcing.references.clock import is_clock, seconds_of, shift_of, zone_of
 from somo.forcing.references.decoding import decoding_attributes, missing_values
 from somo.forcing.references.scan import Scan, compact, compact_bounds, flag_runs
 from somo.forcing.references.scan_reader import ScanReader
@@ -180,6 +180,8 @@ def _times(
     if calendar == "julian" and YEARS_ALIKE[0] <= times.min() and times.max() < YEARS_ALIKE[1]:
         calendar = "standard"
     bounds = _bounds(stored, clock, times, units, calendar)
+    if bounds is None and (zone := zone_of(units)):
+        bounds = _local_days(times, zone)
     # A shift of none counts too: it says that stamps are the beginnings of days, also of the sums among them.
     if "time_shift" in clock.attrs:
         times, bounds = _in_utc(times, bounds, shift_of(clock.attrs))
@@ -219,6 +221,14 @@ def _require_stamps(clock: xr.DataArray) -> None:
     # Some producers declare 0, which is also a time like any other.
     if any(fill is not None and fill != 0 and (clock.values == fill).any() for fill in fills):
         raise UnreadableError(f"has stamps without a value in {clock.name}; get it again, or cut these steps off")
+
+
+def _local_days(times: NDArray[np.int64], zone: int) -> NDArray[np.int64] | None:
+    """Intervals of daily stamps at the midnights of a time zone, which begin the days there; None of other stamps."""
+    is_daily = len(times) > 1 and int(np.diff(np.sort(times)).min()) >= DAY_SECONDS
+    if not is_daily or ((times + zone) % DAY_SECONDS).any():
+        return None
+    return np.stack([times, times + DAY_SECONDS], axis=1)
 
 
 def _in_utc(

@@ -335,6 +335,19 @@ def test_bounds_that_no_attribute_names_and_that_hold_no_stamps_are_none(tmp_pat
     assert scan(tmp_path / "t.nc", "t2m").time_bounds is None
 
 
+@pytest.mark.parametrize(("zone", "hour"), [("+01:00", 23), ("-06:00", 6), ("", None)])
+def test_daily_stamps_at_midnight_of_a_zone_begin_its_days(tmp_path, zone, hour):
+    ds = _days_stamped_at_their_end()
+    ds["time"].attrs["units"] = f"days since 1970-01-01 00:00:00 {zone}".strip()
+    ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
+    bounds = scan(tmp_path / "t.nc", "t2m").time_bounds
+    if hour is None:
+        assert bounds is None
+    else:
+        assert (bounds % 86_400 == hour * 3600).all()
+        assert (np.diff(bounds, axis=1) == 86_400).all()
+
+
 def _days_stamped_at_their_end():
     return xr.Dataset(
         {"t2m": (("time", "lat", "lon"), np.full((3, 1, 2), 280.0, "f4"), {"units": "K"})},
