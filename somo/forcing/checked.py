@@ -11,13 +11,13 @@ from somo.core.variables import FORCING, Quantity
 from somo.forcing.daily import DailyArray
 from somo.forcing.days.plan import Accumulation, accumulation_missing, to_daily
 from somo.forcing.days.stamps import DAY_SECONDS
-from somo.forcing.meaning import Cells, is_accumulated, placing_of, stamps_of
+from somo.forcing.meaning import Cells, is_accumulated, placing_of, plan_of, stamps_of
 from somo.forcing.plausible import ENOUGH_STEPS, Changes, changes_of, unlikely_units
 from somo.forcing.references.chunks import open_references
 from somo.forcing.regridding.placing import SourceWindow
 from somo.forcing.sources import ForcingError
 from somo.forcing.steps import read_steps
-from somo.forcing.units import units_of_values
+from somo.forcing.units import conversion, parse_units, per_day, units_of_values
 from somo.product.declaration import content_hash
 from somo.product.inputs import Source
 from somo.storage.objects import exists, put, read_bytes
@@ -74,11 +74,13 @@ def check_numbers(name: str, quantity: Quantity, source: Source, references: str
     Raises
     ------
     ForcingError
-        where sums are not what is declared, where extremes are taken for means, or where values without units have
-        other units than declared
+        where steps make no whole days, where sums are not what is declared, where extremes are taken for means, or
+        where values have other units than are declared or than the file says
     """
     _require_no_extreme(name, source, references)
     accumulation = _checked_sums(name, source, references, cells)
+    # Steps that make no whole days are refused here too, before anything is computed.
+    plan_of(name, source, references, accumulation)
     _check_units(DailyArray(name, quantity, source, references, 0, 0, cells, accumulation))
     findings: Findings = {"accumulation": accumulation}
     put(marker_url(source, references), json.dumps(findings).encode())
@@ -192,26 +194,62 @@ def _windows(name: str, source: Source, references: str, cells: Cells) -> list[S
 
 
 def _check_units(array: DailyArray) -> None:
-    """Refuse values without units whose mean, in the declared units, is that of no climate."""
-    store, plan = open_references(array.url), array.plan
-    nameless = [group for group, units in enumerate(store.units) if units is None]
-    # Chosen among the days of files without units alone, which may be a month of decades.
-    is_whole = (plan.steps >= 0).all(axis=1)
-    days = np.flatnonzero(is_whole & np.isin(store.group_of_step[plan.steps[:, 0]], nameless))
-    if len(days) < LEAST_DAYS:
-        return
-    steps = plan.steps[days[np.unique(np.linspace(0, len(days) - 1, SAMPLES * SAMPLE_DAYS).astype(int))]]
-    units, accumulated = units_of_values(array.source, None, array.accumulated, array.quantity)
-    samples = [_daily(array, steps, window) for window in _windows(array.name, array.source, array.url, array.cells)]
-    unlikely = unlikely_units(array.quantity, units, accumulated, np.concatenate([s.ravel() for s in samples]))
-    if unlikely is not None:
+    """Refuse values whose mean is that of no climate, where only the declaration says their units, or contradicts."""
+    for units in dict.fromkeys(open_references(array.url).units):
+        of_file, declared = (
+            units_of_values(array.source, named, array.accumulated, array.quantity) for named in (units, None)
+        )
+        if units is None or parse_units(units) is None:
+            _check_declared_units(array, units, declared)
+        elif of_file[0] != declared[0]:
+            _check_units_of_file(array, units, of_file, declared)
+
+
+def _check_declared_units(array: DailyArray, units: str | None, declared: tuple[str, bool]) -> None:
+    sample = _sample(array, units)
+    unlikely = None if sample is None else unlikely_units(array.quantity, *declared, sample[0])
+    if sample is not None and unlikely is not None:
         mean, better = unlikely
-        where = store.index["files"][store.file_of_step[steps[0, 0]]][0]
+        named = "has no units" if units is None else f"has units {units!r}, which are not understood"
         raise ForcingError(
-            f"{where}: {array.source.variable} has no units, and in the declared {units!r} its mean is {mean:.3g} "
+            f"{sample[1]}: {array.source.variable} {named}, and in the declared {declared[0]!r} its mean is {mean:.3g} "
             f"{array.quantity.units}, which is the {array.quantity.long_name} of no climate: the numbers look like "
             f"{better!r}; correct forcing.{array.name}.units, or give the variable its units attribute"
         )
+
+
+def _check_units_of_file(array: DailyArray, units: str, of_file: tuple[str, bool], declared: tuple[str, bool]) -> None:
+    """Refuse units of a file in which its numbers are of no climate, where in the declared ones they are of one."""
+    origin, other = (conversion(per_day(*named), array.quantity.units) for named in (of_file, declared))
+    if origin is None or other is None or np.allclose(origin, other):
+        return
+    sample = _sample(array, units)
+    unlikely = None if sample is None else unlikely_units(array.quantity, *of_file, sample[0])
+    if sample is None or unlikely is None:
+        return
+    mean = unlikely[0]
+    in_declared = (mean - origin[1]) / origin[0] * other[0] + other[1]
+    if array.quantity.climate_min <= in_declared <= array.quantity.climate_max:
+        raise ForcingError(
+            f"{sample[1]}: {array.source.variable} has units {units!r}, in which its mean is {mean:.3g} "
+            f"{array.quantity.units}, the {array.quantity.long_name} of no climate, and in the declared "
+            f"{declared[0]!r} it is {in_declared:.3g}: correct the units in the file, as with ncatted, or write "
+            f"forcing.{array.name}.units = {units!r} where they are right"
+        )
+
+
+def _sample(array: DailyArray, units: str | None) -> tuple[NDArray[np.float32], str] | None:
+    """Daily values from all over the files of these units, and one of the files; None where they have few days."""
+    store, plan = open_references(array.url), array.plan
+    of_units = [group for group, named in enumerate(store.units) if named == units]
+    # Chosen among the days of these files alone, which may be a month of decades.
+    is_whole = (plan.steps >= 0).all(axis=1)
+    days = np.flatnonzero(is_whole & np.isin(store.group_of_step[plan.steps[:, 0]], of_units))
+    if len(days) < LEAST_DAYS:
+        return None
+    steps = plan.steps[days[np.unique(np.linspace(0, len(days) - 1, SAMPLES * SAMPLE_DAYS).astype(int))]]
+    samples = [_daily(array, steps, window) for window in _windows(array.name, array.source, array.url, array.cells)]
+    return np.concatenate([s.ravel() for s in samples]), str(store.index["files"][store.file_of_step[steps[0, 0]]][0])
 
 
 def _daily(array: DailyArray, steps: NDArray[np.int64], window: SourceWindow) -> NDArray[np.float32]:

@@ -134,7 +134,9 @@ def _matching(fs: AbstractFileSystem, path: str, folders: dict[str, dict[str, Li
         if folder not in folders:
             folders[folder] = _listing(fs, folder or "/")
         inside = folders[folder]
-        if "*" not in last and "?" not in last:
+        # Another spelling of the name, which a regular expression finds, needs letters beyond ASCII.
+        is_plain = last.isascii() or "//" in path or f"{folder}/{last}" in inside
+        if "*" not in last and "?" not in last and is_plain:
             named = [inside[name] for name in [f"{folder}/{last}"] if name in inside]
             entries += _asked_for(fs, path) if "//" in path else named
             continue

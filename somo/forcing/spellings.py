@@ -3,22 +3,8 @@
 import re
 
 WORDS = {
-    # pint takes C for the coulomb and "degrees C" for coulombs times degrees of an angle.
-    "celsius": "degC", "degrees c": "degC", "degree c": "degC", "deg c": "degC", "degc": "degC", "°c": "degC",
-    "c": "degC", "deg_c": "degC", "° c": "degC", "º c": "degC", "˚c": "degC", "˚ c": "degC", "℃": "degC",
-    "deg.c": "degC", "deg. celsius": "degC", "degrees celcius": "degC", "centigrade": "degC",
-    "degrees celsius": "degC", "degree celsius": "degC", "deg celsius": "degC", "degree_celsius": "degC",
-    "deg. c": "degC",
-    "degrees_celsius": "degC", "celcius": "degC", "degree_c": "degC", "degrees_c": "degC", "oc": "degC", "ºc": "degC",
-    "deg. k": "K", "kelvin": "K", "kelvins": "K", "degrees k": "K", "degree k": "K", "deg k": "K", "degk": "K",
-    "degrees kelvin": "K", "k": "K", "deg_k": "K",
-    "degree_kelvin": "K", "degrees_kelvin": "K",
-    "fahrenheit": "degF", "degrees f": "degF", "deg f": "degF", "degrees fahrenheit": "degF",
-    "f": "degF", "degrees_f": "degF",
-    # further names that UDUNITS has
-    "degree_f": "degF", "deg_f": "degF", "degree_fahrenheit": "degF", "degrees_fahrenheit": "degF",
-    "degreef": "degF", "degreesf": "degF", "degreec": "degC", "degreesc": "degC", "degreek": "K", "degreesk": "K",
-    "degree_k": "K", "degrees_k": "K",
+    # what UDUNITS writes for a temperature from the freezing point on
+    "k @ 273.15": "degC", "k@273.15": "degC", "℃": "degC",
     "%": "percent", "pct": "percent", "per cent": "percent", "vol%": "percent", "vol.%": "percent",
     # pint multiplies words that stand side by side: "percent (%)" would be a ten-thousandth
     "percent (%)": "percent", "vol %": "percent", "vol. %": "percent", "% vol": "percent", "% volume": "percent",
@@ -32,6 +18,12 @@ WORDS = {
     "watts per square meter": "W m-2", "watts per square metre": "W m-2",
 }  # fmt: skip
 """Whole units, in lower case."""
+TEMPERATURE = re.compile(
+    r"(?:(?:deg(?:ree)?s?|grad|[°º˚o])[ ._-]*)?(?:(?P<degC>c|celsius|celcius|centigrade)|(?P<K>k|kelvins?)|"
+    r"(?P<degF>f|fahrenheit))[.°]?",
+    re.IGNORECASE,
+)
+"""A temperature with or without degrees. pint takes C for the coulomb and "degrees C" for coulombs times degrees."""
 WATER = re.compile(r"\s*\(?\b(of )?(liquid )?(water|h2o|w\.?\s?e\.?|we)( equivalent)?(?![A-Za-z])\.?\)?", re.IGNORECASE)
 """What producers say of a depth besides its units, as in "m of water equivalent", "mm w.e." and "mm H2O"."""
 TENTHS = re.compile(r"^tenths? of (an? )?", re.IGNORECASE)
@@ -39,9 +31,12 @@ TENTHS = re.compile(r"^tenths? of (an? )?", re.IGNORECASE)
 FACTOR = re.compile(r"(\d+(?:\.\d*)?(?:[eE][+-]?\d+)?)\s*(?:\*\s*)?((?:[A-Za-z°º˚℃%]).*)")
 """A number before units, as in "0.1 deg C"."""
 TOKENS = (
+    (r"\bper\b", "/"),
     # factors of time, as in "mm/3hr" and "mm (3 h)-1": the number becomes a divisor, as brackets are dropped below
-    (r"/\s*\(?(\d+) ?(h|hrs?|hours?|d|days?|min)\b\)?", r"/\1/\2"),
-    (r"(?<![-^*\w.])\(?(\d+) ?(h|hrs?|hours?|d|days?|min)\)?\^?-1\b", r"/\1/\2"),
+    (r"(?i)/\s*\(?(\d+)[ -]?(h|hrs?|hours?|d|days?|min)\b\)?", r"/\1/\2"),
+    (r"(?i)(?<![-^*\w.])\(?(\d+)[ -]?(h|hrs?|hours?|d|days?|min)\)?\^?-1\b", r"/\1/\2"),
+    # and of mass and volume, as in "g/100g" and "cm3/100cm3"
+    (r"([A-Za-z]\d?)\s*/\s*(\d+) ?(?=[A-Za-z])", r"\1/\2/"),
     # units without a space between them, as in "Wm-2", "kgm-2s-1" and "Ws"
     (r"\b(k?W|[kM]?J|kg)m(?=(\^|\*\*)?-\d)", r"\1 m"),
     (r"(?<=-\d)(?=[A-Za-z])", " "),
@@ -51,13 +46,16 @@ TOKENS = (
     (r"(?i:\bjoules?\b)", "J"),
     (r"(?i:\bmillimet(er|re)s?\b)", "mm"),
     (r"(?i:\bmet(er|re)s?\b)", "m"),
-    (r"(?i:\bkilograms?\b)", "kg"),
-    (r"\b(days?|dy)\b", "d"),
-    (r"\b(hours?|hrs?)\b", "h"),
-    (r"\b(seconds?|secs?)\b", "s"),
+    # pint takes MM for a million moles a litre
+    (r"(?i:\bmm\b)", "mm"),
+    (r"(?i:\b(kilograms?|kg)\b)", "kg"),
+    (r"(?i:\b(days?|dy)\b)", "d"),
+    (r"(?i:\b(hours?|hrs?)\b)", "h"),
+    (r"(?i:\b(seconds?|secs?)\b)", "s"),
+    # of radiation; pint knows it as the light year
+    (r"\bly\b", "langley"),
     (r"\bmonths?\b", "month"),
     (r"\b(d|h|s|m)\^?-1\b", r"\1-1"),
-    (r"\bper\b", "/"),
 )
 """Words within units."""
 
@@ -74,10 +72,14 @@ def rewritten(units: str) -> str:
     usual_notation = WORDS.get(text.lower())
     if usual_notation is not None:
         return usual_notation
+    if temperature := TEMPERATURE.fullmatch(text):
+        return str(temperature.lastgroup)
     text = TENTHS.sub("0.1 ", text)
     if factor := FACTOR.fullmatch(text):
         return f"{float(factor[1]):g} {rewritten(factor[2])}"
     text = text.replace("²", "2").replace("³", "3").replace("⁻", "-").replace("¹", "1").replace("·", " ")
+    # the minus and the dash of texts
+    text = text.replace("−", "-").replace("–", "-")
     text = WATER.sub("", text)
     # a dot between two units multiplies them; one between digits is a decimal point
     text = re.sub(r"(?<=[A-Za-z0-9])\.(?=[A-Za-z])", " ", text)

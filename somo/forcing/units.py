@@ -54,7 +54,7 @@ def _with_factor(text: str) -> Any | None:
         parsed = _registry().parse_expression(text)
     except Exception:
         return None
-    has_units = hasattr(parsed, "magnitude") and not parsed.unitless
+    has_units = hasattr(parsed, "magnitude") and re.search("[A-Za-z]", text)
     return parsed if has_units and parsed.magnitude > 0 else None
 
 
@@ -65,12 +65,15 @@ def conversion(units: str, to: str) -> tuple[float, float] | None:
     if origin is None or target is None:
         return None
     try:
-        scale, unit = (origin.magnitude, origin.units) if hasattr(origin, "magnitude") else (1.0, origin)
-        if hasattr(target, "magnitude"):
-            return None
+        (scale, unit), (target_scale, target_unit) = (
+            (parsed.magnitude, parsed.units) if hasattr(parsed, "magnitude") else (1.0, parsed)
+            for parsed in (origin, target)
+        )
         # Two values show factor and offset, which also holds for temperatures. Their difference is exact to twelve
         # digits at most, as 273.15 has been added to both.
-        zero, one = (float(_registry().Quantity(v * scale, unit).to(target).magnitude) for v in (0.0, 1.0))
+        zero, one = (
+            float(_registry().Quantity(v * scale, unit).to(target_unit).magnitude) / target_scale for v in (0.0, 1.0)
+        )
     except Exception:
         return None
     return float(f"{one - zero:.12g}"), float(f"{zero:.12g}")
@@ -96,11 +99,11 @@ def to_canonical(name: str, quantity: Quantity, units: str, accumulated: bool) -
     """
     factors = conversion(per_day(units, accumulated), quantity.units)
     if factors is None:
-        hint = (
-            'an amount per day or step needs kind = "accumulated"'
-            if not accumulated and conversion(per_day(units, True), quantity.units)
-            else f"declare forcing.{name}.units as they are in the file"
-        )
+        hint = f"declare forcing.{name}.units as they are in the file"
+        if not accumulated and conversion(per_day(units, True), quantity.units):
+            hint = 'an amount per day or step needs kind = "accumulated"'
+        elif accumulated and conversion(units, quantity.units):
+            hint = f'these are rates and no amounts: write forcing.{name}.kind = "mean" without accumulation'
         raise ForcingError(f"forcing.{name}: units {units!r} cannot become {quantity.units!r}; {hint}")
     return factors
 

@@ -3,12 +3,16 @@
 import datetime as dt
 import re
 import string
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Literal
 
 SCHEMES = ("abfs", "abfss", "az", "file", "gcs", "gs", "http", "https", "memory", "s3", "zip")
 DIGITS = {"year": 4, "month": 2, "day": 2, "doy": 3}
 FIELDS = (*DIGITS, "domain")
+# How Unicode writes a letter with a mark: as one character, or as two.
+FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 # A month without a year, or a day without a month, names no date.
 NEEDS = {"month": ("year",), "day": ("year", "month"), "doy": ("year",)}
 
@@ -99,9 +103,16 @@ def _regex(pattern: Pattern, domain: str) -> re.Pattern[str]:
 
 
 def wildcards(text: str, on_web: bool = False) -> str:
-    """Regular expression of a text in which `*` and `?` are wildcards within one name."""
+    """Regular expression of a text in which `*` and `?` are wildcards within one name.
+
+    A letter such as "ä" is one character or, in names that come from macOS, two: both count as the same name.
+    """
     special = {"*": "[^/]*", "?": r"\?" if on_web else "[^/]"}
-    return "".join(special.get(letter, re.escape(letter)) for letter in text)
+    spellings = dict.fromkeys(
+        [text] if text.isascii() else [text, *(unicodedata.normalize(form, text) for form in FORMS)]
+    )
+    either = ["".join(special.get(letter, re.escape(letter)) for letter in spelling) for spelling in spellings]
+    return either[0] if len(either) == 1 else f"(?:{'|'.join(either)})"
 
 
 def pattern_faults(text: str) -> str | None:

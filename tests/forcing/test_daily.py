@@ -96,8 +96,10 @@ def test_units_are_converted(sources, references, root):
     np.testing.assert_array_equal(got.values, np.float32(283.15))
 
 
-def test_a_wrong_unit_names_file_value_day_and_suggests_the_right_one(sources, references, root):
+def test_a_wrong_unit_names_file_value_day_and_suggests_the_right_one(sources, references, root, monkeypatch):
     values = np.full((365, 4, 5), 283.0)
+    # Of fewer days than these no mean is judged, which would refuse the units before a value is read.
+    monkeypatch.setattr("somo.forcing.checked.LEAST_DAYS", 1000)
     sources.write(2003, {"dtype": "float32"}, units="warmth", values=values)
     product = sources.product(end="2003-12-31", source={"units": "degC"})
     ds = open_forcing(product, "home", references(product, root))
@@ -226,6 +228,29 @@ def test_units_are_judged_by_the_days_of_the_files_that_lack_them(sources, refer
     monkeypatch.setattr("somo.forcing.checked.SAMPLE_DAYS", 2)
     with pytest.raises(ForcingError, match=r"t2m_2004\.nc: t2m has no units, and in the declared 'K' its mean is"):
         references(sources.product(end="2005-12-31"), root)
+
+
+@pytest.mark.parametrize(
+    ("in_file", "declared", "refusal"),
+    [
+        ("degrees of heat", "K", r"has units 'degrees of heat', which are not understood, and in the declared 'K' its"),
+        ("0.1 K", "degC", r"t2m has units '0\.1 K', in which its mean is .* and in the declared 'degC' it is"),
+        ("0.1 K", "0.1 K", None),
+    ],
+)
+def test_units_that_nobody_understands_or_that_contradict_are_judged_by_the_mean(
+    sources, references, root, in_file, declared, refusal
+):
+    sources.write(2003)
+    with xr.open_dataset(sources.path(2003), engine="h5netcdf") as ds:
+        other = ds.load().assign(t2m=(ds["t2m"] - 273.15).assign_attrs(units=in_file))
+    other.to_netcdf(sources.path(2003), engine="h5netcdf")
+    product = sources.product(end="2003-12-31", source={"units": declared})
+    if refusal is None:
+        references(product, root)
+        return
+    with pytest.raises(ForcingError, match=refusal):
+        references(product, root)
 
 
 def test_a_packed_fill_value_that_nobody_declared_is_named_as_it_is_stored(sources, references, root):

@@ -1,11 +1,15 @@
 """Which files exist, and which must."""
 
 import datetime as dt
+import unicodedata
+import zipfile
 
 import pytest
 
+from somo.forcing.listing import find_urls
 from somo.forcing.sources import ForcingError, declares, find_files, needed_days
 from somo.product.inputs import Source
+from somo.product.patterns import Pattern
 
 FIRST, LAST, TODAY = dt.date(2003, 11, 5), dt.date(2004, 2, 3), dt.date(2010, 6, 1)
 
@@ -70,6 +74,20 @@ def test_only_urls_of_the_pattern_are_declared():
     assert not declares(source, "home", "s3://b/us/t_200312.nc")
     assert not declares(source, "home", "s3://b/home/t_200312xnc")
     assert not declares(source, "home", "file:///etc/passwd")
+
+
+@pytest.mark.parametrize(("on_disk", "declared"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFC", "NFC")])
+def test_names_whose_letters_are_written_as_one_character_or_two_are_the_same(tmp_path, on_disk, declared):
+    name = unicodedata.normalize(on_disk, "wärme_2003.nc")
+    (tmp_path / name).write_bytes(b"x")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr(f"{unicodedata.normalize(on_disk, 'Täglich')}/{name}", b"x")
+    for pattern in ("wärme_2003.nc", "wär*.nc", "wärme_????.nc"):
+        pattern = unicodedata.normalize(declared, pattern)
+        for place in (f"{tmp_path}/{pattern}", f"zip://T*glich/{pattern}::{tmp_path}/all.zip"):
+            ((found,),) = find_urls([place], "t2m").values()
+            assert found.url.partition("::")[0].endswith(name)
+            assert Pattern(place).matches(found.url, "home")
 
 
 def test_needed_days_include_spin_up_and_training(sources):

@@ -62,13 +62,36 @@ def _source(units, **changes):
         ("air_temperature", "[C]", False, 1.0, 273.15),
         ("air_temperature", "º C", False, 1.0, 273.15),
         ("air_temperature", "deg_K", False, 1.0, 0.0),
+        # pint multiplies degrees of an angle with kelvins or coulombs
+        ("air_temperature", "deg.K", False, 1.0, 0.0),
+        ("air_temperature", "degs C", False, 1.0, 273.15),
+        ("air_temperature", "degrees centigrade", False, 1.0, 273.15),
+        ("air_temperature", "K @ 273.15", False, 1.0, 273.15),
+        ("precipitation", "mm per 3 hours", False, 8.0, 0.0),
+        ("precipitation", "MM/Day", False, 1.0, 0.0),
+        ("precipitation", "Kg m−2 s−1", False, 86_400.0, 0.0),
+        ("precipitation", "1/10 mm", True, 0.1, 0.0),
+        ("net_radiation", "ly/day", False, 41_840 / 86_400, 0.0),
+        ("soil_moisture", "cm3/100cm3", False, 0.01, 0.0),
     ],
 )
 def test_factors_by_hand(name, units, accumulated, factor, offset):
     np.testing.assert_allclose(to_canonical(name, FORCING[name], units, accumulated), (factor, offset), rtol=1e-11)
 
 
+@pytest.mark.parametrize("units", ["mm/3h", "0.1 mm", "0.1 degC"])
+def test_units_with_a_factor_are_those_of_a_file_that_has_them(units):
+    assert conversion(units, units) == (1.0, 0.0)
+    require_declared_units("f.nc", "x", _source(units, frequency="sub-daily"), units)
+
+
+def test_units_become_those_with_a_factor():
+    np.testing.assert_allclose(conversion("K", "0.1 degC"), (10.0, -2731.5))
+
+
 def test_units_of_another_dimension_are_refused_with_a_hint():
+    with pytest.raises(ForcingError, match=r"units 'mm/h' .* rates and no amounts: .*kind = \"mean\""):
+        to_canonical("precipitation", FORCING["precipitation"], "mm/h", True)
     with pytest.raises(ForcingError, match=r"forcing\.precipitation: units 'm' .* needs kind = \"accumulated\""):
         to_canonical("precipitation", FORCING["precipitation"], "m", False)
     with pytest.raises(ForcingError, match=r"units 'W m-2' cannot become 'K'; declare forcing\.air_temperature"):

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from somo.forcing.formats.hdf5_filters import numcodecs_of, pipeline_of
 from somo.forcing.formats.opening import file_handle
 from somo.forcing.formats.stored import (
+    TIME_BOUNDS,
     Chunks,
     Stored,
     UnreadableError,
@@ -246,7 +247,8 @@ def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:
         groups.append(groups[-1].parent)
     for group in groups:
         for name, item in group.items():
-            if isinstance(item, h5py.Dataset) and name not in items and (name in wanted or _is_place(item, dataset)):
+            is_wanted = name in wanted or name in TIME_BOUNDS
+            if isinstance(item, h5py.Dataset) and name not in items and (is_wanted or _is_place(item, dataset)):
                 items[name] = item
         for item in list(items.values()):
             for key in ("bounds", "climatology"):

@@ -15,6 +15,7 @@ import xarray as xr
 
 from somo.forcing.formats.opening import Handle, file_handle, without_circle
 from somo.forcing.formats.stored import (
+    TIME_BOUNDS,
     Chunks,
     Stored,
     UnreadableError,
@@ -131,7 +132,7 @@ class _Header:
         # the last dimension of letters is the length of a text
         places = [v for v in others if set(v.dims[:-1] if v.dtype == "S1" else v.dims) <= set(placed.dims)]
         small = [v for v in places if len(v.dims) <= 2]
-        bounds = {str(v.attrs.get(key, "")) for v in small for key in ("bounds", "climatology")}
+        bounds = {str(v.attrs.get(key, "")) for v in small for key in ("bounds", "climatology")} | {*TIME_BOUNDS}
         return small + [v for v in self.placed.values() if v.name in bounds and v not in small]
 
     def load(self, placed: _Placed) -> xr.Variable:

@@ -15,6 +15,8 @@ from somo.forcing.listing import SourceFile
 
 Chunks = dict[tuple[int, ...], tuple[int, ...]]
 Window = tuple[slice | NDArray[np.int64], ...]
+# Names that producers give to the intervals of times, also where no attribute of the times names them.
+TIME_BOUNDS = ("time_bnds", "time_bounds", "time_bnd")
 # What packed numbers are multiplied with, and what is added, where a file does not say it.
 SCALING = {"scale_factor": 1.0, "add_offset": 0.0}
 # What NetCDF writes where nothing was, of types of more than one byte (netcdf.h).

@@ -15,7 +15,7 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
-from somo.forcing.formats.stored import Stored, UnreadableError, Variable, Window, text, zarr_metadata
+from somo.forcing.formats.stored import TIME_BOUNDS, Stored, UnreadableError, Variable, Window, text, zarr_metadata
 from somo.forcing.listing import SourceFile, zarr_version
 from somo.storage.client import zarr_store
 
@@ -96,6 +96,7 @@ def _coordinates(ds: xr.Dataset, name: str) -> xr.Dataset:
     """The small variables beside a variable that share its dimensions, and the bounds of those."""
     dims = set(ds.variables[name].dims)
     bounds = {str(v.attrs.get(key)) for v in ds.variables.values() for key in ("bounds", "climatology")}
+    bounds |= {*TIME_BOUNDS}
     mapping = str(ds.variables[name].attrs.get("grid_mapping", "")).split(":")[0]
     beside = {}
     for key, item in ds.variables.items():

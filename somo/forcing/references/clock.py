@@ -21,9 +21,11 @@ WHOLE_SECONDS = (1, 60, 600, 900, 1800, 3600)
 REFERENCE = re.compile(
     r"(?P<year>-?\d{1,4})(?:-(?P<month>\d{1,2}))?(?:-(?P<day>\d{1,2}))?"
     r"(?:[T ]+(?P<hour>\d{1,2})(?::(?P<minute>\d{1,2}))?(?::(?P<second>\d{1,2}(?:\.\d*)?))?)?"
-    r"\s*(?P<zone>Z|UTC|GMT|[+-]\d{1,2}(?::?\d{2})?)?",
+    # Without a time before it or a space, "-032" is no zone but the 32nd day of a year.
+    r"(?:\s*(?P<utc>Z|UTC|GMT)|(?(hour)\s*|\s+)(?P<zone>[+-]\d{1,2}(?::?\d{2})?))?",
     re.IGNORECASE,
 )
+SINCE = re.compile(r"\s*([A-Za-z]+)\s+since\s+(.+?)\s*", re.IGNORECASE)
 DIGITS_OF_DATE = re.compile(r"\b(?:yyyymmdd(?:hh)?|YYYYMMDD(?:HH)?)\b")
 """Absolute dates as some producers name them instead of `%Y%m%d`."""
 COMPACT_REFERENCE = re.compile(r"(\d{4})(\d{2})(\d{2})(?=$|[T ])")
@@ -32,7 +34,7 @@ COMPACT_REFERENCE = re.compile(r"(\d{4})(\d{2})(\d{2})(?=$|[T ])")
 def is_clock(attrs: dict[str, Any]) -> bool:
     """Whether units are those of time stamps."""
     units = str(attrs.get("units", ""))
-    return bool(re.search(r"\bsince\b", units)) or "%Y" in units or bool(DIGITS_OF_DATE.search(units))
+    return bool(re.search(r"\bsince\b", units, re.IGNORECASE)) or "%Y" in units or bool(DIGITS_OF_DATE.search(units))
 
 
 def shift_of(attrs: dict[str, Any]) -> int:
@@ -46,6 +48,12 @@ def shift_of(attrs: dict[str, Any]) -> int:
         return round(pd.Timedelta(str(attrs["time_shift"])).total_seconds())
     except ValueError as error:
         raise UnreadableError(f"has time_shift = {attrs['time_shift']!r}, which is no span of time; mend it") from error
+
+
+def zone_of(units: str) -> int:
+    """Seconds that the clock of units of time is ahead of UTC, as of "days since 2020-01-01 00:00 +01:00"."""
+    match = SINCE.fullmatch(units)
+    return 0 if match is None else _reference(match[2], units)[1]
 
 
 def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -66,7 +74,7 @@ def seconds_of(values: NDArray[Any], units: str, calendar: str) -> tuple[NDArray
         raise UnreadableError("has time stamps without a value; get it again")
     if "%Y" in units or DIGITS_OF_DATE.search(units):
         return _from_digits(values.astype("float64"), units), np.ones(values.shape, bool)
-    match = re.fullmatch(r"\s*([A-Za-z]+)\s+since\s+(.+?)\s*", units)
+    match = SINCE.fullmatch(units)
     if match is None:
         raise UnreadableError(
             f"has times in units of {units!r}, which nobody here knows; rewrite them as days since a date"

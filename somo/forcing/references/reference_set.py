@@ -28,7 +28,7 @@ from somo.product.inputs import Source
 from somo.storage.objects import exists, join, put, read_bytes
 
 # Part of every name: raised by one where the same files and declaration give other scans or other tables.
-FORMAT = 9
+FORMAT = 10
 # Rows of a table. Opening a set reads none, and reading a chunk reads only the table that holds its place.
 RECORDS = 50_000
 WRITING_THREADS = 16

@@ -11,10 +11,16 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from somo.forcing.formats.register import format_of, open_format
-from somo.forcing.formats.stored import DEFAULT_FILL, Stored, UnreadableError, with_unpacked_coordinates
+from somo.forcing.formats.stored import (
+    DEFAULT_FILL,
+    TIME_BOUNDS,
+    Stored,
+    UnreadableError,
+    with_unpacked_coordinates,
+)
 from somo.forcing.listing import content_of_source, version_now
 from somo.forcing.references.axes import VALID_TIME, Axes, resolve_axes
-from somo.forcing.references.clock import is_clock, seconds_of, shift_of
+from somo.forcing.references.clock import is_clock, seconds_of, shift_of, zone_of
 from somo.forcing.references.decoding import decoding_attributes, missing_values
 from somo.forcing.references.scan import Scan, compact, compact_bounds, flag_runs
 from somo.forcing.references.scan_reader import ScanReader
@@ -173,17 +179,39 @@ def _times(
     times, exists = seconds_of(np.atleast_1d(clock.values), units, calendar)
     if calendar == "julian" and YEARS_ALIKE[0] <= times.min() and times.max() < YEARS_ALIKE[1]:
         calendar = "standard"
-    bounds = None
-    name = str(clock.attrs.get("bounds", "") or clock.attrs.get("climatology", ""))
-    if name in stored.coordinates.variables and stored.coordinates[name].shape == (*clock.shape, 2):
-        edges = stored.coordinates[name]
-        bounds, _ = seconds_of(edges.values, str(edges.attrs.get("units", "") or units), calendar)
-        # Some producers write the end of an interval first: taken as it is, it would be an interval of no length.
-        bounds = np.sort(bounds.reshape(-1, 2), axis=1)
+    bounds = _bounds(stored, clock, times, units, calendar)
+    if bounds is None and (zone := zone_of(units)):
+        bounds = _local_days(times, zone)
     # A shift of none counts too: it says that stamps are the beginnings of days, also of the sums among them.
     if "time_shift" in clock.attrs:
         times, bounds = _in_utc(times, bounds, shift_of(clock.attrs))
     return times, exists, bounds, calendar
+
+
+def _bounds(
+    stored: Stored, clock: xr.DataArray, times: NDArray[np.int64], units: str, calendar: str
+) -> NDArray[np.int64] | None:
+    """[step, 2] intervals of the stamps, in the order of the file; None where it has none."""
+    beside = stored.coordinates.variables
+    named = str(clock.attrs.get("bounds", "") or clock.attrs.get("climatology", ""))
+    name = named if named in beside else next((word for word in TIME_BOUNDS if word in beside), "")
+    edges = beside.get(name)
+    if edges is None or sorted(edges.shape) != sorted((*clock.shape, 2)):
+        return None
+    # Some files have the two ends as the first dimension.
+    ends = edges.values if edges.shape == (*clock.shape, 2) else edges.values.T
+    try:
+        bounds, _ = seconds_of(ends, str(edges.attrs.get("units", "") or units), calendar)
+    except UnreadableError:
+        if name == named:
+            raise
+        return None
+    # Some producers write the end of an interval first: taken as it is, it would be an interval of no length.
+    bounds = np.sort(bounds.reshape(-1, 2), axis=1)
+    # What no attribute names may be left from other times: intervals that hold their stamps are theirs.
+    if name != named and not ((bounds[:, 0] <= times) & (times <= bounds[:, 1]) & (bounds[:, 0] < bounds[:, 1])).all():
+        return None
+    return bounds
 
 
 def _require_stamps(clock: xr.DataArray) -> None:
@@ -193,6 +221,14 @@ def _require_stamps(clock: xr.DataArray) -> None:
     # Some producers declare 0, which is also a time like any other.
     if any(fill is not None and fill != 0 and (clock.values == fill).any() for fill in fills):
         raise UnreadableError(f"has stamps without a value in {clock.name}; get it again, or cut these steps off")
+
+
+def _local_days(times: NDArray[np.int64], zone: int) -> NDArray[np.int64] | None:
+    """Intervals of daily stamps at the midnights of a time zone, which begin the days there; None of other stamps."""
+    is_daily = len(times) > 1 and int(np.diff(np.sort(times)).min()) >= DAY_SECONDS
+    if not is_daily or ((times + zone) % DAY_SECONDS).any():
+        return None
+    return np.stack([times, times + DAY_SECONDS], axis=1)
 
 
 def _in_utc(

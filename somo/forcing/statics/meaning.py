@@ -108,6 +108,7 @@ def conversion_of(name: str, static: Static, url: str, units: str | None) -> tup
 
 def plain_units(units: str) -> str:
     """Units without what they are measured from, as in "meters above sea level" or "% weight"."""
-    if "%" in units:
+    # A number before it is a factor, as in "0.1 %".
+    if "%" in units and not units.strip()[:1].isdigit():
         return "percent"
     return ABOVE_SEA.sub("", units).strip()

@@ -27,7 +27,7 @@ from somo.storage.contents import record_content, recorded_content
 from somo.storage.objects import checksum, exists, join, local_copy, put, put_file, read_bytes, scratch_folder
 
 # Raised by one when the values of a static file change although its inputs do not.
-FORMAT = 5
+FORMAT = 6
 
 
 @dataclass(frozen=True)

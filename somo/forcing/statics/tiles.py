@@ -1,7 +1,7 @@
 """The files of a static feature: each a tile of one field, read window by window."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -20,13 +20,17 @@ from somo.forcing.references.scan_reader import ScanReader
 from somo.forcing.references.scanning import as_maps
 from somo.forcing.regridding.scattered import own_coordinates
 from somo.forcing.sources import ForcingError
-from somo.forcing.statics.meaning import conversion_of, numbers_for_no_value
+from somo.forcing.statics.meaning import conversion_of, numbers_for_no_value, plain_units
+from somo.forcing.units import conversion, parse_units
 from somo.product.patterns import Pattern
 from somo.product.static import Static
 from somo.storage.patience import NETWORK_ERRORS, StorageError
 
 MONTHS = 12
+# In days, of stamps at the beginning, the middle or the end of months, or evenly spread over the year.
+SHORTEST_MONTH, LONGEST_MONTH = 27, 32
 MONTH_DIMENSIONS = ("time", "month", "months", "t")
+DAY_SECONDS = 86_400
 # Static patterns hold no days, so any day gives their names.
 ANY_DAY = dt.date(2000, 1, 1)
 
@@ -57,6 +61,11 @@ class Tile:
     def url(self) -> str:
         """URL of its file."""
         return self.scans[0].url
+
+    @property
+    def units(self) -> str | None:
+        """Units that the file names."""
+        return self.scans[0].units
 
     @property
     def is_regular(self) -> bool:
@@ -127,7 +136,23 @@ def open_tiles(name: str, static: Static, domain: str) -> list[Tile]:
     StorageError
         where network, server or rights fail
     """
-    return [_open_tile(name, static, file) for file in static_files(name, static, domain)]
+    tiles = [_open_tile(name, static, file) for file in static_files(name, static, domain)]
+    if static.units is None and not static.of_classes:
+        _require_same_units(tiles)
+    return tiles
+
+
+def _require_same_units(tiles: Sequence[Tile]) -> None:
+    """Refuse tiles of different units where none are declared to which they could be converted."""
+    named = [(tile, plain_units(tile.units)) for tile in tiles if tile.units is not None]
+    known = [(tile, units) for tile, units in named if parse_units(units) is not None]
+    for tile, units in known[1:]:
+        first, first_units = known[0]
+        if units != first_units and conversion(units, first_units) != (1.0, 0.0):
+            raise ForcingError(
+                f"{tile.url}: {tile.static.variable} has units {tile.units!r}, but in {first.url} {first.units!r}; "
+                f"declare static.{tile.name}.units, to which both are converted"
+            )
 
 
 def _open_tile(name: str, static: Static, file: SourceFile) -> Tile:
@@ -167,7 +192,7 @@ def _tile(name: str, static: Static, file: SourceFile, kind: str, stored: Stored
     if months is not None and static.of_classes:
         raise UnreadableError(f"has {MONTHS} {months}s of classes, which have no mean; choose one: {_choice(months)}")
     fixed = dict(axes.fixed)
-    if axes.time is not None:
+    if axes.time is not None and stored.dims[axes.time] != months:
         fixed[axes.time] = _chosen_time(stored, stored.dims[axes.time], dims, static.select)
     number = None if months is None else stored.dims.index(months)
     choices = [fixed] if number is None else [{**fixed, number: month} for month in range(MONTHS)]
@@ -203,9 +228,29 @@ def _clock(stored: Stored) -> str | None:
 def _month_dimension(stored: Stored, static: Static, clock: str | None) -> str | None:
     """The dimension whose twelve entries are months, all of which are averaged; None where one is selected."""
     for dim, length in zip(stored.dims, stored.shape, strict=True):
-        if length == MONTHS and dim not in static.select and (dim == clock or dim.lower() in MONTH_DIMENSIONS):
+        if length != MONTHS or dim in static.select:
+            continue
+        if _is_monthly(stored, dim) if dim == clock else dim.lower() in MONTH_DIMENSIONS:
             return dim
     return None
+
+
+def _is_monthly(stored: Stored, dim: str) -> bool:
+    """Whether twelve stamps are a month apart, as those of twelve years, days or hours are not."""
+    try:
+        steps = np.diff(np.sort(_seconds(stored, dim))) / DAY_SECONDS
+    # Months of no year, as "days since 0000-01-01", have stamps that are no dates.
+    except UnreadableError:
+        return True
+    return bool((steps >= SHORTEST_MONTH).all() and (steps <= LONGEST_MONTH).all())
+
+
+def _seconds(stored: Stored, dim: str) -> NDArray[np.int64]:
+    """[entry] seconds since 1970-01-01 of the stamps of a dimension."""
+    clock = stored.coordinates[dim]
+    calendar = str(clock.attrs.get("calendar", "") or "standard")
+    seconds, _ = seconds_of(np.atleast_1d(clock.values), str(clock.attrs.get("units", "")), calendar)
+    return seconds
 
 
 def _without_stamps(stored: Stored, clock: str | None) -> list[str]:
@@ -226,12 +271,10 @@ def _choice(dim: str) -> str:
 
 def _chosen_time(stored: Stored, dim: str, dims: Mapping[str, int], select: Mapping[str, float | str]) -> int:
     """Index of the time that is read: the only one, or that of the date or stored number in `select`."""
-    if dims[dim] in (1, MONTHS) and dim not in select:
+    if dims[dim] == 1 and dim not in select:
         return 0
     clock = stored.coordinates[dim]
-    calendar = str(clock.attrs.get("calendar", "") or "standard")
-    seconds, _ = seconds_of(np.atleast_1d(clock.values), str(clock.attrs.get("units", "")), calendar)
-    dates = np.datetime_as_string(seconds.astype("datetime64[s]"), unit="D").tolist()
+    dates = np.datetime_as_string(_seconds(stored, dim).astype("datetime64[s]"), unit="D").tolist()
     if dim not in select:
         raise UnreadableError(
             f"holds {dims[dim]} times, {dates[0]} to {dates[-1]}, and a static feature has one; choose it: "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from somo.forcing.formats.stored import UnreadableError
-from somo.forcing.references.clock import seconds_of, shift_of
+from somo.forcing.references.clock import is_clock, seconds_of, shift_of
 
 STAMPS = {
     "hours since 1900-01-01": ([1_051_896.0], "standard", "2020-01-01T00:00:00"),
@@ -22,6 +22,8 @@ STAMPS = {
     "yyyymmddhh": ([2020022918], "standard", "2020-02-29T18:00:00"),
     "days since 2020-02-27": ([2], "noleap", "2020-03-01T00:00:00"),
     "days since 2020-01-30": ([0], "360_day", "2020-01-30T00:00:00"),
+    "Hours Since 2019-12-31": ([24.0], "standard", "2020-01-01T00:00:00"),
+    "days since 1970-01-01 +01:00": ([18262], "standard", "2019-12-31T23:00:00"),
     "minutes since 2020-01-01": ([90], "gregorian", "2020-01-01T01:30:00"),
 }
 
@@ -32,6 +34,7 @@ def test_stamps_by_hand(units):
     seconds, exists = seconds_of(np.array(values), units, calendar)
     assert seconds.astype("datetime64[s]").astype(str).tolist() == [expected]
     assert exists.all()
+    assert is_clock({"units": units})
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,9 @@ def test_dates_that_the_standard_calendar_lacks_are_marked():
     [
         ([0], "fortnights since 2020-01-01", "which nobody here knows"),
         ([0], "days since yesterday", "whose date cannot be read"),
+        # no zone of half an hour, but the 32nd day of the year
+        ([0], "days since 2020-032", "whose date cannot be read"),
+        ([0], "days since 01-02-2020", "whose date cannot be read"),
         ([np.nan], "days since 2020-01-01", "stamps without a value"),
         ([20201332], "day as %Y%m%d", "which is no date"),
         ([0.5], "months since 2020-01-01", "fractions"),

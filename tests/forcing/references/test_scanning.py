@@ -311,3 +311,49 @@ def test_intervals_whose_end_is_written_first_are_the_same_intervals(tmp_path):
     ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf", encoding={"time": clock, "time_bnds": clock})
     bounds = scan(tmp_path / "t.nc", "t2m").time_bounds
     assert (bounds.astype("datetime64[s]") == np.stack([days - np.timedelta64(1, "D"), days], axis=1)).all()
+
+
+@pytest.mark.parametrize("ending", ["nc4", "nc3", "zarr"])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_time_bounds_that_no_attribute_names_or_that_lie_the_other_way(tmp_path, ending, is_turned):
+    path, edges = tmp_path / f"t.{ending}", np.array([[1.0, 2.0], [2.0, 3.0], [3.0, 4.0]])
+    bounds = (("nv", "time"), edges.T) if is_turned else (("time", "nv"), edges)
+    ds = _days_stamped_at_their_end().assign(time_bnds=bounds)
+    if is_turned:
+        ds["time"].attrs["bounds"] = "time_bnds"
+    if ending == "zarr":
+        ds.to_zarr(path, zarr_format=2)
+    else:
+        ds.to_netcdf(path, **({"engine": "h5netcdf"} if ending == "nc4" else {"engine": "scipy"}))
+    assert (scan(path, "t2m").time_bounds == edges * 86_400).all()
+
+
+@pytest.mark.parametrize("edge", [0.0, np.nan])
+def test_bounds_that_no_attribute_names_and_that_hold_no_stamps_are_none(tmp_path, edge):
+    ds = _days_stamped_at_their_end().assign(time_bnds=(("time", "nv"), np.full((3, 2), edge)))
+    ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
+    assert scan(tmp_path / "t.nc", "t2m").time_bounds is None
+
+
+@pytest.mark.parametrize(("zone", "hour"), [("+01:00", 23), ("-06:00", 6), ("", None)])
+def test_daily_stamps_at_midnight_of_a_zone_begin_its_days(tmp_path, zone, hour):
+    ds = _days_stamped_at_their_end()
+    ds["time"].attrs["units"] = f"days since 1970-01-01 00:00:00 {zone}".strip()
+    ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
+    bounds = scan(tmp_path / "t.nc", "t2m").time_bounds
+    if hour is None:
+        assert bounds is None
+    else:
+        assert (bounds % 86_400 == hour * 3600).all()
+        assert (np.diff(bounds, axis=1) == 86_400).all()
+
+
+def _days_stamped_at_their_end():
+    return xr.Dataset(
+        {"t2m": (("time", "lat", "lon"), np.full((3, 1, 2), 280.0, "f4"), {"units": "K"})},
+        {
+            "time": ("time", [2.0, 3.0, 4.0], {"units": "days since 1970-01-01"}),
+            "lat": ("lat", [50.0], {"units": "degrees_north"}),
+            "lon": ("lon", [7.0, 7.1], {"units": "degrees_east"}),
+        },
+    )

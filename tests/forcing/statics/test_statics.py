@@ -30,6 +30,8 @@ def write(path: Path, values: np.ndarray, attrs: dict[str, Any] | None = None, *
         dims[-2]: (dims[-2], lat, {"units": "degrees_north"}),
         dims[-1]: (dims[-1], lon, {"units": "degrees_east"}),
     }
+    if "times" in changes:
+        coordinates["time"] = ("time", changes["times"], {"units": "days since 2001-01-01"})
     ds = xr.Dataset({changes.get("variable", "z"): (dims, values, attrs or {})}, coordinates)
     engine = changes.get("engine", "h5netcdf")
     encoding = {changes.get("variable", "z"): {"_FillValue": None, **changes.get("encoding", {})}}
@@ -146,6 +148,8 @@ def test_units_are_converted_or_refused(tmp_path):
         read(wrong, within_cell="mean", units="m")
     with pytest.raises(ForcingError, match=r"has units 'km', but static\.elevation\.units declares 'percent'"):
         read(wrong, within_cell="mean", units="percent")
+    permille = write(tmp_path / "permille.nc", HEIGHTS, {"units": "0.1 %"})
+    np.testing.assert_allclose(read(permille, within_cell="mean", units="1"), plain(HEIGHTS, np.mean) / 1000, rtol=1e-5)
     spelt = write(tmp_path / "spelt.nc", HEIGHTS, {"units": "meters above sea level"})
     np.testing.assert_allclose(read(spelt, within_cell="mean", units="m"), plain(HEIGHTS, np.mean), rtol=1e-6)
 
@@ -173,6 +177,27 @@ def test_twelve_months_are_averaged_or_chosen(tmp_path):
         read(years, within_cell="mean")
     alone = write(tmp_path / "alone.nc", months[:1], dims=("time", "lat", "lon"))
     np.testing.assert_allclose(read(alone, within_cell="mean"), plain(months[0], np.mean), rtol=1e-6)
+
+
+@pytest.mark.parametrize("step", [1, 365.25])
+def test_twelve_days_or_years_are_no_months(tmp_path, step):
+    planes = np.random.default_rng(5).integers(0, 600, (12, 50, 60)).astype("int16")
+    url = write(tmp_path / "z.nc", planes, dims=("time", "lat", "lon"), times=step * np.arange(12.0))
+    with pytest.raises(ForcingError, match=r"holds 12 times, 2001-01-01 to 20.*choose it: select = \{ time = "):
+        read(url, within_cell="mean")
+    months = write(tmp_path / "m.nc", planes, dims=("time", "lat", "lon"), times=30.4 * np.arange(12.0)[::-1])
+    np.testing.assert_allclose(read(months, within_cell="mean"), plain(planes.mean(0), np.mean), rtol=1e-5)
+
+
+def test_tiles_of_other_units_need_declared_ones(tmp_path):
+    write(tmp_path / "tile_a.nc", HEIGHTS[:, :30], {"units": "m"}, lon=LON[:30])
+    write(tmp_path / "tile_b.nc", (100.0 * HEIGHTS[:, 30:]).astype("float32"), {"units": "cm"}, lon=LON[30:])
+    with pytest.raises(ForcingError, match=r"tile_b\.nc: z has units 'cm', but in .*tile_a\.nc 'm'; declare static"):
+        read(f"{tmp_path}/tile_*.nc", within_cell="mean")
+    got = read(f"{tmp_path}/tile_*.nc", within_cell="mean", units="m")
+    np.testing.assert_allclose(got, plain(HEIGHTS, np.mean), rtol=1e-5)
+    write(tmp_path / "tile_b.nc", HEIGHTS[:, 30:], {"units": "meters above sea level"}, lon=LON[30:])
+    np.testing.assert_allclose(read(f"{tmp_path}/tile_*.nc", within_cell="mean"), got, rtol=1e-5)
 
 
 def test_tiles_are_one_field_and_two_fields_are_refused(tmp_path):
