@@ -10,6 +10,7 @@ from flows.bench import learn as bench_learn
 from flows.bench import produce as bench_produce
 from flows.bench import read as bench_read
 from flows.bench import scan as bench_scan
+from flows.bench import statics as bench_statics
 from flows.bench import stations as bench_stations
 from flows.bench import status as bench_status
 from flows.bench import update as bench_update
@@ -21,6 +22,7 @@ PARTS: dict[str, Callable[[], object]] = {
     "read": bench_read.main,
     "scan": bench_scan.main,
     "stations": bench_stations.main,
+    "statics": bench_statics.main,
     "status": bench_status.main,
     "update": bench_update.main,
 }

@@ -167,7 +167,7 @@ def _collection_assets(entries: Mapping[str, Entry], axes: Mapping[str, Any]) ->
         "zarr-series": (series.STORE, "Daily soil moisture, Zarr laid out for series"),
         "latest": (latest.STORE, "The latest day alone, one chunk a layer, Zarr"),
         "drought": (drought_store.STORE, "Drought: anomalies, percentiles, classes and climatology, Zarr"),
-        "regions": (regions.STORE, "Countries: mean series, and share of area in each drought class, Zarr"),
+        "regions": (regions.STORE, "Countries: mean series and, with drought, the share of area in each class, Zarr"),
     }
     described = {"regions": _region_cube(axes, "season" in axes)}
     assets = {

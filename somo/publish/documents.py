@@ -92,11 +92,13 @@ def _references(texts: Iterable[str]) -> list[str]:
 
 
 def contents(product: Product, grid: Grid, times: pd.DatetimeIndex) -> str:
-    """First day, layers and cells of a version for newcomers; the last day would change with every update."""
+    """Days, layers and cells of a version for newcomers; a last day that nobody declares changes with every update."""
     lat, lon = grid.bounds()
     depths = ", ".join(f"{100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm" for layer in product.layers)
+    is_whole = product.period.end is not None and times[-1].date() >= product.period.end
+    until = f"to {times[-1]:%Y-%m-%d}" if is_whole else "on"
     return (
-        f"Days from {times[0]:%Y-%m-%d} on. Layers: {depths}. Cells of "
+        f"Days from {times[0]:%Y-%m-%d} {until}. Layers: {depths}. Cells of "
         f"{product.grid.step_deg:g} degrees between {lat.min():g} and {lat.max():g} degrees north, "
         f"{lon.min():g} and {lon.max():g} degrees east."
     )
@@ -117,8 +119,8 @@ def readme(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -> 
 | maps, Zarr 3 | `soil_moisture.zarr` |
 | the same laid out for series | `soil_moisture_series.zarr` |
 | the latest day alone, Zarr 3 | `latest.zarr` |
-| drought, Zarr 3 (with years enough) | `drought.zarr` |
-| countries: mean series, share of area in each drought class, Zarr 3 | `regions.zarr` |
+| drought, Zarr 3 (from {product.drought.min_years} complete years on) | `drought.zarr` |
+| countries: mean series and, with drought, the share of area in each class, Zarr 3 | `regions.zarr` |
 | yearly files, one a layer | `netcdf/`, such as `{name}` |
 | the latest day for QGIS and GDAL, one cloud-optimised GeoTIFF a layer and quantity | `geotiff/` |
 | stations that were learnt from, targets, predictions at cells held back | `validation/` |
@@ -136,6 +138,12 @@ def readme(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -> 
 | `status` | whether a day is final or may still change with its forcing |
 
 Uncertainty and frozen ground are there where the product was made with them.
+
+Take values with care where `applicability` is 0 (it is 0 as well where there are no values), on days with `frozen` = 1,
+and on days whose `status` is provisional. How well values, their anomalies and their uncertainty hold is in the report.
+
+A window of drought is in class D0, D1, D2, D3 or D4 where at most 30, 20, 10, 5 or 2 % of the base period's windows of
+its season and the two beside it are as dry; `drought.zarr` tells how long a window is and which years are the base.
 
     xr.open_zarr("<address of this folder>/soil_moisture.zarr", decode_coords="all")
 

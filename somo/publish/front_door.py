@@ -54,6 +54,7 @@ def front_door(product: Product, store: xr.Dataset, version: str, released: Mapp
         lon=round(float(store["lon"][column]), 4),
         row=row,
         column=column,
+        min_years=product.drought.min_years,
         chunks=", ".join(f'"{axis}": {length}' for axis, length in shard(store).items()),
         layer=layer,
         file=netcdf.file_url("", product.name, layer, years[-1] if years else times[-1].year).rsplit("/", 1)[-1],

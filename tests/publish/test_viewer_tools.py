@@ -226,6 +226,10 @@ def test_map_and_series_are_told_in_words_and_saved_as_pictures(page, root, tmp_
     assert re.search(r"share of area none \d+ %, D0 \d+ %, D1 \d+ %", page.text_content("#words"))
     colours = saved_picture(page, "#mappng", tmp_path)[-170:].reshape(-1, 3)
     assert (colours == [0x6E, 0x0F, 0x1C]).all(axis=1).sum() > 100
+    # Cells without soil moisture are neither like nor unlike: 44 of the 48 have some.
+    page.select_option("#quantity", "applicability")
+    shown(page, "applicability", 0, "2012-02-29")
+    assert page.text_content("#words").endswith("share of area unlike 0 %, like 100 %; 44 cells.")
 
 
 def saved_picture(page, button, folder):  # noqa: F811
@@ -245,7 +249,7 @@ def test_the_view_as_r_of_a_year_without_a_file_says_whose_file_it_takes(page, r
     page.click("#as-r")
     code = page.evaluate("navigator.clipboard.readText()")
     assert "# 2013 is not complete and has no such file yet: this is the same day of 2012" in code
-    assert "_layer1_2012.nc" in code
+    assert "_top_2012.nc" in code
     assert 'which(days == "2012-03-01")' in code
 
 

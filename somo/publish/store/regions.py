@@ -256,7 +256,8 @@ def _words(product: Product) -> dict[str, str]:
     return {
         "title": f"{product.name}: countries",
         "summary": (
-            "Mean soil moisture of each country, and the share of its area in each drought class. A cell belongs to "
+            "Mean soil moisture of each country and, where the version has drought, the share of its area in each "
+            "class of it. A cell belongs to "
             "the country that holds its centre."
         ),
     }

@@ -122,8 +122,14 @@ export class Version {
   async map(quantity: Quantity, layer: number, frame: number): Promise<Float32Array> {
     // The latest day has a store of its own, where it is one request; another day of it is another version's.
     const atOnce = this.latest?.day === this.days[frame] ? this.latest?.fields.get(quantity) : undefined;
-    if (atOnce && !SCALES[quantity].byWindow) return readValues(atOnce, [layer, 0, null, null]);
-    return readValues(this.fields.get(quantity)!, selectionOf(quantity, layer, frame));
+    const values =
+      atOnce && !SCALES[quantity].byWindow
+        ? await readValues(atOnce, [layer, 0, null, null])
+        : await readValues(this.fields.get(quantity)!, selectionOf(quantity, layer, frame));
+    if (quantity !== "applicability") return values;
+    // The store has no third answer for cells without soil moisture, such as sea: they are neither like nor unlike.
+    const moisture = await this.map("soil_moisture", layer, frame);
+    return values.map((value, i) => (Number.isNaN(moisture[i]!) ? NaN : value));
   }
 
   /** Learn where the chunks of a map lie, and of those `reach` shards before and after it. */

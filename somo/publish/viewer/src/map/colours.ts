@@ -173,7 +173,8 @@ export function markText(value: number): string {
 
 export function describe(scale: Scale, value: number): string {
   if (Number.isNaN(value)) return "no value";
-  return scale.classes ? scale.classes[Math.round(value)]! : `${value.toFixed(scale.digits)} ${scale.units}`.trim();
+  const units = scale.units === "1" ? "" : scale.units;
+  return scale.classes ? scale.classes[Math.round(value)]! : `${value.toFixed(scale.digits)} ${units}`.trim();
 }
 
 function parse(hex: string): number[] {

@@ -17,6 +17,8 @@ export interface Values {
   /** Half the width of the band about the values, where there is one, and what it is. */
   half?: Float32Array;
   halfName?: string;
+  /** How many halves the band reaches to either side. */
+  reach?: number;
   /** Values at which horizontal lines stand, and what they are. */
   levels?: number[];
   levelsName?: string;
@@ -53,7 +55,8 @@ export function valuesOf(quantity: Quantity, series: Series, version: Version, l
   }
   const half = series.uncertainty ?? series.std;
   const halfName = series.uncertainty ? "standard uncertainty" : "spread of the ensemble";
-  return { ...moisture, name: "soil moisture", values: series.mean, half, halfName };
+  // 1.645 standard uncertainties hold 90 %; the spread is no error, and two of it only show where it is wide.
+  return { ...moisture, name: "soil moisture", values: series.mean, half, halfName, reach: series.uncertainty ? 1.645 : 2 };
 }
 
 /** What a country has: the mean of soil moisture and its anomaly, and for drought the share of area in each class. */
@@ -134,5 +137,6 @@ export function yearGraph(shown: Values, year: number): Graph {
 
 function bandOf(shown: Values, values: Float32Array, half: Float32Array | undefined): Band[] {
   if (!half || !shown.half) return [];
-  return [{ upper: values.map((v, i) => v + 2 * half[i]!), lower: values.map((v, i) => Math.max(v - 2 * half[i]!, 0)), ink: "band" }];
+  const reach = shown.reach ?? 1;
+  return [{ upper: values.map((v, i) => v + reach * half[i]!), lower: values.map((v, i) => Math.max(v - reach * half[i]!, 0)), ink: "band" }];
 }

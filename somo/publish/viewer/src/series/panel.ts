@@ -126,7 +126,8 @@ export class Panel {
       ? `Line: ${year}. Shades: what all years had within a week of the day: half, four fifths and all of their values. Dashed: their median.`
       : `Line: ${shown!.name}. Dashed: median of all years.`;
     const limits = shown!.levelsName ? ` Thin lines: ${shown!.levelsName}.` : "";
-    const band = shown!.half ? ` Band: ± 2 × ${shown!.halfName}.` : "";
+    const share = shown!.reach === 1.645 ? ", which is to hold 90 %" : "";
+    const band = shown!.half ? ` Band: ± ${shown!.reach} × ${shown!.halfName}${share}.` : "";
     const frost = shown!.frozen?.includes(1) ? " Blue ground: days on which the soil counts as frozen." : "";
     return `${all}${limits}${band}${frost}${subject!.care}`;
   }
