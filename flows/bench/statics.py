@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -65,7 +66,7 @@ class Taken:
 
 RELIEF = Layout((10_800, 21_600), (540, 1080), "i2")
 LAND_COVER = Layout((64_800, 129_600), (2025, 2025), "u1")
-FEATURES = {
+FEATURES: dict[str, tuple[Layout, str, dict[str, object]]] = {
     "relief of 1 minute, mean": (RELIEF, "z", {"within_cell": "mean", "units": "m"}),
     "relief of 1 minute, deviation": (RELIEF, "z", {"within_cell": "std", "units": "m"}),
     "land cover of 300 m, forest": (LAND_COVER, "lccs_class", {"within_cell": "fraction", "classes": FOREST}),
@@ -129,16 +130,17 @@ def write_global(path: Path, variable: str, layout: Layout) -> None:
             data.id.write_direct_chunk(place, chunk, mask)
 
 
-def _invented(rng: np.random.Generator, layout: Layout) -> NDArray[np.integer]:
+def _invented(rng: np.random.Generator, layout: Layout) -> NDArray[Any]:
     """Numbers of one chunk: hills of some kilometres with noise, and fields of some hundred metres."""
-    if layout is RELIEF:
-        hills = np.add.outer(*(300 * np.sin(np.arange(n) / 20) for n in layout.chunk))
-        return (700 + hills + rng.normal(0, 30, layout.chunk)).astype(layout.dtype)
-    fields = rng.choice(CODES, [n // 5 for n in layout.chunk])
-    return np.kron(fields, np.ones((5, 5), int)).astype(layout.dtype)
+    if layout is LAND_COVER:
+        fields = rng.choice(CODES, [n // 5 for n in layout.chunk])
+        return np.repeat(np.repeat(fields, 5, 0), 5, 1).astype(layout.dtype)
+    north, east = (300 * np.sin(np.arange(n) / 20) for n in layout.chunk)
+    height: NDArray[np.float64] = 700 + north[:, None] + east + rng.normal(0, 30, layout.chunk)
+    return height.astype(layout.dtype)
 
 
-def _stored_chunk(data: h5py.Dataset, numbers: NDArray[np.integer]) -> tuple[int, bytes]:
+def _stored_chunk(data: h5py.Dataset, numbers: NDArray[Any]) -> tuple[int, bytes]:
     """The bytes of one chunk as HDF5 has packed them, and which filters it passed."""
     high, wide = data.chunks
     data[:high, :wide] = numbers

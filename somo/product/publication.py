@@ -1,9 +1,9 @@
 """How a version is judged and described: the report, the gate, and what readers and catalogues are told."""
 
 import datetime as dt
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from somo.core.variables import SOIL_MOISTURE
 from somo.product.declared import Declared
@@ -101,4 +101,12 @@ class Publication(Declared):
     papers: tuple[str, ...] = Field(
         default=("10.1038/s41597-022-01785-6", "10.1038/s41597-021-00964-1"), examples=[["10.1234/soils.2024.1"]]
     )
-    """DOIs of these papers, in the same order."""
+    """DOIs of these papers, in the same order; left out, none where `references` are declared."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _papers_of_references(cls, values: Any) -> Any:
+        # The papers of the default references are not those of others.
+        if isinstance(values, dict) and "references" in values and "papers" not in values:
+            return {**values, "papers": ()}
+        return values

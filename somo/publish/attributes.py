@@ -132,7 +132,8 @@ def store_uncertainty_attrs(product: Product) -> dict[str, str]:
         "units": SOIL_MOISTURE.units,
         "comment": (
             f"One standard uncertainty of the daily mean {interval_subject(product)}: mean +- 1.645 of it means 90 %. "
-            "Learnt from the errors at cells that the networks had not seen, and calibrated on them."
+            "Learnt from the errors at cells that the networks had not seen, and calibrated on them. anomaly_share is, "
+            "by layer, what is left of it in the deviation of a window of drought from its climatology."
         ),
         "grid_mapping": "crs",
     }

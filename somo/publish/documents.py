@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
 
 from somo.core.grid import Grid
 from somo.product.declaration import Product
-from somo.product.publication import Author
+from somo.product.publication import Author, Publication
 from somo.publish import attributes
 from somo.publish.manifest import encode
 
@@ -58,7 +59,7 @@ def citation(product: Product) -> str:
     ]
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields if value]
     lines += ["authors:", *(_authors(product))]
-    return "\n".join([*lines, *_references(publication.references.split("; ")), ""])
+    return "\n".join([*lines, *_references(publication), ""])
 
 
 def _authors(product: Product) -> Iterable[str]:
@@ -74,18 +75,19 @@ def _authors(product: Product) -> Iterable[str]:
             yield f"    orcid: https://orcid.org/{author.orcid}"
 
 
-def _references(texts: Iterable[str]) -> list[str]:
+def _references(publication: Publication) -> list[str]:
     # CFF requires authors of every reference; the declaration gives a reference as one text, in which the year in
     # brackets follows them.
     entries = [
         line
-        for text in texts
+        for text, paper in zip_longest(publication.references.split("; "), publication.papers)
         if text
         for line in (
             "  - type: article",
             f"    title: {json.dumps(text, ensure_ascii=False)}",
             "    authors:",
             f"      - name: {json.dumps(text.split(' (')[0], ensure_ascii=False)}",
+            *([f"    doi: {json.dumps(paper)}"] if paper else []),
         )
     ]
     return ["references:", *entries] if entries else []

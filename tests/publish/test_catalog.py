@@ -135,7 +135,11 @@ def test_datacite_metadata_hold_against_the_official_schema(declared):
     assert "https://doi.org/10.1234/made" in documents.readme(by_people, made.grid_of(by_people), times, 2026)
     cited = documents.citation(by_people)
     assert "orcid: https://orcid.org/0000-0001-2345-678X" in cited
-    assert '      - name: "O, Orth, Weber, Park"' in cited and "see title" not in cited
+    assert '      - name: "O, Orth, Weber, Park"\n    doi: "10.1038/s41597-022-01785-6"' in cited
+    assert "see title" not in cited
+    # Papers of their own have no DOI of ours.
+    by_others = made.product(publication={"references": "Curie (2024), Journal of Soils 1:1"})
+    assert "doi:" not in documents.citation(by_others) and by_others.publication.papers == ()
 
 
 def test_the_readme_names_a_yearly_file_that_a_growing_version_has():
