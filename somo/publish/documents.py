@@ -94,13 +94,11 @@ def _references(publication: Publication) -> list[str]:
 
 
 def contents(product: Product, grid: Grid, times: pd.DatetimeIndex) -> str:
-    """Days, layers and cells of a version for newcomers; a last day that nobody declares changes with every update."""
+    """First day, layers and cells of a version for newcomers; the last day would change with every update."""
     lat, lon = grid.bounds()
     depths = ", ".join(f"{100 * layer.top_m:g}-{100 * layer.bottom_m:g} cm" for layer in product.layers)
-    is_whole = product.period.end is not None and times[-1].date() >= product.period.end
-    until = f"to {times[-1]:%Y-%m-%d}" if is_whole else "on"
     return (
-        f"Days from {times[0]:%Y-%m-%d} {until}. Layers: {depths}. Cells of "
+        f"Days from {times[0]:%Y-%m-%d} on. Layers: {depths}. Cells of "
         f"{product.grid.step_deg:g} degrees between {lat.min():g} and {lat.max():g} degrees north, "
         f"{lon.min():g} and {lon.max():g} degrees east."
     )
