@@ -82,13 +82,15 @@ def read_ensemble_description(url: str) -> dict[str, Any]:
     Raises
     ------
     LearnError
-        if the ensemble is not complete
+        if the ensemble is not complete, or its description is damaged
     """
     if not exists(join(url, ENSEMBLE)):
         raise LearnError(f"{url}: no complete ensemble ({ENSEMBLE} is missing); run the train stage to its end")
-    described: dict[str, Any] = json.loads(read_bytes(join(url, ENSEMBLE)))
+    described = _document(join(url, ENSEMBLE))
     if described.get("format") != FORMAT:
         raise LearnError(f"{url}: ensemble format {described.get('format')!r}, this somo reads {FORMAT}; train again")
+    if not described.get("layers") or not described.get("members"):
+        raise LearnError(f"{join(url, ENSEMBLE)}: names no layers or no members; train again or restore the file")
     return described
 
 
@@ -100,18 +102,23 @@ def read_description(url: str) -> dict[str, Any]:
     LearnError
         naming the file and what is wrong with it
     """
+    described = _document(url)
+    version = described.pop("format", None)
+    if version != FORMAT:
+        raise LearnError(f"{url}: checkpoint format {version!r}, this somo reads {FORMAT}; train again or use its somo")
+    _require_keys(url, described)
+    return described
+
+
+def _document(url: str) -> dict[str, Any]:
+    """A description as it is stored."""
     data = read_bytes(url)
     refuse_pickle(url, data)
     try:
         document = json.loads(data)
     except ValueError as error:
         raise LearnError(f"{url}: truncated or not JSON ({error}); train again or restore the file") from error
-    described: dict[str, Any] = document if isinstance(document, dict) else {}
-    version = described.pop("format", None)
-    if version != FORMAT:
-        raise LearnError(f"{url}: checkpoint format {version!r}, this somo reads {FORMAT}; train again or use its somo")
-    _require_keys(url, described)
-    return described
+    return document if isinstance(document, dict) else {}
 
 
 def _require_keys(url: str, described: Collection[str]) -> None:

@@ -91,3 +91,13 @@ def test_ensemble_is_seen_when_complete(tmp_path):
     ensemble.require(("precipitation",), ("a", "b"))
     with pytest.raises(LearnError, match="trained on static features a, b, given b, a"):
         ensemble.require(("precipitation",), ("b", "a"))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [("", "truncated or not JSON"), ('{"format": 1, "layers": []}', "names no layers or no members")],
+)
+def test_a_damaged_description_of_an_ensemble_is_named(tmp_path, content, told):
+    (tmp_path / "ensemble.json").write_text(content)
+    with pytest.raises(LearnError, match=rf"ensemble\.json: {told}"):
+        read_trained(str(tmp_path))
