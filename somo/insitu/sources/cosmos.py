@@ -5,7 +5,7 @@ station, and `processed_crns_data_and_diagnostics*/<station>.csv` with hourly so
 footprint and flags.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +31,8 @@ DEPTH = "Footprint_Depth_m"
 FLAGS = ("Flag_Extreme_Counts", "Flag_Porosity_Excess", "Flag_Snow_ERA5")
 UNSET = ("", "nan", "na", "nodata", "none", "false")
 PLACE = ("File name", "Latitude", "Longitude")
+Place = tuple[float, float]
+"""Latitude and longitude, degrees."""
 
 
 def list_recordings(url: str, archive: str) -> list[Recording]:
@@ -43,8 +45,8 @@ def list_recordings(url: str, archive: str) -> list[Recording]:
             f"{url}: no General_ information*.csv with processed_crns_data_and_diagnostics*/<station>.csv inside; "
             'give the COSMOS-Europe archive, zipped or unpacked, or correct format = "cosmos"'
         )
-    places = _read_places(tables[0], url)
     # An archive may hold an older revision beside a newer one, whose folder is the last by name.
+    places = _read_places(max(tables, key=lambda m: m.path), url)
     taken = {_id_of(member.name): member for member in sorted(stations, key=lambda m: m.path)}
     return [_recording(m, places, taken[_id_of(m.name)]) for m in sorted(stations, key=lambda m: m.path)]
 
@@ -54,10 +56,14 @@ def _id_of(file_name: str) -> str:
     return file_name.strip().lower().removesuffix(".csv")
 
 
-def _recording(member: Member, places: dict[str, tuple[float, float]], taken: Member) -> Recording:
+def _recording(member: Member, places: Mapping[str, Sequence[Place]], taken: Member) -> Recording:
     station = member.name.rsplit(".", 1)[0]
-    place = places.get(_id_of(member.name))
+    listed = places.get(_id_of(member.name), ())
+    place = listed[0] if len(listed) == 1 else None
     problem = "" if place else f"{member.name}: no place in General_ information*.csv for {station}"
+    if len(listed) > 1:
+        several = " and ".join(f"{lat:g}, {lon:g}" for lat, lon in listed)
+        problem = f"{member.name}: General_ information*.csv has {station} at {several}; keep one row of it"
     if member != taken:
         problem = f"{member.path}: another file of this station, {taken.path}, is taken"
     return Recording(
@@ -71,8 +77,8 @@ def _recording(member: Member, places: dict[str, tuple[float, float]], taken: Me
     )
 
 
-def _read_places(member: Member, url: str) -> dict[str, tuple[float, float]]:
-    """Latitude and longitude by station id."""
+def _read_places(member: Member, url: str) -> dict[str, list[Place]]:
+    """Latitude and longitude by station id; several where its rows disagree."""
     (content,) = read_members([member])
     try:
         if isinstance(content, SensorError):
@@ -85,7 +91,12 @@ def _read_places(member: Member, url: str) -> dict[str, tuple[float, float]]:
     table = table[table["File name"] != ""]
     lat, lon = (numbers_of(table[c]) for c in PLACE[1:])
     placed = np.isfinite(lat) & np.isfinite(lon)
-    return dict(zip(table["File name"][placed].map(_id_of), zip(lat[placed], lon[placed], strict=True), strict=True))
+    places: dict[str, list[Place]] = {}
+    for name, latitude, longitude in zip(table["File name"][placed], lat[placed], lon[placed], strict=True):
+        place, listed = (float(latitude), float(longitude)), places.setdefault(_id_of(name), [])
+        if place not in listed:
+            listed.append(place)
+    return places
 
 
 def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:

@@ -60,6 +60,21 @@ def test_of_two_revisions_the_last_is_taken(tmp_path: Path) -> None:
     assert older.problem.endswith("_rev1/abc001.csv, is taken") and not newer.problem and newer.place == (50.5, 6.4)
 
 
+def test_a_station_in_two_places_is_not_placed_by_the_last_row(tmp_path: Path) -> None:
+    """The same row twice is one place."""
+    rows = PLACES.replace(",,,\n", "abc001.csv,Abc,50.5,6.4\n")
+    for listed, problem in ((rows, ""), (rows.replace("csv,Abc,50.5", "csv,Abc,48.5"), "50.5, 6.4 and 48.5, 6.4")):
+        files = FILES | {"D/General_ information.csv": listed}
+        (recording,) = list_recordings(write_zip(tmp_path / "c.zip", files), "cosmos")
+        assert problem in recording.problem and bool(recording.problem) == bool(problem)
+
+
+def test_places_are_those_of_the_newer_revision(tmp_path: Path) -> None:
+    files = FILES | {"E/General_ information.csv": PLACES.replace("50.5", "50.6")}
+    (recording,) = list_recordings(write_zip(tmp_path / "c.zip", files), "cosmos")
+    assert recording.place == (50.6, 6.4)
+
+
 def test_flags_may_be_words(tmp_path: Path) -> None:
     text = FILES[f"{FOLDER}/ABC001.csv"].replace("+00:00,1,", "+00:00,True,").replace(",0,0,0,0,", ",False,0,0,False,")
     (sensor,) = read_sensors(write_zip(tmp_path / "c.zip", FILES | {f"{FOLDER}/ABC001.csv": text}), "cosmos")
