@@ -13,6 +13,8 @@ console = Console(stderr=True, markup=False)
 # A log or a pipe has no width: rich takes 80 columns and would break URLs and lists of stages in their middle.
 console.soft_wrap = not console.is_terminal
 output = Console(soft_wrap=True, markup=False)
+# In 80 columns a table of many numbers would lose their last digits.
+output.width = output.width if output.is_terminal else 160
 
 
 @dataclass

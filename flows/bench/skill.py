@@ -43,7 +43,6 @@ Width = Callable[[pd.DataFrame, pd.DataFrame], Floats]
 
 # m3 m-3; members that agree to the last digit would otherwise state no width, which no factor makes wider.
 LEAST_SPREAD = 1e-4
-TABLE_COLUMNS = 160
 OWN_WIDTH = "each cell's own width (bound: knows its errors)"
 WITH_SPREAD = "spread, scaled"
 
@@ -197,8 +196,7 @@ def print_table(title: str, table: pd.DataFrame) -> None:
     printed = Table(*table.columns, title=title)
     for row in table.to_dict("records"):
         printed.add_row(*(f"{value:.4f}" if isinstance(value, float) else str(value) for value in row.values()))
-    # A pipe has no width, and rich would cut every column to fit 80.
-    output.print(printed, width=TABLE_COLUMNS)
+    output.print(printed)
 
 
 if __name__ == "__main__":
