@@ -4,8 +4,9 @@ import datetime as dt
 import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from typing import Literal
@@ -37,8 +38,10 @@ EVERY_SECONDS = 5.0
 
 
 @contextmanager
-def watched(product: Product, root: str, before: Sequence[Stage], client: Client) -> Iterator[None]:
+def watched(product: Product, root: str, before: Sequence[Stage], client: Client) -> Iterator[Callable[[str], None]]:
     """Show a run of a product to its operator.
+
+    Yields what is to be told of each stage that begins.
 
     Raises
     ------
@@ -58,7 +61,7 @@ def watched(product: Product, root: str, before: Sequence[Stage], client: Client
     client.register_plugin(TellRepeats())
     try:
         with watching(ProgressArtifacts()), watching(partial(tell_progress, client)):
-            yield
+            yield lambda stage: write_status_page(root, product, at_work(before, stage), "running")
     except Exception as error:
         sentence = tell_failure(product, root, error, client)
         if isinstance(error, TimeoutError):
@@ -112,6 +115,13 @@ def tell_failure(product: Product, root: str, error: Exception, client: Client |
         if is_signed_by(product, root):
             write_status_page(root, product, _stages_if_any(product, root), "failed", sentence)
     return sentence
+
+
+def at_work(before: Sequence[Stage], stage: str) -> list[Stage]:
+    """The stages of a run that has come to one of them: those before it are complete."""
+    come_to = [entry.name for entry in before].index(stage)
+    passed = [entry if entry.done else replace(entry, state="done", detail="by this run") for entry in before[:come_to]]
+    return [*passed, replace(before[come_to], state="at work"), *before[come_to + 1 :]]
 
 
 def _stages_if_any(product: Product, root: str) -> list[Stage]:
@@ -198,9 +208,9 @@ def _summary(product: Product, root: str, before: Sequence[Stage], after: Sequen
 
 
 def write_status_page(
-    root: str, product: Product, stages: Sequence[Stage], run: Literal["ended", "failed"], failure: str = ""
+    root: str, product: Product, stages: Sequence[Stage], run: Literal["running", "ended", "failed"], failure: str = ""
 ) -> None:
-    """Put the status of a product after a run, as JSON and as a page that shows it, beside the viewer."""
+    """Put the status of a product during or after a run, as JSON and as a page that shows it, beside the viewer."""
     status = {
         "product": product.name,
         "version": product.version,

@@ -96,8 +96,10 @@ def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | No
         open_meanwhile.enter_context(one_writer(product, root, "run", reason_to_stop(run_of_service())))
         with before_any_work(product, root):
             client = open_meanwhile.enter_context(cluster(product))
-        open_meanwhile.enter_context(watched(product, root, stages_before, client))
+        tell_begin = open_meanwhile.enter_context(watched(product, root, stages_before, client))
+        tell_begin(STAGES[0])
         for stage in journey(product, root, client):
             if stage == until:
                 break
+            tell_begin(STAGES[STAGES.index(stage) + 1])
     return True

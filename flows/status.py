@@ -37,7 +37,7 @@ class Stage:
 
     Attributes
     ----------
-    state : "done", "missing", or "waiting" for an earlier stage
+    state : "done", "missing", "waiting" for an earlier stage, or "at work" on the status page of a run
     detail : what is there and what is not, for people
     url : where its results are
     bytes : of all results of this stage under the root, whatever they were made from

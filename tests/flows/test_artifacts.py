@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import Client
 
 from flows import artifacts, pipeline
 from flows.artifacts import as_it_is
@@ -115,6 +116,42 @@ def test_a_run_with_nothing_to_do_has_ended_well_and_starts_no_cluster(
     assert pipeline.take(product, str(tmp_path)) is False
     assert told == {"measures": ("Tiny", "")}
     assert page(tmp_path)["run"] == "ended" and len(page(tmp_path)["stages"]) == len(STAGES)
+
+
+def test_the_page_says_what_a_run_is_at_work_on(
+    product: Product, told: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of which only the first stage was done before; it fails in the fourth."""
+    stages = [Stage("ingest", "done", "all"), *(Stage(name, "waiting", "for it") for name in STAGES[1:])]
+    seen = []
+
+    def journey(*_: object) -> Iterator[str]:
+        for name in STAGES[:3]:
+            seen.append([(stage["state"], stage["detail"]) for stage in page(tmp_path)["stages"]])
+            assert page(tmp_path)["run"] == "running"
+            yield name
+        raise ForcingError("t2m_2004.nc: is truncated")
+
+    @contextmanager
+    def cluster(_: object) -> Iterator[Client]:
+        with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address="127.0.0.1:0") as client:
+            yield client
+
+    monkeypatch.setattr(pipeline, "read_status", lambda *_: stages)
+    monkeypatch.setattr(artifacts, "read_status", lambda *_: stages)
+    monkeypatch.setattr(artifacts, "tell_progress", lambda *_: None)
+    monkeypatch.setattr(artifacts, "dashboard_link", lambda _: None)
+    monkeypatch.setattr(pipeline, "cluster", cluster)
+    monkeypatch.setattr(pipeline, "journey", journey)
+    with pytest.raises(ForcingError):
+        pipeline.take(product, str(tmp_path))
+    for_it = ("waiting", "for it")
+    assert seen == [
+        [("at work", "all"), *[for_it] * 5],
+        [("done", "all"), ("at work", "for it"), *[for_it] * 4],
+        [("done", "all"), ("done", "by this run"), ("at work", "for it"), *[for_it] * 3],
+    ]
+    assert page(tmp_path)["run"] == "failed" and page(tmp_path)["stages"][3]["state"] == "waiting"
 
 
 def test_a_signature_in_an_error_reaches_nobody(
