@@ -1,5 +1,6 @@
 """The services of `services.py` as processes on this machine: what compose and Kubernetes run in containers."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -82,6 +83,7 @@ class Stack:
         self.services = {s.name: s for s in services(self.place) if is_installed(s)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock: IO[str] | None = None
+        self._temporary: Path | None = None
 
     def start(self, *names: str) -> Self:
         """Start the named services, or all that do not run yet, once those they need are healthy."""
@@ -124,9 +126,11 @@ class Stack:
         ours = {**ours, **{name: self.settings[name] for name in service.settings if name in self.settings}}
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
         scratch = {"DASK_TEMPORARY_DIRECTORY": str(self.folder / "data" / "scratch")} if ours else {}
+        if self._temporary is not None:
+            scratch["TMPDIR"] = str(self._temporary)
         ours = {**ways_to_sources(), **ours} if service.name in SOURCE_READERS else ours
         home = {"HOME": str(self.folder)}
-        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH", "TMPDIR"), **home, **scratch, **ours, **needed}
+        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH"), **home, **scratch, **ours, **needed}
 
     def wait(self, name: str, seconds: float = READY_SECONDS) -> None:
         """Wait until a service is healthy, or its command has ended well.
@@ -190,9 +194,9 @@ class Stack:
             # At SIGTERM PostgreSQL would wait for its clients to leave; SIGINT ends their connections.
             self.kill(name, signal.SIGINT if name in ("s3", "postgres") else signal.SIGTERM)
         remove_sockets(self.place.ports)
-        # Prefect's runners empty their folder of flows' code and leave it there.
-        with suppress(OSError):
-            Path(tempfile.gettempdir(), "runner_storage").rmdir()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -227,7 +231,20 @@ class Stack:
         for name, mode in {"data": 0o711, **dict.fromkeys(private, 0o700)}.items():
             (self.folder / name).mkdir(parents=True, exist_ok=True)
             (self.folder / name).chmod(mode)
+        if self._temporary is None:
+            self._temporary = self._make_temporary()
         database.initialise(Path(self.place.database), self.secrets()["POSTGRES_PASSWORD"])
+
+    def _make_temporary(self) -> Path:
+        """Folder of the services' temporary files, which goes with them: Prefect's runners leave folders behind.
+
+        A stack that was killed has left its own, which goes now.
+        """
+        place = Path(inherited("TMPDIR").get("TMPDIR") or self.folder / "data" / "scratch").absolute()
+        prefix = f"somo-stack-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:8]}-"
+        for former in place.glob(f"{prefix}*"):
+            shutil.rmtree(former, ignore_errors=True)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=place))
 
 
 def is_installed(service: Service) -> bool:
