@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -208,6 +209,53 @@ def test_a_stack_that_is_told_to_end_while_it_starts_stops_what_it_has_started(
         for each, handler in former.items():
             signal.signal(each, handler)
     assert stopped == ["all"]
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_temporary_files_of_services_go_with_the_stack(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's runner leaves a folder in one of five rounds, which in a folder of all users nobody would remove."""
+    monkeypatch.setattr(stack.database, "initialise", lambda data, password: None)
+    place = tmp_path / "named" if named else tmp_path / "stack" / "data" / "scratch"
+    place.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(place) if named else "")
+    another = place / "somo-stack-of-others"
+    another.mkdir()
+    killed, made = (Stack(tmp_path / "stack", SERVED, "s3://somo/tiny", ports=free_place()) for _ in range(2))
+    # No service is started, all that comes before is done.
+    monkeypatch.setattr(Stack, "start_service", lambda self, name: None)
+    monkeypatch.setattr(Stack, "healthy", lambda self, name: True)
+    killed.start("prefect-worker")
+    killed._lock.close()
+    made.start("prefect-worker")
+    (ours,) = set(place.iterdir()) - {another}
+    assert ours.stat().st_mode & 0o077 == 0
+    assert {made.environment_of(service)["TMPDIR"] for service in made.services.values()} == {str(ours)}
+    (ours / "runner_storage" / "left").mkdir(parents=True)
+    made.stop()
+    assert list(place.iterdir()) == [another]
+
+
+def test_a_database_that_was_killed_in_the_making_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version is written first, so that a half of it passed for a whole one at every later start."""
+    initdb = tmp_path / "initdb"
+    monkeypatch.setattr(database, "programs", lambda: str(tmp_path))
+    monkeypatch.setattr(database, "as_its_user", lambda command: command)
+    data = tmp_path / "data" / "postgres"
+    for last, error in (("kill -9 $$", "initdb ended with status -9"), ('touch "$2/pg_control"', "")):
+        initdb.write_text(f'#!/bin/sh\necho 15 > "$2/PG_VERSION"\n{last}\n')
+        initdb.chmod(0o700)
+        with pytest.raises(StackError, match=error) if error else nullcontext():
+            database.initialise(data, "secret")
+        assert data.exists() == (not error)
+    assert sorted(path.name for path in data.iterdir()) == ["PG_VERSION", "pg_control"]
+    assert list(data.parent.iterdir()) == [data]
+    (data / "PG_VERSION").unlink()
+    with pytest.raises(StackError, match="holds no database and is not empty; move away"):
+        database.initialise(data, "secret")
 
 
 def test_secrets_that_are_asked_for_again_are_not_written_again(tmp_path: Path) -> None:
