@@ -1,6 +1,7 @@
 """The services of `services.py` as processes on this machine: what compose and Kubernetes run in containers."""
 
 import hashlib
+import math
 import os
 import shutil
 import signal
@@ -145,7 +146,11 @@ class Stack:
             ended = self.processes[name].poll()
             if ended is not None or time.monotonic() > deadline:
                 how = f"ended with status {ended}" if ended is not None else f"is not healthy after {seconds:.0f} s"
-                raise StackError(f"{name} {how}; see {self.folder / 'logs' / name}.log")
+                log = self.folder / "logs" / f"{name}.log"
+                # A command that ends says why in its last line, as of a setting that is wrong.
+                last = log.read_text(errors="replace").rstrip().rpartition("\n")[2] if self.services[name].once else ""
+                why = f" ({last})" if last else ""
+                raise StackError(f"{name} {how}{why}; see {log}")
             time.sleep(0.2)
 
     def healthy(self, name: str) -> bool:
@@ -173,6 +178,9 @@ class Stack:
         for child in started:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
+        # Never those of a server that this stack has not started: it may have been refused since that one runs.
+        if name == "s3":
+            remove_sockets(self.place.ports)
 
     def revive(self) -> None:
         """Start again what has ended by itself, as containers do, and say so.
@@ -193,7 +201,6 @@ class Stack:
         for name in reversed(list(self.processes)):
             # At SIGTERM PostgreSQL would wait for its clients to leave; SIGINT ends their connections.
             self.kill(name, signal.SIGINT if name in ("s3", "postgres") else signal.SIGTERM)
-        remove_sockets(self.place.ports)
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
             self._temporary = None
@@ -278,15 +285,20 @@ def operated(folder: Path, product: Path, root: str, ports: Mapping[str, int] | 
     Raises
     ------
     StackError
-        naming a variable that is no number
+        naming a variable with another value than Dask can start workers by
     """
     settings = service_settings()
+    workers, memory = settings.get("SOMO_CLUSTER_WORKERS", "2"), settings.get("SOMO_CLUSTER_MEMORY_GB", "4")
+    # Dask would take -1 for as many as there are cores, and a limit of 0 for none at all.
+    if not workers.isdecimal() or int(workers) < 1:
+        raise StackError(f"SOMO_CLUSTER_WORKERS = {workers!r}: give a whole number of workers, 1 at the least")
     try:
-        workers = int(settings.get("SOMO_CLUSTER_WORKERS", "2"))
-        memory_gb = float(settings.get("SOMO_CLUSTER_MEMORY_GB", "4"))
-    except ValueError as error:
-        raise StackError(f"SOMO_CLUSTER_WORKERS, SOMO_CLUSTER_MEMORY_GB: {error}; give numbers") from error
-    return Stack(folder, product, root, settings, ports, workers, memory_gb)
+        memory_gb = float(memory)
+    except ValueError:
+        memory_gb = math.nan
+    if not 0 < memory_gb < math.inf:
+        raise StackError(f"SOMO_CLUSTER_MEMORY_GB = {memory!r}: give gigabytes of one worker, such as 4")
+    return Stack(folder, product, root, settings, ports, int(workers), memory_gb)
 
 
 def end_as_by_ctrl_c() -> None:

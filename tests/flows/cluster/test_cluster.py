@@ -82,6 +82,10 @@ def test_environment_replaces_cluster_keys(toml: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
     with pytest.raises(ProductError, match="SOMO_CLUSTER_WORKERS = 'many'"):
         load_product(toml)
+    monkeypatch.delenv("SOMO_CLUSTER_WORKERS")
+    monkeypatch.setenv("SOMO_CLUSTER_MEMORY_GB", "inf")
+    with pytest.raises(ProductError, match="SOMO_CLUSTER_MEMORY_GB = 'inf': Input should be a finite number"):
+        load_product(toml)
 
 
 def test_a_kind_from_outside_is_declared_and_started(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:

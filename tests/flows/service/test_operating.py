@@ -176,6 +176,19 @@ def test_a_taken_port_names_who_holds_it(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_a_refused_stack_takes_nothing_from_the_one_that_runs(tmp_path: Path) -> None:
+    """A second start by mistake removed the sockets by which the parts of the running S3 find each other."""
+    ports = free_place()
+    socket_of_running = Path(f"/tmp/seaweedfs-s3-grpc-{ports['s3'] + GRPC_OFFSET}.sock")
+    socket_of_running.touch()
+    try:
+        with running.lock(tmp_path), pytest.raises(StackError, match="a stack runs in this folder already"):
+            Stack(tmp_path, SERVED, "s3://somo/tiny", ports=ports).start("s3")
+        assert socket_of_running.exists()
+    finally:
+        socket_of_running.unlink(missing_ok=True)
+
+
 def test_the_ports_by_which_parts_of_s3_talk_have_to_be_free_as_well(tmp_path: Path) -> None:
     """SeaweedFS takes them beside those that it is told; without them it ends, and only its log says why."""
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as taken:
@@ -330,10 +343,36 @@ def test_root_may_start_a_stack_where_postgres_may_not_go(tmp_path: Path) -> Non
     assert database.data_folder(public) == public / "data" / "postgres"
 
 
-def test_numbers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
-    with pytest.raises(StackError, match=r"SOMO_CLUSTER_WORKERS.*'many'"):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("SOMO_CLUSTER_WORKERS", value) for value in ("many", "0", "-1", "1.5", "")),
+        *(("SOMO_CLUSTER_MEMORY_GB", value) for value in ("much", "0", "-4", "nan", "inf")),
+    ],
+)
+def test_numbers_that_dask_cannot_start_workers_by_are_named(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a limit of 0 GB for none, and ends again and again where it is asked for no worker."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StackError, match=rf"{name} = '{value}': give"):
         operated(tmp_path, SERVED, "s3://somo/tiny")
+
+
+def test_a_setting_that_the_deployment_refuses_is_named_where_the_stack_was_started(tmp_path: Path) -> None:
+    """The log alone said what was wrong, below a traceback."""
+    settings = {"SOMO_SOURCES": "/sources", "SOMO_UPDATE_CRON": "61 * * * *"}
+    made = Stack(tmp_path, SERVED, "s3://somo/tiny", settings)
+    made.services["deploy"] = replace(made.services["deploy"], needs=())
+    (tmp_path / "logs").mkdir()
+    try:
+        made.start_service("deploy")
+        with pytest.raises(
+            StackError, match=r"deploy ended with status 1 \(SOMO_UPDATE_CRON = '61 \* \* \* \*': .*; see "
+        ):
+            made.wait("deploy")
+    finally:
+        made.stop()
 
 
 def test_a_root_that_is_not_on_s3_is_refused(tmp_path: Path) -> None:
