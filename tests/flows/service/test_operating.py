@@ -333,6 +333,9 @@ def test_what_a_killed_stack_leaves_is_ended_and_nothing_else(tmp_path: Path, mo
         assert other.poll() is None
         other.terminate()
     assert running.end_leftovers(tmp_path) == []
+    # As a loss of power leaves it.
+    (tmp_path / "processes.json").write_text('{"s3": [')
+    assert running.end_leftovers(tmp_path) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts PostgreSQL as another user")
