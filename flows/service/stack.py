@@ -240,7 +240,13 @@ class Stack:
             (self.folder / name).chmod(mode)
         if self._temporary is None:
             self._temporary = self._make_temporary()
-        database.initialise(Path(self.place.database), self.secrets()["POSTGRES_PASSWORD"])
+        data = Path(self.place.database)
+        if (data / "PG_VERSION").exists() and not (self.folder / "secrets" / "secrets.env").exists():
+            raise StackError(
+                f"PostgreSQL in {data} has a password that went with {self.folder / 'secrets'}; put that folder back, "
+                "or remove the database, which holds the history of runs alone"
+            )
+        database.initialise(data, self.secrets()["POSTGRES_PASSWORD"])
 
     def _make_temporary(self) -> Path:
         """Folder of the services' temporary files, which goes with them: Prefect's runners leave folders behind.

@@ -224,6 +224,22 @@ def test_a_stack_that_is_told_to_end_while_it_starts_stops_what_it_has_started(
     assert stopped == ["all"]
 
 
+def test_a_database_whose_password_is_lost_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect's server ended with its new password, and a traceback in its log."""
+    made = Stack(tmp_path, SERVED, "s3://somo/tiny", ports=free_place())
+    monkeypatch.setattr(made, "start_service", lambda name: None)
+    monkeypatch.setattr(made, "healthy", lambda name: True)
+    data = tmp_path / "postgres"
+    made.place = replace(made.place, database=str(data))
+    data.mkdir()
+    (data / "PG_VERSION").write_text("15")
+    with pytest.raises(StackError, match="put that folder back, or remove the database, which holds the history"):
+        made.start("postgres")
+    write_credentials(tmp_path / "secrets", made.place, "s3://somo/tiny")
+    made.start("postgres")
+    made.stop()
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_temporary_files_of_services_go_with_the_stack(
     named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
