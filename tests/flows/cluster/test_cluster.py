@@ -88,6 +88,30 @@ def test_environment_replaces_cluster_keys(toml: Path, monkeypatch: pytest.Monke
         load_product(toml)
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"KIND": "foo"}, "SOMO_CLUSTER_KIND = 'foo': kind 'foo' is unknown; allowed are "),
+        ({"KIND": "slurm", "WALLTIME": "abc"}, "SOMO_CLUSTER_WALLTIME = 'abc': walltime \"abc\" is no time of SLURM; "),
+        (
+            {"KIND": "slurm", "MIN_WORKERS": "9", "WORKERS": "2"},
+            "SOMO_CLUSTER_MIN_WORKERS = '9', SOMO_CLUSTER_WORKERS = '2': min_workers 9 is more than workers 2; ",
+        ),
+        ({"KIND": "slurm", "DIRECTIVES": "-x ;rm"}, "SOMO_CLUSTER_DIRECTIVES = '-x ;rm': String should match "),
+        ({"KIND": "address"}, "SOMO_CLUSTER_ADDRESS: Field required; allowed keys: kind, memory_gb, address"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    settings: dict[str, str], message: str, toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some were told as the whole table, as `SOMO_CLUSTER = {'memory_gb': 3.0, ...}`, and a list by a number."""
+    for key, value in settings.items():
+        monkeypatch.setenv(f"SOMO_CLUSTER_{key}", value)
+    with pytest.raises(ProductError) as refused:
+        load_product(toml)
+    assert str(refused.value).startswith(message)
+
+
 def test_a_kind_from_outside_is_declared_and_started(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its settings are registered, its starter is added; the declaration's table then names it like any other."""
 
