@@ -5,6 +5,7 @@ by the libraries themselves and never pass through here.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -85,10 +86,14 @@ def load_product(path: str | Path) -> Product:
         return product.model_copy(update={"cluster": {**declared, **overrides}})
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        key = "SOMO_" + "_".join(str(name) for name in first["loc"]).upper()
-        keys = f"; allowed keys: {', '.join(allowed)}" if allowed else ""
         reason = first["msg"].removeprefix("Value error, ")
-        raise ProductError(f"{key} = {first['input']!r}: {reason}{keys}") from error
+        # What is wrong with several keys together, or with the kind, is said of the whole table.
+        of_table = [key for key in overrides if re.search(rf"\b{key}\b", reason)]
+        wrong = [str(key) for key in first["loc"][1:2]] or of_table
+        values = {key: f" = {overrides[key]!r}" if key in overrides else "" for key in wrong}
+        variables = ", ".join(f"SOMO_CLUSTER_{key.upper()}{value}" for key, value in values.items()) or "SOMO_CLUSTER_*"
+        keys = f"; allowed keys: {', '.join(allowed)}" if allowed else ""
+        raise ProductError(f"{variables}: {reason}{keys}") from error
 
 
 def _environment(path: Path) -> dict[str, str]:

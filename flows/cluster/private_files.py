@@ -18,6 +18,9 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
+            # Else a file system may have the new name on disk before what it stands for.
+            file.flush()
+            os.fsync(file.fileno())
         # Root has given the files of containers to their user.
         if former is not None and os.geteuid() == 0:
             os.chown(temporary, former.st_uid, former.st_gid)

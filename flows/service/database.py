@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from flows.service.errors import StackError
@@ -52,21 +53,33 @@ def initialise(data: Path, password: str) -> None:
     """
     if (data / "PG_VERSION").exists():
         return
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if data.exists() and any(data.iterdir()):
+        raise StackError(
+            f"PostgreSQL in {data}: the folder holds no database and is not empty; move away what is in it"
+        )
+    # PostgreSQL writes its version first: the folder gets its name once all else is there, so that nobody starts a
+    # database that was killed in the making. What was killed may still write for a moment, where nobody else does.
+    data.parent.mkdir(parents=True, exist_ok=True)
+    for killed in data.parent.glob(f"{data.name}.unfinished-*"):
+        shutil.rmtree(killed, ignore_errors=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=f"{data.name}.unfinished-", dir=data.parent))
     password_file = data.with_name(f"{data.name}.password")
     # A file that lies there already may be open to others, or a link to one.
     password_file.unlink(missing_ok=True)
     password_file.touch(mode=0o600, exist_ok=False)
     password_file.write_text(password)
     command = [
-        f"{programs()}/initdb", "-D", str(data), "-U", "prefect", "-A", "scram-sha-256", f"--pwfile={password_file}",
-        "-E", "UTF8", "--no-locale",
+        f"{programs()}/initdb", "-D", str(unfinished), "-U", "prefect", "-A", "scram-sha-256",
+        f"--pwfile={password_file}", "-E", "UTF8", "--no-locale",
     ]  # fmt: skip
     if os.geteuid() == 0:
-        for path in (data, password_file):
+        for path in (unfinished, password_file):
             shutil.chown(path, USER)
     # PostgreSQL's user may not enter the folder that this command was called in.
     done = subprocess.run(as_its_user(command), capture_output=True, text=True, check=False, cwd="/")
     password_file.unlink()
     if done.returncode:
-        raise StackError(f"PostgreSQL in {data}: {done.stderr.strip()}")
+        raise StackError(
+            f"PostgreSQL in {data}: {done.stderr.strip() or f'initdb ended with status {done.returncode}'}"
+        )
+    unfinished.rename(data)

@@ -17,12 +17,14 @@ from prefect.automations import Automation
 from prefect.blocks.webhook import Webhook
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.events.actions import CallWebhook
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectAlreadyExists
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
-from flows.environment import deployment_settings
+from flows.environment import DAILY, deployment_settings
+from flows.failures import in_one_sentence, without_secrets
 from flows.service.checkup.silent_runs import silence
 from flows.service.errors import StackError
 from flows.service.services import POOL
@@ -41,11 +43,14 @@ def main() -> None:
     settings = deployment_settings(HOME)
     # The service that takes this setting would say what is wrong with it in a log that nobody looks into.
     silence(settings)
+    require_schedule(settings["SOMO_UPDATE_CRON"])
     if webhook := settings.get("SOMO_WEBHOOK", ""):
         require_outside(webhook)
     asyncio.run(make_pool(settings["SOMO_NAME"]))
     command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(HOME / "infra" / "prefect.yaml")]
-    subprocess.run([sys.executable, "-m", *command], check=True, cwd=HOME, env=settings)
+    done = subprocess.run([sys.executable, "-m", *command], check=False, cwd=HOME, env=settings)
+    if done.returncode:
+        raise StackError(f"Prefect took no deployments (status {done.returncode}); why stands before this line")
     make_automations(webhook)
 
 
@@ -56,6 +61,23 @@ async def make_pool(product: str) -> None:
             await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
         with suppress(ObjectAlreadyExists):
             await client.create_work_queue(product, concurrency_limit=1, work_pool_name=POOL)
+
+
+def require_schedule(cron: str) -> None:
+    """Refuse a schedule that Prefect would refuse in words which do not name the setting.
+
+    Raises
+    ------
+    StackError
+        naming setting and value
+    """
+    try:
+        CronSchedule(cron=cron, timezone="UTC")
+    except ValidationError:
+        raise StackError(
+            f"SOMO_UPDATE_CRON = {cron!r}: cron knows no such time; give minute, hour, day, month and day of the week, "
+            f"such as {DAILY!r}"
+        ) from None
 
 
 def require_outside(url: str) -> None:
@@ -115,4 +137,8 @@ def make_automations(webhook: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        # The last line of its log, which `somo stack` shows.
+        sys.exit(without_secrets(in_one_sentence(error)).replace("\n", "; "))

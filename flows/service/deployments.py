@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from flows.cluster.connecting import cluster
 from flows.environment import load_product, root_of
-from flows.failures import told_without_secrets
+from flows.failures import told_without_secrets, without_secrets
 from flows.one_writer import one_writer
 from flows.pipeline import take
 from flows.results import version_url
@@ -28,7 +28,11 @@ Settings = TypeVar("Settings", Training, NetworkKind)
 
 def _declared(path: str) -> str:
     """A path whose declaration is valid; a run with any other does not start."""
-    load_product(path)
+    try:
+        load_product(path)
+    except ProductError as error:
+        # The declaration quotes URLs of its author, and Prefect keeps the text, logs it and tells a webhook.
+        raise ProductError(without_secrets(str(error))) from None
     return path
 
 

@@ -11,6 +11,7 @@ from typing import IO
 
 import psutil
 
+from flows.cluster.private_files import write_private
 from flows.cluster.security import foreign
 from flows.service.errors import StackError
 from somo.storage.processes import start_of
@@ -50,7 +51,7 @@ def lock(folder: Path) -> IO[str]:
 def write_down(folder: Path, processes: Mapping[str, int]) -> None:
     """Write down which processes run, with when they started: a number is given again to others."""
     started = {name: [pid, start] for name, pid in processes.items() if (start := start_of(pid)) is not None}
-    (folder / "processes.json").write_text(json.dumps(started))
+    write_private(folder / "processes.json", json.dumps(started).encode())
 
 
 def end_leftovers(folder: Path) -> list[str]:
@@ -59,7 +60,12 @@ def end_leftovers(folder: Path) -> list[str]:
     if not path.exists():
         return []
     left = dict[str, psutil.Process]()
-    for name, (pid, start) in json.loads(path.read_text()).items():
+    try:
+        written_down = json.loads(path.read_text())
+    except ValueError:
+        # It is written in one step: only a machine that lost its power leaves half of it, and no process at all.
+        written_down = {}
+    for name, (pid, start) in written_down.items():
         if start_of(pid) == start:
             with suppress(psutil.NoSuchProcess):
                 left[name] = psutil.Process(pid)

@@ -1,5 +1,7 @@
 """The services of `services.py` as processes on this machine: what compose and Kubernetes run in containers."""
 
+import hashlib
+import math
 import os
 import shutil
 import signal
@@ -82,6 +84,7 @@ class Stack:
         self.services = {s.name: s for s in services(self.place) if is_installed(s)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._lock: IO[str] | None = None
+        self._temporary: Path | None = None
 
     def start(self, *names: str) -> Self:
         """Start the named services, or all that do not run yet, once those they need are healthy."""
@@ -124,9 +127,11 @@ class Stack:
         ours = {**ours, **{name: self.settings[name] for name in service.settings if name in self.settings}}
         # Dask would share a folder of /tmp with every user, and read back from it what it has spilled.
         scratch = {"DASK_TEMPORARY_DIRECTORY": str(self.folder / "data" / "scratch")} if ours else {}
+        if self._temporary is not None:
+            scratch["TMPDIR"] = str(self._temporary)
         ours = {**ways_to_sources(), **ours} if service.name in SOURCE_READERS else ours
         home = {"HOME": str(self.folder)}
-        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH", "TMPDIR"), **home, **scratch, **ours, **needed}
+        return {**inherited("PATH", "LANG", "TZ", "PYTHONPATH"), **home, **scratch, **ours, **needed}
 
     def wait(self, name: str, seconds: float = READY_SECONDS) -> None:
         """Wait until a service is healthy, or its command has ended well.
@@ -141,7 +146,11 @@ class Stack:
             ended = self.processes[name].poll()
             if ended is not None or time.monotonic() > deadline:
                 how = f"ended with status {ended}" if ended is not None else f"is not healthy after {seconds:.0f} s"
-                raise StackError(f"{name} {how}; see {self.folder / 'logs' / name}.log")
+                log = self.folder / "logs" / f"{name}.log"
+                # A command that ends says why in its last line, as of a setting that is wrong.
+                last = log.read_text(errors="replace").rstrip().rpartition("\n")[2] if self.services[name].once else ""
+                why = f" ({last})" if last else ""
+                raise StackError(f"{name} {how}{why}; see {log}")
             time.sleep(0.2)
 
     def healthy(self, name: str) -> bool:
@@ -169,6 +178,9 @@ class Stack:
         for child in started:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
+        # Never those of a server that this stack has not started: it may have been refused since that one runs.
+        if name == "s3":
+            remove_sockets(self.place.ports)
 
     def revive(self) -> None:
         """Start again what has ended by itself, as containers do, and say so.
@@ -189,10 +201,9 @@ class Stack:
         for name in reversed(list(self.processes)):
             # At SIGTERM PostgreSQL would wait for its clients to leave; SIGINT ends their connections.
             self.kill(name, signal.SIGINT if name in ("s3", "postgres") else signal.SIGTERM)
-        remove_sockets(self.place.ports)
-        # Prefect's runners empty their folder of flows' code and leave it there.
-        with suppress(OSError):
-            Path(tempfile.gettempdir(), "runner_storage").rmdir()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+            self._temporary = None
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -227,7 +238,26 @@ class Stack:
         for name, mode in {"data": 0o711, **dict.fromkeys(private, 0o700)}.items():
             (self.folder / name).mkdir(parents=True, exist_ok=True)
             (self.folder / name).chmod(mode)
-        database.initialise(Path(self.place.database), self.secrets()["POSTGRES_PASSWORD"])
+        if self._temporary is None:
+            self._temporary = self._make_temporary()
+        data = Path(self.place.database)
+        if (data / "PG_VERSION").exists() and not (self.folder / "secrets" / "secrets.env").exists():
+            raise StackError(
+                f"PostgreSQL in {data} has a password that went with {self.folder / 'secrets'}; put that folder back, "
+                "or remove the database, which holds the history of runs alone"
+            )
+        database.initialise(data, self.secrets()["POSTGRES_PASSWORD"])
+
+    def _make_temporary(self) -> Path:
+        """Folder of the services' temporary files, which goes with them: Prefect's runners leave folders behind.
+
+        A stack that was killed has left its own, which goes now.
+        """
+        place = Path(inherited("TMPDIR").get("TMPDIR") or self.folder / "data" / "scratch").absolute()
+        prefix = f"somo-stack-{hashlib.sha256(str(self.folder).encode()).hexdigest()[:8]}-"
+        for former in place.glob(f"{prefix}*"):
+            shutil.rmtree(former, ignore_errors=True)
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=place))
 
 
 def is_installed(service: Service) -> bool:
@@ -261,15 +291,20 @@ def operated(folder: Path, product: Path, root: str, ports: Mapping[str, int] | 
     Raises
     ------
     StackError
-        naming a variable that is no number
+        naming a variable with another value than Dask can start workers by
     """
     settings = service_settings()
+    workers, memory = settings.get("SOMO_CLUSTER_WORKERS", "2"), settings.get("SOMO_CLUSTER_MEMORY_GB", "4")
+    # Dask would take -1 for as many as there are cores, and a limit of 0 for none at all.
+    if not workers.isdecimal() or int(workers) < 1:
+        raise StackError(f"SOMO_CLUSTER_WORKERS = {workers!r}: give a whole number of workers, 1 at the least")
     try:
-        workers = int(settings.get("SOMO_CLUSTER_WORKERS", "2"))
-        memory_gb = float(settings.get("SOMO_CLUSTER_MEMORY_GB", "4"))
-    except ValueError as error:
-        raise StackError(f"SOMO_CLUSTER_WORKERS, SOMO_CLUSTER_MEMORY_GB: {error}; give numbers") from error
-    return Stack(folder, product, root, settings, ports, workers, memory_gb)
+        memory_gb = float(memory)
+    except ValueError:
+        memory_gb = math.nan
+    if not 0 < memory_gb < math.inf:
+        raise StackError(f"SOMO_CLUSTER_MEMORY_GB = {memory!r}: give gigabytes of one worker, such as 4")
+    return Stack(folder, product, root, settings, ports, int(workers), memory_gb)
 
 
 def end_as_by_ctrl_c() -> None:

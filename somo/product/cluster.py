@@ -15,7 +15,7 @@ class ClusterKind(Declared):
 
     kind: str
     """Name of the kind."""
-    memory_gb: float = Field(default=4.0, gt=0, examples=[8.0])
+    memory_gb: float = Field(default=4.0, gt=0, allow_inf_nan=False, examples=[8.0])
     """Memory of one worker, gigabytes; regions are planned to fit into it."""
 
 

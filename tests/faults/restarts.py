@@ -57,6 +57,7 @@ def remains(folder: Path, ports: dict[str, int]) -> Remains:
     listening = {c.laddr.port for c in psutil.net_connections("tcp") if c.status == psutil.CONN_LISTEN}
     bound = {line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines()[1:] if "/" in line}
     own_files = {str(path) for path in (folder / "tmp").rglob("*")}
+    own_files |= {str(path) for path in (folder / "data" / "scratch").glob("somo-stack-*")}
     # SeaweedFS' sockets lie in a folder that all users share, others' servers' among them: ours have our ports.
     shared_files = {
         str(path) for part in PARTS for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{ports[part] + GRPC_OFFSET}.sock")

@@ -1,8 +1,10 @@
 """A failure is told in one sentence, and to others than the author of a declaration without what signs or logs in."""
 
 import traceback
+from pathlib import Path
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 
 from flows.failures import RunError, in_one_sentence, told_without_secrets, without_secrets
 from somo.storage.patience import StorageError
@@ -42,6 +44,21 @@ def test_an_error_leaves_without_signatures_in_it_and_in_its_causes() -> None:
     assert "AKIA" not in told and "ab12" not in told
     assert "in refused" in told, "where it happened is no secret"
     assert in_one_sentence(failed.value) == "https://h/x.nc?... cannot be reached; check the network"
+
+
+def test_a_declaration_that_is_refused_tells_no_signature(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect validates a flow's parameters before any line of the flow, keeps what is wrong and logs it."""
+    from flows.service.deployments import update
+
+    monkeypatch.setenv("SOMO_SOURCES", "/sources")
+    declared = (Path(__file__).parent / "service.toml").read_text().replace("sand = {", f'sand = {{ urll = "{SIGNED}",')
+    (tmp_path / "product.toml").write_text(declared)
+    with pytest.raises(ParameterTypeError, match=r"static\.sand\.urll = 'https://h/x\.nc\?\.\.\.") as refused:
+        update.validate_parameters({"product": str(tmp_path / "product.toml")})
+    told = "".join(traceback.format_exception(refused.value)) + caplog.text
+    assert "AKIA" not in told and "ab12" not in told
 
 
 def test_an_error_without_secrets_leaves_as_it_is() -> None:

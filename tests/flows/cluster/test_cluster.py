@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from flows.cluster.errors import ClusterError
 from flows.cluster.slurm import wait_for_worker
 from flows.cluster.slurm_jobs import JobKeeper
 from flows.cluster.watching import Progressed, completed, watching
+from flows.cluster.workers import WORKER_ENVIRONMENT
 from flows.environment import load_product
 from somo.product.cluster import CLUSTER_KINDS, ClusterKind, SchedulerAddress, register_cluster_kind
 from somo.product.declaration import ProductError
@@ -79,6 +82,34 @@ def test_environment_replaces_cluster_keys(toml: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
     with pytest.raises(ProductError, match="SOMO_CLUSTER_WORKERS = 'many'"):
         load_product(toml)
+    monkeypatch.delenv("SOMO_CLUSTER_WORKERS")
+    monkeypatch.setenv("SOMO_CLUSTER_MEMORY_GB", "inf")
+    with pytest.raises(ProductError, match="SOMO_CLUSTER_MEMORY_GB = 'inf': Input should be a finite number"):
+        load_product(toml)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"KIND": "foo"}, "SOMO_CLUSTER_KIND = 'foo': kind 'foo' is unknown; allowed are "),
+        ({"KIND": "slurm", "WALLTIME": "abc"}, "SOMO_CLUSTER_WALLTIME = 'abc': walltime \"abc\" is no time of SLURM; "),
+        (
+            {"KIND": "slurm", "MIN_WORKERS": "9", "WORKERS": "2"},
+            "SOMO_CLUSTER_MIN_WORKERS = '9', SOMO_CLUSTER_WORKERS = '2': min_workers 9 is more than workers 2; ",
+        ),
+        ({"KIND": "slurm", "DIRECTIVES": "-x ;rm"}, "SOMO_CLUSTER_DIRECTIVES = '-x ;rm': String should match "),
+        ({"KIND": "address"}, "SOMO_CLUSTER_ADDRESS: Field required; allowed keys: kind, memory_gb, address"),
+    ],
+)
+def test_a_wrong_variable_is_named(
+    settings: dict[str, str], message: str, toml: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some were told as the whole table, as `SOMO_CLUSTER = {'memory_gb': 3.0, ...}`, and a list by a number."""
+    for key, value in settings.items():
+        monkeypatch.setenv(f"SOMO_CLUSTER_{key}", value)
+    with pytest.raises(ProductError) as refused:
+        load_product(toml)
+    assert str(refused.value).startswith(message)
 
 
 def test_a_kind_from_outside_is_declared_and_started(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +214,23 @@ def test_a_keeper_of_jobs_that_meets_the_unexpected_says_so(client: Client, monk
     client.sync(keeper._keep)
     with pytest.raises(ClusterError, match="unexpected AttributeError: squeue has said something new; run again"):
         wait_for_worker(keeper)
+
+
+def test_a_workers_log_holds_neither_signature_nor_login(tmp_path: Path) -> None:
+    """Of a task that failed Dask writes its arguments, its error and its traceback."""
+    script = tmp_path / "failing.py"
+    script.write_text(
+        "from distributed import Client, LocalCluster\n"
+        "def read(url):\n"
+        "    raise OSError(f'{url} cannot be reached')\n"
+        "if __name__ == '__main__':\n"
+        "    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as started:\n"
+        "        with Client(started) as client:\n"
+        "            error = client.submit(read, 'https://me:pass@h/x.nc?X-Amz-Signature=ab12').exception()\n"
+        "            assert 'ab12' in str(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], env={**os.environ, **WORKER_ENVIRONMENT}, capture_output=True, text=True, check=True
+    )
+    assert "Compute Failed" in done.stderr and "https://...@h/x.nc?..." in done.stderr
+    assert "ab12" not in done.stderr and "pass@" not in done.stderr

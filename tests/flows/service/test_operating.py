@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -175,6 +176,19 @@ def test_a_taken_port_names_who_holds_it(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_a_refused_stack_takes_nothing_from_the_one_that_runs(tmp_path: Path) -> None:
+    """A second start by mistake removed the sockets by which the parts of the running S3 find each other."""
+    ports = free_place()
+    socket_of_running = Path(f"/tmp/seaweedfs-s3-grpc-{ports['s3'] + GRPC_OFFSET}.sock")
+    socket_of_running.touch()
+    try:
+        with running.lock(tmp_path), pytest.raises(StackError, match="a stack runs in this folder already"):
+            Stack(tmp_path, SERVED, "s3://somo/tiny", ports=ports).start("s3")
+        assert socket_of_running.exists()
+    finally:
+        socket_of_running.unlink(missing_ok=True)
+
+
 def test_the_ports_by_which_parts_of_s3_talk_have_to_be_free_as_well(tmp_path: Path) -> None:
     """SeaweedFS takes them beside those that it is told; without them it ends, and only its log says why."""
     with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as taken:
@@ -208,6 +222,69 @@ def test_a_stack_that_is_told_to_end_while_it_starts_stops_what_it_has_started(
         for each, handler in former.items():
             signal.signal(each, handler)
     assert stopped == ["all"]
+
+
+def test_a_database_whose_password_is_lost_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect's server ended with its new password, and a traceback in its log."""
+    made = Stack(tmp_path, SERVED, "s3://somo/tiny", ports=free_place())
+    monkeypatch.setattr(made, "start_service", lambda name: None)
+    monkeypatch.setattr(made, "healthy", lambda name: True)
+    data = tmp_path / "postgres"
+    made.place = replace(made.place, database=str(data))
+    data.mkdir()
+    (data / "PG_VERSION").write_text("15")
+    with pytest.raises(StackError, match="put that folder back, or remove the database, which holds the history"):
+        made.start("postgres")
+    write_credentials(tmp_path / "secrets", made.place, "s3://somo/tiny")
+    made.start("postgres")
+    made.stop()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_temporary_files_of_services_go_with_the_stack(
+    named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's runner leaves a folder in one of five rounds, which in a folder of all users nobody would remove."""
+    monkeypatch.setattr(stack.database, "initialise", lambda data, password: None)
+    place = tmp_path / "named" if named else tmp_path / "stack" / "data" / "scratch"
+    place.mkdir(parents=True)
+    monkeypatch.setenv("TMPDIR", str(place) if named else "")
+    another = place / "somo-stack-of-others"
+    another.mkdir()
+    killed, made = (Stack(tmp_path / "stack", SERVED, "s3://somo/tiny", ports=free_place()) for _ in range(2))
+    # No service is started, all that comes before is done.
+    monkeypatch.setattr(Stack, "start_service", lambda self, name: None)
+    monkeypatch.setattr(Stack, "healthy", lambda self, name: True)
+    killed.start("prefect-worker")
+    killed._lock.close()
+    made.start("prefect-worker")
+    (ours,) = set(place.iterdir()) - {another}
+    assert ours.stat().st_mode & 0o077 == 0
+    assert {made.environment_of(service)["TMPDIR"] for service in made.services.values()} == {str(ours)}
+    (ours / "runner_storage" / "left").mkdir(parents=True)
+    made.stop()
+    assert list(place.iterdir()) == [another]
+
+
+def test_a_database_that_was_killed_in_the_making_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version is written first, so that a half of it passed for a whole one at every later start."""
+    initdb = tmp_path / "initdb"
+    monkeypatch.setattr(database, "programs", lambda: str(tmp_path))
+    monkeypatch.setattr(database, "as_its_user", lambda command: command)
+    data = tmp_path / "data" / "postgres"
+    for last, error in (("kill -9 $$", "initdb ended with status -9"), ('touch "$2/pg_control"', "")):
+        initdb.write_text(f'#!/bin/sh\necho 15 > "$2/PG_VERSION"\n{last}\n')
+        initdb.chmod(0o700)
+        with pytest.raises(StackError, match=error) if error else nullcontext():
+            database.initialise(data, "secret")
+        assert data.exists() == (not error)
+    assert sorted(path.name for path in data.iterdir()) == ["PG_VERSION", "pg_control"]
+    assert list(data.parent.iterdir()) == [data]
+    (data / "PG_VERSION").unlink()
+    with pytest.raises(StackError, match="holds no database and is not empty; move away"):
+        database.initialise(data, "secret")
 
 
 def test_secrets_that_are_asked_for_again_are_not_written_again(tmp_path: Path) -> None:
@@ -272,6 +349,9 @@ def test_what_a_killed_stack_leaves_is_ended_and_nothing_else(tmp_path: Path, mo
         assert other.poll() is None
         other.terminate()
     assert running.end_leftovers(tmp_path) == []
+    # As a loss of power leaves it.
+    (tmp_path / "processes.json").write_text('{"s3": [')
+    assert running.end_leftovers(tmp_path) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts PostgreSQL as another user")
@@ -282,10 +362,36 @@ def test_root_may_start_a_stack_where_postgres_may_not_go(tmp_path: Path) -> Non
     assert database.data_folder(public) == public / "data" / "postgres"
 
 
-def test_numbers_that_are_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOMO_CLUSTER_WORKERS", "many")
-    with pytest.raises(StackError, match=r"SOMO_CLUSTER_WORKERS.*'many'"):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("SOMO_CLUSTER_WORKERS", value) for value in ("many", "0", "-1", "1.5", "")),
+        *(("SOMO_CLUSTER_MEMORY_GB", value) for value in ("much", "0", "-4", "nan", "inf")),
+    ],
+)
+def test_numbers_that_dask_cannot_start_workers_by_are_named(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a limit of 0 GB for none, and ends again and again where it is asked for no worker."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(StackError, match=rf"{name} = '{value}': give"):
         operated(tmp_path, SERVED, "s3://somo/tiny")
+
+
+def test_a_setting_that_the_deployment_refuses_is_named_where_the_stack_was_started(tmp_path: Path) -> None:
+    """The log alone said what was wrong, below a traceback."""
+    settings = {"SOMO_SOURCES": "/sources", "SOMO_UPDATE_CRON": "61 * * * *"}
+    made = Stack(tmp_path, SERVED, "s3://somo/tiny", settings)
+    made.services["deploy"] = replace(made.services["deploy"], needs=())
+    (tmp_path / "logs").mkdir()
+    try:
+        made.start_service("deploy")
+        with pytest.raises(
+            StackError, match=r"deploy ended with status 1 \(SOMO_UPDATE_CRON = '61 \* \* \* \*': .*; see "
+        ):
+            made.wait("deploy")
+    finally:
+        made.stop()
 
 
 def test_a_root_that_is_not_on_s3_is_refused(tmp_path: Path) -> None:
