@@ -48,6 +48,14 @@ def test_training_cells_are_inside_and_scale_does_not_matter(n, n_features, seed
     assert other.dissimilarity(new * 100 + 7) == pytest.approx(area.dissimilarity(new))
 
 
+def test_units_do_not_matter():
+    """The same corners where the second feature is a permeability in m2."""
+    units = np.array([1.0, 1e-13])
+    area = fit_applicability(("a", "b"), FOUR * units, np.ones(2), np.array([0, 1, 0, 1]))
+    assert area.std == pytest.approx(units)
+    assert area.mean_distance == pytest.approx((4 * 2 + 2 * np.sqrt(8)) / 6)
+
+
 def test_distance_is_to_another_fold():
     cells = np.array([[0.0], [1.0], [5.0]])
     assert dissimilarity_between_folds(cells, np.array([0, 0, 1])).tolist() == [5.0, 4.0, 4.0]
