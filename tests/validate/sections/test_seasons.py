@@ -85,6 +85,17 @@ def test_regional_anomalies_are_area_weighted():
     assert france.loc[2015, "anomaly"] == pytest.approx(-france.loc[2014, "anomaly"])
 
 
+def test_regions_west_of_greenwich_are_there_on_a_grid_from_0_to_360():
+    def cells(lon):
+        grid = Grid(np.arange(55.5, 35, -1), lon, 1.0)
+        coords = {"year": [2014, 2015], "lat": grid.lat, "lon": grid.lon}
+        values = np.stack([np.zeros(grid.shape), np.ones(grid.shape)])[:, None]
+        table = regional_anomalies(xr.DataArray(values, coords, ("year", "depth", "lat", "lon")), grid, ("layer1",))
+        return table.groupby("region")["cells"].max().to_dict()
+
+    assert cells(np.arange(0.5, 360)) == cells(np.arange(-179.5, 180))
+
+
 def test_the_declared_year_else_that_of_the_paper_else_the_last():
     assert chosen_year(np.array([2014, 2015, 2016]), "JJA", 2014) == 2014
     assert chosen_year(np.array([2014, 2015, 2016]), "JJA", None) == 2015
