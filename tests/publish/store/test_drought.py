@@ -240,6 +240,10 @@ def test_windows_with_a_provisional_day_are_provisional():
     status[-1] = 1
     windows = drought_store.Windows.of(declared, times, status, declared.period)
     assert list(windows.status) == [0] * 9 + [1]
+    # Day 11 is the first of the window that ends on day 40, and no day of the one that ends on day 10 or on day 50.
+    first_day = np.zeros(len(times), "int8")
+    first_day[10] = 1
+    assert list(drought_store.Windows.of(declared, times, first_day, declared.period).status) == [1, 1] + [0] * 8
     assert zarr.FILL == -32768
 
 
