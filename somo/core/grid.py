@@ -18,7 +18,7 @@ class Grid:
     Attributes
     ----------
     lat : [n_lat] latitude of centres, degrees north, in stored order
-    lon : [n_lon] longitude of centres, degrees east in -180..180, in stored order
+    lon : [n_lon] longitude of centres, degrees east as the declaration counts them, in stored order
     step_deg : width of one cell in degrees; where centres lie closer than that, cells end halfway between them, and
         where they lie further apart there is a gap
 
