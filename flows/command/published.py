@@ -134,7 +134,7 @@ def point(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text)
+        output.write_text(text, encoding="utf-8")
 
 
 def access(

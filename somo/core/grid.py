@@ -18,7 +18,7 @@ class Grid:
     Attributes
     ----------
     lat : [n_lat] latitude of centres, degrees north, in stored order
-    lon : [n_lon] longitude of centres, degrees east in -180..180, in stored order
+    lon : [n_lon] longitude of centres, degrees east as the declaration counts them, in stored order
     step_deg : width of one cell in degrees; where centres lie closer than that, cells end halfway between them, and
         where they lie further apart there is a gap
 
@@ -80,6 +80,20 @@ class Grid:
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """`lat_bnds` [n_lat, 2] and `lon_bnds` [n_lon, 2] in degrees, in the direction of the axis."""
         return _edges(self.lat, self.step_deg), _edges(self.lon, self.step_deg)
+
+    def signed_box(self) -> tuple[float, float, float, float]:
+        """West, south, east and north edges in degrees as catalogues write them, with longitudes in -180..180.
+
+        West of a grid across the date line is greater than east (RFC 7946, section 5.2).
+        """
+        lat, lon = self.bounds()
+        south, north, west, east = (float(v) for v in (lat.min(), lat.max(), lon.min(), lon.max()))
+        if west >= -180 and east <= 180:
+            return west, south, east, north
+        if east - west >= 360:
+            return -180.0, south, 180.0, north
+        # An eastern edge on the date line is 180 and not -180: it is that of the cells before it.
+        return round((west + 180) % 360 - 180, 6), south, round(180 - (180 - east) % 360, 6), north
 
     def area_weights(self) -> NDArray[np.float64]:
         """[n_lat] relative area of a cell in each row: the difference of sin(latitude) over its bounds."""

@@ -73,8 +73,9 @@ def fit_applicability(
     """
     features = features.astype(float)
     std = features.std(axis=0)
-    # A feature that is the same at all training cells would divide by zero; with 1 it tells no cells apart.
-    std[std < 1e-9] = 1.0
+    # A feature that is the same at all training cells would divide by zero; with 1 it tells no cells apart. The same is
+    # told relative to its values, for in their units all of them may be tiny.
+    std[std <= 1e-9 * np.abs(features).max(axis=0, initial=0)] = 1.0
     mean = features.mean(axis=0)
     weights = np.clip(importance, 0, None).astype(float)
     weights = weights / weights.max() if weights.max() > 0 else np.ones(len(names))

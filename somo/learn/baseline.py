@@ -41,7 +41,8 @@ def ridge_predict(
     x = baseline_features(data, train)[first:]
     y = data.y[data.layers.index(layer)][first:, train].double().numpy()
     mean, std = x.mean((0, 1)), x.std((0, 1))
-    std[std < 1e-9] = 1.0
+    # Relative to the values, as for the networks: a constant must not be blown up, whatever its units.
+    std[std <= 1e-9 * np.maximum(x.max((0, 1)), -x.min((0, 1)))] = 1.0
     has_target = np.isfinite(y)
     z, target = (x[has_target] - mean) / std, y[has_target]
     gram = z.T @ z + PENALTY * np.eye(z.shape[1])

@@ -91,8 +91,10 @@ def fit_scaler(names: tuple[str, ...], x: Tensor, limit: float | None = None) ->
         spread = float(column.std(correction=0)) if len(column) else 0.0
         centre = float(column.mean()) if len(column) else 0.0
         mean.append(centre)
-        # Relative to the mean: what differs by rounding alone is a constant and must not be blown up.
-        std.append(spread if spread > 1e-6 * max(abs(centre), 1e-6) else 1.0)
+        # What differs by rounding alone is a constant and must not be blown up. Relative to the largest value, whatever
+        # the units: permeability is 1e-16 to 1e-10 m2.
+        largest = float(column.abs().max()) if len(column) else 0.0
+        std.append(spread if spread > 1e-6 * largest else 1.0)
     return Scaler(names, transforms, tuple(mean), tuple(std), limit)
 
 

@@ -90,8 +90,10 @@ class Uncertainty:
         index = np.nan_to_num(np.asarray(dissimilarity, float), nan=np.inf)
         root = (np.sqrt(np.minimum(index, self.farthest)) - self.root_centre) / self.root_width
         # Where every cell has its like in another fold the farthest is 0, and any distance is beyond it.
-        beyond = np.maximum(index - self.farthest, 0) / max(self.farthest, np.finfo(float).tiny)
-        return np.exp(self.coefficients[3] * root), self.ignorance * -np.expm1(-np.square(beyond))
+        # Squares that overflow are infinite, and what is infinitely far is as unknown as can be.
+        with np.errstate(over="ignore"):
+            beyond = np.square(np.maximum(index - self.farthest, 0) / max(self.farthest, np.finfo(float).tiny))
+        return np.exp(self.coefficients[3] * root), self.ignorance * -np.expm1(-beyond)
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> "Uncertainty":

@@ -56,7 +56,12 @@ class RegularGrid(Declared):
         for axis, low, high in (("longitude", self.west, self.east), ("latitude", self.south, self.north)):
             cells = (high - low) / self.step_deg
             if high <= low:
-                raise ValueError(f"{axis} {low}..{high} runs backward; swap the edges")
+                # Swapped, a region across the date line would become all the rest of the globe.
+                across = f", or write {high + 360:g} for {high:g} where cells lie across the date line"
+                remedy = f"swap the edges{across if axis == 'longitude' and high < 0 < low else ''}"
+                raise ValueError(f"{axis} {low}..{high} runs backward; {remedy}")
+            if high - low > 360:
+                raise ValueError(f"{axis} {low}..{high} goes around the globe more than once; give 360 degrees at most")
             # Edges and steps such as 71.5 and 0.1 are no binary numbers: their quotient is whole to rounding alone.
             if cells < 0.5 or abs(cells - round(cells)) > 1e-6:
                 raise ValueError(f"{axis} {low}..{high} is not a whole number of cells of {self.step_deg} degrees")

@@ -181,8 +181,18 @@ class Drought(Declared):
     """Complete years below which no drought is published."""
     window_days: int = Field(default=30, ge=1, examples=[90])
     """Days whose mean is classed; the calibration beside the networks is made for them, so a change trains anew."""
-    every_days: int = Field(default=10, ge=1, examples=[5])
+    every_days: int = Field(default=10, ge=1, le=365, examples=[5])
     """Days from the end of one window to that of the next."""
+
+    @model_validator(mode="after")
+    def _comparable(self) -> Self:
+        # Of longer windows the years that are enough for drought hold fewer than two of a season, which have no spread.
+        if self.window_days > 365 * (self.min_years - 2):
+            raise ValueError(
+                f"window_days {self.window_days} leave fewer than two windows of a season in min_years "
+                f"{self.min_years}; give at most {365 * (self.min_years - 2)} days, or more years"
+            )
+        return self
 
 
 class Frozen(Declared):

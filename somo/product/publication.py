@@ -1,7 +1,7 @@
 """How a version is judged and described: the report, the gate, and what readers and catalogues are told."""
 
 import datetime as dt
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,6 +43,15 @@ class Checks(Declared):
     """Least share of measurements at the cells of the folds that a layer's 90 % interval holds."""
     max_coverage: float = Field(default=0.95, ge=0, le=1, examples=[0.98])
     """Largest share of measurements at the cells of the folds that a layer's 90 % interval holds."""
+
+    @model_validator(mode="after")
+    def _passable(self) -> Self:
+        for least, most in (("valid_min", "valid_max"), ("min_coverage", "max_coverage")):
+            low, high = getattr(self, least), getattr(self, most)
+            # No version could pass, and that would be told after days of computing.
+            if low > high:
+                raise ValueError(f"{least} {low:g} lies above {most} {high:g}; swap them")
+        return self
 
 
 class Author(Declared):

@@ -41,10 +41,14 @@ def read_product(
     """
     path = Path(path)
     try:
-        text = path.read_text()
+        # TOML is UTF-8 wherever it is read; editors of Windows put a byte-order mark before it.
+        text = path.read_text(encoding="utf-8-sig")
         raw = tomllib.loads(text)
     except OSError as error:
         raise ProductError(f"{path}: cannot be read ({error.strerror}); give the path of a product TOML") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ProductError(f"{path}: line {line}: not UTF-8, as TOML has to be; save it in that encoding") from error
     except tomllib.TOMLDecodeError as error:
         raise ProductError(f"{path}: not valid TOML: {error}") from error
     try:

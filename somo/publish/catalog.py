@@ -126,7 +126,7 @@ def _collection(product: Product, store: xr.Dataset, entries: Mapping[str, Entry
         f"{product.name}-v{product.version}",
         attributes.summary(product),
         pystac.Extent(
-            pystac.SpatialExtent([items.box(grid)]),
+            pystac.SpatialExtent([list(grid.signed_box())]),
             pystac.TemporalExtent([[times[0].to_pydatetime(), times[-1].to_pydatetime() + items.DAY]]),
         ),
         title=f"{attributes.title(product)}, version {product.version}",

@@ -175,13 +175,13 @@ def changelog(product: Product, times: pd.DatetimeIndex, changes: Sequence[str])
 def datacite(product: Product, grid: Grid, times: pd.DatetimeIndex, year: int) -> dict[str, Any]:
     """Attributes of a DataCite DOI (metadata schema 4.6, as its REST interface takes them)."""
     publication = product.publication
-    lat, lon = grid.bounds()
+    west, south, east, north = grid.signed_box()
     name, url = LICENCES.get(publication.licence, (publication.licence, ""))
     box = {
-        "westBoundLongitude": float(lon.min()),
-        "eastBoundLongitude": float(lon.max()),
-        "southBoundLatitude": float(lat.min()),
-        "northBoundLatitude": float(lat.max()),
+        "westBoundLongitude": west,
+        "eastBoundLongitude": east,
+        "southBoundLatitude": south,
+        "northBoundLatitude": north,
     }
     dates = [{"date": f"{times[0]:%Y-%m-%d}/{_last(product, times)}", "dateType": "Coverage"}]
     if publication.date:

@@ -38,7 +38,7 @@ def items(product: Product, store: xr.Dataset, entries: Mapping[str, Entry]) -> 
 
 
 def box(grid: Grid) -> list[float]:
-    """West, south, east, north edges in degrees."""
+    """West, south, east, north edges in degrees, in the longitudes of the stored cells."""
     lat, lon = grid.bounds()
     return [float(v) for v in (lon.min(), lat.min(), lon.max(), lat.max())]
 
@@ -85,13 +85,22 @@ def _asset(key: str, title: str, media_type: str, entries: Mapping[str, Entry], 
     return pystac.Asset(f"../{key}", title, media_type=media_type, roles=["data"], extra_fields=described)
 
 
+def _outline(grid: Grid) -> dict[str, Any]:
+    """The grid as GeoJSON, which has a grid across the date line in two parts."""
+    west, south, east, north = grid.signed_box()
+    parts = [(west, east)] if west < east else [(west, 180.0), (-180.0, east)]
+    rings = [[[w, south], [e, south], [e, north], [w, north], [w, south]] for w, e in parts]
+    if len(rings) == 1:
+        return {"type": "Polygon", "coordinates": rings}
+    return {"type": "MultiPolygon", "coordinates": [[ring] for ring in rings]}
+
+
 def _item(product: Product, name: str, title: str, grid: Grid, days: pd.DatetimeIndex) -> pystac.Item:
-    west, south, east, north = edges = box(grid)
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    west, _, _, north = edges = box(grid)
     item = pystac.Item(
         name,
-        {"type": "Polygon", "coordinates": [ring]},
-        edges,
+        _outline(grid),
+        list(grid.signed_box()),
         None,
         {"title": title, "version": product.version, **scientific(product), **processing(product)},
         start_datetime=days[0].to_pydatetime(),

@@ -246,7 +246,10 @@ def _in_fractions(compared: Compared, url: str, field: xr.DataArray) -> xr.DataA
 
 def _near_grid(name: str, url: str, field: xr.DataArray, grid: Grid) -> xr.DataArray:
     """[time, lat, lon] the rows and columns around a grid, ascending; a task reads a block of days of them."""
-    lon = (field["lon"].values.astype(np.float64) + 180) % 360 - 180
+    # Counted as the grid counts them, which may run from 0 to 360 or across the date line: half a turn to either side
+    # of its middle.
+    middle = (grid.lon.min() + grid.lon.max()) / 2
+    lon = (field["lon"].values.astype(np.float64) - middle + 180) % 360 - 180 + middle
     # The modulo leaves rounding errors: 0.05 becomes 0.05000000000001137.
     field = field.assign_coords(lon=np.round(lon, 6), lat=field["lat"].values.astype(np.float64)).sortby(["lat", "lon"])
     near = [_near(field[axis].values, target) for axis, target in (("lat", grid.lat), ("lon", grid.lon))]

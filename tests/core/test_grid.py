@@ -79,3 +79,20 @@ def test_distances() -> None:
 def test_latitude_does_not_run_in_circles():
     grid = Grid.regular(5, 6, 49, 51, 0.5)
     assert grid.nearest([410.0, -310.0, 49.6], [5.2, 5.2, 365.2]).tolist() == [-1, -1, 4]
+
+
+@pytest.mark.parametrize(
+    ("west", "east", "signed"),
+    [
+        (-12, 45, (-12, 45)),
+        (170, 180, (170, 180)),
+        (170, 190, (170, -170)),
+        (-190, -170, (170, -170)),
+        (190, 200, (-170, -160)),
+        (0, 360, (-180, 180)),
+        (-180, 180, (-180, 180)),
+    ],
+)
+def test_edges_as_catalogues_write_them(west, east, signed):
+    box = Grid.regular(west, east, -1, 1, 1.0).signed_box()
+    assert box == (signed[0], -1, signed[1], 1)

@@ -1,7 +1,9 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from somo.learn.baseline import exponential_filter, ridge_predict
 from tests.learn import made
@@ -19,6 +21,17 @@ def test_filter_equals_its_recurrence():
     for day in range(1, 50):
         q = a * q + (1 - a) * x[day]
     np.testing.assert_allclose(exponential_filter(x, 7)[-1], q)
+
+
+def test_units_of_a_feature_do_not_matter():
+    """A second feature of 1e-12 times its numbers changes no prediction; one that is the same everywhere is no harm."""
+    data = made.training_set(12, 200)
+    learnt, judged = np.arange(8), np.arange(8, 12)
+    in_units = replace(data, x_s=data.x_s.double() * torch.tensor([1.0, 1e-12], dtype=torch.float64))
+    alone = [ridge_predict(each, "layer1", learnt, judged, 20) for each in (data, in_units)]
+    np.testing.assert_allclose(*alone, rtol=1e-5)
+    constant = replace(data, x_s=torch.stack([data.x_s[:, 0], torch.full((12,), 7e-13)], dim=1))
+    assert np.isfinite(ridge_predict(constant, "layer1", learnt, judged, 20)).all()
 
 
 def test_ridge_finds_the_course_at_other_cells():

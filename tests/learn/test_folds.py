@@ -70,3 +70,19 @@ def test_a_dense_network_is_not_held_back_as_a_whole(seed):
 
 def test_temporal_split_holds_back_the_end():
     assert np.flatnonzero(temporal_split(10, 2, 0.25)).tolist() == [8, 9]
+    # The share is one of the days that can be predicted: 50 of 100, not of all 120.
+    assert temporal_split(120, 20, 0.5).sum() == 50
+
+
+def test_largest_groups_come_first():
+    """Groups of 4, 1, 1, 1 and 1 cells in two folds: 4 and 4, which any other order may miss."""
+    lat = np.array([50.0, 50.01, 50.02, 50.03, 20, 30, 40, 60])
+    for seed in range(8):
+        assert sorted(np.bincount(spatial_folds(lat, np.zeros(8), 2, 5.0, seed))) == [4, 4]
+
+
+def test_at_most_twice_the_wanted_cells_are_held_back():
+    """Two of twenty cells are wanted: groups of five are passed over, groups of one and of three are not."""
+    lat = np.concatenate([10 + 0.01 * np.arange(5), 20 + 0.01 * np.arange(5), 30 + 0.01 * np.arange(5)])
+    lat = np.concatenate([lat, 40 + 0.01 * np.arange(3), [50, 60]])
+    assert {int(hold_back(lat, np.zeros(20), 0.1, 5.0, seed).sum()) for seed in range(20)} <= {2, 3, 4}

@@ -49,9 +49,23 @@ def test_importance_of_one_cell_is_its_mean_error_with_the_features_of_each_dono
     assert before == pytest.approx(0, abs=1e-9)
 
 
+def test_a_feature_that_predicts_better_when_it_is_wrong_is_not_important():
+    """Targets of a cell that are the predictions with another cell's elevation: the true one only does harm."""
+    layers, data = perfectly_known(2)
+    x_s = data.x_s.clone()
+    x_s[0, 1] = data.x_s[1, 1]
+    other = predict_blocks(layers, replace(data, x_s=x_s), np.array([0]), made.SEQUENCE, 20)[0]
+    y = data.y.clone()
+    y[0, :, 0] = other[:, 0]
+    found = permutation_importance(layers, replace(data, y=y), np.array([0]), np.array([1]), made.SEQUENCE, 20)[0]
+    assert found[3] == 0
+
+
 def test_features_of_cells():
     data = made.training_set(3, 40)
     names, values = cell_features(data, slice(10, 31))
     assert names[:3] == ("mean of precipitation", "mean of air_temperature", "std of precipitation")
     np.testing.assert_allclose(values[:, 1], data.x_d[10:31, :, 1].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(values[:, 2], data.x_d[10:31, :, 0].std(0), rtol=1e-5)
+    np.testing.assert_array_equal(values[:, 4:], data.x_s)
     assert spread_importance(np.array([[1.0, 2.0, 3.0, 4.0]]), 2).tolist() == [[1.0, 2.0, 1.0, 2.0, 3.0, 4.0]]

@@ -23,6 +23,13 @@ def test_missing_values_and_constants():
     assert scaler.std == (1.0, 1.0)
 
 
+def test_a_feature_in_large_units_varies_all_the_same():
+    """Permeability of 1e-13 and 3e-13 m2: mean 2e-13, std 1e-13; a column of rounding alone stays a constant."""
+    scaler = fit_scaler(("permeability", "rounding"), torch.tensor([[1e-13, 5.0], [3e-13, 5.000001]]))
+    assert scaler.mean[0] == pytest.approx(2e-13, rel=1e-6)
+    assert scaler.std == pytest.approx((1e-13, 1.0), rel=1e-6)
+
+
 def test_values_beyond_the_limit_are_held():
     scaler = fit_scaler(("a",), torch.tensor([[1.0], [3.0]]), limit=2.0)
     assert scaler.apply(torch.tensor([[-9.0], [2.5], [9.0]])).flatten().tolist() == [-2.0, 0.5, 2.0]

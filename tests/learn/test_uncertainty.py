@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from somo.learn.uncertainty import (
     few_cells_factor,
     fit_uncertainty,
     read_uncertainties,
+    uncertainty_of_member,
     write_uncertainties,
 )
 
@@ -44,8 +46,72 @@ def test_known_noise_is_found_again_and_covered_at_new_cells() -> None:
         assert (np.abs(y - y_hat) <= STANDARD_WIDTH * u)[third].mean() == pytest.approx(0.9, abs=0.015)
 
 
+BY_HAND = Uncertainty(
+    "layer1", 0.2, 0.1, 0.1, 0.4, 0.5, 0.25, 1.0, (math.log(0.03), 0.5, 0.25, 0.4), 1.5, 0.02
+)  # fmt: skip
+
+
+def test_uncertainty_by_hand() -> None:
+    """At 0.3 z is 1, at 0.1 and below it is -1; the root of 0.5625 lies one standard deviation above the mean root."""
+    at_wet, at_dry, below = BY_HAND.standard([0.3, 0.1, 0.02], 0.5625)
+    assert at_wet == pytest.approx(1.5 * 0.03 * math.exp(0.5 + 0.25 + 0.4))
+    assert at_dry == pytest.approx(1.5 * 0.03 * math.exp(-0.5 + 0.25 + 0.4))
+    assert below == at_dry
+    assert BY_HAND.standard(0.6, 0.5625) == pytest.approx(1.5 * 0.03 * math.exp(0.5 * 2 + 0.25 * 4 + 0.4))
+    assert BY_HAND.standard(0.2, 0.0) == pytest.approx(1.5 * 0.03 * math.exp(-0.4 * 2))
+
+
+def test_variance_beyond_all_folds_by_hand() -> None:
+    """The index of 3 exceeds the farthest, 1, by twice that: 1 - exp(-4) of the variance of two unrelated targets."""
+    at_end = 1.5 * 0.03 * math.exp(0.4 * 2)
+    expected = math.sqrt(at_end**2 + 0.02 * (1 - math.exp(-4)))
+    assert BY_HAND.standard(0.2, 3.0) == pytest.approx(expected)
+    # Where every cell has its like in another fold, any distance is beyond them all.
+    none_apart = replace(BY_HAND, farthest=0.0, coefficients=(math.log(0.03), 0.0, 0.0, 0.0))
+    assert none_apart.standard(0.2, [0.0, 0.1]) == pytest.approx([0.045, math.sqrt(0.045**2 + 0.02)])
+
+
+def test_calibration_is_the_conformal_factor_of_new_errors_and_wider_for_few_cells() -> None:
+    """Whatever the coefficients, the interval ends at the ceil(0.9 (n + 1))-th smallest error, times t's factor."""
+    g = np.random.default_rng(9)
+    cell = np.arange(48) % 4
+    y_hat, index = g.uniform(0.1, 0.4, 48), g.uniform(0.1, 1, 48)
+    error = g.standard_t(2, 48) * 0.03 * (1 + cell)
+    fitted = fit_uncertainty("layer1", y_hat + error, y_hat, index, cell)
+    u = fitted.standard(y_hat, index)
+    standardised = np.abs(error) / (u / fitted.factor)
+    ratio = np.sort(np.abs(error) / u)[math.ceil(0.9 * 49) - 1] / STANDARD_WIDTH
+    few = few_cells_factor(standardised, cell)
+    assert few > 1.01
+    assert ratio == pytest.approx(1 / few)
+
+
+def test_penalty_of_slopes_is_that_of_cells_and_not_of_days() -> None:
+    """Gradient of score and penalty is zero at what was fitted, with 0.5 over the number of cells."""
+    g = np.random.default_rng(10)
+    cell = np.repeat(np.arange(5), 40)
+    y_hat, index = g.uniform(0.1, 0.4, 200), np.repeat([0.1, 0.2, 0.4, 0.8, 1.0], 40)
+    error = g.normal(size=200) * 0.03 * np.exp(3 * y_hat + index)
+    fitted = fit_uncertainty("layer1", y_hat + error, y_hat, index, cell)
+    a, b, c, d = fitted.coefficients
+    typical = math.sqrt(np.square(error).mean())
+
+    def loss(constant: float, slope: float, curvature: float, distance: float) -> float:
+        changed = replace(fitted, coefficients=(constant, slope, curvature, distance), factor=1.0)
+        score = crps(error, changed.standard(y_hat, index)).mean() / typical
+        return float(score + 0.5 / 5 * (slope**2 + curvature**2 + distance**2))
+
+    least = loss(a, b, c, d)
+    for step in (-0.02, 0.02):
+        assert loss(a + step, b, c, d) > least
+        assert loss(a, b + step, c, d) > least
+        assert loss(a, b, c + step, d) > least
+        assert loss(a, b, c, d + step) > least
+
+
 def test_conformal_factor_by_hand() -> None:
-    """Of 1..9 the ninth holds 90 % of ten: ceil(0.9 * 10) = 9; of 1..19 the 18th."""
+    """Of 1..10 the tenth: ceil(0.9 * 11) = 10, for the next error may be larger than all; of 1..19 the 18th."""
+    assert conformal_factor(np.arange(1.0, 11.0)) == pytest.approx(10 / STANDARD_WIDTH)
     assert conformal_factor(np.arange(1.0, 10.0)) == pytest.approx(9 / STANDARD_WIDTH)
     assert conformal_factor(np.arange(19.0, 0.0, -1.0)) == pytest.approx(18 / STANDARD_WIDTH)
     assert conformal_factor([0.0, 0.0]) > 0
@@ -64,6 +130,9 @@ def test_few_cells_that_err_unequally_widen_an_interval() -> None:
     """Mean squares 1 and 3: mean 2, variance of the mean 1, so 8 degrees of freedom and Student's t of 1.8595."""
     two = np.array([1.0, 1.0, math.sqrt(3), math.sqrt(3)]), np.array([0, 0, 7, 7])
     assert few_cells_factor(*two) == pytest.approx(1.8595 / STANDARD_WIDTH, rel=1e-4)
+    # A cell of one day counts as much as one of three, by the mean square of its days.
+    unequal = np.array([1.0, 1.0, 1.0, math.sqrt(3)]), np.array([0, 0, 0, 7])
+    assert few_cells_factor(*unequal) == pytest.approx(1.8595 / STANDARD_WIDTH, rel=1e-4)
     assert few_cells_factor([1.0, 2.0], np.array([3, 3])) == 1.0
     assert few_cells_factor([1.0, 1.0, 1.0], np.array([1, 2, 3])) == pytest.approx(1.0, abs=1e-5)
 
@@ -156,3 +225,24 @@ def test_what_a_cell_errs_by_throughout_makes_no_anomaly() -> None:
     error = g.normal(0, 0.04, 400)[cell] + g.normal(0, 0.03, (400, 10))[cell, day // 30]
     assert anomaly_share(error, np.full(len(cell), 0.05), cell, day, 30) == pytest.approx(0.6, abs=0.01)
     assert anomaly_share(error[day < 60], np.full((day < 60).sum(), 0.05), cell[day < 60], day[day < 60], 30) == 1.0
+
+
+def test_anomaly_share_by_hand() -> None:
+    """Windows of two days err by 1, 2, 6 about a mean of 3: squares 4, 1, 9 times 3 / 2 have the mean 7.
+
+    The uncertainty of the windows is 3, 4 and 5, whose squares have the mean 50 / 3. A second cell has two windows.
+    """
+    error = np.array([0.0, 2, 2, 2, 6, 6, 50, 50, -50, -50])
+    uncertainty = np.array([2.0, 4, 4, 4, 4, 6, 99, 99, 99, 99])
+    cell, day = np.array([4] * 6 + [5] * 4), np.array([0, 1, 2, 3, 4, 5, 0, 1, 2, 3])
+    assert anomaly_share(error, uncertainty, cell, day, 2) == pytest.approx(math.sqrt(7 / (50 / 3)))
+    assert anomaly_share(error, uncertainty / 100, cell, day, 2) == 1.0
+
+
+def test_a_member_is_calibrated_as_its_layer_is(tmp_path) -> None:
+    write_uncertainties(str(tmp_path / "uncertainty.json"), [BY_HAND, replace(BY_HAND, layer="layer2", factor=2.0)])
+    of_second = uncertainty_of_member(str(tmp_path / "layer2" / "member0"), "layer2")
+    assert of_second is not None
+    assert of_second.factor == 2.0
+    assert uncertainty_of_member(str(tmp_path / "layer3" / "member0"), "layer3") is None
+    assert uncertainty_of_member(str(tmp_path / "elsewhere" / "layer1" / "member0"), "layer1") is None

@@ -91,6 +91,10 @@ MISTAKES = [
      r"longitude 0\.0\.\.2\.2 is not a whole number of cells of 0\.5 degrees"),
     ("east = 2", "east = -2",
      r"longitude 0\.0\.\.-2\.0 runs backward; swap the edges"),
+    ("west = 0, east = 2", "west = 177, east = -178",
+     r"runs backward; swap the edges, or write 182 for -178 where cells lie across the date line"),
+    ("east = 2", "east = 361",
+     r"longitude 0\.0\.\.361\.0 goes around the globe more than once; give 360 degrees at most"),
     ("{year}{month}", "{hour}",
      r"has \{hour\}; allowed are \{year\}, \{month\}, \{day\}"),
     ("{year}{month}", "{month}",
@@ -113,6 +117,14 @@ MISTAKES = [
      r"bottom_m 0\.1 must lie below top_m 0\.3"),
     ("targets", "checks = { valid_max = 1.5 }\ntargets",
      r"checks\.valid_max = 1\.5: Input should be less than or equal to 1"),
+    ("targets", "checks = { min_coverage = 0.9, max_coverage = 0.5 }\ntargets",
+     r"min_coverage 0\.9 lies above max_coverage 0\.5; swap them"),
+    ("targets", "checks = { valid_min = 0.5, valid_max = 0.1 }\ntargets",
+     r"valid_min 0\.5 lies above valid_max 0\.1; swap them"),
+    ("targets", "drought = { every_days = 366 }\ntargets",
+     r"drought\.every_days = 366: Input should be less than or equal to 365"),
+    ("targets", "drought = { window_days = 366, min_years = 3 }\ntargets",
+     "window_days 366 leave fewer than two windows of a season in min_years 3; give at most 365 days"),
     ("targets", "chunks = { lat = 7, tile_lat = 20 }\ntargets",
      "tile_lat 20 is not a multiple of the chunk"),
     ("domains.us.grid", "domains.home.grid",
@@ -172,6 +184,16 @@ def test_all_mistakes_are_listed_at_once(tmp_path: Path) -> None:
     with pytest.raises(ProductError) as caught:
         read(tmp_path, GOOD.replace('name = "Test"', 'wrong = 1\nalso = "x"'))
     assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_declaration_is_utf_8_with_a_mark_or_without(tmp_path: Path) -> None:
+    text = GOOD.replace('name = "Test"', 'name = "Test"\npublication.title = "Böden"')
+    path = tmp_path / "product.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert read_product(path, {"SOMO_DATA": "/data"}).publication.title == "Böden"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ProductError, match=r"product\.toml: line 3: not UTF-8, as TOML has to be; save it"):
+        read_product(path, {"SOMO_DATA": "/data"})
 
 
 def test_a_missing_file_is_told() -> None:

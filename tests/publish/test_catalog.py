@@ -69,6 +69,29 @@ def test_the_collection_of_a_version_with_drought_and_countries_validates(root, 
     assert countries["cube:variables"]["drought_area_share"]["dimensions"][-1] == "drought_class"
 
 
+def test_a_grid_across_the_date_line_is_described_in_longitudes_that_catalogues_know(declared, tmp_path):
+    """DataCite refuses longitudes beyond 180; STAC and GeoJSON write such a box with west greater than east."""
+    fiji = {"kind": "regular", "west": 179.6, "east": 180.4, "south": -18.3, "north": -17.7, "step_deg": 0.1}
+    product = made.product(grid=fiji)
+    version_url = made.write_store(product, str(tmp_path), days=20)
+    key = "netcdf/Made_layer1_2015.nc"
+    with xr.open_zarr(f"{version_url}/soil_moisture.zarr", chunks=None) as store:
+        found = catalog.version_documents(product, store, {key: manifest.Entry(1, "0" * 64, "")})
+    for name in ("collection.json", "items/2015.json"):
+        path = tmp_path / Path(name).name
+        path.write_bytes(manifest.encode(found[name]))
+        assert validate(path)
+    item = found["items/2015.json"]
+    assert item["bbox"] == [179.6, -18.3, -179.6, -17.7] == found["collection.json"]["extent"]["spatial"]["bbox"][0]
+    longitudes = [{lon for lon, _ in ring} for (ring,) in item["geometry"]["coordinates"]]
+    assert longitudes == [{179.6, 180.0}, {-180.0, -179.6}]
+    # The cells keep the longitudes that the store has.
+    assert item["properties"]["proj:bbox"] == [179.6, -18.3, 180.4, -17.7]
+    described = documents.datacite(product, made.grid_of(product), pd.date_range("2015-12-20", periods=20), 2026)
+    official = etree.XMLSchema(etree.parse(schemas.DATACITE))
+    official.assertValid(etree.fromstring(schema45.tostring({"doi": "10.1234/made", **described}).encode()))
+
+
 def test_a_reader_walks_from_the_catalog_to_a_file(root):
     walked = pystac.Catalog.from_file(str(root / "catalog.json"))
     collection = next(iter(walked.get_children()))

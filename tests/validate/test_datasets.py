@@ -87,6 +87,16 @@ def test_layouts_of_producers_give_one_answer(tmp_path, layout):
     assert set(opened(write(tmp_path / "b.nc", **layout))) == {"layer1"}
 
 
+@pytest.mark.parametrize(("west", "east"), [(0, 360), (177, 183), (-183, -177)])
+@pytest.mark.parametrize("lon", [np.arange(-179.5, 180), np.arange(0.5, 360)])
+def test_grids_from_0_to_360_and_across_the_date_line_have_values_everywhere(tmp_path, west, east, lon):
+    path = write(tmp_path / "globe.nc", lon=lon, scale=0.1)
+    grid = Grid.regular(west, east, 50, 52, 1.0)
+    field = open_compared(other(path), LAYERS, grid, DAYS, find_fields)["layer1"].isel(time=0).values
+    signed = (grid.lon + 180) % 360 - 180
+    np.testing.assert_allclose(field, 0.1 * plane(grid.lat[:, None], signed[None, :]), atol=1e-6)
+
+
 def test_hours_become_daily_means(tmp_path):
     hours = pd.date_range("2010-02-20", "2010-03-10 23:00", freq="6h")
     field = opened(write(tmp_path / "a.nc", time=hours))["layer1"]

@@ -11,6 +11,7 @@ from somo.validate.intervals import (
     interval_score,
     judge,
     normal_crps,
+    scores_of,
     with_constant_width,
     with_groups,
 )
@@ -81,3 +82,31 @@ def test_interval_of_a_coverage_is_that_of_cells_and_not_of_days() -> None:
     low, high = coverage_interval(inside, np.repeat(np.arange(10), 1000))
     assert 0.15 <= low <= 0.3
     assert 0.7 <= high <= 0.85
+
+
+def test_groups_by_hand() -> None:
+    """Thirds are of each layer's own rows, equal values parted by their order; seasons are those of the months."""
+    table = pd.DataFrame({"domain": "home", "cell": [1, 1, 1, 2, 2, 2], "layer": ["a"] * 3 + ["b"] * 3}).assign(
+        time=pd.to_datetime(["2015-02-28", "2015-03-01", "2015-08-31", "2015-09-01", "2015-11-30", "2015-12-01"]),
+        y_hat=[0.3, 0.1, 0.2, 0.9, 0.7, 0.8],
+        dissimilarity=[0.5, 0.5, 0.5, 0.2, np.nan, 0.1],
+    )
+    networks = pd.DataFrame({"domain": "home", "cell": [1, 2], "layer": ["a", "a"], "network": ["net", "other"]})
+    groups = with_groups(table, networks)
+    assert groups["wetness"].tolist() == ["wet", "dry", "middle", "wet", "dry", "middle"]
+    assert groups["season"].tolist() == ["DJF", "MAM", "JJA", "SON", "SON", "DJF"]
+    assert groups["dissimilarity"].fillna("").tolist() == ["alike", "middling", "unlike", "middling", "", "alike"]
+    assert groups["network"].tolist()[:3] == ["net"] * 3
+    assert groups["network"].isna().tolist() == [False] * 3 + [True] * 3
+
+
+def test_cells_of_two_domains_are_not_one() -> None:
+    """Cell 0 of two domains, one held always and one never: a bootstrap over two cells finds 0 and 1."""
+    domains = pd.DataFrame({"domain": ["home"] * 9 + ["us"] * 9, "cell": 0, "layer": "a", "y_hat": 0.0})
+    scores = scores_of(domains.assign(y=[0.0] * 9 + [9.0] * 9, uncertainty=1.0), "uncertainty")
+    assert (scores[2]["metric"], scores[2]["value"], scores[2]["low"], scores[2]["high"]) == ("coverage_90", 0.5, 0, 1)
+
+
+def test_interval_of_a_coverage_weighs_cells_by_their_days() -> None:
+    """All days of whatever cells are drawn are inside: the share is 1, with 1 day in one cell and 99 in another."""
+    assert coverage_interval(np.ones(100, bool), np.array([0] + [1] * 99)) == (1.0, 1.0)

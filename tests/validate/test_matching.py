@@ -70,6 +70,11 @@ def test_anomaly_needs_enough_days():
     assert len(anomalies(rare, ["y"], min_days=3)) == 18
 
 
+def test_nine_days_are_too_few_and_ten_enough():
+    days = pd.DataFrame({"domain": "home", "cell": [1] * 9 + [2] * 10, "layer": "layer1", "y": np.arange(19.0)})
+    assert cell_scores(days.assign(y_hat=days["y"]))["cell"].tolist() == [2]
+
+
 def test_summary_counts_cells_and_days(pairs):
     table = summarise(cell_scores(pairs), ("layer",), ("pearson_r",))
     row = table.iloc[0]

@@ -39,6 +39,13 @@ def test_coast_by_hand():
     assert np.isnan(regridded(field, np.array([40.25]), np.array([-4.25])))
 
 
+def test_half_of_the_weight_is_enough_and_less_is_not():
+    field = np.full((len(LAT), len(LON)), np.nan)
+    field[:, 0] = 0.2
+    assert regridded(field, np.array([41.0]), np.array([-4.5])) == pytest.approx(0.2)
+    assert np.isnan(regridded(field, np.array([41.0]), np.array([-4.45])))
+
+
 def test_cells_on_the_edge_reach_half_a_cell_outside():
     field = np.full((len(LAT), len(LON)), 0.3)
     assert regridded(field, np.array([39.6]), np.array([2.4])) == pytest.approx(0.3)

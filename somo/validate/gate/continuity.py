@@ -1,7 +1,6 @@
 """Steps that a field in space or time should not have: at the edges of tiles, between one day and the next."""
 
 import numpy as np
-import xarray as xr
 from numpy.typing import NDArray
 
 SHARED = 0.9
@@ -71,37 +70,24 @@ def nan_mean(blocks: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(count > 0, np.nansum(blocks, 0) / np.maximum(count, 1), np.nan)
 
 
-def common_jumps(soil: xr.DataArray) -> NDArray[np.float64]:
+def shared_jumps(field: NDArray[np.float32]) -> NDArray[np.float64]:
     """[depth, day] jump into each day that 90 % of the land share, 0 where they do not agree on a direction.
 
-    The jump into day t is x(t) - x(t-1); NaN for the first day.
+    The jump into day t is x(t) - x(t-1); NaN for the first day, and where no cell has both days.
 
     Parameters
     ----------
-    soil : [depth, time, lat, lon]; of large maps every so many cells are looked at, `LOOKED_AT` in all
+    field : [depth, day, lat, lon]; of large maps every so many cells are looked at, `LOOKED_AT` in all
     """
-    every = sampling(soil.sizes["lat"] * soil.sizes["lon"])
-    sampled = soil[:, :, ::every, ::every].transpose("depth", "time", "lat", "lon").data
-    chunks = (sampled.chunks[0], sampled.chunks[1], (1,), (1,))
-    jumps = sampled.map_overlap(shared_jump, depth={1: 1}, boundary=np.nan, trim=False, chunks=chunks, dtype=np.float64)
-    jump: NDArray[np.float64] = jumps[:, :, 0, 0].compute()
-    return jump
-
-
-def sampling(cells: int) -> int:
-    """Step in rows and columns by which some `LOOKED_AT` cells of a map are picked."""
-    return int(np.ceil(np.sqrt(max(cells / LOOKED_AT, 1))))
-
-
-def shared_jump(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """[depth, day - 2, 1, 1] shared jump of a block [depth, day, lat, lon] with a day before and after it."""
-    land = np.isfinite(x).any((0, 1))
-    cells = x[:, :, land].astype(np.float64)
-    jump = np.diff(cells, axis=1)[:, :-1]
+    every = int(np.ceil(np.sqrt(max(field.shape[2] * field.shape[3] / LOOKED_AT, 1))))
+    sampled = field[:, :, ::every, ::every]
+    land = np.isfinite(sampled).any((0, 1))
+    jump = np.diff(sampled[:, :, land].astype(np.float64), axis=1)
     missing = ~np.isfinite(jump)
-    count = (~missing).sum(-1)
     # `lower` and `higher` err towards the smaller jump, so that at least 90 % of the land share it.
-    low = np.quantile(np.where(missing, np.inf, jump), 1 - SHARED, axis=-1, method="lower") if cells.size else 0.0
-    high = np.quantile(np.where(missing, -np.inf, jump), SHARED, axis=-1, method="higher") if cells.size else 0.0
+    low = np.quantile(np.where(missing, np.inf, jump), 1 - SHARED, axis=-1, method="lower") if land.any() else 0.0
+    high = np.quantile(np.where(missing, -np.inf, jump), SHARED, axis=-1, method="higher") if land.any() else 0.0
     shared = np.where(low > 0, low, np.where(high < 0, high, 0.0))
-    return np.where(count > 0, shared, np.nan)[..., None, None] * np.ones((*jump.shape[:2], 1, 1))
+    jumps = np.full(field.shape[:2], np.nan)
+    jumps[:, 1:] = np.where(missing.all(-1), np.nan, shared)
+    return jumps

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from somo.storage.objects import exists, put, read_bytes
 from somo.storage.patience import StorageError
-from somo.validate.gate.continuity import sampling, shared_jump
+from somo.validate.gate.continuity import shared_jumps
 from somo.validate.published import BLOCK_VALUES, Published
 
 # Stored blocks of maps that are held at a time: as many as the cores of a small machine decode together.
@@ -27,7 +27,7 @@ class Evidence:
     low, high : [] least and greatest value, m3 m-3; NaN where there is none
     count : [depth, lat, lon] number of days with a value
     means : [depth, block, lat, lon] mean over each block, m3 m-3
-    jumps : [depth, day] jump into each day that the land shares (`continuity.shared_jump`); NaN for the first
+    jumps : [depth, day] jump into each day that the land shares (`continuity.shared_jumps`); NaN for the first
     """
 
     low: NDArray[np.float64]
@@ -96,16 +96,9 @@ def look_at(soil: xr.DataArray, first: int, stop: int) -> Evidence:
             low, high = np.fmin(low, np.nanmin(values)), np.fmax(high, np.nanmax(values))
         count += finite.sum(1, dtype=np.int32)
         total += np.where(finite, values, 0).sum(1, dtype=np.float64)
-        jumps.append(_jumps(field.values)[:, start - day_before :])
+        jumps.append(shared_jumps(field.values)[:, start - day_before :])
     means = np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
     return Evidence(low.astype(float), high.astype(float), count, means[:, None], np.concatenate(jumps, axis=1))
-
-
-def _jumps(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """[depth, day] jump into each day of a field [depth, day, lat, lon] that the land shares; NaN for the first."""
-    every = sampling(values.shape[2] * values.shape[3])
-    around = np.pad(values[:, :, ::every, ::every], [(0, 0), (1, 1), (0, 0), (0, 0)], constant_values=np.nan)
-    return shared_jump(around)[:, :, 0, 0]
 
 
 def _read(url: str) -> Evidence | None:

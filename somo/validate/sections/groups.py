@@ -28,7 +28,7 @@ def climate_class(temperature_c: np.ndarray, aridity: np.ndarray) -> np.ndarray:
     "unknown" where the class would need a value that is missing.
     """
     by_aridity = np.select([aridity < HUMID_BELOW, aridity <= DRY_ABOVE, aridity > DRY_ABOVE], CLIMATES[1:], "unknown")
-    return np.where(temperature_c < COLD_BELOW_C, "cold", by_aridity)
+    return np.select([temperature_c < COLD_BELOW_C, temperature_c >= COLD_BELOW_C], ["cold", by_aridity], "unknown")
 
 
 def groups_section(published: Published, classes: pd.DataFrame) -> Section:

@@ -243,7 +243,9 @@ def regional_anomalies(seasons: xr.DataArray, grid: Grid, layers: tuple[str, ...
         # A product outside Europe has no PRUDENCE region; the section says so in its own words.
         warnings.filterwarnings("ignore", "No gridpoint belongs to any region")
         warnings.filterwarnings("ignore", "Use `@` matmul", PendingDeprecationWarning)
-        inside = regionmask.defined_regions.prudence.mask_3D(grid.lon, grid.lat, drop=True, wrap_lon=False)
+        # The regions count longitudes from -180, a grid may count them from 0.
+        lon = (grid.lon + 180) % 360 - 180
+        inside = regionmask.defined_regions.prudence.mask_3D(lon, grid.lat, drop=True, wrap_lon=False)
     anomaly = (seasons - seasons.mean("year")).transpose("year", "depth", "lat", "lon")
     weights = grid.area_weights()[:, None] * np.ones(grid.shape)
     rows = []

@@ -35,6 +35,24 @@ def test_windows_end_on_the_same_days_of_every_year():
     assert ends[-1].day_of_year == 360
 
 
+@pytest.mark.parametrize(("every", "last", "n"), [(61, 305, 5), (1, 365, 365), (365, 365, 1)])
+def test_no_window_ends_on_day_366(every, last, n):
+    """61 divides 366 as 1 does: the window of a leap year alone would be one more season than there are."""
+    times = pd.date_range("2011-01-01", "2013-12-31")
+    ends = drought.window_ends(times, 30, every)
+    assert ends.day_of_year.max() == last
+    assert drought.seasons(ends, every).max() == n - 1
+
+
+def test_extremes_stay_within_their_type_and_nothing_stands_for_what_does_not_vary():
+    packed = drought_store._pack(np.array([99.0, -99.0, np.nan], "float32"), 1e-3)
+    assert packed.tolist() == [32000, -32000, zarr.FILL]
+    equal = np.full((3, 1), 0.2, "float32")
+    season = np.zeros(3, int)
+    mean, std = drought.climatology(equal, season, np.ones(3, bool), 1)
+    assert np.isnan(drought.standardised(np.append(equal, [[0.3]], 0), np.zeros(4, int), mean, std)).all()
+
+
 def test_window_means_by_hand_and_a_missing_day():
     packed = np.array([[1, 1], [2, -1], [6, 4], [4, 5]], "int16")
     means = drought.window_means(packed, -1, np.array([1, 2, 3]), 2)
@@ -222,6 +240,10 @@ def test_windows_with_a_provisional_day_are_provisional():
     status[-1] = 1
     windows = drought_store.Windows.of(declared, times, status, declared.period)
     assert list(windows.status) == [0] * 9 + [1]
+    # Day 11 is the first of the window that ends on day 40, and no day of the one that ends on day 10 or on day 50.
+    first_day = np.zeros(len(times), "int8")
+    first_day[10] = 1
+    assert list(drought_store.Windows.of(declared, times, first_day, declared.period).status) == [1, 1] + [0] * 8
     assert zarr.FILL == -32768
 
 

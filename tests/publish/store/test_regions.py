@@ -14,7 +14,9 @@ import somo.publish.reader
 from flows.stages.countries import write_regions
 from flows.stages.publish import write_drought
 from somo.core.grid import Grid
-from somo.publish.store import countries, regions
+from somo.publish.store import countries, region_sums, regions
+from somo.publish.store import maps as zarr
+from somo.publish.store.packing import FILL
 from somo.publish.store.region_sums import runs
 from somo.storage.objects import join
 from tests.publish import made
@@ -88,6 +90,18 @@ def test_means_and_shares_are_those_of_the_maps(version_url):
             np.testing.assert_allclose(stored, share, atol=3e-4)
     np.testing.assert_allclose(group["drought_area_share"].sum("drought_class"), 1, atol=3e-4)
     assert float(group["area"].sum()) == pytest.approx(45 * 11.1 * 7.87, rel=0.1)
+
+
+def test_a_mean_is_of_the_cells_with_a_value_by_their_area(monkeypatch):
+    """Cells of 1 and 3 hectares in one country hold 10 and 30 steps, then 30 alone, then nothing."""
+    packed = np.array([[10, 30], [FILL, 30], [FILL, FILL]], np.int16).reshape(1, 3, 2, 1)
+    monkeypatch.setattr(zarr, "read_packed", lambda *_: packed)
+    rows = np.array([1.0, 3.0])
+    of_cell = np.full((2, 1), FRANCE, np.int16)
+    one_country = region_sums.Countries(np.array([FRANCE], np.int16), of_cell, rows)
+    whole = slice(0, 2), slice(0, 1)
+    sums = region_sums.add_up([region_sums.mean_sums("", slice(0, 3), whole, one_country)], 3, 1, 1, 2)
+    assert region_sums.means_of(sums).tolist() == [[[25, 30, FILL]]]
 
 
 def test_new_days_alone_give_the_bytes_of_all_anew(declared, version_url, client, tmp_path, monkeypatch):

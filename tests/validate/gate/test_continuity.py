@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from somo.validate.gate.continuity import common_jumps, tile_steps
+from somo.validate.gate.continuity import shared_jumps, tile_steps
 
 
 @given(st.integers(0, 10_000), st.floats(0.02, 0.1), st.sampled_from([-1, 1]), st.integers(0, 1), st.integers(0, 2))
@@ -34,5 +33,13 @@ def test_jump_that_ninety_percent_share():
     soil[0, 3:] -= 0.05
     soil[0, 3, 0, 0] = 0.4
     soil[0, 5, :4] += 0.1
-    found = common_jumps(xr.DataArray(soil, dims=("depth", "time", "lat", "lon")).chunk(time=2))
-    assert found[0] == pytest.approx([np.nan, 0, 0, -0.05, 0, 0], nan_ok=True)
+    assert shared_jumps(soil)[0] == pytest.approx([np.nan, 0, 0, -0.05, 0, 0], nan_ok=True)
+
+
+def test_missing_days_and_the_sea_have_no_jump():
+    soil = np.full((1, 4, 2, 2), np.nan)
+    assert np.isnan(shared_jumps(soil)).all()
+    soil[0, :, 0] = np.array([0.1, 0.2, np.nan, 0.2])[:, None]
+    soil[0, 2, 0, 0] = 0.25
+    # Of the last two days one cell alone has both.
+    assert shared_jumps(soil)[0] == pytest.approx([np.nan, 0.1, 0.05, -0.05], nan_ok=True)

@@ -41,6 +41,12 @@ def test_the_verdict_says_in_words_whether_levels_are_told_apart():
     assert "of the reference model are not told apart" in model.caption and "pooled" not in model.caption
 
 
+@pytest.mark.parametrize("predicted", [[0.5, 0.6, 0.7, 0.8], [0.26, 0.255, 0.245, 0.24]])
+def test_a_correlation_alone_or_a_small_error_alone_tells_no_levels_apart(predicted):
+    """All too wet by 0.4 in the right order; and near the mean of all in the order turned round."""
+    assert not level_section(pairs(predicted), "none").findings["layers"]["top"]["told apart"]
+
+
 def test_two_cells_are_too_few_to_tell_levels_apart():
     assert not level_section(pairs([0.1, 0.2], levels=(0.1, 0.2)), "none").findings["layers"]["top"]["told apart"]
 

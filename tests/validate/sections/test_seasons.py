@@ -7,6 +7,7 @@ import xarray as xr
 
 from somo.core.grid import Grid
 from somo.validate.report.alternatives import text_alternative
+from somo.validate.season_days import is_whole
 from somo.validate.sections.seasons import (
     chosen_year,
     greatest_z,
@@ -83,6 +84,31 @@ def test_regional_anomalies_are_area_weighted():
     assert france.loc[2014, "cells"] == inside.sum()
     assert france.loc[2014, "anomaly"] == pytest.approx((row[inside] * w[inside]).sum() / w[inside].sum())
     assert france.loc[2015, "anomaly"] == pytest.approx(-france.loc[2014, "anomaly"])
+
+
+def test_sixty_days_of_three_months_make_a_season_and_five_of_a_month_are_enough():
+    july = pd.date_range("2014-07-01", periods=31)
+    days = july.union(pd.date_range("2014-06-16", periods=15)).union(pd.date_range("2014-08-01", periods=14))
+    assert is_whole(days.month)
+    assert not is_whole(days[1:].month)
+    assert not is_whole(pd.date_range("2014-06-01", "2014-07-31").month)
+    dry = by_year().where(by_year()["time"].dt.month != 6)
+    for days_in_june, is_there in ((5, True), (4, False)):
+        some_june = pd.date_range("2014-06-01", periods=days_in_june)
+        gappy = dry.where(~dry["time"].isin(some_june), 1.0)
+        means = seasonal_means(gappy, "JJA", has_gaps=True)
+        assert bool(means.sel(year=2014).notnull().all()) is is_there
+
+
+def test_regions_west_of_greenwich_are_there_on_a_grid_from_0_to_360():
+    def cells(lon):
+        grid = Grid(np.arange(55.5, 35, -1), lon, 1.0)
+        coords = {"year": [2014, 2015], "lat": grid.lat, "lon": grid.lon}
+        values = np.stack([np.zeros(grid.shape), np.ones(grid.shape)])[:, None]
+        table = regional_anomalies(xr.DataArray(values, coords, ("year", "depth", "lat", "lon")), grid, ("layer1",))
+        return table.groupby("region")["cells"].max().to_dict()
+
+    assert cells(np.arange(0.5, 360)) == cells(np.arange(-179.5, 180))
 
 
 def test_the_declared_year_else_that_of_the_paper_else_the_last():

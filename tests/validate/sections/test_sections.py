@@ -96,6 +96,15 @@ def test_groups_cover_networks_and_climates(published, climate):
 def test_climate_classes():
     classes = climate_class(np.array([2.0, 9, 9, 9, 9]), np.array([3.0, 0.5, 1.5, 2.5, np.nan]))
     assert classes.tolist() == ["cold", "humid", "transitional", "dry", "unknown"]
+    borders = climate_class(np.array([4.9, 5.0, 9, 9]), np.array([0.5, 0.99, 1.0, 2.0]))
+    assert borders.tolist() == ["cold", "humid", "transitional", "transitional"]
+    assert climate_class(np.array([9.0]), np.array([2.01])).tolist() == ["dry"]
+    # Without a temperature nothing says that a cell is not a cold one.
+    assert climate_class(np.array([np.nan, 2.0, 5.0]), np.array([0.5, np.nan, 0.5])).tolist() == [
+        "unknown",
+        "cold",
+        "humid",
+    ]
 
 
 def test_weather_of_three_cells(published):

@@ -9,12 +9,18 @@ from scipy.stats import pearsonr
 
 from somo.validate.depths import naming_depths
 from somo.validate.gate.checks import Result
+from somo.validate.matching import cell_scores
 from somo.validate.published import open_published
 from somo.validate.report.alternatives import text_alternative
 from somo.validate.report.verdict import gate_line, verdict
 from somo.validate.sections.section import Section
 from somo.validate.sections.skill import split_section
-from somo.validate.sections.stations import effective_size, probability_by_chance, stations_section
+from somo.validate.sections.stations import (
+    effective_size,
+    probability_by_chance,
+    stations_section,
+    with_significance,
+)
 
 LAYERS = ("layer1", "layer2", "layer3")
 DEPTHS = {"layer1": "0–10 cm", "layer2": "10–30 cm", "layer3": "30–50 cm"}
@@ -43,6 +49,21 @@ def test_series_that_remember_hold_fewer_independent_days():
         series[:, day] = 0.9 * series[:, day - 1] + noise[:, day]
     assert effective_size(*series) / noise.shape[1] == pytest.approx(0.19 / 1.81, rel=0.1)
     assert np.isnan(probability_by_chance(0.5, 2.0))
+
+
+def test_series_that_swing_from_day_to_day_hold_no_more_days_than_they_have():
+    """Correlated by -2/3 and 1/2 a day later, four days would count as eight: 4 (1 + 1/3) / (1 - 1/3)."""
+    swinging, steady = np.array([1.0, -1, 1, -1] * 50), np.repeat([1.0, 1, -1, -1], 50)
+    assert effective_size(swinging, steady) == 200
+
+
+def test_against_both_is_not_more_than_chance():
+    days = pd.DataFrame({"domain": "home", "cell": 1, "layer": "a", "time": pd.date_range("2015-01-01", periods=40)})
+    y = np.random.default_rng(3).normal(size=40)
+    pairs = days.assign(y=y, y_hat=-y)
+    tested = with_significance(cell_scores(pairs, metrics=("pearson_r",)), pairs)
+    assert tested["p"].item() < 0.001
+    assert not tested["significant"].item()
 
 
 def test_every_station_is_on_the_map_and_in_the_table(published):

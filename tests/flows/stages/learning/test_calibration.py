@@ -70,3 +70,27 @@ def test_a_single_fold_with_targets_leaves_its_rows_without_a_judged_uncertainty
     judged, _ = calibrate(DECLARED, made.training_set(), FOLDS, IMPORTANCE, alone)
     missing = judged["uncertainty"].isna()
     assert (missing == (judged["layer"] == "layer2")).all()
+
+
+def test_every_layer_has_its_own_importance_and_share_of_anomalies() -> None:
+    """Where one feature alone tells cells apart, the dissimilarity is the distance along it over the mean distance."""
+    data, importance = made.training_set(), np.zeros((3, 2, 4))
+    importance[:, 0, 2], importance[:, 1, 3] = 1.0, 1.0
+    # Errors that a cell has on all days make no anomalies; those of the second layer differ from window to window.
+    table = out_of_fold(0.0)
+    g = np.random.default_rng(2)
+    day = (table["time"].to_numpy() - data.first_day) // np.timedelta64(1, "D")
+    own, by_window = g.normal(0, 0.03, 12), g.normal(0, 0.03, (12, 20))
+    cell = table["cell"].to_numpy()
+    error = np.where(table["layer"] == "layer1", own[cell], by_window[cell, day // 20])
+    judged, by_layer = calibrate(DECLARED, data, FOLDS, importance, table.assign(y_hat=table["y"] + error))
+    for layer, feature in (("layer1", 0), ("layer2", 1)):
+        values = data.x_s[:, feature].numpy().astype(float)
+        apart = np.abs(values[:, None] - values)
+        nearest = np.where(FOLDS[:, None] == FOLDS, np.inf, apart).min(axis=1)
+        mean_distance = apart[np.triu_indices(12, 1)].mean()
+        rows = judged[judged["layer"] == layer]
+        expected = nearest[rows["cell"]] / mean_distance
+        np.testing.assert_allclose(rows["dissimilarity"], expected, rtol=1e-5)
+    assert by_layer[0].anomaly_share < 0.1
+    assert by_layer[1].anomaly_share > 0.3
