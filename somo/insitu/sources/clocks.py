@@ -165,6 +165,8 @@ def _of_digits(text: pd.Series) -> _Clock:
 def _parsed(text: pd.Series) -> NDArray[np.datetime64]:
     """[n] datetime64[ns] in UTC of times that begin with their year, or whose months are spelled; NaT elsewhere."""
     text = text.fillna("").str.replace(r"^(\d{4})/(\d{2})/(\d{2})", r"\1-\2-\3", regex=True)
+    # A month alone is the time of a monthly mean, which would pass for the value of its first day.
+    text = text.mask(text.str.fullmatch(r"\d{4}[-/.]\d{1,2}"), "")
     time = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
     parsed = time.dt.tz_localize(None).to_numpy("M8[ns]").copy()
     unread = np.isnat(parsed) & text.str.contains(r"\d").to_numpy(bool)

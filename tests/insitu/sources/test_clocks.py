@@ -69,7 +69,7 @@ def test_zones_whose_names_have_two_meanings_are_refused(zone: str) -> None:
         to_utc(pd.Series(HOURS.strftime(f"%Y-%m-%d %H:%M {zone}")), None)
 
 
-@pytest.mark.parametrize("form", ["%H:%M %d/%m/%Y", "%Y-%j %H:%M", "%Y%j", "%y%m%d"])
+@pytest.mark.parametrize("form", ["%H:%M %d/%m/%Y", "%Y-%j %H:%M", "%Y%j", "%y%m%d", "%Y-%m", "%Y/%m"])
 def test_times_of_no_known_form_are_never_guessed(form: str) -> None:
     text = "t,v\n" + "".join(f"{t:{form}},0.2\n" for t in HOURS)
     with pytest.raises(SensorError, match="no time that can be read"):
