@@ -17,8 +17,8 @@ _FILLING = r"[-*.?]+"
 _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
 # Loggers write up to three rows below the names of columns: units, and kinds of mean.
 _MOST_HEAD_ROWS = 3
-# Part of a file's times with several values from which on it is not the clock or the logger that repeats itself.
-SEVERAL_SHARE = 0.1
+# Part of a file's times that are odd from which on it is the table that is wrong, and no clock or logger.
+ODD_SHARE = 0.1
 # Part of the values that show a column's units; the others may be spikes.
 USUAL_SHARE = 0.99
 
@@ -112,7 +112,7 @@ def _require_one_value_a_time(
     pairs = pd.DataFrame({"time": time[use], "value": value[use]}).drop_duplicates()
     values_at = pairs["time"].value_counts()
     several = values_at[values_at > 1]
-    if len(several) > SEVERAL_SHARE * len(values_at):
+    if len(several) > ODD_SHARE * len(values_at):
         most = several.index[0]
         raise SensorError(
             f"{len(several)} of {len(values_at)} times stand there with several values of {columns.value!r}, such as "
@@ -166,6 +166,12 @@ def _beside(date: pd.Series, clock: pd.Series) -> pd.Series:
     if filled.str.fullmatch(r"\d{1,4}").all():
         # Digits are hours where there are at most two of them, as 0 to 23, else hours and minutes, as 30 or 2330.
         digits = clock.str.zfill(2) + "00" if filled.str.len().max() <= 2 else clock.str.zfill(4)
+        is_no_clock = pd.to_numeric(digits[filled.index].str[2:]) >= 60
+        if is_no_clock.mean() > ODD_SHARE:
+            # Minutes or tens of seconds since midnight, of which a part would pass for hours and minutes.
+            raise SensorError(
+                f"times of day such as {filled[is_no_clock].iloc[0]!r} are no hours and minutes; write them as 23:00"
+            )
         compact = date[date.str.contains(r"\d")].str.fullmatch(r"\d{8}").all()
         return date + digits if compact else date + " " + digits.str[:2] + ":" + digits.str[2:]
     return date + " " + clock

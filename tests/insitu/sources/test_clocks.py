@@ -96,6 +96,12 @@ def test_date_and_time_of_day_in_two_columns(names: str, cells: Callable[[pd.Tim
     assert (time == (HOURS - pd.Timedelta("1h")).to_numpy()).all()
 
 
+def test_minutes_since_midnight_are_no_hours_and_minutes() -> None:
+    text = "D,M,v\n" + "".join(f"{t:%Y-%m-%d},{60 * t.hour},0.2\n" for t in HOURS)
+    with pytest.raises(SensorError, match="times of day such as '60' are no hours and minutes; write them as 23:00"):
+        read_series(text.encode(), Columns("D+M", "v"))
+
+
 def test_more_than_two_columns_are_refused() -> None:
     with pytest.raises(SensorError, match=r"time 'Y\+D\+H' names 3 columns; name one, or two as date\+clock"):
         read_series(b"Y,D,H,v\n2018,1,0,0.2\n", Columns("Y+D+H", "v"))
