@@ -30,7 +30,9 @@ SAMPLES, SAMPLE_DAYS, SAMPLE_STEPS = 4, 12, 100
 LEAST_DAYS = 10
 
 EXTREMES = ("maximum", "minimum")
-Sums = Literal["running", "falling", "undecided"]
+# Days that ended with a sum of some size, of which none began anew: by chance it rains more in the hour that follows.
+ENOUGH_DAYS = 3
+Sums = Literal["running", "endless", "falling", "undecided"]
 
 
 class Findings(TypedDict):
@@ -123,6 +125,12 @@ def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> A
             f"{where}: {source.variable} falls within a day, so it is no sum since 00 UTC, but forcing.{name}."
             f'accumulation {taken}; write accumulation = "step" if each value is the sum of its own step (ERA5)'
         )
+    if sums == "endless":
+        raise ForcingError(
+            f"{where}: {source.variable} only rises and never begins anew, as a sum since the start of a run does "
+            "(WRF's RAINNC), which is neither of a day nor of one step: write files with the difference of "
+            f'neighbouring steps and declare forcing.{name}.accumulation = "step"'
+        )
     if sums == "running" and source.accumulation == "step":
         raise ForcingError(
             f"{where}: {source.variable} only rises through each day, as a sum since 00 UTC does (ERA5-Land), but "
@@ -160,7 +168,7 @@ def _restart_hour(source: Source) -> int:
 
 
 def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sums, str, list[int]]:
-    """Whether sums run or fall within days, a file that shows it, and the hours at which running sums begin anew."""
+    """Whether sums run through days or for ever or fall, a file that shows it, and when running ones begin anew."""
     store = open_references(references)
     per_day = max(1, round(DAY_SECONDS / np.median(np.diff(store.times))))
     length = max(2, min(SAMPLE_STEPS, SAMPLE_DAYS * per_day))
@@ -177,6 +185,8 @@ def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sum
     if where:
         return "falling", where, changes.restarts
     runs = changes.rises.sum() - changes.rises[begin] >= ENOUGH_STEPS
+    if runs and not changes.falls.any() and changes.stands[begin] >= ENOUGH_DAYS:
+        return "endless", store.index["files"][0][0], changes.restarts
     return ("running" if runs else "undecided"), store.index["files"][0][0], changes.restarts
 
 

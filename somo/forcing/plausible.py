@@ -1,6 +1,6 @@
 """Mistakes that only the numbers show: sums of another kind, units that no file names, fill values nobody declared."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ FILL_VALUES = (
 )  # fmt: skip
 # Part of the largest value by which a sum may fall from step to step: packing rounds to 1.5e-5 of the range.
 FALL = 1e-3
+# Part of the largest value above which a sum is of some size.
+STANDING = 0.1
 # Steps at which a sum rose, none at which it fell, that prove a running sum: by chance once in 1,024.
 ENOUGH_STEPS = 10
 # As rare as rain in single hours that ends at the same hour on three days: (1/24) squared.
@@ -30,14 +32,16 @@ class Changes:
     Attributes
     ----------
     steps, rises, falls : [24] numbers of steps, of all and of those that rise or fall
+    stands : [24] numbers of steps before which a sum of some size stands, which falls if it begins anew
     """
 
     steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(24, "int64"))
     rises: NDArray[np.int64] = field(default_factory=lambda: np.zeros(24, "int64"))
     falls: NDArray[np.int64] = field(default_factory=lambda: np.zeros(24, "int64"))
+    stands: NDArray[np.int64] = field(default_factory=lambda: np.zeros(24, "int64"))
 
     def __add__(self, other: "Changes") -> "Changes":
-        return Changes(self.steps + other.steps, self.rises + other.rises, self.falls + other.falls)
+        return Changes(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
 
     def falls_but_at(self, hour: int) -> int:
         """Falls at other hours than the one at which a running sum begins anew."""
@@ -79,8 +83,10 @@ def changes_of(values: NDArray[np.floating], times: NDArray[np.int64]) -> Change
         return Changes()
     # the first step of a new sum begins where the one before it ends
     begin = times[:-1] % 86_400 // 3600
-    change = np.diff(np.abs(values).reshape(len(values), -1), axis=0)
-    counted = (np.ones(len(begin), bool), (change > limit).any(axis=1), (change < -limit).any(axis=1))
+    sizes = np.abs(values).reshape(len(values), -1)
+    change = np.diff(sizes, axis=0)
+    stands = (sizes[:-1] > STANDING * size).any(axis=1)
+    counted = (np.ones(len(begin), bool), (change > limit).any(axis=1), (change < -limit).any(axis=1), stands)
     return Changes(*(np.bincount(begin[at], minlength=24) for at in counted))
 
 

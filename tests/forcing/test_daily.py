@@ -59,6 +59,21 @@ def test_the_accumulation_at_00_utc_completes_the_day_before(sources, references
 _RAIN = {"rain": {"computed": "mean", "of": "precipitation"}}
 
 
+@pytest.mark.parametrize("accumulation", [{}, {"accumulation": "day"}, {"accumulation": "step"}])
+def test_sums_that_never_begin_anew_are_refused(sources, references, root, accumulation):
+    """Rain since the start of a run, as WRF's RAINNC: it rises through each day as a sum since 00 UTC does."""
+    time = _hours("2003-01-01", "2003-01-12")
+    rain = np.random.default_rng(5).gamma(0.1, 2, (len(time), 4, 5))
+    sources.write(2003, HOURLY, time=time, values=rain.cumsum(axis=0), units="mm", clock="hours since 2003-01-01")
+    source = {
+        "url": f"{sources.folder}/t2m_{{year}}.nc", "variable": "t2m", "units": "mm", "frequency": "sub-daily",
+        "kind": "accumulated", **accumulation,
+    }  # fmt: skip
+    product = sources.product("2003-01-01", "2003-01-09", forcing={"precipitation": source}, static=_RAIN)
+    with pytest.raises(ForcingError, match=r"only rises and never begins anew.*difference of neighbouring steps"):
+        references(product, root)
+
+
 def test_the_last_day_of_an_accumulation_needs_the_next_files_first_step(sources, references, root):
     declared = {
         "url": f"{sources.folder}/t2m_{{year}}.nc", "variable": "t2m", "units": "m", "frequency": "sub-daily",

@@ -208,7 +208,7 @@ def _missing_days(name: str, stamps: Stamps, day: int, length: int, longest: int
     limit = f", more than max_gap_days {longest}" if longest else ""
     calendar = (
         f'fill days that a calendar of 365 days lacks with forcing.{name}.calendar_gap = "repeat", '
-        if length == 1 and _is_left_out(day, stamps.calendar)
+        if length == 1 and _is_left_out(day, stamps.calendar) and day not in stamps.times // DAY_SECONDS
         else ""
     )
     return (

@@ -12,6 +12,7 @@ from somo.forcing.units import conversion
 
 # Whole numbers without units that take no more different values than this look like codes: CORINE has 44 classes.
 FEW_NUMBERS = 64
+LARGEST_BYTE = 255.0
 # Fewer values than this may all be alike by chance.
 MANY_VALUES = 256
 # A fill value lies further from all other values than this part of their range; the deepest trench does not.
@@ -59,7 +60,7 @@ class Census:
             return
         low, high = float(values.min()), float(values.max())
         self.count += values.size
-        for fill in fill_candidates(self.tile.attrs):
+        for fill in self._fill_candidates():
             if low - 1e-6 * abs(fill) <= fill <= high + 1e-6 * abs(fill):
                 same = np.isclose(values, fill, rtol=1e-6, atol=0)
                 if same.any():
@@ -69,6 +70,13 @@ class Census:
             self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
         if len(self.numbers) <= FEW_NUMBERS and self.tile.dtype.kind in "iu":
             self.numbers |= set(np.unique(values)[: FEW_NUMBERS + 1].tolist())
+
+    def _fill_candidates(self) -> list[float]:
+        """Usual fill values; in bytes that is the largest number, unless it is a class that counts."""
+        candidates = fill_candidates(self.tile.attrs)
+        is_byte = self.tile.dtype == np.uint8 and "scale_factor" not in self.tile.attrs
+        counted = (*self.tile.static.classes, *self.tile.static.categories)
+        return [*candidates, LARGEST_BYTE] if is_byte and LARGEST_BYTE not in counted else candidates
 
     def require_plausible(self) -> None:
         """Refuse a field whose numbers show that it is something else than declared.

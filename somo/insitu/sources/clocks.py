@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from somo.insitu.errors import SensorError
 
 HALF_DAY = np.timedelta64(12, "h")
+LAST_MINUTE = np.timedelta64(23 * 60 + 59, "m")
 # FLUXNET, ICOS and USCRN write times as digits alone; the number of digits tells the format.
 DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 _ZONE = re.compile(r".*\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$")
 # Three letters and more: AM and PM are no zones.
 _NAMED_ZONE = re.compile(r".*\d:\d{2}.*?\s*([A-Za-z]{3,5})$")
 _UTC_NAMES = ("UTC", "GMT")
+# `GMT+0100` of browsers and `UTC+1`: pandas reads the sign of both the other way round, as POSIX has it.
+_AHEAD_OF_UTC = r"(?i)\s*\(?(?:UTC|GMT)\s*([+-])(\d{1,2})(:?\d{2})?\)?$"
 _YEAR_LAST = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(.*)", re.DOTALL)
 _SHORT_YEAR = re.compile(r"(\d{1,2})([./-])(\d{1,2})[./-](\d{2})(?!\d).*", re.DOTALL)
 _YEAR_FIRST = re.compile(r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:(?:T| +)(\d{1,2})(:\d{2}.*))?$")
@@ -35,13 +38,19 @@ _FIRST_DATE_OF_TEN_DIGITS = 1_900_000_000
 class _Clock:
     """Times as written: [n] datetime64[ns], NaT where none; whether they name a zone; whether they are days alone.
 
+    Times that name a zone are in UTC, and `ahead` [n] is how far their own clock is ahead of it; None is no zone.
     `ends_day` [n] marks 24:00, which is read as 00:00 of its date and is that of the next one; None where none is.
     """
 
     time: NDArray[np.datetime64]
-    zoned: bool
-    dates: bool
+    ahead: NDArray[np.timedelta64] | None = None
+    dates: bool = False
     ends_day: NDArray[np.bool_] | None = None
+
+    @property
+    def zoned(self) -> bool:
+        """Whether times name their zone."""
+        return self.ahead is not None
 
 
 def to_utc(written: pd.Series, offset_hours: float | None) -> NDArray[np.datetime64]:
@@ -69,8 +78,22 @@ def to_utc(written: pd.Series, offset_hours: float | None) -> NDArray[np.datetim
     if not (clock.dates or _is_daily(clock.time)):
         ends_day = np.zeros(len(clock.time), bool) if clock.ends_day is None else clock.ends_day
         return np.asarray(clock.time + ends_day * np.timedelta64(1, "D") - offset, "M8[ns]")
-    local = clock.time if clock.zoned else clock.time.astype("M8[D]").astype("M8[ns]")
-    return np.asarray((local + HALF_DAY - offset).astype("M8[D]").astype("M8[ns]"), "M8[ns]")
+    if clock.ahead is None:
+        local_day, ahead = clock.time.astype("M8[D]"), offset
+    else:
+        local_day, ahead = _local_day(clock.time + clock.ahead), clock.ahead
+    return np.asarray((local_day + HALF_DAY - ahead).astype("M8[D]").astype("M8[ns]"), "M8[ns]")
+
+
+def _local_day(stamp: NDArray[np.datetime64]) -> NDArray[np.datetime64]:
+    """[n] datetime64[D] of daily values stamped with the beginning, the noon or the last second of their day.
+
+    A time after noon is the beginning of the next day beside the sensor: programs write midnight of Central European
+    Time as `2017-12-31T23:00Z`.
+    """
+    day = stamp.astype("M8[D]")
+    clock = stamp - day
+    return np.asarray(day + ((clock > HALF_DAY) & (clock < LAST_MINUTE)), "M8[D]")
 
 
 def _is_daily(time: NDArray[np.datetime64]) -> bool:
@@ -80,9 +103,12 @@ def _is_daily(time: NDArray[np.datetime64]) -> bool:
 
 def _read(written: pd.Series) -> _Clock:
     if isinstance(written.dtype, pd.DatetimeTZDtype):
-        return _Clock(written.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy("M8[ns]"), True, False)
+        utc, local = (
+            column.dt.tz_localize(None).to_numpy("M8[ns]") for column in (written.dt.tz_convert("UTC"), written)
+        )
+        return _Clock(utc, local - utc)
     if written.dtype.kind == "M":
-        return _Clock(written.to_numpy("M8[ns]"), False, False)
+        return _Clock(written.to_numpy("M8[ns]"))
     # Whole numbers in a column with a gap are floats to pandas and others, which write them as `20180101.0`.
     text = written.astype(str).str.strip().str.replace(r"^(\d+)\.0+$", r"\1", regex=True)
     dated = text[text.str.contains(r"\d")]
@@ -93,12 +119,15 @@ def _read(written: pd.Series) -> _Clock:
     if (epoch := _EPOCH.fullmatch(typical)) and _is_epoch(epoch[1]):
         counted = pd.to_numeric(text, errors="coerce").to_numpy("float64")
         since = pd.Series(pd.to_datetime(counted, unit=_EPOCH_DIGITS[len(epoch[1])], errors="coerce"))
-        return _Clock(since.to_numpy("M8[ns]"), True, False)
+        return _Clock(since.to_numpy("M8[ns]"), np.zeros(len(since), "m8[ns]"))
     if epoch and "." in typical:
         # Decimal years and the days of spreadsheets: pandas would take some of 2018.0411 for days of April.
-        return _Clock(np.full(len(text), np.datetime64("NaT"), "M8[ns]"), False, False)
+        return _Clock(np.full(len(text), np.datetime64("NaT"), "M8[ns]"))
     if typical.isdigit():
         return _of_digits(text)
+    if re.search(_AHEAD_OF_UTC, typical):
+        text = text.str.replace(_AHEAD_OF_UTC, lambda m: f"{m[1]}{m[2].zfill(2)}{m[3] or ''}", regex=True)
+        typical = re.sub(_AHEAD_OF_UTC, "Z", typical)
     if (zone := _NAMED_ZONE.fullmatch(typical)) and zone[1].upper() not in _UTC_NAMES:
         raise SensorError(
             f"times name a zone ({typical!r}), whose offset may have two meanings; leave the name out and write "
@@ -111,7 +140,15 @@ def _read(written: pd.Series) -> _Clock:
         text = _year_first(text)
     ends_day = text.str.contains(_END_OF_DAY, regex=True).fillna(False).to_numpy(bool)
     text = text.str.replace(_END_OF_DAY, "00", regex=True) if ends_day.any() else text
-    return _Clock(_parsed(text), bool(zone) or _ZONE.fullmatch(typical) is not None, dates, ends_day)
+    ahead = _ahead_of_utc(text) if zone or _ZONE.fullmatch(typical) else None
+    return _Clock(_parsed(text), ahead, dates, ends_day)
+
+
+def _ahead_of_utc(text: pd.Series) -> NDArray[np.timedelta64]:
+    """[n] how far the zones at the ends of times are ahead of UTC; 0 for `Z` and where there is none."""
+    cut = text.str.extract(r":\d{2}.*?([+-])(\d{2}):?(\d{2})?$")
+    minutes = pd.to_numeric(cut[1]).fillna(0) * 60 + pd.to_numeric(cut[2]).fillna(0)
+    return np.asarray(minutes.where(cut[0] != "-", -minutes).to_numpy("m8[m]").astype("m8[ns]"), "m8[ns]")
 
 
 def _of_digits(text: pd.Series) -> _Clock:
@@ -122,12 +159,14 @@ def _of_digits(text: pd.Series) -> _Clock:
     for length, form in DIGITS.items():
         chosen = digits == length
         time[chosen] = pd.to_datetime(text[chosen], format=form, errors="coerce").to_numpy("M8[ns]")
-    return _Clock(time.to_numpy("M8[ns]"), False, bool((digits[digits > 0] == len("20180131")).all()), ends_day)
+    return _Clock(time.to_numpy("M8[ns]"), None, bool((digits[digits > 0] == len("20180131")).all()), ends_day)
 
 
 def _parsed(text: pd.Series) -> NDArray[np.datetime64]:
     """[n] datetime64[ns] in UTC of times that begin with their year, or whose months are spelled; NaT elsewhere."""
     text = text.fillna("").str.replace(r"^(\d{4})/(\d{2})/(\d{2})", r"\1-\2-\3", regex=True)
+    # A month alone is the time of a monthly mean, which would pass for the value of its first day.
+    text = text.mask(text.str.fullmatch(r"\d{4}[-/.]\d{1,2}"), "")
     time = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
     parsed = time.dt.tz_localize(None).to_numpy("M8[ns]").copy()
     unread = np.isnat(parsed) & text.str.contains(r"\d").to_numpy(bool)

@@ -21,7 +21,8 @@ MOST_NAMELESS = 50
 # One broken line costs one value; a file of which half is too long has other columns than its names say.
 MOST_TOO_LONG = 0.5
 TOO_LONG = "(more values than names of columns)"
-"""Stands in every column of a row whose values are shifted, so that it is no time and no number, and is told."""
+TOO_SHORT = "(fewer values than names of columns)"
+"""Both stand in every column of a row whose values are shifted, so that it is no time and no number, and is told."""
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 # Files of the U.S. Climate Reference Network have no line of names; these are the ones of their documentation.
@@ -85,6 +86,7 @@ def read_columns(data: bytes, wanted: Sequence[str], optional: Sequence[str] = (
     head = _head(text, wanted)
     if head is None:
         raise SensorError(_missing(lines, wanted))
+    _require_same_names(text, head, wanted)
     positions = {name: _position(head.names, name) for name in (*wanted, *optional)}
     chosen = {name: position for name, position in positions.items() if position is not None}
     width = len(head.names)
@@ -93,16 +95,22 @@ def read_columns(data: bytes, wanted: Sequence[str], optional: Sequence[str] = (
     # columns that no line reaches. The text is cut behind the line of names: pandas takes a stray quotation mark in a
     # note above it for the start of a quotation, and would skip the lines up to the next one.
     places = range(max(widest, width + 1))
+    # Between columns of white space a cell without a value leaves no trace: all cells behind it move to the left.
+    last = [width - 1] if head.separator is None else []
     dashes = (head.separator or " ").join("-" for _ in places)
     # Without `index_col=False` pandas takes the first column for an index where rows end in a separator, and without
     # `keep_default_na=False` a station called NA would be missing.
     table = pd.read_csv(
         io.StringIO(f"{dashes}\n{text[head.end :]}"), sep=head.separator or r"\s+", header=None, dtype=str,
-        names=list(places), usecols=sorted({*chosen.values(), width}), keep_default_na=False, on_bad_lines="skip",
-        skipinitialspace=True, index_col=False,
+        names=list(places), usecols=sorted({*chosen.values(), *last, width}), keep_default_na=False,
+        on_bad_lines="skip", skipinitialspace=True, index_col=False,
     )[1:].reset_index(drop=True)  # fmt: skip
     columns = pd.DataFrame({name: table[position].fillna("").str.strip() for name, position in chosen.items()})
     columns[_is_too_long(table[width], width)] = TOO_LONG
+    for position in last:
+        is_short = table[position].fillna("") == ""
+        # Where every row is short it is a name that holds a space.
+        columns[is_short & (not is_short.all())] = TOO_SHORT
     # pandas passes by lines that are longer still, without a word.
     skipped = range(_lines_of_values(text[head.end :]) - len(columns))
     return pd.concat([columns, pd.DataFrame(TOO_LONG, skipped, columns.columns)], ignore_index=True)
@@ -202,14 +210,20 @@ def _head(text: str, wanted: Sequence[str]) -> _Head | None:
     bare = {_bare(name) for name in wanted}
     for any_case in (False, True):
         sought = {name.casefold() for name in bare} if any_case else bare
-        start = 0
+        start, head = 0, None
         for line in lines:
             end = _LINE_END.search(text, start)
             start = end.end() if end else len(text)
+            # A note above may name the columns too, so that the last line counts that does before the values.
+            if head is not None and _is_row(line, head, wanted):
+                break
             for separator in SEPARATORS:
                 names = tuple(_bare(name) for name in _cut(line, separator))
                 if sought <= {name.casefold() if any_case else name for name in names}:
-                    return _Head(start, separator, names)
+                    head = _Head(start, separator, names)
+                    break
+        if head is not None:
+            return head
     first = next((line for line in lines if line.strip()), "")
     for separator in SEPARATORS:
         count = len(_cut(first, separator))
@@ -219,6 +233,39 @@ def _head(text: str, wanted: Sequence[str]) -> _Head | None:
             if candidate and bare <= set(candidate):
                 return _Head(0, separator, candidate)
     return None
+
+
+def _is_row(line: str, head: _Head, wanted: Sequence[str]) -> bool:
+    """Whether a line has a number or a time in one of the wanted columns."""
+    cells = _cut(line, head.separator)
+    positions = [_position(head.names, name) for name in wanted]
+    return any(
+        p is not None and p < len(cells) and re.match(r"[-+.\d]+[\d.]", cells[p].strip("\"' ")) for p in positions
+    )
+
+
+def _require_same_names(text: str, head: _Head, wanted: Sequence[str]) -> None:
+    """Refuse files of which a later line names the wanted columns in other places, as after a change of the logger.
+
+    Raises
+    ------
+    SensorError
+        naming the line
+    """
+    bare = [_bare(name) for name in wanted]
+    if not set(bare) <= set(head.names):
+        return
+    longest, start = max(bare, key=len), head.end
+    while (at := text.find(longest, start)) >= 0:
+        start = max(text.rfind("\n", start, at), text.rfind("\r", start, at), start - 1) + 1
+        end = _LINE_END.search(text, at)
+        names = [_bare(name) for name in _cut(text[start : end.start() if end else None], head.separator)]
+        if set(bare) <= set(names) and any(names.index(name) != head.names.index(name) for name in bare):
+            raise SensorError(
+                f"line {len(_LINE_END.findall(text[:at])) + 1} names the columns anew, in another order; cut the file "
+                "into one before and one behind it"
+            )
+        start = end.end() if end else len(text)
 
 
 def _cut(line: str, separator: str | None) -> list[str]:

@@ -17,6 +17,8 @@ _FILLING = r"[-*.?]+"
 _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
 # Loggers write up to three rows below the names of columns: units, and kinds of mean.
 _MOST_HEAD_ROWS = 3
+# Part of a file's times that are odd from which on it is the table that is wrong, and no clock or logger.
+ODD_SHARE = 0.1
 # Part of the values that show a column's units; the others may be spikes.
 USUAL_SHARE = 0.99
 
@@ -63,6 +65,7 @@ def read_series(
             f"column {columns.time!r} holds no time that can be read, such as {written.iloc[-1]!r}; write them as "
             "2018-12-31 23:00"
         )
+    _require_one_value_a_time(written[~broken], time[~broken], value[~broken], good[~broken], columns)
     notes = [_unread_times(written, broken), _unread_values(file[columns.value], value, columns.value, broken)]
     if columns.quality and not good[~broken].any():
         notes.append(_qualities(file[columns.quality][~broken], columns))
@@ -84,6 +87,38 @@ def _read_file_columns(content: bytes, clock: str, others: Sequence[str]) -> tup
             f"time {clock!r} names {len(names)} columns; name one, or two as date+clock, and join others in the file"
         )
     return read_columns(content, list(dict.fromkeys([*names, *others]))), names
+
+
+def _require_one_value_a_time(
+    written: pd.Series,
+    time: NDArray[np.datetime64],
+    value: NDArray[np.float64],
+    good: NDArray[np.bool_],
+    columns: Columns,
+) -> None:
+    """Refuse values of several sensors, or of several hours of a day whose hour stands in a further column.
+
+    Of equal times one value would count, which would be that of another depth wherever the first has none. A clock that
+    is set back in autumn has few equal times, and a file that was written twice has equal values.
+
+    Raises
+    ------
+    SensorError
+        naming a time that has several values
+    """
+    use = good & np.isfinite(value) & (value >= 0)
+    if pd.Index(time[use]).is_unique:
+        return
+    pairs = pd.DataFrame({"time": time[use], "value": value[use]}).drop_duplicates()
+    values_at = pairs["time"].value_counts()
+    several = values_at[values_at > 1]
+    if len(several) > ODD_SHARE * len(values_at):
+        most = several.index[0]
+        raise SensorError(
+            f"{len(several)} of {len(values_at)} times stand there with several values of {columns.value!r}, such as "
+            f"{written[time == most].iloc[0]!r} with {several.iloc[0]}; where the time of day has a column of its own, "
+            "name both as date+clock; where rows are of several sensors, give each sensor a file"
+        )
 
 
 def _unread_times(written: pd.Series, broken: NDArray[np.bool_]) -> str:
@@ -131,6 +166,12 @@ def _beside(date: pd.Series, clock: pd.Series) -> pd.Series:
     if filled.str.fullmatch(r"\d{1,4}").all():
         # Digits are hours where there are at most two of them, as 0 to 23, else hours and minutes, as 30 or 2330.
         digits = clock.str.zfill(2) + "00" if filled.str.len().max() <= 2 else clock.str.zfill(4)
+        is_no_clock = pd.to_numeric(digits[filled.index].str[2:]) >= 60
+        if is_no_clock.mean() > ODD_SHARE:
+            # Minutes or tens of seconds since midnight, of which a part would pass for hours and minutes.
+            raise SensorError(
+                f"times of day such as {filled[is_no_clock].iloc[0]!r} are no hours and minutes; write them as 23:00"
+            )
         compact = date[date.str.contains(r"\d")].str.fullmatch(r"\d{8}").all()
         return date + digits if compact else date + " " + digits.str[:2] + ":" + digits.str[2:]
     return date + " " + clock

@@ -204,6 +204,12 @@ def test_an_hour_missing_takes_its_day():
     times = np.delete(seconds("2020-02-01T00:00", 72, 1), 30)
     with pytest.raises(ForcingError, match="2020-02-02 is missing or has not all its steps"):
         plan_days("p", source(**HOURLY), Stamps(("f.nc",), times))
+    # 29 February has 23 of its hours here, so that no calendar of 365 days explains what is missing.
+    times = np.delete(seconds("2020-02-28T00:00", 72, 1), 30)
+    with pytest.raises(
+        ForcingError, match=r"2020-02-29 is missing or has not all its steps .*; provide it, or fill gaps"
+    ):
+        plan_days("p", source(**HOURLY), Stamps(("f.nc",), times))
 
 
 @pytest.mark.parametrize(

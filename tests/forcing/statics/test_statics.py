@@ -133,6 +133,23 @@ def test_a_fill_value_that_nothing_declares(tmp_path):
     np.testing.assert_allclose(got, plain(filled, np.nanmean), rtol=1e-6)
 
 
+def test_the_largest_byte_far_from_all_others_is_a_fill_value(tmp_path):
+    """Tree cover in percent with 255 for water, in a file that says so nowhere."""
+    cover = np.random.default_rng(4).integers(0, 101, (50, 60)).astype("uint8")
+    cover[25:30, 25:30] = 255
+    url = write(tmp_path / "z.nc", cover)
+    with pytest.raises(ForcingError, match=r"z is 255 at 25 places.*write static\.canopy\.missing = \[255\]"):
+        read(url, name="canopy", within_cell="mean")
+    np.testing.assert_allclose(
+        read(url, name="canopy", within_cell="mean", missing=(255,)),
+        plain(np.where(cover == 255, np.nan, cover), np.nanmean),
+        rtol=1e-6,
+    )
+    all_bytes = np.random.default_rng(5).integers(0, 256, (50, 60)).astype("uint8")
+    got = read(write(tmp_path / "a.nc", all_bytes), name="canopy", within_cell="mean")
+    np.testing.assert_allclose(got, plain(all_bytes, np.mean), rtol=1e-6)
+
+
 def test_the_deep_sea_is_no_fill_value(tmp_path):
     depths = np.random.default_rng(4).integers(-10_500, 500, (50, 60)).astype("int16")
     depths[20, 20] = -9999

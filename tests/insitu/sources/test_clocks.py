@@ -69,7 +69,7 @@ def test_zones_whose_names_have_two_meanings_are_refused(zone: str) -> None:
         to_utc(pd.Series(HOURS.strftime(f"%Y-%m-%d %H:%M {zone}")), None)
 
 
-@pytest.mark.parametrize("form", ["%H:%M %d/%m/%Y", "%Y-%j %H:%M", "%Y%j", "%y%m%d"])
+@pytest.mark.parametrize("form", ["%H:%M %d/%m/%Y", "%Y-%j %H:%M", "%Y%j", "%y%m%d", "%Y-%m", "%Y/%m"])
 def test_times_of_no_known_form_are_never_guessed(form: str) -> None:
     text = "t,v\n" + "".join(f"{t:{form}},0.2\n" for t in HOURS)
     with pytest.raises(SensorError, match="no time that can be read"):
@@ -96,6 +96,12 @@ def test_date_and_time_of_day_in_two_columns(names: str, cells: Callable[[pd.Tim
     assert (time == (HOURS - pd.Timedelta("1h")).to_numpy()).all()
 
 
+def test_minutes_since_midnight_are_no_hours_and_minutes() -> None:
+    text = "D,M,v\n" + "".join(f"{t:%Y-%m-%d},{60 * t.hour},0.2\n" for t in HOURS)
+    with pytest.raises(SensorError, match="times of day such as '60' are no hours and minutes; write them as 23:00"):
+        read_series(text.encode(), Columns("D+M", "v"))
+
+
 def test_more_than_two_columns_are_refused() -> None:
     with pytest.raises(SensorError, match=r"time 'Y\+D\+H' names 3 columns; name one, or two as date\+clock"):
         read_series(b"Y,D,H,v\n2018,1,0,0.2\n", Columns("Y+D+H", "v"))
@@ -113,3 +119,31 @@ def test_units_below_the_names_say_nothing_of_the_times(form: str) -> None:
 def test_days_that_are_stamped_with_their_end_stay_themselves(form: str) -> None:
     days = pd.date_range("2018-01-10", periods=9, freq="D")
     assert (to_utc(pd.Series([form.format(day) for day in days]), 1) == days.to_numpy()).all()
+
+
+@pytest.mark.parametrize("clock", ["T00:00:00Z", "T12:00:00Z", "T23:59:59Z", " 12:00-06:00", " 00:00+01:00"])
+def test_daily_values_that_name_their_zone_stay_on_their_day(clock: str) -> None:
+    days = pd.date_range("2018-01-10", periods=9, freq="D")
+    assert (to_utc(pd.Series(days.strftime("%Y-%m-%d") + clock), None) == days.to_numpy()).all()
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/Chicago", "Asia/Kolkata"])
+@pytest.mark.parametrize("hour", [0, 12])
+def test_daily_values_of_a_zone_go_to_the_utc_day_that_has_most_of_theirs(zone: str, hour: int) -> None:
+    days = pd.date_range("2018-01-10", periods=300, freq="D")
+    local = (days + pd.Timedelta(hours=hour)).tz_localize(zone)
+    assert (to_utc(pd.Series(local), None) == days.to_numpy()).all()
+    assert (to_utc(pd.Series([t.isoformat() for t in local]), None) == days.to_numpy()).all()
+    if hour == 0:
+        midnights = pd.Series(local.tz_convert("UTC").strftime("%Y-%m-%dT%H:%M:%SZ"))
+        assert (to_utc(midnights, None) == days.to_numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "form", ["%a %b %d %Y %H:%M:%S GMT+0100", "%Y-%m-%d %H:%M UTC+1", "%Y-%m-%d %H:%M (UTC+01:00)"]
+)
+def test_hours_ahead_of_utc_are_ahead(form: str) -> None:
+    text = pd.Series(HOURS.strftime(form))
+    assert (to_utc(text, None) == (HOURS - pd.Timedelta("1h")).to_numpy()).all()
+    with pytest.raises(SensorError, match="times name their zone"):
+        to_utc(text, 1)

@@ -4,6 +4,7 @@ import gzip
 import io
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +204,47 @@ def test_two_loggers_with_one_name_of_a_column_are_two_sensors(tmp_path: Path) -
         files[f"{name}.csv"] = "t,v\n" + "".join(f"{d:%Y-%m-%d},{level}\n" for d in days)
     write_folder(tmp_path, files)
     assert len(join_downloads(read_all(str(tmp_path / "stations.csv"), "table"))) == 2
+
+
+def test_a_note_that_names_the_columns_above_their_names_is_no_line_of_names() -> None:
+    text = "# TIMESTAMP, SWC, both as the logger has them\n# version 2\nTIMESTAMP,RECORD,SWC\n2018-01-01 00:00,7,0.25\n"
+    _, value, _, note = read_series(text.encode(), Columns("TIMESTAMP", "SWC"))
+    assert value.tolist() == [0.25] and not note
+
+
+def test_columns_that_change_their_places_within_a_file_are_refused() -> None:
+    text = "t,temp,v\n2018-01-01 00:00,12.5,0.25\nt,temp,v\n2018-01-01 01:00,12.5,0.25\n"
+    _, value, *_ = read_series(text.encode(), Columns("t", "v"))
+    assert value.tolist() == [0.25, 0.25]
+    text += "t,v,temp\n2018-01-01 02:00,0.25,12.5\n"
+    with pytest.raises(SensorError, match="line 5 names the columns anew, in another order; cut the file"):
+        read_series(text.encode(), Columns("t", "v"))
+
+
+def test_a_cell_left_blank_between_columns_of_white_space_costs_its_row() -> None:
+    rows = [f"201801{day:02d} {'    ' if day == 5 else '12.5'}  0.25  0.5\n" for day in range(1, 9)]
+    time, value, _, note = read_series(("t        st    v     p\n" + "".join(rows)).encode(), Columns("t", "v"))
+    assert value.tolist() == [0.25] * 7 and len(time) == 7
+    assert "1 row has no time that can be read, such as '(fewer values than names of columns)'" in note
+
+
+@pytest.mark.parametrize(
+    ("clock", "rows"),
+    [
+        ("t", lambda t: f"{t:%Y-%m-%dT%H:%M:%SZ},501,0,0.1\n{t:%Y-%m-%dT%H:%M:%SZ},502,0,0.3\n"),
+        ("t", lambda t: f"{t:%Y-%m-%d},501,{t.hour},{0.1 + t.hour / 100}\n"),
+    ],
+    ids=["two depths below each other", "hours in another column"],
+)
+def test_several_values_at_one_time_are_refused(clock: str, rows: Callable[[pd.Timestamp], str]) -> None:
+    hours = pd.date_range("2018-01-01", periods=96, freq="h")
+    text = "t,depth,hour,v\n" + "".join(map(rows, hours))
+    with pytest.raises(SensorError, match=r"of \d+ times stand there with several values of 'v', such as '2018-01-01"):
+        read_series(text.encode(), Columns(clock, "v"))
+
+
+def test_a_clock_set_back_in_autumn_and_rows_written_twice_are_read() -> None:
+    local = pd.date_range("2018-10-01", periods=960, freq="h", tz="Europe/Berlin").strftime("%Y-%m-%d %H:%M")
+    rows = [f"{t},{0.2 + i / 1e4:.4f}\n" for i, t in enumerate(local)]
+    time, *_ = read_series(("t,v\n" + "".join(rows + rows)).encode(), Columns("t", "v", offset_hours=1))
+    assert len(time) == 1920 and len(np.unique(time)) == 959
