@@ -22,13 +22,16 @@ TABLE_COLUMNS = (*NEEDED, "depth_to_m", "units", "utc_offset_hours", "quality", 
 # Loggers and networks have no common name for a column of soil moisture: SWC, VWC, theta, sm_5, Soil_Water.
 MOISTURE_NAME = re.compile(r"soil.?(?:water|moist)|vwc|swc|moist|theta|(?:^|_)sm(?:_|\d|$)", re.IGNORECASE)
 TIME_NAME = re.compile(r"time|date", re.IGNORECASE)
+# The time of day in a column of its own, as loggers and weather services write it beside the date.
+CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
 DEPTH_CM = re.compile(r"(\d+(?:\.\d+)?)[ _-]?cm", re.IGNORECASE)
 FLAG_NAME = re.compile(r"flag|quality|(?:^|_)q[cfa](?:_|$)", re.IGNORECASE)
 # More different values than this are measurements of quality, as a signal's strength, and no flags.
 MOST_FLAGS = 20
 # Columns of a table of places, as people name them.
 STATION_NAMES = ("station", "id", "name", "site", "code", "station_id", "site_id")
-LATITUDE_NAMES, LONGITUDE_NAMES = ("latitude", "lat"), ("longitude", "lon", "lng", "long")
+LATITUDE_NAMES = ("latitude", "lat", "breite", "geobreite")
+LONGITUDE_NAMES = ("longitude", "lon", "lng", "long", "länge", "laenge", "geolänge", "geolaenge")
 # Years at the end of a file's name are those of its values.
 YEARS_AT_END = re.compile(r"(?:[-_. ]+(?:19|20)\d\d)+$")
 # A table of stations has one row a sensor. A larger file is a series, and reading it only to rule it out would cost
@@ -192,7 +195,7 @@ def _rows(member: Member, places: Mapping[str, tuple[str, str]]) -> Iterator[dic
     by_name = {name.lower(): name for name in names}
     stem = re.sub(r"\.\w+$", "", member.name)
     station = stem if stem in places else YEARS_AT_END.sub("", stem) or stem
-    row = {"station": station, "file": member.path, "time": next(filter(TIME_NAME.search, names), names[0])}
+    row = {"station": station, "file": member.path, "time": _time_of(series_bytes, names)}
     if station in places:
         row["latitude"], row["longitude"] = places[station]
     for key in ("latitude", "longitude"):
@@ -211,6 +214,20 @@ def _rows(member: Member, places: Mapping[str, tuple[str, str]]) -> Iterator[dic
         yield {
             **row, "value": value, "depth_from_m": depth_m, "depth_to_m": depth_m, "units": units, "quality": quality
         }  # fmt: skip
+
+
+def _time_of(series_bytes: bytes, names: Sequence[str]) -> str:
+    """The column of times, or those of date and time of day joined by `+`."""
+    time = next(filter(TIME_NAME.search, names), names[0])
+    table = read_columns(series_bytes, names).astype(str)
+    # A row in the middle, since units may stand below the names.
+    usual = table.iloc[len(table) // 2] if len(table) else {}
+    clocks = [name for name in names if CLOCK.fullmatch(str(usual.get(name, "")))]
+    dates = [name for name in names if name not in clocks]
+    if not clocks or not dates:
+        return time
+    date = next(filter(TIME_NAME.search, dates), dates[0])
+    return date if ":" in str(usual[date]) else f"{date}+{clocks[0]}"
 
 
 def _holds_flags(series_bytes: bytes, column: str) -> bool:

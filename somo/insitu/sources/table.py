@@ -66,7 +66,7 @@ def _recording(row: dict[str, str], files: Files, archive: str) -> Recording:
     except SensorError as error:
         problem = str(error)
     return Recording(
-        key=content_hash("table 4", sorted(row.items()), [(m.identity, m.version) for m in members]),
+        key=content_hash("table 5", sorted(row.items()), [(m.identity, m.version) for m in members]),
         members=members,
         network=row["network"] or archive,
         station=row["station"],

@@ -19,6 +19,8 @@ _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
 _MOST_HEAD_ROWS = 3
 # Part of the values that show a column's units; the others may be spikes.
 USUAL_SHARE = 0.99
+# An hour of autumn stands twice in local time, and an overlap of two downloads may differ; half of all times are neither.
+MOST_WITH_SEVERAL = 0.5
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def read_series(
     Raises
     ------
     SensorError
-        naming the column that is missing, or that holds no time or no number that can be read
+        naming the column that is missing, or that holds no time or no number that can be read, or of whose times most
+        have several values
     """
     others = [columns.value, *([columns.quality] if columns.quality else [])]
     file, clock = _read_file_columns(content, columns.time, others)
@@ -63,6 +66,7 @@ def read_series(
             f"column {columns.time!r} holds no time that can be read, such as {written.iloc[-1]!r}; write them as "
             "2018-12-31 23:00"
         )
+    _require_one_value_a_time(written, time, np.where(good, value, np.nan), columns)
     notes = [_unread_times(written, broken), _unread_values(file[columns.value], value, columns.value, broken)]
     if columns.quality and not good[~broken].any():
         notes.append(_qualities(file[columns.quality][~broken], columns))
@@ -84,6 +88,39 @@ def _read_file_columns(content: bytes, clock: str, others: Sequence[str]) -> tup
             f"time {clock!r} names {len(names)} columns; name one, or two as date+clock, and join others in the file"
         )
     return read_columns(content, list(dict.fromkeys([*names, *others]))), names
+
+
+def _require_one_value_a_time(
+    written: pd.Series, time: NDArray[np.datetime64], value: NDArray[np.float64], columns: Columns
+) -> None:
+    """Refuse dates whose clock is in another column, and sensors one below the other: of equal times one value counts.
+
+    Parameters
+    ----------
+    written, time : [n] times as in the file, and as they are read
+    value : [n] values as in the file, NaN where they do not count
+
+    Raises
+    ------
+    SensorError
+        with one of the times and two of its values
+    """
+    counts = ~np.isnat(time) & np.isfinite(value) & (value >= 0)
+    if (np.diff(time[counts]) > np.timedelta64(0)).all():
+        return
+    order = np.flatnonzero(counts)[np.lexsort((value[counts], time[counts]))]
+    same_time = time[order][1:] == time[order][:-1]
+    differ = same_time & (value[order][1:] != value[order][:-1])
+    with_several = np.unique(time[order][1:][differ])
+    if len(with_several) <= MOST_WITH_SEVERAL * (len(order) - same_time.sum()):
+        return
+    last = order[1:][differ][-1]
+    before = order[:-1][differ][-1]
+    raise SensorError(
+        f"most times have several values of {columns.value!r}, as {written.iloc[last]!r}: {value[before]:g} and "
+        f"{value[last]:g}; if the time of day is in another column, write time as {columns.time}+THAT_COLUMN; if several "
+        "sensors stand one below the other, give each a file of its own"
+    )
 
 
 def _unread_times(written: pd.Series, broken: NDArray[np.bool_]) -> str:
