@@ -19,7 +19,7 @@ _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
 _MOST_HEAD_ROWS = 3
 # Part of the values that show a column's units; the others may be spikes.
 USUAL_SHARE = 0.99
-# An hour of autumn stands twice in local time, and an overlap of two downloads may differ; half of all times are neither.
+# An hour of autumn stands twice in local time, and two downloads may differ where they overlap.
 MOST_WITH_SEVERAL = 0.5
 
 
@@ -118,8 +118,8 @@ def _require_one_value_a_time(
     before = order[:-1][differ][-1]
     raise SensorError(
         f"most times have several values of {columns.value!r}, as {written.iloc[last]!r}: {value[before]:g} and "
-        f"{value[last]:g}; if the time of day is in another column, write time as {columns.time}+THAT_COLUMN; if several "
-        "sensors stand one below the other, give each a file of its own"
+        f"{value[last]:g}; if the time of day is in another column, write time as {columns.time}+THAT_COLUMN; if "
+        "several sensors stand one below the other, give each a file of its own"
     )
 
 

@@ -55,7 +55,9 @@ def test_dates_whose_clock_is_in_another_column_are_refused(tmp_path: Path) -> N
     hours = pd.date_range("2018-01-01", periods=72, freq="h")
     text = "".join(f"{t:%d.%m.%Y;%H:%M};{0.2 + i / 1000:.3f}\n" for i, t in enumerate(hours))
     files = {"d.csv": f"Datum;Uhrzeit;SWC\n{text}"}
-    with pytest.raises(SensorError, match=r"as '03\.01\.2018': 0\.27 and 0\.271; if .* write time as Datum\+THAT_COLUMN"):
+    with pytest.raises(
+        SensorError, match=r"as '03\.01\.2018': 0\.27 and 0\.271; if .* write time as Datum\+THAT_COLUMN"
+    ):
         one(tmp_path / "one", "A,51,10,d.csv,Datum,SWC,0.05,0.05,,,,", files)
     assert len(one(tmp_path / "two", "A,51,10,d.csv,Datum+Uhrzeit,SWC,0.05,0.05,,,,", files).value) == 72
     again = {"d.csv": f"Datum;Uhrzeit;SWC\n{text}03.01.2018;23:00;0.3\n"}
