@@ -177,6 +177,12 @@ def test_inspect_prints_what_a_file_holds_and_a_table_to_paste(folder, capsys):
         assert words in told
 
 
+def test_inspect_prints_a_table_under_the_name_that_init_would_give_it(folder, capsys):
+    run(["inspect", f"{folder}/t2m.nc", f"{folder}/tp.nc"])
+    told = capsys.readouterr().out
+    assert "[forcing.air_temperature]" in told and "[forcing.precipitation]" in told
+
+
 def test_inspect_describes_grib(folder, capsys):
     (folder / "t2m.grib").write_bytes(b"".join(message(np.full((4, 5), 280.0), hour=hour) for hour in (0, 6, 12)))
     run(["inspect", f"{folder}/t2m.grib"])
