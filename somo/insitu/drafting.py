@@ -20,8 +20,10 @@ from somo.storage.objects import join, read_bytes
 TABLE_NAME = "stations.csv"
 TABLE_COLUMNS = (*NEEDED, "depth_to_m", "units", "utc_offset_hours", "quality", "good")
 # Loggers and networks have no common name for a column of soil moisture: SWC, VWC, theta, sm_5, Soil_Water.
-MOISTURE_NAME = re.compile(r"soil.?(?:water|moist)|vwc|swc|moist|theta|(?:^|_)sm(?:_|\d|$)", re.IGNORECASE)
-TIME_NAME = re.compile(r"time|date", re.IGNORECASE)
+MOISTURE_NAME = re.compile(
+    r"(?:soil|boden).?(?:water|moist|wasser|feuchte)|vwc|swc|moist|theta|(?:^|_)sm(?:_|\d|$)", re.IGNORECASE
+)
+TIME_NAME = re.compile(r"time|dat(?:e|um)|zeit", re.IGNORECASE)
 # The time of day in a column of its own, as loggers and weather services write it beside the date.
 CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
 DEPTH_CM = re.compile(r"(\d+(?:\.\d+)?)[ _-]?cm", re.IGNORECASE)
@@ -114,7 +116,8 @@ def _lacking(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
         named = sorted({row.get("station", "") for row in without})
         yield f"latitude and longitude of {_listed(named, 'station')}"
     if without := lack("value"):
-        yield f"the column of soil moisture in {_listed(sorted({row.get('file', '') for row in without}), 'file')}"
+        named = sorted({row.get("file", "") for row in without})
+        yield f"value, the column of soil moisture, in {_listed(named, 'file')}; a further column is a further row"
     if without := lack("depth_from_m"):
         named = sorted({row.get("value", "") for row in without} - {""})
         yield f"depth_from_m and depth_to_m of {_listed(named, 'column')}" if named else "depth_from_m and depth_to_m"
