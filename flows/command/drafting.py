@@ -145,7 +145,8 @@ def _head(wishes: Wishes, grid: DraftGrid, variables: dict[str, DraftSource]) ->
         yield f"predict_last_n = {sequence.predict_last_n}"
         yield ""
     yield "[grid]"
-    yield f"# {grid.shape[0]} x {grid.shape[1]} cells, whose centres are nodes of {next(iter(variables))} where it allows."
+    first = next(iter(variables))
+    yield f"# {grid.shape[0]} x {grid.shape[1]} cells, whose centres are nodes of {first} where it allows."
     yield 'kind = "regular"'
     for key in ("west", "east", "south", "north", "step_deg"):
         yield f"{key} = {getattr(grid, key):.10g}"

@@ -222,15 +222,28 @@ def _rows(member: Member, places: Mapping[str, tuple[str, str]]) -> Iterator[dic
 def _time_of(series_bytes: bytes, names: Sequence[str]) -> str:
     """The column of times, or those of date and time of day joined by `+`."""
     time = next(filter(TIME_NAME.search, names), names[0])
-    table = read_columns(series_bytes, names).astype(str)
-    # A row in the middle, since units may stand below the names.
-    usual = table.iloc[len(table) // 2] if len(table) else {}
-    clocks = [name for name in names if CLOCK.fullmatch(str(usual.get(name, "")))]
-    dates = [name for name in names if name not in clocks]
+    # A name that stands there twice cannot be read, and need not be here.
+    lower = [name.lower().strip() for name in names]
+    single = [name for name in names if name.strip() and lower.count(name.lower().strip()) == 1]
+    if time not in single or _is_date_and_clock(_usual_row(series_bytes, [time])[time]):
+        return time
+    row = _usual_row(series_bytes, single)
+    clocks = [name for name in single if CLOCK.fullmatch(row[name])]
+    dates = [name for name in single if name not in clocks]
     if not clocks or not dates:
         return time
-    date = next(filter(TIME_NAME.search, dates), dates[0])
-    return date if ":" in str(usual[date]) else f"{date}+{clocks[0]}"
+    date = time if time in dates else next(filter(TIME_NAME.search, dates), dates[0])
+    return date if _is_date_and_clock(row[date]) else f"{date}+{clocks[0]}"
+
+
+def _usual_row(series_bytes: bytes, names: Sequence[str]) -> dict[str, str]:
+    """A row in the middle, since units may stand below the names; empty texts where there is none."""
+    table = read_columns(series_bytes, names)
+    return {name: str(table[name].iloc[len(table) // 2]) if len(table) else "" for name in names}
+
+
+def _is_date_and_clock(written: str) -> bool:
+    return ":" in written and not CLOCK.fullmatch(written)
 
 
 def _holds_flags(series_bytes: bytes, column: str) -> bool:

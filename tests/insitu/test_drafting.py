@@ -37,6 +37,7 @@ def test_places_come_from_a_table_beside_the_folder_and_names_lose_their_years(l
     ("names", "first", "written"),
     [
         ("Nr;Datum;Uhrzeit;Bodenfeuchte", "1;01.01.2018;01:00;0.3", "Datum+Uhrzeit"),
+        ("Datum;Uhrzeit;swc;T;T;", "01.01.2018;01:00;0.3;8;9;", "Datum+Uhrzeit"),
         ("Time;Date;swc", "01:00:00;2018-01-01;0.3", "Date+Time"),
         ("Date;Sunrise;swc", "2018-01-01 01:00;07:30;0.3", "Date"),
         ("Date;battery;swc", "2018-01-01;12:5;0.3", "Date"),
