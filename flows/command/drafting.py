@@ -135,6 +135,7 @@ def _head(wishes: Wishes, grid: DraftGrid, variables: dict[str, DraftSource]) ->
     end = wishes.end or (covered[1] if covered else None)
     yield f"start = {start}" if start else "# start = 2015-01-01  the files do not say which days they hold"
     if end:
+        yield "# To let the product grow with its forcing, leave end out and give [training.period] an end."
         yield f"end = {end}"
     yield ""
     if is_short:
@@ -144,7 +145,8 @@ def _head(wishes: Wishes, grid: DraftGrid, variables: dict[str, DraftSource]) ->
         yield f"predict_last_n = {sequence.predict_last_n}"
         yield ""
     yield "[grid]"
-    yield f"# {grid.shape[0]} x {grid.shape[1]} cells, whose centres are nodes of the first forcing where it allows."
+    first = next(iter(variables))
+    yield f"# {grid.shape[0]} x {grid.shape[1]} cells, whose centres are nodes of {first} where it allows."
     yield 'kind = "regular"'
     for key in ("west", "east", "south", "north", "step_deg"):
         yield f"{key} = {getattr(grid, key):.10g}"
@@ -219,7 +221,7 @@ def _learning(archives: Sequence[DraftArchive]) -> Iterator[str]:
         return
     yield ""
     yield f"# For few stations ({stations} here): measured on 61 of them (docs/method.md, Skill). The defaults are the"
-    yield "# paper's, for thousands; with them so few would be learnt from in a single step of an epoch."
+    yield "# paper's, for thousands: all sequences of so few would make one batch, and an epoch one step of learning."
     yield "[network]"
     yield from ("hidden = 64", "dropout = 0.2", "forget_bias = 1.0", "")
     yield "[training]"

@@ -37,7 +37,9 @@ def init(
     bbox: Annotated[
         tuple[float, float, float, float] | None, typer.Option(metavar="WEST SOUTH EAST NORTH", help="A box, degrees.")
     ] = None,
-    step: Annotated[float | None, typer.Option(help="Width of a cell, degrees; default: the first forcing's.")] = None,
+    step: Annotated[
+        float | None, typer.Option(help="Width of a cell, degrees; default: as the forcing's first variable has it.")
+    ] = None,
     start: Annotated[dt.datetime | None, typer.Option(formats=DAY_FORMATS, help="First day.")] = None,
     end: Annotated[dt.datetime | None, typer.Option(formats=DAY_FORMATS, help="Last day.")] = None,
     name: Annotated[str, typer.Option(help="Name of the product; default: that of the file.")] = "",

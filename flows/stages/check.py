@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flows.stages.check_archives import check_archive
 from flows.today import today
@@ -27,7 +28,8 @@ from somo.forcing.references.combining import combine
 from somo.forcing.references.reference_set import reference_url, write_references
 from somo.forcing.references.scanning import scan_file
 from somo.forcing.sources import find_files, needed_days
-from somo.forcing.statics.field import read_static_at, who_lacks
+from somo.forcing.statics.field import read_static, read_static_at, who_lacks
+from somo.forcing.statics.static_file import climate_period
 from somo.forcing.statics.tiles import Tile, open_tiles
 from somo.product.declaration import Product
 from somo.product.inputs import RegularGrid, Source
@@ -69,6 +71,9 @@ def check(product: Product) -> Iterator[Finding]:
         where a store does not answer, which says nothing of the declaration
     """
     grids: dict[str, Grid] = {}
+    # Without files: an open product whose climatology would change with every day.
+    if (days := _tried("training.period", partial(_climatology, product))).problem:
+        yield days
     with tempfile.TemporaryDirectory(prefix="somo-check-") as root:
         for domain in product.grids():
             yield from _check_domain(product, domain, root, grids)
@@ -78,6 +83,11 @@ def check(product: Product) -> Iterator[Finding]:
     days = pd.date_range(first, last, freq="D")
     for compared in product.compare:
         yield _tried(f"compare.{compared.name}", partial(_compared, product, compared, days, grids.get("home")))
+
+
+def _climatology(product: Product, facts: list[str]) -> None:
+    first, last = climate_period(product)
+    facts.append(f"{first} to {last}")
 
 
 def _tried(what: str, step: Callable[[list[str]], None]) -> Finding:
@@ -99,15 +109,20 @@ def _check_domain(product: Product, domain: str, root: str, grids: dict[str, Gri
     if isinstance(declared, RegularGrid):
         grid = Grid.regular(declared.west, declared.east, declared.south, declared.north, declared.step_deg)
     days = needed_days(product)
+    valued: list[NDArray[np.bool_] | None] = []
     for name, source in product.sources.items():
         source_check = _SourceCheck(product, domain, root, name, source, product.quantity(name), days)
         yield _tried(f"{domain}: forcing.{name}", partial(source_check.facts, grid))
         grid = grid or source_check.own_grid
+        if ".then." not in name:
+            valued.append(source_check.valued)
+    looked_at = [mask for mask in valued if mask is not None]
+    land = np.logical_and.reduce(looked_at) if len(looked_at) == len(valued) else None
     if grid is not None:
         grids[domain] = grid
     for name, static in product.static.items():
         if static.url is not None:
-            yield _tried(f"{domain}: static.{name}", partial(_static, name, static, domain, grid))
+            yield _tried(f"{domain}: static.{name}", partial(_static, name, static, domain, grid, land))
     for layer in product.targets.reference:
         label = f"targets.reference {layer.top_m:g}-{layer.bottom_m:g} m"
         source_check = _SourceCheck(product, domain, root, SOIL_MOISTURE.name, layer.source, SOIL_MOISTURE, days)
@@ -126,6 +141,7 @@ class _SourceCheck:
     quantity: Quantity
     days: tuple[dt.date, dt.date | None]
     own_grid: Grid | None = None
+    valued: NDArray[np.bool_] | None = None
 
     def facts(self, grid: Grid | None, facts: list[str]) -> None:
         """Files, days, meaning and units, way onto the cells, bytes and requests."""
@@ -156,7 +172,7 @@ class _SourceCheck:
         facts.append(f"{units} become {self.quantity.units}")
         self._require_days(plan.first_day, plan.stop_day - 1)
         array = self._array(url, plan.first_day, plan.stop_day, cells)
-        facts += [self._way(store.grid, grid), *_coverage(array), self._cost(array, grid)]
+        facts += [self._way(store.grid, grid), *self._coverage(array), self._cost(array, grid)]
 
     def _way(self, nodes: Mapping[str, Any], grid: Grid) -> str:
         axes = ("lat", "lon") if nodes["kind"] == "regular" else ("y", "x")
@@ -186,6 +202,24 @@ class _SourceCheck:
             self.name, self.quantity, self.source, url, begin, end - begin, cells, accumulation_of(self.source, url)
         )
 
+    def _coverage(self, array: DailyArray) -> list[str]:
+        """How many cells have no value on one day in the middle: sea, and land that the files do not reach."""
+        everywhere = slice(0, array.shape[1]), slice(0, array.shape[2])
+        values_of_a_day = array.placing.window(*everywhere).size * array.plan.steps.shape[1]
+        if array.n_days < 1 or values_of_a_day > MOST_VALUES_OF_A_DAY:
+            return []
+        # A day within a gap of the files, which is filled from its neighbours, shows nothing of the cells.
+        is_whole = (array.plan.of(array.first_day, array.first_day + array.n_days) >= 0).all(axis=1)
+        whole_days = array.first_day + np.flatnonzero(is_whole)
+        if not len(whole_days):
+            return []
+        day = int(whole_days[len(whole_days) // 2])
+        self.valued = ~np.isnan(array.from_references(day, day + 1, everywhere)[0])
+        if self.valued.all():
+            return [f"every cell has a value on {_day(day)}"]
+        empty = int((~self.valued).sum())
+        return [f"{empty} of {self.valued.size} cells have no value on {_day(day)}: sea, or outside of the files"]
+
     def _cost(self, array: DailyArray, grid: Grid) -> str:
         """What a run reads of it: every tile with all its days."""
         cost = read_cost(array, Layout.of(self.product, grid.shape))
@@ -196,27 +230,9 @@ class _SourceCheck:
         )
 
 
-def _coverage(array: DailyArray) -> list[str]:
-    """How many cells have no value on one day in the middle: sea, and land that the files do not reach."""
-    everywhere = slice(0, array.shape[1]), slice(0, array.shape[2])
-    values_of_a_day = array.placing.window(*everywhere).size * array.plan.steps.shape[1]
-    if array.n_days < 1 or values_of_a_day > MOST_VALUES_OF_A_DAY:
-        return []
-    # A day within a gap of the files, which is filled from its neighbours, shows nothing of the cells.
-    is_whole = (array.plan.of(array.first_day, array.first_day + array.n_days) >= 0).all(axis=1)
-    whole_days = array.first_day + np.flatnonzero(is_whole)
-    if not len(whole_days):
-        return []
-    day = int(whole_days[len(whole_days) // 2])
-    is_empty = np.isnan(array.from_references(day, day + 1, everywhere)[0])
-    if not is_empty.any():
-        return [f"every cell has a value on {_day(day)}"]
-    return [
-        f"{int(is_empty.sum())} of {is_empty.size} cells have no value on {_day(day)}: sea, or outside of the files"
-    ]
-
-
-def _static(name: str, static: Static, domain: str, grid: Grid | None, facts: list[str]) -> None:
+def _static(
+    name: str, static: Static, domain: str, grid: Grid | None, land: NDArray[np.bool_] | None, facts: list[str]
+) -> None:
     tiles = open_tiles(name, static, domain)
     facts.append(f"{counted(len(tiles), 'file')}{_size([tile.scans[0].fingerprint for tile in tiles])}")
     facts.append(_nodes(tiles[0], static))
@@ -232,6 +248,19 @@ def _static(name: str, static: Static, domain: str, grid: Grid | None, facts: li
         return
     units = "" if static.of_classes or static.units is None else f" {static.units}"
     facts.append(f"{value:.4g}{units} at {lat:g} N, {lon:g} E")
+    if (
+        land is None
+        or static.gaps != "error"
+        or sum(t.rows.size * t.columns.size for t in tiles) > MOST_VALUES_OF_A_DAY
+    ):
+        return
+    missing = np.argwhere(land & np.isnan(read_static(name, static, domain, grid)))
+    if len(missing):
+        lat, lon = float(grid.lat[missing[0][0]]), float(grid.lon[missing[0][1]])
+        raise ValueError(
+            f"missing at {len(missing)} of {int(land.sum())} cells with forcing, first at {lat:g} N, {lon:g} E: "
+            f'{who_lacks(name, static, domain, lat, lon)}, or write static.{name}.gaps = "mean"'
+        )
 
 
 def _nodes(tile: Tile, static: Static) -> str:

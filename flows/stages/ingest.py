@@ -32,6 +32,7 @@ from somo.forcing.statics.static_file import (
     block_moments,
     build_static,
     climate_blocks,
+    climate_period,
     record_statics,
     static_key_url,
     static_url,
@@ -54,6 +55,8 @@ def ingest(product: Product, root: str, client: Client) -> dict[str, Inputs]:
     -------
     domain -> URLs of its reference sets and its static file
     """
+    # Before any file is read: it is said of the declaration alone.
+    climate_period(product)
     references = reference(product, root, client)
     # Only the predicted domain is read tile by tile; of the others the training cells are read once.
     lay_out_by_tile(product, references[product.home], client)

@@ -7,6 +7,7 @@ import numpy as np
 
 from somo.core.variables import FORCING
 from somo.forcing.drafting.content import Field, as_minute, content_of, kind_of, with_first_choice
+from somo.forcing.drafting.roles import provider_tables, variable_of
 from somo.forcing.references.scan import Scan
 from somo.forcing.units import conversion, per_day
 
@@ -58,14 +59,6 @@ def _described_scan(field: Field, known: Mapping[str, Mapping[str, Any]]) -> Ite
     yield from (f"  | {line}" for line in _paste(field, scan))
 
 
-def provider_tables(known: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every table that a declaration takes by `like`, with the keys that its provider's tables share."""
-    for provider, table in known.items():
-        for name, value in table.items():
-            if isinstance(value, dict):
-                yield f"{provider}.{name}", {**table, **value}
-
-
 def _grid(scan: Scan) -> str:
     grid = scan.grid
     if grid["kind"] != "regular":
@@ -107,7 +100,8 @@ def _paste(field: Field, scan: Scan) -> Iterator[str]:
         yield codes if field.holds_codes else 'within_cell = "mean"  # where finer than the grid'
         return
     kind = field.kind
-    yield f"[forcing.{'|'.join(fitting_variables(field.units, kind == 'accumulated')) or 'NAME'}]"
+    fitting = fitting_variables(field.units, kind == "accumulated")
+    yield f"[forcing.{variable_of(field) or '|'.join(fitting) or 'NAME'}]"
     yield f'url = "{field.url}"'
     yield f'variable = "{field.name}"'
     yield units

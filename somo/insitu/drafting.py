@@ -20,15 +20,20 @@ from somo.storage.objects import join, read_bytes
 TABLE_NAME = "stations.csv"
 TABLE_COLUMNS = (*NEEDED, "depth_to_m", "units", "utc_offset_hours", "quality", "good")
 # Loggers and networks have no common name for a column of soil moisture: SWC, VWC, theta, sm_5, Soil_Water.
-MOISTURE_NAME = re.compile(r"soil.?(?:water|moist)|vwc|swc|moist|theta|(?:^|_)sm(?:_|\d|$)", re.IGNORECASE)
-TIME_NAME = re.compile(r"time|date", re.IGNORECASE)
+MOISTURE_NAME = re.compile(
+    r"(?:soil|boden).?(?:water|moist|wasser|feuchte)|vwc|swc|moist|theta|(?:^|_)sm(?:_|\d|$)", re.IGNORECASE
+)
+TIME_NAME = re.compile(r"time|dat(?:e|um)|zeit", re.IGNORECASE)
+# The time of day in a column of its own, as loggers and weather services write it beside the date.
+CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?")
 DEPTH_CM = re.compile(r"(\d+(?:\.\d+)?)[ _-]?cm", re.IGNORECASE)
 FLAG_NAME = re.compile(r"flag|quality|(?:^|_)q[cfa](?:_|$)", re.IGNORECASE)
 # More different values than this are measurements of quality, as a signal's strength, and no flags.
 MOST_FLAGS = 20
 # Columns of a table of places, as people name them.
 STATION_NAMES = ("station", "id", "name", "site", "code", "station_id", "site_id")
-LATITUDE_NAMES, LONGITUDE_NAMES = ("latitude", "lat"), ("longitude", "lon", "lng", "long")
+LATITUDE_NAMES = ("latitude", "lat", "breite", "geobreite")
+LONGITUDE_NAMES = ("longitude", "lon", "lng", "long", "länge", "laenge", "geolänge", "geolaenge")
 # Years at the end of a file's name are those of its values.
 YEARS_AT_END = re.compile(r"(?:[-_. ]+(?:19|20)\d\d)+$")
 # A table of stations has one row a sensor. A larger file is a series, and reading it only to rule it out would cost
@@ -111,7 +116,8 @@ def _lacking(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
         named = sorted({row.get("station", "") for row in without})
         yield f"latitude and longitude of {_listed(named, 'station')}"
     if without := lack("value"):
-        yield f"the column of soil moisture in {_listed(sorted({row.get('file', '') for row in without}), 'file')}"
+        named = sorted({row.get("file", "") for row in without})
+        yield f"value, the column of soil moisture, in {_listed(named, 'file')}; a further column is a further row"
     if without := lack("depth_from_m"):
         named = sorted({row.get("value", "") for row in without} - {""})
         yield f"depth_from_m and depth_to_m of {_listed(named, 'column')}" if named else "depth_from_m and depth_to_m"
@@ -192,7 +198,7 @@ def _rows(member: Member, places: Mapping[str, tuple[str, str]]) -> Iterator[dic
     by_name = {name.lower(): name for name in names}
     stem = re.sub(r"\.\w+$", "", member.name)
     station = stem if stem in places else YEARS_AT_END.sub("", stem) or stem
-    row = {"station": station, "file": member.path, "time": next(filter(TIME_NAME.search, names), names[0])}
+    row = {"station": station, "file": member.path, "time": _time_of(series_bytes, names)}
     if station in places:
         row["latitude"], row["longitude"] = places[station]
     for key in ("latitude", "longitude"):
@@ -211,6 +217,33 @@ def _rows(member: Member, places: Mapping[str, tuple[str, str]]) -> Iterator[dic
         yield {
             **row, "value": value, "depth_from_m": depth_m, "depth_to_m": depth_m, "units": units, "quality": quality
         }  # fmt: skip
+
+
+def _time_of(series_bytes: bytes, names: Sequence[str]) -> str:
+    """The column of times, or those of date and time of day joined by `+`."""
+    time = next(filter(TIME_NAME.search, names), names[0])
+    # A name that stands there twice cannot be read, and need not be here.
+    lower = [name.lower().strip() for name in names]
+    single = [name for name in names if name.strip() and lower.count(name.lower().strip()) == 1]
+    if time not in single or _is_date_and_clock(_usual_row(series_bytes, [time])[time]):
+        return time
+    row = _usual_row(series_bytes, single)
+    clocks = [name for name in single if CLOCK.fullmatch(row[name])]
+    dates = [name for name in single if name not in clocks]
+    if not clocks or not dates:
+        return time
+    date = time if time in dates else next(filter(TIME_NAME.search, dates), dates[0])
+    return date if _is_date_and_clock(row[date]) else f"{date}+{clocks[0]}"
+
+
+def _usual_row(series_bytes: bytes, names: Sequence[str]) -> dict[str, str]:
+    """A row in the middle, since units may stand below the names; empty texts where there is none."""
+    table = read_columns(series_bytes, names)
+    return {name: str(table[name].iloc[len(table) // 2]) if len(table) else "" for name in names}
+
+
+def _is_date_and_clock(written: str) -> bool:
+    return ":" in written and not CLOCK.fullmatch(written)
 
 
 def _holds_flags(series_bytes: bytes, column: str) -> bool:

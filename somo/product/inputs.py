@@ -21,7 +21,8 @@ class Period(Declared):
     start: dt.date = Field(examples=[dt.date(2003, 1, 1)])
     """First day."""
     end: dt.date | None = Field(default=None, examples=[dt.date(2020, 12, 31)])
-    """Last day; a product without one reaches as far as its forcing does and grows with it."""
+    """Last day; a product without one reaches as far as its forcing does and grows with it, and needs `training.period`
+    with an end."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -72,7 +72,7 @@ def memory_table(samples: Samples, predictions: Mapping[int, Array]) -> pd.DataF
     """Skill left by the number of days left intact: layer, member, intact_days, pearson_r, nse, their ratios, cells, n.
 
     Scores are medians over cells of each cell's own samples; `pearson_r_relative` and `nse_relative` divide them by
-    those of the run with all days intact (the largest key), where that is above 0.1.
+    those of the run with all days intact (the largest key), where that and its median over members are above 0.1.
     """
     rows = []
     for intact, y_hat in sorted(predictions.items()):
@@ -84,8 +84,10 @@ def memory_table(samples: Samples, predictions: Mapping[int, Array]) -> pd.DataF
     all_intact = table[table["intact_days"] == max(predictions)].set_index(["layer", "member"])
     at = pd.MultiIndex.from_frame(table[["layer", "member"]])
     for metric in ("pearson_r", "nse"):
-        # Relative to next to no skill any number comes out, so there is no ratio.
-        reference = all_intact[metric].where(all_intact[metric] > 0.1).reindex(at).to_numpy()
+        # Relative to next to no skill any number comes out, so there is no ratio; nor is there one of a lucky member
+        # where the median of them has no skill.
+        skill = np.minimum(all_intact[metric], all_intact.groupby("layer")[metric].transform("median"))
+        reference = all_intact[metric].where(skill > 0.1).reindex(at).to_numpy()
         table[f"{metric}_relative"] = table[metric].to_numpy() / reference
     return table
 

@@ -33,6 +33,28 @@ def test_places_come_from_a_table_beside_the_folder_and_names_lose_their_years(l
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("names", "first", "written"),
+    [
+        ("Nr;Datum;Uhrzeit;Bodenfeuchte", "1;01.01.2018;01:00;0.3", "Datum+Uhrzeit"),
+        ("Datum;Uhrzeit;swc;T;T;", "01.01.2018;01:00;0.3;8;9;", "Datum+Uhrzeit"),
+        ("Time;Date;swc", "01:00:00;2018-01-01;0.3", "Date+Time"),
+        ("Date;Sunrise;swc", "2018-01-01 01:00;07:30;0.3", "Date"),
+        ("Date;battery;swc", "2018-01-01;12:5;0.3", "Date"),
+    ],
+)
+def test_a_clock_in_a_column_of_its_own_belongs_to_the_time(loggers, names, first, written):
+    for path in loggers.glob("*.csv"):
+        path.write_text(f"{names}\n;;Vol%\n{first}\n{first}\n")
+    assert {row["time"] for row in rows_of(archive_at(str(loggers)))} == {written}
+
+
+def test_a_list_of_stations_in_german_is_a_table_of_places(loggers):
+    (loggers / "Stationsliste.csv").write_text("Station;Breite;Länge;Höhe\nst02;50,9;11,5;301\n")
+    places = {row["station"]: (row["latitude"], row["longitude"]) for row in rows_of(archive_at(str(loggers)))}
+    assert places["st02"] == ("50,9", "11,5") and "Stationsliste" not in places
+
+
 def test_a_column_of_flags_is_named_and_what_is_good_has_to_be_said(loggers):
     archive = archive_at(str(loggers))
     assert {row["quality"] for row in rows_of(archive)} == {"flag"}

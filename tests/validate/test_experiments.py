@@ -80,6 +80,18 @@ def test_whole_history_is_the_unshuffled_run(samples):
     assert set(table["n"]) == {3000}
 
 
+def test_one_lucky_member_of_an_ensemble_without_skill_tells_no_memory(samples):
+    noise = np.random.default_rng(2)
+
+    def mostly_noise(x_d, x_s):
+        return np.stack([np.stack([layer[0], *noise.normal(size=(2, len(layer[0])))]) for layer in forgetful(x_d, x_s)])
+
+    predictions = {n: predict_with_history(samples, mostly_noise, n, seed=1) for n in (1, 16, LOOKBACK)}
+    table = memory_table(samples, predictions)
+    assert table["pearson_r_relative"].isna().all()
+    assert np.isnan(list(memory_days(table).values())).all()
+
+
 def test_only_inputs_that_matter_cost_skill(samples):
     whole = forgetful(samples.x_d, samples.x_s)
     without = {(name, s): predict_without(samples, forgetful, name, s) for name in inputs(samples) for s in (0, 1)}

@@ -1,12 +1,11 @@
 """The role of a file's field in a declaration: which forcing variable it is, and from which provider."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from somo.core.variables import FORCING, SOIL_MOISTURE
 from somo.forcing.drafting.content import Field
-from somo.forcing.inspection import provider_tables
 from somo.forcing.units import conversion, per_day
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -67,6 +66,14 @@ def is_amount(variable: str, units: str) -> bool:
     """Whether numbers in these units are sums over a time, as millimetres of rain, and no rates."""
     target = FORCING[variable].units
     return conversion(units, target) is None and conversion(per_day(units, True), target) is not None
+
+
+def provider_tables(known: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every table that a declaration takes by `like`, with the keys that its provider's tables share."""
+    for provider, table in known.items():
+        for name, value in table.items():
+            if isinstance(value, dict):
+                yield f"{provider}.{name}", {**table, **value}
 
 
 def likes_of(field: Field, url: str, providers: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -52,7 +52,7 @@ def who_lacks(name: str, static: Static, domain: str, lat: float, lon: float) ->
     shown = " and ".join(tile.url for tile in (at_place or tiles)[:2])
     shown += f" and {more} more" if (more := len(at_place or tiles) - 2) > 0 else ""
     if at_place:
-        return f"too few numbers in {shown} there are values; provide files that have some"
+        return f"too few values there in {shown}; provide files that have more, or a grid that ends where they do"
     return f"no file reaches it of {shown}; provide the one that is missing"
 
 

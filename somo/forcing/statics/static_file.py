@@ -91,7 +91,8 @@ def climate_period(product: Product) -> tuple[dt.date, dt.date]:
         first, last = product.training.period.start, product.training.period.end or product.period.end
     if last is None:
         raise ForcingError(
-            "an open period needs training.period with an end, so that new days change no static feature"
+            "the product has no period.end, and then needs a training.period with an end, as period = { start = "
+            "2003-01-01, end = 2015-12-31 } in [training], so that new days change no climatology and no network"
         )
     return first, last
 

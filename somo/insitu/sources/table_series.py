@@ -51,7 +51,8 @@ def read_series(
     Raises
     ------
     SensorError
-        naming the column that is missing, or that holds no time or no number that can be read
+        naming the column that is missing, or that holds no time or no number that can be read, or a time with several
+        values where many have them
     """
     others = [columns.value, *([columns.quality] if columns.quality else [])]
     file, clock = _read_file_columns(content, columns.time, others)
@@ -116,8 +117,8 @@ def _require_one_value_a_time(
         most = several.index[0]
         raise SensorError(
             f"{len(several)} of {len(values_at)} times stand there with several values of {columns.value!r}, such as "
-            f"{written[time == most].iloc[0]!r} with {several.iloc[0]}; where the time of day has a column of its own, "
-            "name both as date+clock; where rows are of several sensors, give each sensor a file"
+            f"{written[time == most].iloc[0]!r} with {several.iloc[0]}; if the time of day is in another column, write "
+            f"time as {columns.time}+THAT_COLUMN; if several sensors stand one below the other, give each a file of its own"
         )
 
 

@@ -115,6 +115,22 @@ def test_check_says_how_files_come_onto_days_units_and_cells(folder, capsys):
         assert words in told
 
 
+def test_check_finds_what_a_run_would_end_at_only_after_its_forcing(folder, capsys):
+    """A feature that ends within the grid, and a product without an end whose climatology would have none."""
+    with xr.open_dataset(folder / "sand.nc", engine="h5netcdf") as whole:
+        whole.isel(lat=slice(0, 33)).load().to_netcdf(folder / "short.nc", engine="h5netcdf")
+    path = declared(folder, 'regrid = "bilinear"', "tp.nc", "missing = [-9999]", "x.zip")
+    text = (folder / "product.toml").read_text().replace("sand.nc", "short.nc")
+    (folder / "product.toml").write_text(text.replace("end = 2020-03-31\n", ""))
+    with pytest.raises(SystemExit):
+        main(["check", path])
+    told = capsys.readouterr().out
+    assert "the product has no period.end, and then needs a training.period with an end" in told
+    # The northern two cells in the west have no rain.
+    assert "missing at 4 of 10 cells with forcing, first at 50.65 N, 11.05 E: no file reaches it of " in told
+    assert told.count("PROBLEM") == 2
+
+
 OWN_TABLE = """station,latitude,longitude,file,time,value,depth_from_m,depth_to_m,units,utc_offset_hours,quality,good
 Good,50.75,11.2,hill.csv,time,swc,0.05,0.05,%,,,
 Far,51.9,11.2,hill.csv,time,swc,0.05,0.05,%,,,
@@ -159,6 +175,12 @@ def test_inspect_prints_what_a_file_holds_and_a_table_to_paste(folder, capsys):
         "era5-land.t2m", 'kind = "mean"', "[static.NAME]",
     ):  # fmt: skip
         assert words in told
+
+
+def test_inspect_prints_a_table_under_the_name_that_init_would_give_it(folder, capsys):
+    run(["inspect", f"{folder}/t2m.nc", f"{folder}/tp.nc"])
+    told = capsys.readouterr().out
+    assert "[forcing.air_temperature]" in told and "[forcing.precipitation]" in told
 
 
 def test_inspect_describes_grib(folder, capsys):

@@ -271,7 +271,7 @@ def test_who_lacks_the_value_of_a_cell_is_named(tmp_path):
     assert missing.tolist() == [[False, True, True, True]] * 3
     hole, empty = (who_lacks("elevation", static, "home", 50.65, lon) for lon in (11.25, 11.35))
     assert hole.startswith("no file reaches it of") and "west.nc and " in hole and "east.nc; provide" in hole
-    assert "west.nc" not in empty and empty.startswith("too few numbers in") and "east.nc there are values" in empty
+    assert "west.nc" not in empty and empty.startswith("too few values there in") and "east.nc; provide" in empty
 
 
 def _raster(path: Path, values: np.ndarray, crs: str, origin: tuple[float, float], step: float, **keys: Any) -> str:

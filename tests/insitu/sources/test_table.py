@@ -50,6 +50,29 @@ def test_daily_fluxnet_stays_on_its_day(tmp_path: Path) -> None:
         assert sensor.good.tolist() == [True, False, True]
 
 
+def test_dates_whose_clock_is_in_another_column_are_refused(tmp_path: Path) -> None:
+    """Read as daily values, each day would keep one of its hours; an hour that stands twice in autumn is usual."""
+    hours = pd.date_range("2018-01-01", periods=72, freq="h")
+    text = "".join(f"{t:%d.%m.%Y;%H:%M};{0.2 + i / 1000:.3f}\n" for i, t in enumerate(hours))
+    files = {"d.csv": f"Datum;Uhrzeit;SWC\n{text}"}
+    with pytest.raises(
+        SensorError, match=r"3 of 3 times .* such as '01\.01\.2018' with 24; if .* write time as Datum\+THAT_COLUMN"
+    ):
+        one(tmp_path / "one", "A,51,10,d.csv,Datum,SWC,0.05,0.05,,,,", files)
+    assert len(one(tmp_path / "two", "A,51,10,d.csv,Datum+Uhrzeit,SWC,0.05,0.05,,,,", files).value) == 72
+    again = {"d.csv": f"Datum;Uhrzeit;SWC\n{text}03.01.2018;23:00;0.3\n"}
+    assert len(one(tmp_path / "three", "A,51,10,d.csv,Datum+Uhrzeit,SWC,0.05,0.05,,,,", again).value) == 73
+
+
+def test_sensors_one_below_the_other_are_refused(tmp_path: Path) -> None:
+    """Of equal times one value counts; where quality chooses among them there is one."""
+    text = "t,depth,v\n" + "".join(f"2018-01-0{d},{cm},0.{d}{cm}\n" for d in range(1, 6) for cm in (10, 30))
+    with pytest.raises(SensorError, match="if several sensors stand one below the other, give each a file of its own"):
+        one(tmp_path / "all", "A,51,10,d.csv,t,v,0.1,0.1,,,,", {"d.csv": text})
+    chosen = one(tmp_path / "one", "A,51,10,d.csv,t,v,0.1,0.1,,,depth,30", {"d.csv": text})
+    assert not chosen.problem and chosen.value[chosen.good].tolist() == [0.13, 0.23, 0.33, 0.43, 0.53]
+
+
 def test_files_in_the_zip_they_were_downloaded_in(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "FLX_DE-Hai.zip", "w") as archive:
         archive.writestr("FLX_DE-Hai_DD.csv", "TIMESTAMP,SWC\n20180101,25\n")
