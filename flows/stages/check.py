@@ -72,8 +72,8 @@ def check(product: Product) -> Iterator[Finding]:
     """
     grids: dict[str, Grid] = {}
     # Without files: an open product whose climatology would change with every day.
-    if (days := _tried("training.period", partial(_climatology, product))).problem:
-        yield days
+    if (climatology := _tried("training.period", partial(_climatology, product))).problem:
+        yield climatology
     with tempfile.TemporaryDirectory(prefix="somo-check-") as root:
         for domain in product.grids():
             yield from _check_domain(product, domain, root, grids)

@@ -86,8 +86,9 @@ def memory_table(samples: Samples, predictions: Mapping[int, Array]) -> pd.DataF
     for metric in ("pearson_r", "nse"):
         # Relative to next to no skill any number comes out, so there is no ratio; nor is there one of a lucky member
         # where the median of them has no skill.
-        skill = np.minimum(all_intact[metric], all_intact.groupby("layer")[metric].transform("median"))
-        reference = all_intact[metric].where(skill > 0.1).reindex(at).to_numpy()
+        usual = all_intact.groupby("layer")[metric].transform("median")
+        has_skill = (all_intact[metric] > 0.1) & (usual > 0.1)
+        reference = all_intact[metric].where(has_skill).reindex(at).to_numpy()
         table[f"{metric}_relative"] = table[metric].to_numpy() / reference
     return table
 

@@ -79,10 +79,10 @@ def to_utc(written: pd.Series, offset_hours: float | None) -> NDArray[np.datetim
         ends_day = np.zeros(len(clock.time), bool) if clock.ends_day is None else clock.ends_day
         return np.asarray(clock.time + ends_day * np.timedelta64(1, "D") - offset, "M8[ns]")
     if clock.ahead is None:
-        local_day, ahead = clock.time.astype("M8[D]"), offset
+        noon = np.asarray(clock.time.astype("M8[D]") + HALF_DAY - offset, "M8[ns]")
     else:
-        local_day, ahead = _local_day(clock.time + clock.ahead), clock.ahead
-    return np.asarray((local_day + HALF_DAY - ahead).astype("M8[D]").astype("M8[ns]"), "M8[ns]")
+        noon = np.asarray(_local_day(clock.time + clock.ahead) + HALF_DAY - clock.ahead, "M8[ns]")
+    return noon.astype("M8[D]").astype("M8[ns]")
 
 
 def _local_day(stamp: NDArray[np.datetime64]) -> NDArray[np.datetime64]:

@@ -118,7 +118,8 @@ def _require_one_value_a_time(
         raise SensorError(
             f"{len(several)} of {len(values_at)} times stand there with several values of {columns.value!r}, such as "
             f"{written[time == most].iloc[0]!r} with {several.iloc[0]}; if the time of day is in another column, write "
-            f"time as {columns.time}+THAT_COLUMN; if several sensors stand one below the other, give each a file of its own"
+            f"time as {columns.time}+THAT_COLUMN; if several sensors stand one below the other, give each a file of "
+            "its own"
         )
 
 
