@@ -121,7 +121,9 @@ def at_work(before: Sequence[Stage], stage: str) -> list[Stage]:
     """The stages of a run that has come to one of them: those before it are complete."""
     come_to = [entry.name for entry in before].index(stage)
     passed = [entry if entry.done else replace(entry, state="done", detail="by this run") for entry in before[:come_to]]
-    return [*passed, replace(before[come_to], state="at work"), *before[come_to + 1 :]]
+    # What the run makes now is no longer missing.
+    now = replace(before[come_to], state="at work", detail=before[come_to].detail.removeprefix("missing: "))
+    return [*passed, now, *before[come_to + 1 :]]
 
 
 def _stages_if_any(product: Product, root: str) -> list[Stage]:

@@ -123,6 +123,7 @@ def test_the_page_says_what_a_run_is_at_work_on(
 ) -> None:
     """A run of which only the first stage was done before; it fails in the fourth."""
     stages = [Stage("ingest", "done", "all"), *(Stage(name, "waiting", "for it") for name in STAGES[1:])]
+    stages[2] = Stage("train", "missing", "missing: the ensemble")
     seen = []
 
     def journey(*_: object) -> Iterator[str]:
@@ -145,11 +146,11 @@ def test_the_page_says_what_a_run_is_at_work_on(
     monkeypatch.setattr(pipeline, "journey", journey)
     with pytest.raises(ForcingError):
         pipeline.take(product, str(tmp_path))
-    for_it = ("waiting", "for it")
+    for_it, ensemble = ("waiting", "for it"), ("missing", "missing: the ensemble")
     assert seen == [
-        [("at work", "all"), *[for_it] * 5],
-        [("done", "all"), ("at work", "for it"), *[for_it] * 4],
-        [("done", "all"), ("done", "by this run"), ("at work", "for it"), *[for_it] * 3],
+        [("at work", "all"), for_it, ensemble, *[for_it] * 3],
+        [("done", "all"), ("at work", "for it"), ensemble, *[for_it] * 3],
+        [("done", "all"), ("done", "by this run"), ("at work", "the ensemble"), *[for_it] * 3],
     ]
     assert page(tmp_path)["run"] == "failed" and page(tmp_path)["stages"][3]["state"] == "waiting"
 
