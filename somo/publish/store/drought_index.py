@@ -176,11 +176,14 @@ def class_probabilities(
 
 
 def _border(ordered: NDArray[np.float64], percent: float) -> NDArray[np.float64]:
-    """[cell] value whose plotting position 100 r / (N + 1) is `percent`, at least the lowest; missing values last."""
+    """[cell] value whose plotting position 100 r / (N + 1) is `percent`, at least the lowest; missing values last.
+
+    Minus infinity where that position is none: below all N, r is 1/2, so that fewer than 24 never tell 2 percent.
+    """
     size = np.isfinite(ordered).sum(0)
     rank = np.clip(percent / 100 * (size + 1) - 1, 0, np.maximum(size - 1, 0))
     low = np.floor(rank).astype(np.intp)
     high = np.minimum(low + 1, np.maximum(size - 1, 0))
     below, above = (np.take_along_axis(ordered, index[None], axis=0)[0] for index in (low, high))
-    between: NDArray[np.float64] = below + (rank - low) * (above - below)
-    return between
+    out_of_reach = (size > 0) & (100 * 0.5 / (size + 1) > percent)
+    return np.where(out_of_reach, -np.inf, below + (rank - low) * (above - below))

@@ -81,22 +81,29 @@ def test_classes_at_their_borders():
 
 
 def test_class_probabilities_by_hand():
-    """Nine base windows 1..9: rank r has 10 r percent, so D0 ends at 3, D1 at 2, D2 at 1, below which nothing lies."""
+    """Nine base windows 1..9: rank r has 10 r percent, so D0 ends at 3, D1 at 2, D2 and D3 at 1: what is drier than all
+    has 5 percent, and nothing has the 2 of D4.
+    """
     means = np.append(np.arange(1.0, 10.0), 2.5).astype("float32")[:, None]
     base = np.arange(10) < 9
     d0, d1, d2, d3, d4 = drought.class_probabilities(means, np.full_like(means, 0.5), np.zeros(10, int), base, 1)
     assert d0[2, 0] == pytest.approx(0.5)
     assert (d0[9, 0], d1[9, 0]) == pytest.approx((0.8413, 0.1587), abs=1e-4)
-    assert d2[0, 0] == d3[0, 0] == d4[0, 0] == pytest.approx(0.5)
+    assert d2[0, 0] == d3[0, 0] == pytest.approx(0.5)
+    assert not d4.any()
     assert d0[8, 0] == pytest.approx(0)
 
 
 @settings(deadline=None, max_examples=25, derandomize=True)
 @given(st.integers(3, 12), st.integers(0, 2**32 - 1))
 def test_probabilities_agree_with_classes_where_nothing_is_uncertain(years, seed):
-    """With next to no uncertainty a window is in the class that its percentile says, unless it lies on a border."""
+    """With next to no uncertainty a window is in the class that its percentile says, unless it lies on a border.
+
+    The last window is not in the base, and drier than all that are.
+    """
     means = np.random.default_rng(seed).normal(size=(4 * years, 3)).astype("float32")
-    season, base = np.tile(np.arange(4), years), np.ones(4 * years, bool)
+    season, base = np.tile(np.arange(4), years), np.arange(4 * years) < 4 * years - 1
+    means[-1] = -9
     percentile = drought.percentiles(means, season, base, 4)
     probabilities = drought.class_probabilities(means, np.full_like(means, 1e-9), season, base, 4)
     for probability, limit in zip(probabilities, drought.CLASS_PERCENT, strict=True):
