@@ -11,10 +11,9 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from dask_jobqueue.slurm import SLURMJob
 from distributed import Scheduler
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.scheduler import TaskState, WorkerState
@@ -23,6 +22,10 @@ from flows.cluster.errors import ClusterError
 from flows.cluster.slurm_queue import Queued, read_end, read_queue, read_restarts, refusal, require_possible
 from flows.cluster.watching import LOST_TOPIC, MEMORY_TOPIC
 from flows.console import console
+
+if TYPE_CHECKING:
+    # An optional dependency, which no other kind of cluster needs.
+    from dask_jobqueue.slurm import SLURMJob
 
 # How often the scheduler, in this process, is asked for its work.
 LOOK_SECONDS = 1.0
@@ -41,7 +44,7 @@ TAKEN_BY_SLURM = ("CANCELLED", "PREEMPTED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL",
 class Job:
     """A job and what has become of its workers."""
 
-    submitted: SLURMJob
+    submitted: "SLURMJob"
     names: tuple[str, ...]
     has_joined: bool = False
     times_begun_again: int = 0
@@ -92,6 +95,13 @@ class _Deaths(SchedulerPlugin):
             self.charged.setdefault(self._names.get(msg["worker"], ""), []).extend(msg["processing-tasks"])
 
 
+def _job_class() -> "type[SLURMJob]":
+    """What writes and submits a job's script."""
+    from dask_jobqueue.slurm import SLURMJob
+
+    return SLURMJob
+
+
 class JobKeeper:
     """Submits, watches and gives back the jobs of a run; lives in the event loop of its scheduler.
 
@@ -126,7 +136,7 @@ class JobKeeper:
         if numbers:
             # `scancel` fails for jobs that have ended meanwhile.
             with suppress(RuntimeError):
-                await SLURMJob._call(["scancel", *numbers])
+                await _job_class()._call(["scancel", *numbers])
 
     async def _keep(self) -> None:
         while self.failure is None:
@@ -158,7 +168,7 @@ class JobKeeper:
         name = f"{self._prefix}-{group.name}-{self._count}"
         # `dask worker` numbers its processes itself where there are several.
         names = tuple(f"{name}-{k}" for k in range(group.processes)) if group.processes > 1 else (name,)
-        job = SLURMJob(self._scheduler.contact_address or self._scheduler.address, name=name, **group.options)
+        job = _job_class()(self._scheduler.contact_address or self._scheduler.address, name=name, **group.options)
         try:
             await job
         except (RuntimeError, ValueError, OSError) as error:

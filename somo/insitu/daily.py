@@ -95,7 +95,7 @@ def values_a_day(time: NDArray[np.datetime64]) -> int:
         return 0
     # NumPy's `unique` of single times goes through a hash table, which took a third of the reading of a sensor.
     distances = np.diff(np.sort(time))
-    steps = distances[distances > np.timedelta64(0)] / np.timedelta64(1, "s")
+    steps = distances[distances > np.timedelta64(0, "s")] / np.timedelta64(1, "s")
     # The median, since a gap of months between two values says nothing of the step in which the sensor measures.
     return max(1, round(DAY_S / float(np.median(steps)))) if len(steps) else 1
 

@@ -75,8 +75,9 @@ def require_complete(data: TrainingSet) -> None:
             )
     if (gap := data.x_d.isnan()).any():
         day, cell, variable = (int(i[0]) for i in gap.nonzero(as_tuple=True))
+        date = data.first_day + np.timedelta64(day, "D")
         raise LearnError(
-            f"forcing.{data.dynamic[variable]}: missing on {data.first_day + day} at {data.where(cell)}; provide "
+            f"forcing.{data.dynamic[variable]}: missing on {date} at {data.where(cell)}; provide "
             "complete forcing or leave its stations out"
         )
     if (gap := data.x_s.isnan()).any():

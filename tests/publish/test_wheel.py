@@ -18,6 +18,19 @@ assert somo.__file__.startswith(sys.argv[1]), somo.__file__
 print(is_built(), sorted(publish_viewer(sys.argv[2])), policy("b", "p/")["Version"])
 """
 
+# What the extras of pyproject.toml bring, which those who read a product have not installed.
+WITHOUT_EXTRAS = """
+import importlib, pkgutil, sys
+for name in ("dask_jobqueue", "dask_kubernetes", "seaweedfs", "hypothesis", "pytest", "playwright", "netCDF4"):
+    sys.modules[name] = None
+import flows.command
+for module in pkgutil.iter_modules(flows.command.__path__, "flows.command."):
+    importlib.import_module(module.name)
+from flows.command.cli import main
+sys.argv = ["somo", "point", "50.95", "11.55", "--url", "nowhere"]
+main()
+"""
+
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -69,3 +82,10 @@ def test_the_wheel_alone_publishes_the_page_and_opens_buckets(wheel: Path, tmp_p
     )
     assert said.stdout.split(maxsplit=1) == ["True", "['viewer'] 2012-10-17\n"], said.stderr
     assert (tmp_path / "bucket/viewer/assets/a.js").read_text() == "made up"
+
+
+def test_every_command_is_there_without_the_extras() -> None:
+    """Somebody who installs the wheel to read a product got a ModuleNotFoundError from `somo point`."""
+    run = [sys.executable, "-c", WITHOUT_EXTRAS]
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and "nowhere" in done.stderr and "ModuleNotFound" not in done.stderr, done.stderr

@@ -130,7 +130,9 @@ def _decoded(
 def _standard(year: int, month: int, day: int, hour: int, minute: int, second: float) -> tuple[int, bool]:
     """Seconds of a date of any calendar in the standard one, and whether it exists there."""
     first = np.datetime64(f"{year:04d}-{month:02d}-01", "D")
-    exists = day <= int((first.astype("datetime64[M]") + 1).astype("datetime64[D]").astype(int) - first.astype(int))
+    exists = day <= int(
+        (first.astype("datetime64[M]") + np.timedelta64(1, "M")).astype("datetime64[D]").astype(int) - first.astype(int)
+    )
     days = int(first.astype(int)) + day - 1
     return days * 86_400 + hour * 3600 + minute * 60 + round(second), exists
 

@@ -122,7 +122,7 @@ def _read(written: pd.Series) -> _Clock:
         return _Clock(since.to_numpy("M8[ns]"), np.zeros(len(since), "m8[ns]"))
     if epoch and "." in typical:
         # Decimal years and the days of spreadsheets: pandas would take some of 2018.0411 for days of April.
-        return _Clock(np.full(len(text), np.datetime64("NaT"), "M8[ns]"))
+        return _Clock(np.full(len(text), np.datetime64("NaT", "ns"), "M8[ns]"))
     if typical.isdigit():
         return _of_digits(text)
     if re.search(_AHEAD_OF_UTC, typical):
@@ -152,7 +152,7 @@ def _ahead_of_utc(text: pd.Series) -> NDArray[np.timedelta64]:
 
 
 def _of_digits(text: pd.Series) -> _Clock:
-    time = pd.Series(np.full(len(text), np.datetime64("NaT"), "M8[ns]"))
+    time = pd.Series(np.full(len(text), np.datetime64("NaT", "ns"), "M8[ns]"))
     digits = text.where(text.str.isdigit(), "").str.len().to_numpy()
     ends_day = text.str.fullmatch(_END_OF_DAY_IN_DIGITS).fillna(False).to_numpy(bool)
     text = text.str.replace(r"^(\d{8})24", r"\g<1>00", regex=True) if ends_day.any() else text

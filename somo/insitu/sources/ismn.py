@@ -299,10 +299,10 @@ def _times(dates: pd.Series, clocks: pd.Series) -> NDArray[np.datetime64]:
     days = pd.to_datetime(written, format="%Y/%m/%d", errors="coerce")
     matches = [_CLOCK.fullmatch(clock) for clock in clocks.cat.categories.astype(str)]
     seconds = [int(m[1]) * 3600 + int(m[2]) * 60 + int(m[3] or 0) if m else None for m in matches]
-    offsets = np.array([np.timedelta64("NaT") if s is None else np.timedelta64(s, "s") for s in seconds], "m8[ns]")
+    offsets = np.array([np.timedelta64("NaT", "s") if s is None else np.timedelta64(s, "s") for s in seconds], "m8[ns]")
     # Code -1 stands for a missing token.
-    day = np.append(days.to_numpy("M8[ns]"), np.datetime64("NaT"))[dates.cat.codes.to_numpy()]
-    clock = np.append(offsets, np.timedelta64("NaT")).astype("m8[ns]")[clocks.cat.codes.to_numpy()]
+    day = np.append(days.to_numpy("M8[ns]"), np.datetime64("NaT", "ns"))[dates.cat.codes.to_numpy()]
+    clock = np.append(offsets, np.timedelta64("NaT", "ns")).astype("m8[ns]")[clocks.cat.codes.to_numpy()]
     return np.asarray(day + clock, "M8[ns]")
 
 

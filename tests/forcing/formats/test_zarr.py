@@ -19,7 +19,9 @@ def dataset(days=6):
     return xr.Dataset(
         {"t2m": (("time", "latitude", "longitude"), field((days, 4, 5)), {"units": "K"})},
         {
-            "time": np.arange("2020-01-01", np.datetime64("2020-01-01") + days, dtype="datetime64[D]").astype("M8[ns]"),
+            "time": np.arange(
+                "2020-01-01", np.datetime64("2020-01-01") + np.timedelta64(days, "D"), dtype="datetime64[D]"
+            ).astype("M8[ns]"),
             "latitude": ("latitude", 48.05 - 0.1 * np.arange(4), {"units": "degrees_north"}),
             "longitude": ("longitude", 7.05 + 0.1 * np.arange(5), {"units": "degrees_east"}),
         },

@@ -46,7 +46,7 @@ def test_daily_fluxnet_stays_on_its_day(tmp_path: Path) -> None:
     for offset, shift in ((1, 0), (-9, 0), (13, -1), ("", 0)):
         row = f"A,51,10,d.csv,TIMESTAMP,SWC_F_MDS_1,0.05,0.05,%,{offset},SWC_F_MDS_1_QC,1"
         sensor = one(tmp_path / str(offset), row, {"d.csv": text})
-        assert (sensor.time == np.datetime64("2018-01-01") + shift + np.arange(3)).all()
+        assert (sensor.time == np.datetime64("2018-01-01") + (shift + np.arange(3)).astype("m8[D]")).all()
         assert sensor.good.tolist() == [True, False, True]
 
 
