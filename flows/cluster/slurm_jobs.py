@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from distributed import Scheduler
@@ -23,8 +23,9 @@ from flows.cluster.slurm_queue import Queued, read_end, read_queue, read_restart
 from flows.cluster.watching import LOST_TOPIC, MEMORY_TOPIC
 from flows.console import console
 
-if TYPE_CHECKING:
-    # An optional dependency, which no other kind of cluster needs.
+with suppress(ModuleNotFoundError):
+    # An optional dependency, which no other kind of cluster needs. It sets a signal's handler when it is imported, which
+    # Python allows in its main thread alone and so not where jobs are submitted.
     from dask_jobqueue.slurm import SLURMJob
 
 # How often the scheduler, in this process, is asked for its work.
@@ -44,7 +45,7 @@ TAKEN_BY_SLURM = ("CANCELLED", "PREEMPTED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL",
 class Job:
     """A job and what has become of its workers."""
 
-    submitted: "SLURMJob"
+    submitted: SLURMJob
     names: tuple[str, ...]
     has_joined: bool = False
     times_begun_again: int = 0
@@ -95,13 +96,6 @@ class _Deaths(SchedulerPlugin):
             self.charged.setdefault(self._names.get(msg["worker"], ""), []).extend(msg["processing-tasks"])
 
 
-def _job_class() -> "type[SLURMJob]":
-    """What writes and submits a job's script."""
-    from dask_jobqueue.slurm import SLURMJob
-
-    return SLURMJob
-
-
 class JobKeeper:
     """Submits, watches and gives back the jobs of a run; lives in the event loop of its scheduler.
 
@@ -136,7 +130,7 @@ class JobKeeper:
         if numbers:
             # `scancel` fails for jobs that have ended meanwhile.
             with suppress(RuntimeError):
-                await _job_class()._call(["scancel", *numbers])
+                await SLURMJob._call(["scancel", *numbers])
 
     async def _keep(self) -> None:
         while self.failure is None:
@@ -168,7 +162,7 @@ class JobKeeper:
         name = f"{self._prefix}-{group.name}-{self._count}"
         # `dask worker` numbers its processes itself where there are several.
         names = tuple(f"{name}-{k}" for k in range(group.processes)) if group.processes > 1 else (name,)
-        job = _job_class()(self._scheduler.contact_address or self._scheduler.address, name=name, **group.options)
+        job = SLURMJob(self._scheduler.contact_address or self._scheduler.address, name=name, **group.options)
         try:
             await job
         except (RuntimeError, ValueError, OSError) as error:

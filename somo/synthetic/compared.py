@@ -86,7 +86,7 @@ def write_compared(
     world = World.make(home, seed)
     first, last = (np.datetime64(day, "D") for day in (f"{years[0]}-01-01", f"{years[1]}-12-31"))
     moisture_by_day = [moisture for _, _, moisture in world.days(first, last)]
-    days = np.arange(first, last + 1)
+    days = np.arange(first, last + np.timedelta64(1, "D"))
     truth = np.where(world.land.land, np.stack(moisture_by_day), np.nan)
     write_products(root, home.grid, truth, days, seed)
     write_cosmos(join(root, "cosmos"), home.grid, truth, days, cosmos, seed)

@@ -205,8 +205,7 @@ def _by_calendar(values: NDArray[Any], unit: str, reference: str, units: str) ->
         raise UnreadableError(f"has fractions in times of {units!r}, which have no exact date; rewrite them in days")
     start = np.datetime64(reference.partition(" ")[0][:7], "M")
     months = values.astype("int64") * (12 if unit.startswith("y") else 1)
-    seconds_into_month = (
-        _rounded(np.array([reference.replace(" ", "T")], "datetime64[us]"))[0] - _rounded(np.array([start]))[0]
-    )
-    seconds: NDArray[np.int64] = _rounded((start + months).astype("datetime64[s]")) + seconds_into_month
+    into_month = np.datetime64(reference.replace(" ", "T"), "us") - start.astype("datetime64[us]")
+    begin = (start + months.astype("timedelta64[M]")).astype("datetime64[s]").astype("int64")
+    seconds: NDArray[np.int64] = begin + (int(into_month.astype("int64")) + 500_000) // 1_000_000
     return seconds

@@ -70,7 +70,7 @@ def test_any_two_encodings_join_to_the_plain_values(tmp_path_factory, sources, r
     )
     kind = st.one_of(packed, st.just(DEFLATED), st.just({"dtype": "float64", "zlib": True, "_FillValue": 1e20}))
     days = {year: data.draw(st.integers(2, 70)) for year in (2003, 2004)}
-    first = np.datetime64("2004-01-01") - days[2003]
+    first = np.datetime64("2004-01-01") - np.timedelta64(days[2003], "D")
     for year, start in ((2003, first), (2004, np.datetime64("2004-01-01"))):
         time = (start + np.arange(days[year])).astype("datetime64[ns]")
         size = tuple(min(a, b) for a, b in zip(data.draw(chunk), (days[year], 4, 5), strict=True))

@@ -145,7 +145,7 @@ def test_neighbours_are_not_parted_by_the_meridian_of_a_transfer(data, declared)
 def test_later_scores_equal_a_direct_computation(data, declared, learnt, client):
     """Of the 180 days that can be predicted, the last 54 are judged by networks without targets on them."""
     pairs = later(declared, learnt, client)
-    assert pairs["time"].min() >= pd.Timestamp(data.first_day + 146)
+    assert pairs["time"].min() >= pd.Timestamp(data.first_day + np.timedelta64(146, "D"))
     y = data.y.numpy()[:, 146:]
     assert len(pairs) == np.isfinite(y).sum()
     every = np.arange(12)
