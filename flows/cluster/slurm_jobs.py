@@ -24,8 +24,8 @@ from flows.cluster.watching import LOST_TOPIC, MEMORY_TOPIC
 from flows.console import console
 
 with suppress(ModuleNotFoundError):
-    # An optional dependency, which no other kind of cluster needs. It sets a signal's handler when it is imported, which
-    # Python allows in its main thread alone and so not where jobs are submitted.
+    # An optional dependency, which no other kind of cluster needs. It sets a signal's handler when it is imported,
+    # which Python allows in its main thread alone and so not where jobs are submitted.
     from dask_jobqueue.slurm import SLURMJob
 
 # How often the scheduler, in this process, is asked for its work.

@@ -56,7 +56,7 @@ def narrowed(product: Product) -> Product:
 def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the three folders of the declaration's settings hold."""
     folder = tmp_path_factory.mktemp("delivered")
-    days = np.datetime64(FIRST, "D") - LOOKBACK, np.datetime64(LAST, "D")
+    days = np.datetime64(FIRST, "D") - np.timedelta64(LOOKBACK, "D"), np.datetime64(LAST, "D")
     write_delivered(str(folder), Grid.regular(*HOME, 0.1), Grid.regular(*US, 0.1), days)
     return folder
 

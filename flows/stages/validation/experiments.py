@@ -213,7 +213,8 @@ def sampled_period(learnt: Learnt) -> str:
     """First and last day that the experiments look at, for captions."""
     data, sequence = _data_of(learnt)
     day, _ = _chosen(data, sequence)
-    return f"{data.first_day + day.min()} to {data.first_day + day.max()}"
+    first, last = data.first_day + np.array([day.min(), day.max()], "timedelta64[D]")
+    return f"{first} to {last}"
 
 
 def _data_of(learnt: Learnt) -> tuple[TrainingSet, Sequence]:

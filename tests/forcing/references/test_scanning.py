@@ -75,7 +75,7 @@ def test_any_two_encodings_join_to_the_plain_values(tmp_path_factory, sources, r
         time = (start + np.arange(days[year])).astype("datetime64[ns]")
         size = tuple(min(a, b) for a, b in zip(data.draw(chunk), (days[year], 4, 5), strict=True))
         sources.write(year, {**data.draw(kind), "chunksizes": size}, time=time)
-    end = str(np.datetime64("2004-01-01") + days[2004] - 1)
+    end = str(np.datetime64("2004-01-01") + np.timedelta64(days[2004] - 1, "D"))
     product = sources.product(str(first), end, sequence={"lookback": 1, "predict_last_n": 30})
     urls = references(product, str(tmp_path_factory.mktemp("root")))
     lazy = open_forcing(product, "home", urls)["air_temperature"]
