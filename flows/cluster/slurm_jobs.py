@@ -45,7 +45,7 @@ TAKEN_BY_SLURM = ("CANCELLED", "PREEMPTED", "TIMEOUT", "NODE_FAIL", "BOOT_FAIL",
 class Job:
     """A job and what has become of its workers."""
 
-    submitted: SLURMJob
+    submitted: "SLURMJob"
     names: tuple[str, ...]
     has_joined: bool = False
     times_begun_again: int = 0
