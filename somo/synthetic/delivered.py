@@ -123,7 +123,7 @@ def _write_era5_land(root: str, world: World, past: Sequence[Past]) -> None:
         for name in CDS_ATTRIBUTES:
             values = np.concatenate([np.where(land, of_day[name], np.nan) for of_day in hourly])
             write_cds(_cds_url(root, name, month), grid, name, stamps, values.astype("float32"))
-    following_day = past[-1][0] + 1
+    following_day = past[-1][0] + np.timedelta64(1, "D")
     for name, total in totals.items():
         completed = np.where(land, total, np.nan).astype("float32")[None]
         stamp, month = np.array([following_day]).astype("M8[h]"), following_day.astype("M8[M]")
