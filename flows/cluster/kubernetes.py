@@ -5,7 +5,7 @@ from uuid import uuid4
 import dask
 from distributed.deploy.cluster import Cluster as DaskCluster
 
-from flows.cluster.errors import ClusterError, require_extra
+from flows.cluster.errors import ClusterError, require_package
 from flows.cluster.pods import dask_cluster, gpu_workers
 from flows.environment import inherited
 from somo.product.cluster import KubernetesPods
@@ -31,7 +31,7 @@ def start(declared: KubernetesPods) -> DaskCluster:
     if not declared.accept_plain_tcp:
         raise ClusterError(PLAIN_TCP)
     # An optional dependency, which no other kind of cluster needs.
-    require_extra("dask_kubernetes", "kubernetes")
+    require_package("dask_kubernetes", "kubernetes")
     from dask_kubernetes.operator import KubeCluster
 
     # Where this process runs in the service, its own settings ask for TLS and would refuse the operator's addresses.

@@ -9,7 +9,7 @@ from typing import Any
 from distributed import Scheduler, Security
 from distributed.deploy.spec import SpecCluster
 
-from flows.cluster.errors import ClusterError, require_extra
+from flows.cluster.errors import ClusterError, require_package
 from flows.cluster.security import close_dashboard, shared_certificates
 from flows.cluster.slurm_jobs import Group, JobKeeper
 from flows.cluster.workers import WORKER_ENVIRONMENT
@@ -38,7 +38,7 @@ def start(declared: SlurmJobs) -> Iterator[SpecCluster]:
     ClusterError
         with the words of `sbatch` and the key to change, if SLURM takes no job or can never start it
     """
-    require_extra("dask_jobqueue", "slurm")
+    require_package("dask_jobqueue", "slurm")
     shared = Path(declared.shared_folder).expanduser()
     with shared_certificates(shared) as security:
         options: dict[str, Any] = {"protocol": "tls://", "security": security, "dashboard_address": "127.0.0.1:0"}

@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster
 
 from flows.cluster import connecting
 from flows.cluster.connecting import cluster, gpu_resources, packages, require_same_packages
-from flows.cluster.errors import ClusterError
+from flows.cluster.errors import ClusterError, require_package
 from flows.cluster.slurm import wait_for_worker
 from flows.cluster.slurm_jobs import JobKeeper
 from flows.cluster.watching import Progressed, completed, watching
@@ -234,3 +234,9 @@ def test_a_workers_log_holds_neither_signature_nor_login(tmp_path: Path) -> None
     )
     assert "Compute Failed" in done.stderr and "https://...@h/x.nc?..." in done.stderr
     assert "ab12" not in done.stderr and "pass@" not in done.stderr
+
+
+def test_a_kind_whose_package_is_not_installed_names_it() -> None:
+    require_package("distributed", "local")
+    with pytest.raises(ClusterError, match=r'kind = "slurm" needs no-such-package, .*: pip install no-such-package'):
+        require_package("no_such_package", "slurm")
