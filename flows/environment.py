@@ -8,11 +8,9 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from secrets import token_urlsafe
 from typing import Any
-from uuid import uuid4
 
 import pydantic
 
@@ -20,8 +18,6 @@ from flows.console import verbosity
 from somo.product.cluster import CLUSTER_KINDS
 from somo.product.declaration import Product, ProductError
 from somo.product.toml_file import read_product
-from somo.storage.client import filesystem
-from somo.storage.objects import join, put
 
 DAILY = "0 6 * * *"
 # How often a run tells Prefect that it lives; Prefect's own three minutes are longer than what may be waited for.
@@ -29,8 +25,6 @@ HEARTBEAT_SECONDS = 30
 PREFECT_SETTINGS = {
     # A command that is told the address of a service is watched there as the service's own runs are.
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-    # Prefect waits 20 s by default, and its server took 22 s to start on a machine that had not read its files yet.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
 }
@@ -119,20 +113,6 @@ def root_of(product: Product, root: str) -> str:
     return chosen if "://" in chosen else str(Path(chosen).resolve())
 
 
-def require_writable(root: str) -> None:
-    """Fail before any work if results cannot be written.
-
-    Raises
-    ------
-    StorageError
-        naming the place
-    """
-    probe = join(root, f".writable-{uuid4().hex[:8]}")
-    put(probe, b"")
-    fs, path = filesystem(probe)
-    fs.rm_file(path)
-
-
 def cache_folder() -> Path:
     """This user's folder for what can be made again: `XDG_CACHE_HOME`, or `~/.cache`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "somo"
@@ -159,36 +139,57 @@ def require_own_settings(folder: Path) -> None:
 
 def _sets_prefect(path: Path) -> bool:
     """Whether such a file holds a setting of Prefect; clones of other people's projects mostly hold none."""
-    text = path.read_text(errors="replace")
     if path.name == ".env":
-        return "PREFECT_" in text.upper()
+        return "PREFECT_" in path.read_text(errors="replace").upper()
     try:
-        table = tomllib.loads(text)
+        return bool(_settings_in(path))
     except tomllib.TOMLDecodeError:
         return True
-    return bool(table if path.name == "prefect.toml" else table.get("tool", {}).get("prefect"))
 
 
-def prepare_prefect() -> None:
+def _settings_in(path: Path) -> dict[str, Any]:
+    """Prefect's settings in a TOML file."""
+    table = tomllib.loads(path.read_text(errors="replace"))
+    of_prefect: dict[str, Any] = table if path.name == "prefect.toml" else table.get("tool", {}).get("prefect", {})
+    return of_prefect
+
+
+def prepare_prefect() -> bool:
     """Set Prefect's settings for a run from the command line; variables that are set already keep their values.
+
+    Returns
+    -------
+    bool
+        whether a server is named, by a variable, by settings of the working folder or by the profile in use
 
     Raises
     ------
     ProductError
         if another user has laid down settings of Prefect in the working folder
     """
-    require_own_settings(Path.cwd())
+    folder = Path.cwd()
+    require_own_settings(folder)
     for name, value in PREFECT_SETTINGS.items():
         os.environ.setdefault(name, value)
-    profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
-    if "PREFECT_API_URL" not in os.environ and not _names_a_server(profiles):
-        # Prefect then starts a server for this run, on a port that every user of the machine reaches.
-        login = f"somo:{token_urlsafe(18)}"
-        os.environ.setdefault("PREFECT_SERVER_API_AUTH_STRING", login)
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", login)
     if not verbosity.traceback:
         # Prefect would log a failure with its traceback, which people ask for by --debug.
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+    profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
+    return "PREFECT_API_URL" in os.environ or _folder_names_a_server(folder) or _names_a_server(profiles)
+
+
+def _folder_names_a_server(folder: Path) -> bool:
+    """Whether what Prefect reads of a folder has the address of a server."""
+    for path in (folder / name for name in SETTINGS_OF_PREFECT):
+        # Prefect itself says what is wrong with a file that is no TOML.
+        with suppress(FileNotFoundError, tomllib.TOMLDecodeError):
+            if path.name == ".env":
+                named = "PREFECT_API_URL" in path.read_text(errors="replace").upper()
+            else:
+                named = "url" in _settings_in(path).get("api", {})
+            if named:
+                return True
+    return False
 
 
 def _names_a_server(profiles: Path) -> bool:
@@ -246,6 +247,11 @@ def ways_to_sources() -> dict[str, str]:
     # A service has another home, where libraries would look for the logins.
     logins = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
     return {"NETRC": str(logins), **variables} if logins.exists() else variables
+
+
+def environment_with(values: Mapping[str, str]) -> dict[str, str]:
+    """Variables of this process with others beside them, for a process that it starts."""
+    return {**os.environ, **values}
 
 
 def export(values: Mapping[str, str]) -> None:

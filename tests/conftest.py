@@ -1,5 +1,6 @@
 """Fixtures shared by all rooms, each made once: a real S3 server, a small Dask cluster, a tiny product."""
 
+import gc
 import os
 import shutil
 import subprocess
@@ -29,6 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests above a second are marked, and the longest begin first."""
     mark_slow(items)
     items[:] = in_order(items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What is imported and collected lasts to the end: the garbage collector need not walk through it at every test."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -73,13 +81,14 @@ def client() -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """One ephemeral Prefect server for all commands that are run inside this process."""
+def prefect_server() -> Iterator[str]:
+    """One ephemeral Prefect server for all commands that are run inside this process; its address."""
     # Importing Prefect takes seconds, which tests of `somo` spare.
+    from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
     with prefect_test_harness(server_startup_timeout=120):
-        yield
+        yield PREFECT_API_URL.value()
 
 
 @pytest.fixture(scope="session")

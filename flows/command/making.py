@@ -10,12 +10,15 @@ from rich.table import Table
 
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import Narrator, console, output
-from flows.environment import load_product, prepare_prefect, require_writable, root_of
+from flows.environment import load_product, prepare_prefect, root_of
 from flows.leftovers import end_with_this_process
+from flows.many_modules import importing
+from flows.server_of_run import start_server
 from flows.status import STAGES, read_status, summary
 from somo.product.declaration import Product, ProductError
 from somo.publish import viewer
 from somo.publish.reader import latest
+from somo.storage.objects import require_writable
 from somo.storage.patience import StorageError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
@@ -139,13 +142,16 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
         f"{product.name} {product.version} in {root}: {'to do: ' + ', '.join(missing) if missing else 'all done'}"
     )
     if missing:
-        console.print("starting Prefect, which takes up to a minute on a busy machine")
         require_writable(root)
         end_with_this_process()
-        prepare_prefect()
-        # Prefect reads its settings when it is imported, and `prepare_prefect` has just made them.
-        from flows.pipeline import run as flow
+        wait_for_server = None if prepare_prefect() else start_server()
+        console.print("starting Prefect, which takes up to a minute on a busy machine")
+        # Prefect reads its settings when it is imported, and they have just been made.
+        with importing():
+            from flows.pipeline import run as flow
 
+        if wait_for_server is not None:
+            wait_for_server()
         flow(str(path), root, until)
     if until == STAGES[-1]:
         output.print(summary(product, root))

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from flows.command.options import Debug, ProductFile, Quiet
 from flows.console import console, output
-from flows.environment import cache_folder, load_product, require_writable
+from flows.environment import cache_folder, load_product
 from flows.results import scaling_days
 from somo.core.words import counted
 from somo.insitu.errors import InsituError
@@ -30,6 +30,7 @@ from somo.insitu.targets import (
     unusable_archives,
 )
 from somo.product.declaration import Product
+from somo.storage.objects import require_writable
 from somo.storage.patience import StorageError
 
 COLUMNS = (

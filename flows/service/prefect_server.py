@@ -5,6 +5,8 @@ from prefect.server.api.server import create_app
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from flows.many_modules import end_without_search
+
 DESCRIPTIONS = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 
 
@@ -21,8 +23,14 @@ class WithoutDescriptions:
         await self.app(scope, receive, send)
 
 
-def create() -> FastAPI:
+def create(ephemeral: bool = False) -> FastAPI:
     """The application that `uvicorn --factory flows.service.prefect_server:create` serves."""
-    app = create_app(final=True)
+    end_without_search()
+    app = create_app(final=True, ephemeral=ephemeral)
     app.add_middleware(WithoutDescriptions)
     return app
+
+
+def create_for_a_run() -> FastAPI:
+    """The same for a single run: without the schedules and the clearing up that a lasting server does beside it."""
+    return create(ephemeral=True)

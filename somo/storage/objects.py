@@ -112,6 +112,20 @@ def put(url: str, data: bytes) -> None:
         raise not_written(url, error) from error
 
 
+def require_writable(root: str) -> None:
+    """Fail before any work if results cannot be written.
+
+    Raises
+    ------
+    StorageError
+        naming the place
+    """
+    probe = join(root, f".writable-{uuid4().hex[:8]}")
+    put(probe, b"")
+    fs, path = filesystem(probe)
+    fs.rm_file(path)
+
+
 def not_written(url: str, error: OSError) -> StorageError:
     """Why an object could not be written; a full disk is called one, with the folder whose disk it is."""
     if error.errno in FULL:

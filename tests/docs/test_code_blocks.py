@@ -119,9 +119,10 @@ def test_commands_of_readers(block, published, in_folder):
 def test_commands_of_makers(block, tiny_released, tiny_sources, in_folder, client, prefect_server, monkeypatch):
     """On a tiny product that is made and released: what runs finds its work done.
 
-    Without a Prefect server of the tests, each `somo run` would start one of its own with a password of its own, which
-    Prefect's client of this process does not learn a second time.
+    Each `somo run` would otherwise start a Prefect server of its own with a password of its own, which Prefect's client
+    of this process does not learn a second time.
     """
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
 
     @contextmanager
     def cluster(product):

@@ -41,7 +41,7 @@ def environment() -> Iterator[MutableMapping[str, str]]:
 
 @pytest.fixture
 def somo(
-    client: Client, prefect_server: None, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    client: Client, prefect_server: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Said]:
     """Run the command as from a shell, on the session's Dask client and Prefect server.
 
@@ -53,6 +53,8 @@ def somo(
         yield client
 
     monkeypatch.setattr("flows.pipeline.cluster", cluster)
+    # Otherwise each command would start a server of its own.
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     # The mark of a run would stay in this process, and every run that a later test starts would take itself for a part
     # of this one and leave its ending to a watcher that waits for pytest's.
     monkeypatch.setattr("flows.command.making.end_with_this_process", lambda: None)

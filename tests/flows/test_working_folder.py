@@ -32,7 +32,7 @@ def test_no_module_of_the_working_folder_is_run_by_what_a_run_starts(
     assert watcher.stdin is not None
     watcher.stdin.close()
     assert watcher.wait(60) == 0 and not sprung.exists()
-    # Prefect's server is started by Prefect, which hands on the variables of the run.
+    # Prefect's server inherits the variables of the run.
     assert environment["PYTHONSAFEPATH"] == "1"
 
 
@@ -67,13 +67,31 @@ def test_settings_of_prefect_that_another_user_laid_down_are_refused(
 
 
 @pytest.mark.parametrize(
-    ("profile", "has_login"), [('PREFECT_LOGGING_LEVEL = "INFO"', True), ('PREFECT_API_URL = "https://x/api"', False)]
+    ("name", "text", "is_named"),
+    [
+        (
+            "profiles.toml",
+            'active = "mine"\n[profiles.mine]\nPREFECT_LOGGING_LEVEL = "INFO"\n[profiles.other]\n',
+            False,
+        ),
+        ("profiles.toml", 'active = "mine"\n[profiles.mine]\nPREFECT_API_URL = "https://x/api"\n', True),
+        (".env", "export PREFECT_API_URL=https://x/api", True),
+        (".env", "PREFECT_LOGGING_LEVEL=INFO", False),
+        ("prefect.toml", "[api]\nurl = 'https://x/api'", True),
+        ("prefect.toml", "[api]\nrequest_timeout = 5", False),
+        ("pyproject.toml", "[tool.prefect.api]\nurl = 'https://x/api'", True),
+        ("pyproject.toml", "[project]\nname = 'x'", False),
+    ],
 )
-def test_a_server_for_one_run_has_a_login_whatever_the_profile(
-    profile: str, has_login: bool, tmp_path: Path, environment: MutableMapping[str, str]
+def test_a_run_has_a_server_of_its_own_where_prefect_is_told_of_none(
+    name: str,
+    text: str,
+    is_named: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    environment: MutableMapping[str, str],
 ) -> None:
-    """Every user of the machine reaches its port; a profile without a server's address changes nothing about that."""
-    (tmp_path / "profiles.toml").write_text(f'active = "mine"\n[profiles.mine]\n{profile}\n[profiles.other]\n')
+    (tmp_path / name).write_text(text)
     environment["PREFECT_HOME"] = str(tmp_path)
-    prepare_prefect()
-    assert ("PREFECT_SERVER_API_AUTH_STRING" in environment) == has_login
+    monkeypatch.chdir(tmp_path)
+    assert prepare_prefect() == is_named

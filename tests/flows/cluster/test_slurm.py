@@ -183,7 +183,7 @@ def first_job(folder: Path) -> int:
 @real_slurm
 @pytest.mark.service
 def test_a_journey_takes_several_jobs_and_gives_the_same_bytes(
-    queue: None, tiny_made: Path, tiny_sources: Path, prefect_server: None, tmp_path: Path,
+    queue: None, tiny_made: Path, tiny_sources: Path, prefect_server: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """A wall time below that of the journey costs time alone: from sources to report, against a local run."""
