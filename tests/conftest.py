@@ -1,6 +1,5 @@
 """Fixtures shared by all rooms, each made once: a real S3 server, a small Dask cluster, a tiny product."""
 
-import gc
 import os
 import shutil
 import subprocess
@@ -14,9 +13,12 @@ from distributed import Client, LocalCluster
 from filelock import FileLock
 from hypothesis import settings
 
+from flows.many_objects import collect_less
 from flows.service.s3server import S3Server
 from tests.lanes import mark_slow
 from tests.longest_first import LongestFirst, in_order
+
+collect_less()
 
 TINY = Path(__file__).parent / "flows" / "tiny.toml"
 
@@ -30,13 +32,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests above a second are marked, and the longest begin first."""
     mark_slow(items)
     items[:] = in_order(items)
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """What is imported and collected lasts to the end: the garbage collector need not walk through it at every test."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

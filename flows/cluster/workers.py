@@ -15,5 +15,5 @@ WORKER_ENVIRONMENT = {
     # Dask's profiler looks at a worker's frames every 10 ms and so keeps what they hold a moment longer. HDF5 lays out
     # a file by when its datasets are closed, so that yearly files of equal values had other bytes now and then.
     "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
-    "DASK_DISTRIBUTED__WORKER__PRELOAD": "flows.cluster.worker_log",
+    "DASK_DISTRIBUTED__WORKER__PRELOAD": "flows.cluster.worker_process",
 }

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from flows.console import verbosity
-from flows.many_modules import end_without_search, importing
+from flows.many_objects import collect_less
 
 # A longitude such as -8.4 begins like an option.
 NEGATIVE_NUMBERS = {"ignore_unknown_options": True}
@@ -60,8 +60,7 @@ def _summary(name: str) -> str:
 
 def _imported(name: str) -> Any:
     """A command or group of commands as typer makes it."""
-    with importing():
-        module = import_module(f"flows.command.{COMMANDS[name]}")
+    module = import_module(f"flows.command.{COMMANDS[name]}")
     if hasattr(module, "app"):
         group = typer.main.get_command(module.app)
         group.name = name
@@ -97,7 +96,7 @@ def somo() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command; an error is one paragraph on standard error and exit status 1."""
-    end_without_search()
+    collect_less()
     try:
         app(arguments)
     except KeyboardInterrupt:

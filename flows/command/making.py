@@ -12,7 +12,6 @@ from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import Narrator, console, output
 from flows.environment import load_product, prepare_prefect, root_of
 from flows.leftovers import end_with_this_process
-from flows.many_modules import importing
 from flows.server_of_run import start_server
 from flows.status import STAGES, read_status, summary
 from somo.product.declaration import Product, ProductError
@@ -147,8 +146,7 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
         wait_for_server = None if prepare_prefect() else start_server()
         console.print("starting Prefect, which takes up to a minute on a busy machine")
         # Prefect reads its settings when it is imported, and they have just been made.
-        with importing():
-            from flows.pipeline import run as flow
+        from flows.pipeline import run as flow
 
         if wait_for_server is not None:
             wait_for_server()

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field
 from flows.cluster.connecting import cluster
 from flows.environment import load_product, root_of
 from flows.failures import told_without_secrets, without_secrets
-from flows.many_modules import end_without_search
+from flows.many_objects import collect_less
 from flows.one_writer import one_writer
 from flows.pipeline import take
 from flows.results import version_url
@@ -24,7 +24,7 @@ from somo.product.method import Training
 from somo.product.network import Network, NetworkKind
 
 # Prefect starts a process for each run.
-end_without_search()
+collect_less()
 
 HOUR_S = 3600
 Settings = TypeVar("Settings", Training, NetworkKind)

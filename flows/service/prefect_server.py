@@ -5,7 +5,7 @@ from prefect.server.api.server import create_app
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from flows.many_modules import end_without_search
+from flows.many_objects import collect_less
 
 DESCRIPTIONS = ("/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 
@@ -25,7 +25,7 @@ class WithoutDescriptions:
 
 def create(ephemeral: bool = False) -> FastAPI:
     """The application that `uvicorn --factory flows.service.prefect_server:create` serves."""
-    end_without_search()
+    collect_less()
     app = create_app(final=True, ephemeral=ephemeral)
     app.add_middleware(WithoutDescriptions)
     return app

@@ -1,14 +1,15 @@
-"""A worker's log without what signs or logs in; Dask preloads this module in every worker (`WORKER_ENVIRONMENT`)."""
+"""What every worker does as it starts: Dask preloads this module in each (`WORKER_ENVIRONMENT`)."""
 
 import logging
 
 from distributed import Worker
 
 from flows.failures import without_secrets
+from flows.many_objects import collect_less
 
 
 class WithoutSecrets(logging.Formatter):
-    """Formats as another formatter does, and leaves out signatures and logins."""
+    """Formats as another formatter does, and leaves out signatures and logins: no worker's log holds any."""
 
     def __init__(self, former: logging.Formatter) -> None:
         super().__init__()
@@ -21,6 +22,7 @@ class WithoutSecrets(logging.Formatter):
 
 def dask_setup(worker: Worker) -> None:
     """What Dask calls when a worker starts."""
+    collect_less()
     loggers = [each for each in logging.root.manager.loggerDict.values() if isinstance(each, logging.Logger)]
     handlers = {handler for logger in (logging.root, *loggers) for handler in logger.handlers}
     # Loggers of libraries that nobody has configured write by this one.
