@@ -11,8 +11,8 @@ from xdist.scheduler import LoadFileScheduling
 
 REAL_CASES = "tests/real/test_cases.py"
 """Its cases share nothing, so that each may run in a process of its own."""
-# A real case computes on all cores, and the tests of services and of killed processes wait for much of their time: each
-# of those begins beside one of these.
+# Tests of services and of killed processes wait for much of their time, a real case computes: each of those begins
+# beside one of these.
 LONGEST = (
     f"{REAL_CASES}[us-stations]",
     "tests/flows/service/test_stack.py",

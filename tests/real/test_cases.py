@@ -81,9 +81,10 @@ def made(request: pytest.FixtureRequest, cases_folder: Path, tmp_path_factory: p
     fewer = {"members": 1, "fold_members": 1, "epochs": case.epochs, "folds": case.folds}
     declaration.write_text(shortened(text, fewer))
     somo = Path(sys.executable).with_name("somo")
+    # One worker: other tests run beside this one, and each worker imports its modules anew.
+    settings = {"SOMO_REAL": str(cases_folder), "OMP_NUM_THREADS": "1", "SOMO_CLUSTER_WORKERS": "1"}
     done = subprocess.run(
-        [somo, "run", declaration, "--root", folder / "root", "-q"],
-        env={**os.environ, "SOMO_REAL": str(cases_folder), "OMP_NUM_THREADS": "1"},
+        [somo, "run", declaration, "--root", folder / "root", "-q"], env={**os.environ, **settings},
         capture_output=True, text=True, check=False, timeout=1700,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
