@@ -29,6 +29,13 @@ UNITS = {
 """Factor to m3 m-3 by the unit, as `_plain_unit` writes it."""
 _EXAMPLES = {"depth": "0.05, in metres", "utc": "-6 or 5.5, in hours", "": "50.91, in degrees"}
 """How a number of the table is written, by how the name of its column begins."""
+_REMEDIES = {
+    "station": "name it",
+    "file": "name the file beside the table",
+    "time": "name the column of the times",
+    "value": "name the column of the values",
+}
+"""What to write into a cell of the table that is no number and has to be filled."""
 # A file of fewer days than two months may hold a drought alone, whose numbers say nothing of their units.
 LEAST_JUDGED = np.timedelta64(60, "D")
 
@@ -45,7 +52,8 @@ def list_recordings(url: str, archive: str) -> list[Recording]:
         raise InsituError(f"{url}: no such table ({error}); check the url under [[insitu]]") from error
     # A column of numbers in a Parquet file takes no text in place of a missing one.
     rows = rows.astype(object).where(rows.notna(), "").astype(str).apply(lambda column: column.str.strip())
-    rows = rows[rows["station"] != ""]
+    # A row that lacks its name alone, as where one is written for several sensors, is no empty line.
+    rows = rows[(rows != "").any(axis=1)]
     if rows.empty:
         raise InsituError(f"{url}: the table has no row; give one row a sensor")
     files = Files(url)
@@ -56,6 +64,7 @@ def _recording(row: dict[str, str], files: Files, archive: str) -> Recording:
     members, columns, problem = tuple[Member, ...](), None, ""
     place, depth = None, None
     try:
+        _require_filled(row)
         place = _number(row, "latitude", 90), _number(row, "longitude", 360)
         top = _number(row, "depth_from_m", 100)
         depth = top, _number(row, "depth_to_m", 100) if row["depth_to_m"] else top
@@ -66,7 +75,7 @@ def _recording(row: dict[str, str], files: Files, archive: str) -> Recording:
     except SensorError as error:
         problem = str(error)
     return Recording(
-        key=content_hash("table 5", sorted(row.items()), [(m.identity, m.version) for m in members]),
+        key=content_hash("table 6", sorted(row.items()), [(m.identity, m.version) for m in members]),
         members=members,
         network=row["network"] or archive,
         station=row["station"],
@@ -76,6 +85,17 @@ def _recording(row: dict[str, str], files: Files, archive: str) -> Recording:
         problem=problem,
         details=columns,
     )
+
+
+def _require_filled(row: dict[str, str]) -> None:
+    """Refuse a row that lacks what every sensor needs, and name all of it: somebody completes the table by hand."""
+    empty = [name for name in NEEDED if not row[name]]
+    if empty:
+        raise SensorError("; ".join(f"{name} is empty; {_REMEDIES.get(name) or _as_example(name)}" for name in empty))
+
+
+def _as_example(name: str) -> str:
+    return f"write it as {next(text for start, text in _EXAMPLES.items() if name.startswith(start))}"
 
 
 def _columns(row: dict[str, str]) -> Columns:
@@ -88,9 +108,6 @@ def _columns(row: dict[str, str]) -> Columns:
             f"{filled_column} is {row[filled_column]!r} and {empty_column} is empty; "
             "give both, such as SWC_F_MDS_1_QC and 0|1"
         )
-    for name in ("time", "value"):
-        if not row[name]:
-            raise SensorError(f"{name} is empty; name the column of the {name}s")
     return Columns(
         time=row["time"],
         value=row["value"],
@@ -108,14 +125,11 @@ def _plain_unit(unit: str) -> str:
 
 
 def _number(row: dict[str, str], name: str, most: float) -> float:
-    example = next(text for start, text in _EXAMPLES.items() if name.startswith(start))
-    if not row[name]:
-        raise SensorError(f"{name} is empty; write it as {example}")
     # tables of programs set to German or French have decimal commas, and semicolons between columns
     try:
         number = float(row[name].replace(",", "."))
     except ValueError as error:
-        raise SensorError(f"{name} {row[name]!r} is no number; write it as {example}") from error
+        raise SensorError(f"{name} {row[name]!r} is no number; {_as_example(name)}") from error
     if not math.isfinite(number) or abs(number) > most:
         raise SensorError(f"{name} {row[name]} is not between {-most:g} and {most:g}")
     return number
