@@ -66,6 +66,13 @@ def read_series(
             f"column {columns.time!r} holds no time that can be read, such as {written.iloc[-1]!r}; write them as "
             "2018-12-31 23:00"
         )
+    unread = broken & np.isfinite(value)
+    if len(broken) > _MOST_HEAD_ROWS and unread.sum() > ODD_SHARE * np.isfinite(value).sum():
+        # The others may be misread, as days up to 12 for months, or are those of some hours or months alone.
+        raise SensorError(
+            f"{int(unread.sum())} of {int(np.isfinite(value).sum())} values have no time that can be read, such as "
+            f"{written[unread].iloc[-1]!r}; write all times as 2018-12-31 23:00"
+        )
     _require_one_value_a_time(written[~broken], time[~broken], value[~broken], good[~broken], columns)
     notes = [_unread_times(written, broken), _unread_values(file[columns.value], value, columns.value, broken)]
     if columns.quality and not good[~broken].any():
@@ -165,7 +172,10 @@ def _beside(date: pd.Series, clock: pd.Series) -> pd.Series:
     date, clock = (column.astype(str).str.strip().str.replace(r"\.0+$", "", regex=True) for column in (date, clock))
     # Rows of units below the names hold no digits.
     filled = clock[clock.str.contains(r"\d")]
-    if filled.str.fullmatch(r"\d{1,4}").all():
+    if filled.str.fullmatch(r"\d{1,6}").all() and filled.str.len().max() > 4:
+        # Hours, minutes and seconds, whose leading zeros numbers lose: 90000 is nine o'clock.
+        clock = clock.str.zfill(6).str.replace(r"(\d\d)(\d\d)(\d\d)", r"\1:\2:\3", regex=True)
+    elif filled.str.fullmatch(r"\d{1,4}").all():
         # Digits are hours where there are at most two of them, as 0 to 23, else hours and minutes, as 30 or 2330.
         digits = clock.str.zfill(2) + "00" if filled.str.len().max() <= 2 else clock.str.zfill(4)
         is_no_clock = pd.to_numeric(digits[filled.index].str[2:]) >= 60
