@@ -74,6 +74,26 @@ def test_sums_that_never_begin_anew_are_refused(sources, references, root, accum
         references(product, root)
 
 
+@pytest.mark.parametrize("begins", ["01-01", "10-01", "never"])
+@pytest.mark.parametrize("cells", [(4, 5), (1, 1)])
+def test_daily_sums_since_the_beginning_of_the_year_are_refused(sources, references, root, begins, cells):
+    """A provider's running total, which was taken for the rain of each day; rain of single days passes."""
+    days = np.arange("2003-01-01", "2006-01-01", dtype="datetime64[D]")
+    rain = np.random.default_rng(5).gamma(0.2, 10, (len(days), *cells))
+    year = np.cumsum([str(day).endswith(begins) for day in days])
+    total = np.concatenate([rain[year == y].cumsum(axis=0) for y in np.unique(year)])
+    source = {"url": f"{sources.folder}/t2m_2003.nc", "variable": "t2m", "units": "mm", "kind": "accumulated"}
+    product = sources.product("2003-02-01", "2005-12-31", forcing={"precipitation": source}, static=_RAIN)
+    place = {"lat": [48.05, 47.95, 47.85, 47.75][: cells[0]], "lon": [7.05, 7.15, 7.25, 7.35, 7.45][: cells[1]]}
+    for values, is_refused in ((rain, False), (total, True)):
+        sources.write(2003, {"dtype": "float32"}, time=days.astype("M8[ns]"), values=values, units="mm", **place)
+        if is_refused:
+            with pytest.raises(ForcingError, match=r"only rises from day to day.*difference of neighbouring days"):
+                references(product, root)
+        else:
+            references(product, root)
+
+
 def test_the_last_day_of_an_accumulation_needs_the_next_files_first_step(sources, references, root):
     declared = {
         "url": f"{sources.folder}/t2m_{{year}}.nc", "variable": "t2m", "units": "m", "frequency": "sub-daily",
