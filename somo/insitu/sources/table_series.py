@@ -15,6 +15,10 @@ from somo.insitu.sources.columns import read_columns
 _NO_VALUE = frozenset({"", "nan", "na", "n/a", "#n/a", "#na", "null", "none", "nodata", "no data", "missing", "<na>"})
 _FILLING = r"[-*.?]+"
 _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
+# Numbers that stand for no value besides negative ones, as the file has them (6999 and 7999 are those of Campbell's
+# loggers), and as m3 m-3: 99.9 and 100 in percent. No soil holds so much water, least of all exactly.
+_CODES = (999, 999.9, 999.99, 9999, 9999.9, 9999.99, 99999, 6999, 7999, 1e20, 1e30)
+_CODES_M3M3 = (0.99, 0.999, 0.9999, 0.99999, 1.0)
 # Loggers write up to three rows below the names of columns: units, and kinds of mean.
 _MOST_HEAD_ROWS = 3
 # Part of a file's times that are odd from which on it is the table that is wrong, and no clock or logger.
@@ -59,7 +63,10 @@ def read_series(
     written = file[clock[0]] if len(clock) == 1 else _beside(file[clock[0]], file[clock[1]])
     time = to_utc(written, columns.offset_hours)
     value = numbers_of(file[columns.value])
+    # Rounded, since 99.99 times 0.01 is not 0.9999 to the last digit.
+    code = np.isin(value, _CODES) | np.isin(np.round(value * columns.factor, 6), _CODES_M3M3)
     good = _is_good(file[columns.quality], columns.good) if columns.quality else np.ones(len(file), bool)
+    good &= ~code
     broken = np.isnat(time)
     if len(broken) > _MOST_HEAD_ROWS and broken.all():
         raise SensorError(
@@ -77,6 +84,9 @@ def read_series(
     notes = [_unread_times(written, broken), _unread_values(file[columns.value], value, columns.value, broken)]
     if columns.quality and not good[~broken].any():
         notes.append(_qualities(file[columns.quality][~broken], columns))
+    if (code & ~broken).any():
+        codes = ", ".join(f"{number:g}" for number in np.unique(value[code & ~broken]))
+        notes.append(f"{int((code & ~broken).sum())} values of {columns.value!r} are {codes} and taken for missing")
     note = "; ".join(filter(None, notes))
     return time[~broken], value[~broken] * columns.factor, good[~broken], note
 

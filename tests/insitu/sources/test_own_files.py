@@ -117,6 +117,16 @@ def test_cells_that_are_no_numbers_are_told_and_missing_ones_are_not() -> None:
     assert read_series(text.encode(), Columns("t", "v"))[3] == "1 value of 'v' is no number: 'Eqp'"
 
 
+@pytest.mark.parametrize(("factor", "codes"), [(0.01, "99.99 100 9999 7999"), (1.0, "0.999 1 999.9 1e20")])
+def test_numbers_that_stand_for_missing_values_are_none(factor: float, codes: str) -> None:
+    """99.99 % passed for soil moisture, and a single 9999 cost the sensor."""
+    cells = ["0.25", *codes.split(), "0.98", "0.5"]
+    text = "t,v\n" + "".join(f"2018-01-01 0{hour}:00,{cell}\n" for hour, cell in enumerate(cells))
+    _, value, good, note = read_series(text.encode(), Columns("t", "v", factor=factor))
+    np.testing.assert_allclose(value[good], np.array([0.25, 0.98, 0.5]) * factor)
+    assert note.startswith("4 values of 'v' are") and note.endswith("and taken for missing")
+
+
 def test_decimal_commas_beside_units_with_a_point() -> None:
     cells = pd.Series(["Vol.%", "25,5", "2,5e1", ",5", "26"])
     np.testing.assert_array_equal(numbers_of(cells), [np.nan, 25.5, 25, 0.5, 26])
