@@ -7,21 +7,27 @@ utc_offset_hours, quality, good. It is CSV or Parquet, as are the files it names
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 
 import numpy as np
 
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.members import Member
 from somo.insitu.sensor import Recording, Sensor
-from somo.insitu.sources.columns import read_columns
+from somo.insitu.sources.columns import column_names, read_columns
 from somo.insitu.sources.table_files import Files
 from somo.insitu.sources.table_series import Columns, read_series, require_percent
 from somo.product.declaration import content_hash
+from somo.storage.client import filesystem
 from somo.storage.objects import read_bytes
 from somo.storage.patience import StorageError
 
 NEEDED = ("station", "latitude", "longitude", "file", "time", "value", "depth_from_m")
 OPTIONAL = ("depth_to_m", "units", "utc_offset_hours", "quality", "good", "network", "sensor")
+NUMBERS_DEPEND_ON = ("depth_to_m", "units", "utc_offset_hours", "quality", "good")
+"""Columns whose absence says something of the numbers."""
+# So like each other are quality_flag and quality, utcoffset and utc_offset_hours; depth is less like depth_to_m.
+MISSPELT = 0.7
 UNITS = {
     **dict.fromkeys(("", "m3m-3", "m3/m3", "cm3cm-3", "cm3/cm3", "1", "-", "fraction", "v/v", "vol/vol"), 1.0),
     **dict.fromkeys(("%", "percent", "vol%", "%vol", "vol-%", "%v/v", "volpercent", "pct", "m3/m3%"), 0.01),
@@ -43,12 +49,17 @@ LEAST_JUDGED = np.timedelta64(60, "D")
 def list_recordings(url: str, archive: str) -> list[Recording]:
     """Every row of the table; one that makes no sense becomes a recording that says so."""
     try:
-        rows = read_columns(read_bytes(url), NEEDED, OPTIONAL).reindex(columns=[*NEEDED, *OPTIONAL], fill_value="")
+        table_bytes = read_bytes(url)
+        _require_known_columns(url, column_names(table_bytes))
+        rows = read_columns(table_bytes, NEEDED, OPTIONAL).reindex(columns=[*NEEDED, *OPTIONAL], fill_value="")
     except SensorError as error:
         raise InsituError(
             f"{url}: {error}; a table of own stations has the columns {', '.join((*NEEDED, *OPTIONAL[:5]))}"
         ) from error
     except StorageError as error:
+        fs, path = filesystem(url)
+        if fs.isdir(path):
+            raise InsituError(f"{url}: is a folder; name the table of stations in it, as {url}/stations.csv") from error
         raise InsituError(f"{url}: no such table ({error}); check the url under [[insitu]]") from error
     # A column of numbers in a Parquet file takes no text in place of a missing one.
     rows = rows.astype(object).where(rows.notna(), "").astype(str).apply(lambda column: column.str.strip())
@@ -58,6 +69,25 @@ def list_recordings(url: str, archive: str) -> list[Recording]:
         raise InsituError(f"{url}: the table has no row; give one row a sensor")
     files = Files(url)
     return [_recording(row, files, archive) for row in rows.to_dict("records")]
+
+
+def _require_known_columns(url: str, names: Sequence[str]) -> None:
+    """Refuse a column that is meant for one that the table may have: passed by, its clock or units would be wrong.
+
+    Raises
+    ------
+    InsituError
+        naming both
+    """
+    known = {*NEEDED, *OPTIONAL}
+    spelled = {name.casefold().replace(" ", "_"): name for name in names}
+    for wanted in NUMBERS_DEPEND_ON:
+        others = [name for name in spelled if name not in known]
+        if wanted not in spelled and (near := get_close_matches(wanted, others, 1, MISSPELT)):
+            raise InsituError(
+                f"{url}: column {spelled[near[0]]!r} is none of the table, and would be passed by; if {wanted} is "
+                "meant, rename it, else take it out"
+            )
 
 
 def _recording(row: dict[str, str], files: Files, archive: str) -> Recording:

@@ -200,6 +200,26 @@ def test_a_row_that_lacks_its_station_is_listed(tmp_path: Path) -> None:
     assert not named.problem and nameless.problem == "station is empty; name it"
 
 
+@pytest.mark.parametrize(
+    ("column", "written"), [("units", "Unit"), ("utc_offset_hours", "UTC offset"), ("quality", "quality_flag")]
+)
+def test_a_misspelt_column_is_not_passed_by(tmp_path: Path, column: str, written: str) -> None:
+    """Without it the clock would be hours off, or bad values good. A remark is no column of the table."""
+    row = "A,51,10,d.csv,t,v,0.05,0.05,%,1,q,0,clay\n"
+    head = HEAD.replace("\n", ",depth remark\n")
+    url = write_folder(tmp_path, {"stations.csv": head + row, "d.csv": "t,v,q\n2018-01-01,20,0\n"}) + "/stations.csv"
+    assert not list_recordings(url, "own")[0].problem
+    write_folder(tmp_path, {"stations.csv": head.replace(column, written) + row})
+    with pytest.raises(InsituError, match=rf"column '{written}' is none of the table.*if {column} is meant, rename"):
+        list_recordings(url, "own")
+
+
+def test_the_folder_of_a_table_is_no_table(tmp_path: Path) -> None:
+    url = write_folder(tmp_path, {"stations.csv": HEAD})
+    with pytest.raises(InsituError, match=r"is a folder; name the table of stations in it, as .*/stations\.csv"):
+        list_recordings(url, "own")
+
+
 def test_a_changed_file_or_column_changes_the_key(tmp_path: Path) -> None:
     row, files = "A,51,10,d.csv,t,v,0.05,0.05,,,,", {"d.csv": "t,v\n2018-01-01,0.2\n"}
     url = write_folder(tmp_path, {"stations.csv": HEAD + row, **files}) + "/stations.csv"
