@@ -93,8 +93,8 @@ def archive_at(url: str) -> DraftArchive:
     series = [member for member in plain if not places_by_file.get(member.url)]
     if not series:
         raise InsituError(
-            f"{url}: no ISMN download (*.stm), no COSMOS-Europe archive and no CSV or Parquet files of own stations "
-            "beside each other; unpack those in zips"
+            f"{url}: no ISMN download (*.stm), no COSMOS-Europe archive and no CSV or Parquet files of own stations; "
+            "unpack those that lie in zips"
         )
     places = _places_beside(url)
     for places_in_file in places_by_file.values():
