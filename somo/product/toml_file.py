@@ -135,6 +135,8 @@ def _explain(path: Path, text: str, error: pydantic.ValidationError, raw: Mappin
             allowed = _allowed(e["loc"][:-1], raw)
             nearest = _nearest(str(location[-1]), allowed)
             yield f"{where}{key} = {e['input']!r} is unknown; allowed here: {', '.join(allowed)}{nearest}"
+        elif e["type"] == "tuple_type" and isinstance(e["input"], dict):
+            yield f"{where}{key} may stand there several times; write its header with two brackets, as [[{key}]]"
         elif e["type"] == "missing":
             yield f"{where}{key} is missing; add it"
         else:

@@ -136,6 +136,14 @@ MISTAKES = [
     ("targets", f"compare = [{OTHER.replace('o_{year}', 'o_{year}{domain}')}]\ntargets",
      r"url 'o_\{year\}\{domain\}\.nc' has \{domain\}; "
      r"allowed are \{year\}, \{month\}, \{day\}, \{doy\}, \{variable\}, \* and \?"),
+    ("targets", "layers = [{ name = 'a', top_m = 0, bottom_m = 10 }]\ntargets",
+     r"bottom_m 10 lies deeper than 4 m; depths are metres, so that 10 cm are 0\.1"),
+    ("[[insitu]]", "[insitu]",
+     r"insitu may stand there several times; write its header with two brackets, as \[\[insitu\]\]"),
+    ("[[insitu]]", '[[insitu]]\nname = "A"\nurl = "b.zip"\n[[insitu]]',
+     "insitu names 'A' twice; give each archive a name of its own"),
+    ("a.zip\"", 'a.zip"\nrole = "independent"',
+     'every archive is independent; declare one to learn from, with role = "training"'),
     ('name = "Test"', "name = Test",
      r"product\.toml: not valid TOML"),
 ]  # fmt: skip
