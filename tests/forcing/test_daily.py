@@ -59,12 +59,17 @@ def test_the_accumulation_at_00_utc_completes_the_day_before(sources, references
 _RAIN = {"rain": {"computed": "mean", "of": "precipitation"}}
 
 
+@pytest.mark.parametrize("begins_anew", [0, 145])
 @pytest.mark.parametrize("accumulation", [{}, {"accumulation": "day"}, {"accumulation": "step"}])
-def test_sums_that_never_begin_anew_are_refused(sources, references, root, accumulation):
-    """Rain since the start of a run, as WRF's RAINNC: it rises through each day as a sum since 00 UTC does."""
+def test_sums_that_never_begin_anew_are_refused(sources, references, root, accumulation, begins_anew):
+    """Rain since the start of a run, as WRF's RAINNC: it rises through each day as a sum since 00 UTC does.
+
+    Rain since the beginning of a year begins anew on one of the days that are looked at.
+    """
     time = _hours("2003-01-01", "2003-01-12")
     rain = np.random.default_rng(5).gamma(0.1, 2, (len(time), 4, 5))
-    sources.write(2003, HOURLY, time=time, values=rain.cumsum(axis=0), units="mm", clock="hours since 2003-01-01")
+    total = np.concatenate([part.cumsum(axis=0) for part in np.split(rain, [begins_anew]) if len(part)])
+    sources.write(2003, HOURLY, time=time, values=total, units="mm", clock="hours since 2003-01-01")
     source = {
         "url": f"{sources.folder}/t2m_{{year}}.nc", "variable": "t2m", "units": "mm", "frequency": "sub-daily",
         "kind": "accumulated", **accumulation,
