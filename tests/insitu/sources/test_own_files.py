@@ -73,6 +73,18 @@ def test_gzip_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         read_columns(gzip.compress(bytes(5000)), ["t", "v"])
 
 
+def test_names_that_look_the_same_are_the_same() -> None:
+    written = "Bodenfeuchte ü – 5 cm"
+    for name, encoding in (
+        (written.replace("5 cm", "5\u00a0cm"), "utf-8"),
+        (written.replace("ü", "u\u0308").replace(" – ", "  – "), "utf-8"),
+        (written, "cp1252"),
+    ):
+        assert len(read_columns(PLAIN.replace("v", name, 1).encode(encoding), ["t", written])) == 2, name
+    with pytest.raises(SensorError, match=r"^no column 'Feuchte'; there are t, Feuchte 5 cm$"):
+        read_columns(PLAIN.replace("v", "Feuchte 5 cm", 1).encode(), ["t", "Feuchte"])
+
+
 @pytest.mark.parametrize(
     "text",
     [
