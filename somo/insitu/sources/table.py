@@ -10,6 +10,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 
 import numpy as np
+from numpy.typing import NDArray
 
 from somo.insitu.errors import InsituError, SensorError
 from somo.insitu.members import Member
@@ -44,6 +45,8 @@ _REMEDIES = {
 """What to write into a cell of the table that is no number and has to be filled."""
 # A file of fewer days than two months may hold a drought alone, whose numbers say nothing of their units.
 LEAST_JUDGED = np.timedelta64(60, "D")
+# A season of a longer file may be that dry, but no year.
+MOST_OF_A_YEAR = np.timedelta64(300, "D")
 
 
 def list_recordings(url: str, archive: str) -> list[Recording]:
@@ -165,6 +168,17 @@ def _number(row: dict[str, str], name: str, most: float) -> float:
     return number
 
 
+def _require_percent_each_year(
+    time: NDArray[np.datetime64], value: NDArray[np.float64], good: NDArray[np.bool_], columns: Columns
+) -> None:
+    """Refuse a file that has fractions in one year and percent in the next, as after a change of the logger."""
+    years = time.astype("M8[Y]")
+    for year in np.unique(years):
+        within = years == year
+        if np.ptp(time[within]) >= MOST_OF_A_YEAR:
+            require_percent(value[within & good], columns)
+
+
 def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
     """The sensor of one row; of equal times in several files the last file's value counts."""
     sensor, columns = Sensor.unread(recording, ""), recording.details
@@ -181,6 +195,7 @@ def read_sensor(recording: Recording, contents: Sequence[bytes]) -> Sensor:
             # One year may be in percent and the next in fractions, which are 100 times too small beside it.
             if len(time) and time.max() - time.min() >= LEAST_JUDGED:
                 require_percent(value[good], columns)
+            _require_percent_each_year(time, value, good, columns)
         except SensorError as error:
             raise SensorError(f"{member.name}: {error}") from error
         times.append(time)

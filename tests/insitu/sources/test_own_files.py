@@ -164,6 +164,9 @@ def test_a_year_of_fractions_among_years_of_percent_is_refused(tmp_path: Path) -
     row = ROW.replace("d.csv", "d_*.csv").replace(",,,,", ",%,,,")
     with pytest.raises(SensorError, match=r"d_2019\.csv: units are %, and the highest value of 'v' is 0\.2 %"):
         one(tmp_path / "mixed", row, years)
+    in_one = {"d_all.csv": years["d_2018.csv"] + years["d_2019.csv"].removeprefix("t,v\n")}
+    with pytest.raises(SensorError, match=r"d_all\.csv: units are %, and the highest value of 'v' is 0\.2 %"):
+        one(tmp_path / "in one", row, in_one)
     # A few days of drought are no other unit.
     dry = years | {"d_2019.csv": "t,v\n2019-01-01,0.8\n2019-02-01,0.9\n"}
     assert one(tmp_path / "dry", row, dry).value.max() == 0.2
