@@ -118,7 +118,7 @@ def judge(pairs: pd.DataFrame, groups: dict[str, pd.Series]) -> pd.DataFrame:
         for by, label in labels.items():
             of_stated = label[label.index.isin(stated.index)]
             rows_of_label = stated.loc[of_stated.index]
-            for (layer, group), group_pairs in rows_of_label.groupby(["layer", of_stated.to_numpy()], observed=True):
+            for (layer, group), group_pairs in rows_of_label.groupby(["layer", of_stated], observed=True):
                 about = {"width": width, "layer": str(layer), "by": by, "group": str(group)}
                 counts = {
                     "cells": group_pairs.groupby(["domain", "cell"], observed=True).ngroups,

@@ -175,7 +175,7 @@ def _require_percent_each_year(
     years = time.astype("M8[Y]")
     for year in np.unique(years):
         within = years == year
-        if np.ptp(time[within]) >= MOST_OF_A_YEAR:
+        if time[within].max() - time[within].min() >= MOST_OF_A_YEAR:
             require_percent(value[within & good], columns)
 
 
