@@ -50,7 +50,7 @@ def read_product(
         line = error.object[: error.start].count(b"\n") + 1
         raise ProductError(f"{path}: line {line}: not UTF-8, as TOML has to be; save it in that encoding") from error
     except tomllib.TOMLDecodeError as error:
-        raise ProductError(f"{path}: not valid TOML: {error}") from error
+        raise ProductError(f"{path}: not valid TOML: {error}{_how_to_write(text, str(error))}") from error
     try:
         raw = take_likes(raw, providers or {})
     except KeyError as error:
@@ -102,6 +102,17 @@ def _expand(value: Any, environ: Mapping[str, str], file: _File, location: tuple
 def _may_be_read(name: str) -> bool:
     # Whole words, since SOMO_KEYBOARD or SOMO_MONKEY hold no key.
     return name.startswith("SOMO_") and not set(name.split("_")) & SECRET_WORDS
+
+
+def _how_to_write(text: str, message: str) -> str:
+    """What to write in place of a path of Windows or a day that is no TOML; empty where it is neither."""
+    number = re.search(r"at line (\d+)", message)
+    line = text.splitlines()[int(number[1]) - 1] if number else ""
+    if re.search(r'"[^"]*\\', line):
+        return "; a backslash between double quotes begins a special letter: write paths with /, or in single quotes"
+    if re.search(r"=\s*\d{1,4}[-./]\d{1,2}[-./]\d", line):
+        return "; write days as 2018-01-31"
+    return ""
 
 
 def _line(text: str, location: Sequence[int | str]) -> str:

@@ -144,6 +144,10 @@ MISTAKES = [
      "insitu names 'A' twice; give each archive a name of its own"),
     ("a.zip\"", 'a.zip"\nrole = "independent"',
      'every archive is independent; declare one to learn from, with role = "training"'),
+    ("${SOMO_DATA}/a.zip", r"C:\Users\me\a.zip",
+     r"not valid TOML: .*at line 33.*write paths with /, or in single quotes"),
+    ("2003-01-01", "2003-1-1",
+     r"not valid TOML: .*; write days as 2018-01-31"),
     ('name = "Test"', "name = Test",
      r"product\.toml: not valid TOML"),
 ]  # fmt: skip
