@@ -16,9 +16,11 @@ from flows.console import console
 from flows.environment import load_product
 from flows.failures import told_without_secrets
 from flows.one_writer import one_writer
+from flows.results import models_url
 from flows.run_of_service import reason_to_stop, run_of_service
 from flows.stages.ingest import ingest as ingest_forcing
 from flows.stages.produce import produce as produce_days
+from flows.stages.production.plan import require_version_for
 from flows.stages.publish import publish as publish_version
 from flows.stages.release import follow
 from flows.stages.targets import build_targets
@@ -59,12 +61,20 @@ publish = shown_in_prefect(publish_version, "publish")
 validate = shown_in_prefect(validate_version, "validate")
 
 
-def journey(product: Product, root: str, client: Client) -> Iterator[str]:
-    """Take the journey a stage at a time; yields the name of each stage once it is complete."""
+def journey(product: Product, root: str, client: Client, until: str = STAGES[-1]) -> Iterator[str]:
+    """Take the journey a stage at a time; yields the name of each stage once it is complete.
+
+    Parameters
+    ----------
+    until : the last stage that is wanted
+    """
     inputs = ingest(product, root, client)
     yield "ingest"
     sensors = targets(product, root, inputs, client)
     yield "targets"
+    # Whoever wants no more than the networks may look at them before a new version is declared.
+    if until != "train":
+        require_version_for(product, root, inputs, models_url(product, root, inputs, sensors))
     models = train(product, root, inputs, sensors, client)
     yield "train"
     version = produce(product, root, inputs, models, client)
@@ -98,7 +108,7 @@ def take(product: Product, root: str, until: str = STAGES[-1], day: dt.date | No
             client = open_meanwhile.enter_context(cluster(product))
         tell_begin = open_meanwhile.enter_context(watched(product, root, stages_before, client))
         tell_begin(STAGES[0])
-        for stage in journey(product, root, client):
+        for stage in journey(product, root, client, until):
             if stage == until:
                 break
             tell_begin(STAGES[STAGES.index(stage) + 1])

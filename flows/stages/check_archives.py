@@ -23,7 +23,7 @@ MOST_NAMED = 20
 
 
 def check_archive(product: Product, insitu: Insitu, grids: Mapping[str, Grid], facts: list[str]) -> None:
-    """Look whether an archive is there; a table of own stations is read with its files, as `somo sensors` reads them.
+    """List the sensors of an archive; a table of own stations is read with its files, as `somo sensors` reads them.
 
     Parameters
     ----------
@@ -33,14 +33,15 @@ def check_archive(product: Product, insitu: Insitu, grids: Mapping[str, Grid], f
     Raises
     ------
     ValueError
-        where the archive is missing, a row of a table or its file is wrong, or no sensor of it would be used
+        where the archive is missing or of another kind, a row of a table or its file is wrong, or no sensor of it would
+        be used
     """
     if not exists(insitu.url):
         raise ValueError(f"{insitu.url}: no such file or folder; provide it, or correct its url")
+    recordings = READERS[insitu.format].list_recordings(insitu.url, insitu.name)
     if insitu.format != "table":
-        facts.append(f"{insitu.url} is there")
+        facts.append(f"{counted(len(recordings), 'sensor')} by the names of files in {insitu.url}")
         return
-    recordings = READERS["table"].list_recordings(insitu.url, insitu.name)
     are_read = sum(recording.bytes for recording in recordings) <= MOST_BYTES
     series = to_series(product, [(insitu, _sensors(recordings, are_read))], _places(product, grids))
     if not are_read:

@@ -22,7 +22,7 @@ from somo.forcing.dataset import Inputs
 from somo.learn.baseline import ridge_predict
 from somo.learn.checkpoint import read_checkpoint, write_checkpoint, write_ensemble
 from somo.learn.fit import Run, fit, members_spread, predict_blocks
-from somo.learn.folds import hold_back, spatial_folds, temporal_split
+from somo.learn.folds import hold_back, require_outside, spatial_folds, temporal_split
 from somo.learn.importance import permutation_importance
 from somo.learn.networks.forward import Forward, load, pick_device
 from somo.learn.samples import TrainingSet, Window, read_training_set
@@ -163,7 +163,10 @@ def later_days(product: Product, data: TrainingSet, share: float) -> NDArray[np.
 def folds_of(product: Product, data: TrainingSet) -> NDArray[np.int64]:
     """Fold of every training cell, the same for all layers."""
     training = product.training
-    return spatial_folds(data.lat, data.lon, training.folds, training.fold_distance_km, training.seed)
+    folds = spatial_folds(data.lat, data.lon, training.folds, training.fold_distance_km, training.seed)
+    for layer in data.layers:
+        require_outside(layer, folds[data.cells_with(layer)], training.fold_distance_km)
+    return folds
 
 
 def cross_validate(

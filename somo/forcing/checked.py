@@ -26,9 +26,14 @@ SAMPLE_CELLS = 24
 """Rows and columns of the cells that are looked at."""
 # Windows of time from all over the source: where no rain falls, a sum neither rises nor falls and shows nothing.
 SAMPLES, SAMPLE_DAYS, SAMPLE_STEPS = 4, 12, 100
+# Where a day has one value, a few dry days show nothing yet.
+SAMPLE_DAYS_OF_ONE_STEP = 25
 # Fewer days say nothing of a climate.
 LEAST_DAYS = 10
 
+RAIN = "precipitation"
+# Rises for each fall from day to day: of rain 0.7 to 1.5 in samples of single cells, of sums since January 6 and more.
+FEWER_FALLS = 5
 EXTREMES = ("maximum", "minimum")
 # Days that ended with a sum of some size, of which none began anew: by chance it rains more in the hour that follows.
 ENOUGH_DAYS = 3
@@ -81,6 +86,8 @@ def check_numbers(name: str, quantity: Quantity, source: Source, references: str
     """
     _require_no_extreme(name, source, references)
     accumulation = _checked_sums(name, source, references, cells)
+    if quantity.name == RAIN and _is_once_a_day(references):
+        _require_sums_of_one_day(name, source, references, cells)
     # Steps that make no whole days are refused here too, before anything is computed.
     plan_of(name, source, references, accumulation)
     _check_units(DailyArray(name, quantity, source, references, 0, 0, cells, accumulation))
@@ -112,10 +119,8 @@ def _require_no_extreme(name: str, source: Source, references: str) -> None:
 
 def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> Accumulation | None:
     """Whether sub-daily sums are since 00 UTC, which the declaration must agree with."""
-    store = open_references(references)
     # A single value a day has none before it in its day that it could be compared with.
-    once_a_day = len(np.unique(store.times // DAY_SECONDS)) == len(store.times)
-    if source.frequency == "daily" or once_a_day or not is_accumulated(name, source, references):
+    if source.frequency == "daily" or _is_once_a_day(references) or not is_accumulated(name, source, references):
         return None
     sums, where, restarts = _sums(name, source, references, cells)
     _require_restart_as_declared(name, source, where, restarts)
@@ -139,6 +144,29 @@ def _checked_sums(name: str, source: Source, references: str, cells: Cells) -> A
     if source.accumulation is None and sums != "running":
         raise ForcingError(accumulation_missing(name, where))
     return source.accumulation or "day"
+
+
+def _is_once_a_day(references: str) -> bool:
+    times = open_references(references).times
+    return len(np.unique(times // DAY_SECONDS)) == len(times)
+
+
+def _require_sums_of_one_day(name: str, source: Source, references: str, cells: Cells) -> None:
+    """Refuse daily totals that run on through the year, of which each would pass for the rain of its day.
+
+    They begin anew once a year, on 1 January or with the water year, or never.
+    """
+    if len(open_references(references).times) <= ENOUGH_STEPS:
+        return
+    changes, where = _changes(name, source, references, cells)
+    falls, rises, stands = (int(of_hours.sum()) for of_hours in (changes.falls, changes.rises, changes.stands))
+    # A year may begin in some of the samples. Rain of single days falls about as often as it rises.
+    if min(rises, stands) >= ENOUGH_STEPS and FEWER_FALLS * falls <= rises:
+        raise ForcingError(
+            f"{where}: {source.variable} only rises from day to day, as a sum since the beginning of the year does, "
+            f"and forcing.{name} takes each value for the rain of its day; write files with the difference of "
+            "neighbouring days"
+        )
 
 
 def _require_restart_as_declared(name: str, source: Source, where: str, restarts: list[int]) -> None:
@@ -169,25 +197,33 @@ def _restart_hour(source: Source) -> int:
 
 def _sums(name: str, source: Source, references: str, cells: Cells) -> tuple[Sums, str, list[int]]:
     """Whether sums run through days or for ever or fall, a file that shows it, and when running ones begin anew."""
+    begin = _restart_hour(source)
+    changes, where = _changes(name, source, references, cells, begin)
+    if changes.falls_but_at(begin):
+        return "falling", where, changes.restarts
+    runs = changes.rises.sum() - changes.rises[begin] >= ENOUGH_STEPS
+    # A sum of the day falls at its beginning wherever it stood, one of the year once.
+    if runs and changes.stands[begin] >= ENOUGH_DAYS and 2 * changes.falls[begin] < changes.stands[begin]:
+        return "endless", where, changes.restarts
+    return ("running" if runs else "undecided"), where, changes.restarts
+
+
+def _changes(name: str, source: Source, references: str, cells: Cells, begin: int | None = None) -> tuple[Changes, str]:
+    """When sums of a sample rise and fall, and the first file in which one falls at another hour than `begin`."""
     store = open_references(references)
     per_day = max(1, round(DAY_SECONDS / np.median(np.diff(store.times))))
-    length = max(2, min(SAMPLE_STEPS, SAMPLE_DAYS * per_day))
+    length = max(2, min(SAMPLE_STEPS, SAMPLE_DAYS * per_day if per_day > 1 else SAMPLE_DAYS_OF_ONE_STEP))
     starts = np.unique(np.linspace(0, max(0, len(store.times) - length), SAMPLES).astype(int))
-    changes, where, begin = Changes(), "", _restart_hour(source)
+    changes, where = Changes(), ""
     for start in starts:
         numbers = np.arange(start, min(start + length, len(store.times)))
         for window in _windows(name, source, references, cells):
             # In any units: whether a sum rises is judged by the share of its largest value.
             values = read_steps(store, numbers, window, source.missing, [(1.0, 0.0)] * len(store.units))
             changes += (added := changes_of(values, store.times[numbers]))
-            if added.falls_but_at(begin) and not where:
+            if begin is not None and added.falls_but_at(begin) and not where:
                 where = str(store.index["files"][store.file_of_step[start]][0])
-    if where:
-        return "falling", where, changes.restarts
-    runs = changes.rises.sum() - changes.rises[begin] >= ENOUGH_STEPS
-    if runs and not changes.falls.any() and changes.stands[begin] >= ENOUGH_DAYS:
-        return "endless", store.index["files"][0][0], changes.restarts
-    return ("running" if runs else "undecided"), store.index["files"][0][0], changes.restarts
+    return changes, where or store.index["files"][0][0]
 
 
 def _windows(name: str, source: Source, references: str, cells: Cells) -> list[SourceWindow]:

@@ -34,6 +34,8 @@ MOST_FLAGS = 20
 STATION_NAMES = ("station", "id", "name", "site", "code", "station_id", "site_id")
 LATITUDE_NAMES = ("latitude", "lat", "breite", "geobreite")
 LONGITUDE_NAMES = ("longitude", "lon", "lng", "long", "länge", "laenge", "geolänge", "geolaenge")
+# Loggers of Campbell end the names of their files in .dat.
+SERIES_NAME = re.compile(r"(?P<stem>.+)\.(?:csv|txt|tsv|dat|parquet)(?:\.gz)?", re.IGNORECASE)
 # Years at the end of a file's name are those of its values.
 YEARS_AT_END = re.compile(r"(?:[-_. ]+(?:19|20)\d\d)+$")
 # A table of stations has one row a sensor. A larger file is a series, and reading it only to rule it out would cost
@@ -80,7 +82,7 @@ def archive_at(url: str) -> DraftArchive:
     records = [member for member in members if "processed_crns_data" in member.path]
     if records and any(member.name.startswith("General_") for member in members):
         return DraftArchive(url, "cosmos", f"COSMOS-Europe, {len(records)} stations", stations=len(records))
-    plain = [m for m in members if m.packed is None and m.name.lower().endswith((".csv", ".txt", ".tsv", ".parquet"))]
+    plain = [member for member in members if member.packed is None and SERIES_NAME.fullmatch(member.name)]
     if table := next(filter(_is_table, plain), None):
         text = read_bytes(table.url)
         note = f"a table of stations beside {len(plain) - 1} files"
@@ -91,7 +93,8 @@ def archive_at(url: str) -> DraftArchive:
     series = [member for member in plain if not places_by_file.get(member.url)]
     if not series:
         raise InsituError(
-            f"{url}: no ISMN download (*.stm), no COSMOS-Europe archive and no CSV or Parquet files of own stations"
+            f"{url}: no ISMN download (*.stm), no COSMOS-Europe archive and no CSV or Parquet files of own stations; "
+            "unpack those that lie in zips"
         )
     places = _places_beside(url)
     for places_in_file in places_by_file.values():
@@ -196,7 +199,9 @@ def _rows(member: Member, places: Mapping[str, tuple[str, str]]) -> Iterator[dic
     except SensorError as error:
         raise InsituError(f"{member.url}: {error}, or take the file out of the folder") from error
     by_name = {name.lower(): name for name in names}
-    stem = re.sub(r"\.\w+$", "", member.name)
+    named = SERIES_NAME.fullmatch(member.name)
+    assert named is not None
+    stem = named["stem"]
     station = stem if stem in places else YEARS_AT_END.sub("", stem) or stem
     row = {"station": station, "file": member.path, "time": _time_of(series_bytes, names)}
     if station in places:
@@ -211,9 +216,10 @@ def _rows(member: Member, places: Mapping[str, tuple[str, str]]) -> Iterator[dic
         depth = DEPTH_CM.search(value)
         depth_m = f"{float(depth[1]) / 100:g}" if depth else ""
         units = _units_of(series_bytes, value) if value else ""
-        # Flags of one sensor carry its name, and a column of flags alone is that of all.
+        # Flags of one sensor carry its name, and a column of flags alone is that of all, unless it carries one.
         own_flags = [name for name in flags if value and name.lower().startswith(value.lower())]
-        quality = (own_flags or (flags if len(flags) == 1 else [""]))[0]
+        is_of_all = len(flags) == 1 and not flags[0].lower().startswith(tuple(name.lower() for name in moisture))
+        quality = (own_flags or (flags if is_of_all else [""]))[0]
         yield {
             **row, "value": value, "depth_from_m": depth_m, "depth_to_m": depth_m, "units": units, "quality": quality
         }  # fmt: skip

@@ -76,6 +76,28 @@ def require_apart(
         )
 
 
+def require_outside(layer: str, folds: NDArray[np.int64], distance: float) -> None:
+    """Require that every fold leaves cells of a layer to learn from, before any network is trained.
+
+    Parameters
+    ----------
+    folds : [cell] fold of each cell with targets in the layer
+    distance : least distance in km between two cells of different folds
+
+    Raises
+    ------
+    LearnError
+        if all cells lie in one fold
+    """
+    if len(set(folds.tolist())) == 1:
+        cells = f"all {len(folds)} training cells lie" if len(folds) > 1 else "its only training cell lies"
+        raise LearnError(
+            f"{layer}: {cells} in fold {folds[0]}, and nothing is left to learn from where that is left out; add "
+            f"stations at that depth, list [[layers]] without it, or lower training.fold_distance_km ({distance:g}) "
+            "or change training.seed where they are apart"
+        )
+
+
 def hold_back(
     lat: NDArray[np.float64], lon: NDArray[np.float64], share: float, distance: float, seed: int
 ) -> NDArray[np.bool_]:

@@ -120,6 +120,12 @@ class Product(Declared):
             raise ValueError(f"layers {names} are not all different")
         if self.home in self.domains:
             raise ValueError(f"domains.{self.home} bears the name of the domain that is predicted; give it another one")
+        archives = [archive.name for archive in self.insitu]
+        if repeated := sorted(name for name in set(archives) if archives.count(name) > 1):
+            # A sensor of two archives counts once, which are told apart by their names.
+            raise ValueError(f"insitu names {repeated[0]!r} twice; give each archive a name of its own")
+        if all(archive.role == "independent" for archive in self.insitu):
+            raise ValueError('insitu: every archive is independent; declare one to learn from, with role = "training"')
         products = [compared.name for compared in self.compare]
         if repeated := sorted(name for name in set(products) if products.count(name) > 1):
             raise ValueError(f"compare names {repeated[0]!r} twice; give each product a name of its own")

@@ -107,6 +107,10 @@ def require_downward(top_m: float, bottom_m: float) -> None:
         raise ValueError(f"bottom_m {bottom_m} must lie below top_m {top_m}")
 
 
+# Networks have probes down to 3 m.
+DEEPEST_M = 4.0
+
+
 class Layer(Declared):
     """A soil layer of the product; layers are listed downward and do not overlap."""
 
@@ -120,6 +124,11 @@ class Layer(Declared):
     @model_validator(mode="after")
     def _downward(self) -> Self:
         require_downward(self.top_m, self.bottom_m)
+        if self.bottom_m > DEEPEST_M:
+            # Taken for metres, one layer would hold the sensors of all depths.
+            raise ValueError(
+                f"bottom_m {self.bottom_m:g} lies deeper than {DEEPEST_M:g} m; depths are metres, so that 10 cm are 0.1"
+            )
         return self
 
     @property

@@ -50,7 +50,7 @@ def read_product(
         line = error.object[: error.start].count(b"\n") + 1
         raise ProductError(f"{path}: line {line}: not UTF-8, as TOML has to be; save it in that encoding") from error
     except tomllib.TOMLDecodeError as error:
-        raise ProductError(f"{path}: not valid TOML: {error}") from error
+        raise ProductError(f"{path}: not valid TOML: {error}{_how_to_write(text, str(error))}") from error
     try:
         raw = take_likes(raw, providers or {})
     except KeyError as error:
@@ -104,6 +104,17 @@ def _may_be_read(name: str) -> bool:
     return name.startswith("SOMO_") and not set(name.split("_")) & SECRET_WORDS
 
 
+def _how_to_write(text: str, message: str) -> str:
+    """What to write in place of a path of Windows or a day that is no TOML; empty where it is neither."""
+    number = re.search(r"at line (\d+)", message)
+    line = text.splitlines()[int(number[1]) - 1] if number else ""
+    if re.search(r'"[^"]*\\', line):
+        return "; a backslash between double quotes begins a special letter: write paths with /, or in single quotes"
+    if re.search(r"=\s*\d{1,4}[-./]\d{1,2}[-./]\d", line):
+        return "; write days as 2018-01-31"
+    return ""
+
+
 def _line(text: str, location: Sequence[int | str]) -> str:
     """The line of a key in words; empty where the key stands in no line of its own file."""
     line = line_of(text, location)
@@ -135,6 +146,8 @@ def _explain(path: Path, text: str, error: pydantic.ValidationError, raw: Mappin
             allowed = _allowed(e["loc"][:-1], raw)
             nearest = _nearest(str(location[-1]), allowed)
             yield f"{where}{key} = {e['input']!r} is unknown; allowed here: {', '.join(allowed)}{nearest}"
+        elif e["type"] == "tuple_type" and isinstance(e["input"], dict):
+            yield f"{where}{key} may stand there several times; write its header with two brackets, as [[{key}]]"
         elif e["type"] == "missing":
             yield f"{where}{key} is missing; add it"
         else:

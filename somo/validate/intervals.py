@@ -78,19 +78,23 @@ def with_constant_width(pairs: pd.DataFrame) -> pd.DataFrame:
 def with_groups(pairs: pd.DataFrame, networks: pd.DataFrame) -> dict[str, pd.Series]:
     """Label of every row by what it may be grouped by: wetness, season, dissimilarity (thirds), network.
 
+    The target of a cell may be the mean of sensors of several networks: its rows count for each of them, under an index
+    that repeats.
+
     Parameters
     ----------
     networks : domain, cell, layer, network
     """
     month = pd.DatetimeIndex(pairs["time"]).month
-    merged = pairs[["domain", "cell", "layer"]].merge(
-        networks.drop_duplicates(["domain", "cell", "layer"]), on=["domain", "cell", "layer"], how="left"
-    )
+    keys = ["domain", "cell", "layer"]
+    # A network may have several sensors in a cell and layer.
+    networks = networks[[*keys, "network"]].drop_duplicates()
+    of_row = pairs[keys].assign(row=pairs.index).merge(networks, on=keys, how="left").set_index("row")["network"]
     return {
         "wetness": _thirds(pairs, "y_hat", ("dry", "middle", "wet")),
         "season": pd.Series([SEASONS.get(m, "SON") for m in month], pairs.index),
         "dissimilarity": _thirds(pairs, "dissimilarity", ("alike", "middling", "unlike")),
-        "network": pd.Series(merged["network"].to_numpy(), pairs.index),
+        "network": of_row,
     }
 
 
@@ -100,7 +104,7 @@ def judge(pairs: pd.DataFrame, groups: dict[str, pd.Series]) -> pd.DataFrame:
     Parameters
     ----------
     pairs : domain, cell, layer, y, y_hat and the columns of `WIDTHS`; rows without a stated width are left out of it
-    groups : labels by what the rows are grouped by
+    groups : labels by what the rows are grouped by; a row that has several counts for each
 
     Returns
     -------
@@ -112,7 +116,9 @@ def judge(pairs: pd.DataFrame, groups: dict[str, pd.Series]) -> pd.DataFrame:
     for width, column in WIDTHS.items():
         stated = pairs[pairs[column].notna()] if column in pairs else pairs.iloc[:0]
         for by, label in labels.items():
-            for (layer, group), group_pairs in stated.groupby(["layer", label.loc[stated.index]], observed=True):
+            of_stated = label[label.index.isin(stated.index)]
+            rows_of_label = stated.loc[of_stated.index]
+            for (layer, group), group_pairs in rows_of_label.groupby(["layer", of_stated], observed=True):
                 about = {"width": width, "layer": str(layer), "by": by, "group": str(group)}
                 counts = {
                     "cells": group_pairs.groupby(["domain", "cell"], observed=True).ngroups,

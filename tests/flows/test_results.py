@@ -11,7 +11,7 @@ INPUTS = {"home": Inputs({}, "static/0123456789abcdef.nc")}
 
 def test_independent_targets_are_named_by_the_rules_that_keep_their_sensors(tmp_path: Path) -> None:
     (tmp_path / "far.zip").write_bytes(b"stations")
-    insitu = [{"name": "far", "url": str(tmp_path / "far.zip"), "role": "independent"}]
+    insitu = [{"name": "net", "url": "net"}, {"name": "far", "url": str(tmp_path / "far.zip"), "role": "independent"}]
     rules = ({}, {"min_days": 120}, {"max_equal_share": 0.5})
     products = [made.product(insitu=insitu, targets={"scaling": "none", **rule}) for rule in rules]
     assert len({targets_url(product, str(tmp_path), INPUTS, "independent") for product in products}) == 3

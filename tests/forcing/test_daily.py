@@ -59,12 +59,17 @@ def test_the_accumulation_at_00_utc_completes_the_day_before(sources, references
 _RAIN = {"rain": {"computed": "mean", "of": "precipitation"}}
 
 
+@pytest.mark.parametrize("begins_anew", [0, 145])
 @pytest.mark.parametrize("accumulation", [{}, {"accumulation": "day"}, {"accumulation": "step"}])
-def test_sums_that_never_begin_anew_are_refused(sources, references, root, accumulation):
-    """Rain since the start of a run, as WRF's RAINNC: it rises through each day as a sum since 00 UTC does."""
+def test_sums_that_never_begin_anew_are_refused(sources, references, root, accumulation, begins_anew):
+    """Rain since the start of a run, as WRF's RAINNC: it rises through each day as a sum since 00 UTC does.
+
+    Rain since the beginning of a year begins anew on one of the days that are looked at.
+    """
     time = _hours("2003-01-01", "2003-01-12")
     rain = np.random.default_rng(5).gamma(0.1, 2, (len(time), 4, 5))
-    sources.write(2003, HOURLY, time=time, values=rain.cumsum(axis=0), units="mm", clock="hours since 2003-01-01")
+    total = np.concatenate([part.cumsum(axis=0) for part in np.split(rain, [begins_anew]) if len(part)])
+    sources.write(2003, HOURLY, time=time, values=total, units="mm", clock="hours since 2003-01-01")
     source = {
         "url": f"{sources.folder}/t2m_{{year}}.nc", "variable": "t2m", "units": "mm", "frequency": "sub-daily",
         "kind": "accumulated", **accumulation,
@@ -72,6 +77,26 @@ def test_sums_that_never_begin_anew_are_refused(sources, references, root, accum
     product = sources.product("2003-01-01", "2003-01-09", forcing={"precipitation": source}, static=_RAIN)
     with pytest.raises(ForcingError, match=r"only rises and never begins anew.*difference of neighbouring steps"):
         references(product, root)
+
+
+@pytest.mark.parametrize("begins", ["01-01", "10-01", "never"])
+@pytest.mark.parametrize("cells", [(4, 5), (1, 1)])
+def test_daily_sums_since_the_beginning_of_the_year_are_refused(sources, references, root, begins, cells):
+    """A provider's running total, which was taken for the rain of each day; rain of single days passes."""
+    days = np.arange("2003-01-01", "2006-01-01", dtype="datetime64[D]")
+    rain = np.random.default_rng(5).gamma(0.2, 10, (len(days), *cells))
+    year = np.cumsum([str(day).endswith(begins) for day in days])
+    total = np.concatenate([rain[year == y].cumsum(axis=0) for y in np.unique(year)])
+    source = {"url": f"{sources.folder}/t2m_2003.nc", "variable": "t2m", "units": "mm", "kind": "accumulated"}
+    product = sources.product("2003-02-01", "2005-12-31", forcing={"precipitation": source}, static=_RAIN)
+    place = {"lat": [48.05, 47.95, 47.85, 47.75][: cells[0]], "lon": [7.05, 7.15, 7.25, 7.35, 7.45][: cells[1]]}
+    for values, is_refused in ((rain, False), (total, True)):
+        sources.write(2003, {"dtype": "float32"}, time=days.astype("M8[ns]"), values=values, units="mm", **place)
+        if is_refused:
+            with pytest.raises(ForcingError, match=r"only rises from day to day.*difference of neighbouring days"):
+                references(product, root)
+        else:
+            references(product, root)
 
 
 def test_the_last_day_of_an_accumulation_needs_the_next_files_first_step(sources, references, root):

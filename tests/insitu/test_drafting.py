@@ -1,6 +1,7 @@
 """What a folder of own stations tells of itself, and what its table still lacks."""
 
 import csv
+import gzip
 import io
 
 import pytest
@@ -72,6 +73,23 @@ def test_flags_of_one_sensor_carry_its_name(loggers):
     assert {(row["value"], row["quality"]) for row in rows_of(archive_at(str(loggers)))} == {
         ("vwc_5cm", "vwc_5cm_qc"), ("vwc_20cm", "vwc_20cm_qc")
     }  # fmt: skip
+
+
+def test_a_flag_of_one_sensor_is_not_that_of_another(loggers):
+    for path in loggers.glob("*.csv"):
+        path.write_text("time,vwc_5cm,vwc_5cm_qc,vwc_20cm\n2018-01-01,0.3,G,0.3\n")
+    assert {(row["value"], row["quality"]) for row in rows_of(archive_at(str(loggers)))} == {
+        ("vwc_5cm", "vwc_5cm_qc"), ("vwc_20cm", "")
+    }  # fmt: skip
+
+
+def test_files_of_loggers_and_gzipped_ones_are_drafted(loggers):
+    for path in loggers.glob("*.csv"):
+        path.unlink()
+    (loggers / "st01.dat").write_text(SERIES)
+    (loggers / "st02_2018.CSV.gz").write_bytes(gzip.compress(SERIES.encode()))
+    rows = rows_of(archive_at(str(loggers)))
+    assert [(row["station"], row["file"]) for row in rows[::2]] == [("st01", "st01.dat"), ("st02", "st02_2018.CSV.gz")]
 
 
 def test_a_table_that_was_not_completed_says_again_what_it_lacks(loggers):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from somo.core.grid import distance_km
 from somo.learn import LearnError
-from somo.learn.folds import hold_back, neighbour_groups, require_apart, spatial_folds, temporal_split
+from somo.learn.folds import hold_back, neighbour_groups, require_apart, require_outside, spatial_folds, temporal_split
 
 LAYOUTS = st.lists(st.tuples(st.floats(36, 72), st.floats(-12, 45)), min_size=2, max_size=40)
 
@@ -53,6 +53,16 @@ def test_neighbours_are_joined_through_others():
 def test_a_leak_is_named():
     with pytest.raises(LearnError, match=r"50 N 0 E \(fold 0\) and 50.1 N 0 E \(fold 1\) are 11.1 km apart"):
         require_apart(np.array([50.0, 50.1]), np.zeros(2), np.array([0, 1]), 20.0)
+
+
+@pytest.mark.parametrize(
+    ("folds", "words"),
+    [([2, 2], "deep: all 2 training cells lie in fold 2"), ([0], "deep: its only training cell lies in fold 0")],
+)
+def test_a_layer_in_one_fold_is_refused(folds, words):
+    require_outside("deep", np.array([0, 2]), 25.0)
+    with pytest.raises(LearnError, match=rf"{words}.*lower training.fold_distance_km \(25\)"):
+        require_outside("deep", np.array(folds), 25.0)
 
 
 def test_one_cell_holds_nothing_back():

@@ -136,6 +136,18 @@ MISTAKES = [
     ("targets", f"compare = [{OTHER.replace('o_{year}', 'o_{year}{domain}')}]\ntargets",
      r"url 'o_\{year\}\{domain\}\.nc' has \{domain\}; "
      r"allowed are \{year\}, \{month\}, \{day\}, \{doy\}, \{variable\}, \* and \?"),
+    ("targets", "layers = [{ name = 'a', top_m = 0, bottom_m = 10 }]\ntargets",
+     r"bottom_m 10 lies deeper than 4 m; depths are metres, so that 10 cm are 0\.1"),
+    ("[[insitu]]", "[insitu]",
+     r"insitu may stand there several times; write its header with two brackets, as \[\[insitu\]\]"),
+    ("[[insitu]]", '[[insitu]]\nname = "A"\nurl = "b.zip"\n[[insitu]]',
+     "insitu names 'A' twice; give each archive a name of its own"),
+    ("a.zip\"", 'a.zip"\nrole = "independent"',
+     'every archive is independent; declare one to learn from, with role = "training"'),
+    ("${SOMO_DATA}/a.zip", r"C:\Users\me\a.zip",
+     r"not valid TOML: .*at line 33.*write paths with /, or in single quotes"),
+    ("2003-01-01", "2003-1-1",
+     r"not valid TOML: .*; write days as 2018-01-31"),
     ('name = "Test"', "name = Test",
      r"product\.toml: not valid TOML"),
 ]  # fmt: skip

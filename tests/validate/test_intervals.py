@@ -100,6 +100,18 @@ def test_groups_by_hand() -> None:
     assert groups["network"].isna().tolist() == [False] * 3 + [True] * 3
 
 
+def test_a_cell_of_two_networks_counts_for_both() -> None:
+    """As in the table of skill by network; two sensors of one network are no two networks."""
+    table = with_constant_width(pairs(cells=3, days=10))
+    networks = pd.DataFrame(
+        {"domain": "home", "cell": [0, 0, 0, 1], "layer": "layer1", "network": ["NET", "OTHER", "NET", "NET"]}
+    )
+    scores = judge(table, with_groups(table, networks))
+    counts = scores[(scores["by"] == "network") & (scores["width"] == "uncertainty")].drop_duplicates("group")
+    assert counts[["group", "cells", "days"]].to_numpy().tolist() == [["NET", 2, 20], ["OTHER", 1, 10]]
+    assert set(scores[scores["by"] == "all"]["days"]) == {30}
+
+
 def test_cells_of_two_domains_are_not_one() -> None:
     """Cell 0 of two domains, one held always and one never: a bootstrap over two cells finds 0 and 1."""
     domains = pd.DataFrame({"domain": ["home"] * 9 + ["us"] * 9, "cell": 0, "layer": "a", "y_hat": 0.0})

@@ -136,6 +136,29 @@ def method_hash(product: Product, static: xr.Dataset, models: str, layout: Layou
     )  # fmt: skip
 
 
+def require_version_for(product: Product, root: str, inputs: Mapping[str, Inputs], models: str) -> None:
+    """Refuse networks that are not yet trained where the version shows days that were made otherwise.
+
+    Trained for hours they could not be used: so where a station was added, or the network changed, without a new
+    version.
+
+    Parameters
+    ----------
+    models : where the networks will be
+
+    Raises
+    ------
+    ProductionError
+        naming both methods
+    """
+    store_url = store.store_url(root, product.version)
+    visible = store.read_visible(store_url)
+    if visible is not None:
+        static = open_static(inputs[product.home].static)
+        layout = Layout.of(product, (static.sizes["lat"], static.sizes["lon"]))
+        require_same_method(product, store_url, visible, method_hash(product, static, models, layout))
+
+
 def require_same_method(product: Product, url: str, visible: store.Visible, method: str) -> None:
     """Refuse to mix days made with other models or settings into a published version.
 
@@ -147,7 +170,8 @@ def require_same_method(product: Product, url: str, visible: store.Visible, meth
     if visible.method != method:
         raise ProductionError(
             f"{url}: version {product.version} was made with other models, features or sequences (method "
-            f"{visible.method}, now {method}); a version never changes its method: declare a new version in the product"
+            f"{visible.method}, now {method}); a version never changes its method, and stations, training or network "
+            "that differ make other models: declare a new version in the product"
         )
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from somo.insitu.errors import SensorError
 
 HALF_DAY = np.timedelta64(12, "h")
+# Before it nobody measured soil moisture hour by hour or day by day.
+FIRST_YEAR = 1900
 LAST_MINUTE = np.timedelta64(23 * 60 + 59, "m")
 # FLUXNET, ICOS and USCRN write times as digits alone; the number of digits tells the format.
 DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
@@ -26,6 +28,9 @@ _YEAR_FIRST = re.compile(r"^(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?:(?:T| +)(\d{1,
 # Only these are left to pandas' own guess at a format, which takes 1/2/2018 for the second of January: months that are
 # spelled, and hours before and after noon behind a date that begins with its year.
 _SPELLED = r"(?i)^\d{4}-\d.*[ap]\.?m\.?$|(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_MONTH_ALONE = r"(?i)\d{4}[-/.]\d{1,2}|\d{4}[-/., ]*[a-z]+\.?|[a-z]+[-/., ]*\d{4}"
+# The first and the last number of `18-Jan-01`, of which nobody knows which one is the year.
+_SPELLED_SHORT = r"(?i)^(\d{1,2})[-/. ]*[a-z]{3,9}[-/., ]*(\d{2})(?![\d:])"
 # Loggers of Campbell and weather services in Europe write midnight as 24:00 of the day that ends.
 _END_OF_DAY, _END_OF_DAY_IN_DIGITS = r"(?<![\d:.])24(?=:00(?::00)?(?![\d:]))", r"\d{8}24(?:00){0,2}"
 _EPOCH = re.compile(r"(\d+)(?:\.\d+)?")
@@ -166,7 +171,7 @@ def _parsed(text: pd.Series) -> NDArray[np.datetime64]:
     """[n] datetime64[ns] in UTC of times that begin with their year, or whose months are spelled; NaT elsewhere."""
     text = text.fillna("").str.replace(r"^(\d{4})/(\d{2})/(\d{2})", r"\1-\2-\3", regex=True)
     # A month alone is the time of a monthly mean, which would pass for the value of its first day.
-    text = text.mask(text.str.fullmatch(r"\d{4}[-/.]\d{1,2}"), "")
+    text = text.mask(text.str.fullmatch(_MONTH_ALONE), "")
     time = pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce")
     parsed = time.dt.tz_localize(None).to_numpy("M8[ns]").copy()
     unread = np.isnat(parsed) & text.str.contains(r"\d").to_numpy(bool)
@@ -179,9 +184,33 @@ def _parsed(text: pd.Series) -> NDArray[np.datetime64]:
         again = pd.to_datetime(padded, format="ISO8601", utc=True, errors="coerce")
         parsed[unread] = again.dt.tz_localize(None).to_numpy("M8[ns]")
         spelled = np.isnat(parsed) & text.str.contains(_SPELLED, regex=True).to_numpy(bool)
+        _require_day_first(text[spelled], _SPELLED_SHORT, 1)
         guessed = pd.to_datetime(text[spelled], format="mixed", utc=True, errors="coerce")
+        # Without a year, or with one of two digits in the middle, pandas takes some year of the first century.
+        guessed = guessed.where(guessed.dt.year >= FIRST_YEAR)
         parsed[spelled] = guessed.dt.tz_localize(None).to_numpy("M8[ns]")
     return np.asarray(parsed, "M8[ns]")
+
+
+def _require_day_first(dates: pd.Series, first_and_last: str, least_more: int) -> None:
+    """Refuse `18-Jan-01` and `18.01.01` where the last number runs through more values than the first, as days do.
+
+    Parameters
+    ----------
+    first_and_last : pattern of the numbers of which one is the year
+    least_more : how many more values than the last number the first one has at least
+
+    Raises
+    ------
+    SensorError
+        naming one of the dates
+    """
+    numbers = dates.str.extract(first_and_last).dropna()
+    if len(numbers) and numbers[0].nunique() - numbers[1].nunique() < least_more:
+        raise SensorError(
+            f"times such as {dates[numbers.index[0]]!r} have years of two digits, first or last; write them as "
+            "2018-12-31 23:00"
+        )
 
 
 def _is_epoch(digits: str) -> bool:
@@ -199,6 +228,8 @@ def _with_century(text: pd.Series) -> pd.Series:
     dates = text[text.str.fullmatch(_SHORT_YEAR.pattern, flags=re.DOTALL).fillna(False).astype(bool)]
     if not (dates.str.count(r"\.") >= 2).all():
         raise SensorError(f"times such as {dates.iloc[0]!r} have years of two digits; write them as 2018-12-31 23:00")
+    # In a few days as many years may begin, and with dots the day stands first, wherever dates are written with dots.
+    _require_day_first(dates, r"^(\d{1,2})\.\d{1,2}\.(\d{2})", 0)
     # The years of soil sensors begin with the seventies, so 70 to 99 are of the last century.
     century = text.str.extract(r"^\d{1,2}\.\d{1,2}\.(\d{2})")[0].ge("70").map({True: "19", False: "20"})
     cut = text.str.extract(r"^(\d{1,2}\.\d{1,2}\.)(.*)$", flags=re.DOTALL)

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -189,8 +190,11 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # Latin-1 has a letter for every byte, so this never fails; only names of columns may read oddly.
-        return data.decode("latin-1")
+        # Programs of Windows write theirs; latin-1 has a letter for every byte, so that it never fails.
+        try:
+            return data.decode("cp1252")
+        except UnicodeDecodeError:
+            return data.decode("latin-1")
 
 
 def _first_lines(text: str, start: int = 0) -> list[str]:
@@ -273,14 +277,20 @@ def _cut(line: str, separator: str | None) -> list[str]:
 
 
 def _bare(name: str) -> str:
-    """A name without what surrounds it in a line of names: spaces, quotes, the mark of a comment."""
-    return re.sub(r"^#\s*", "", name.strip().strip("\"'")).strip()
+    """A name without what surrounds it in a line of names: spaces, quotes, the mark of a comment.
+
+    Inside of it every space is one: those that do not break a line, and umlauts of a letter and dots, look the same.
+    """
+    bare = re.sub(r"^#\s*", "", name.strip().strip("\"'"))
+    return " ".join(unicodedata.normalize("NFC", bare).split())
 
 
 def _missing(lines: Sequence[str], wanted: Sequence[str]) -> str:
     """Which column is not there, and which are."""
-    cuts = [_cut(line, separator) for line in lines[:20] for separator in SEPARATORS]
-    names = [_bare(name) for name in max(cuts, key=len, default=[])]
+    bare = {_bare(name) for name in wanted}
+    cuts = [[_bare(name) for name in _cut(line, separator)] for line in lines[:20] for separator in SEPARATORS]
+    # Cut at white space, names that hold spaces would be the most.
+    names = max(cuts, key=lambda cut: (len(bare.intersection(cut)), len(cut)), default=[])
     if not names:
         return "file has no data"
     absent, *more_absent = [name for name in wanted if _bare(name) not in names] or wanted[:1]

@@ -31,6 +31,7 @@ from somo.insitu.sources.ismn_names import (
     read_header,
     read_name,
 )
+from somo.insitu.sources.table_series import ODD_SHARE
 from somo.insitu.sources.wrapped import PACKED_NAME, plain_bytes
 from somo.product.declaration import content_hash
 
@@ -183,6 +184,7 @@ def _read_file(member: Member, data: bytes) -> Sensor:
     column = 4 + header.tokens if in_every_line else 2
     _require_one_sensor(data, header, named, in_every_line)
     time, value, good, note = read_lines(data, column, 0 if in_every_line else 1)
+    note = "; ".join(filter(None, (note, _several_values(time, value, good))))
     top, bottom = depth_of(header, named)
     if named.depth_m and not is_close((top, bottom), named.depth_m):
         note = "; ".join(filter(None, (note, f"its file's name says {'-'.join(f'{d:g}' for d in named.depth_m)} m")))
@@ -202,6 +204,19 @@ def _read_file(member: Member, data: bytes) -> Sensor:
         # A file of lines of which none can be read is not empty.
         problem="" if len(time) else note or NO_DATA,
     )
+
+
+def _several_values(time: NDArray[np.datetime64], value: NDArray[np.float64], good: NDArray[np.bool_]) -> str:
+    """A note where many times have several good values, as in files that were put together of two sensors."""
+    use = good & np.isfinite(value)
+    if (np.diff(time[use]) > np.timedelta64(0, "s")).all():
+        return ""
+    pairs = pd.DataFrame({"time": time[use], "value": value[use]}).drop_duplicates()
+    values_at = pairs["time"].value_counts()
+    several = int((values_at > 1).sum())
+    if several <= ODD_SHARE * len(values_at):
+        return ""
+    return f"{several} of {len(values_at)} times stand there with several values, of which the first counts"
 
 
 def _require_one_sensor(data: bytes, header: Header, named: Named, in_every_line: bool) -> None:

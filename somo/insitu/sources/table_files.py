@@ -41,8 +41,6 @@ class Files:
             if there is none, or the path or a link leads out of the table's folder
         """
         path = path.replace("\\", "/").removeprefix("./")
-        if not path:
-            raise SensorError("file is empty; name the file beside the table")
         if leads_outside(path) or "://" in path:
             raise SensorError(f"file {path!r} lies outside of the table's folder; put it beside the table")
         holder, _, pattern = path.rpartition("/")

@@ -15,6 +15,10 @@ from somo.insitu.sources.columns import read_columns
 _NO_VALUE = frozenset({"", "nan", "na", "n/a", "#n/a", "#na", "null", "none", "nodata", "no data", "missing", "<na>"})
 _FILLING = r"[-*.?]+"
 _DECIMAL_COMMA = r"^([-+]?\d*),(\d+(?:[eE][-+]?\d+)?)$"
+# Numbers that stand for no value besides negative ones, as the file has them (6999 and 7999 are those of Campbell's
+# loggers), and as m3 m-3: 99.9 and 100 in percent. No soil holds so much water, least of all exactly.
+_CODES = (999, 999.9, 999.99, 9999, 9999.9, 9999.99, 99999, 6999, 7999, 1e20, 1e30)
+_CODES_M3M3 = (0.99, 0.999, 0.9999, 0.99999, 1.0)
 # Loggers write up to three rows below the names of columns: units, and kinds of mean.
 _MOST_HEAD_ROWS = 3
 # Part of a file's times that are odd from which on it is the table that is wrong, and no clock or logger.
@@ -59,17 +63,30 @@ def read_series(
     written = file[clock[0]] if len(clock) == 1 else _beside(file[clock[0]], file[clock[1]])
     time = to_utc(written, columns.offset_hours)
     value = numbers_of(file[columns.value])
+    # Rounded, since 99.99 times 0.01 is not 0.9999 to the last digit.
+    code = np.isin(value, _CODES) | np.isin(np.round(value * columns.factor, 6), _CODES_M3M3)
     good = _is_good(file[columns.quality], columns.good) if columns.quality else np.ones(len(file), bool)
+    good &= ~code
     broken = np.isnat(time)
     if len(broken) > _MOST_HEAD_ROWS and broken.all():
         raise SensorError(
             f"column {columns.time!r} holds no time that can be read, such as {written.iloc[-1]!r}; write them as "
             "2018-12-31 23:00"
         )
+    unread = broken & np.isfinite(value)
+    if len(broken) > _MOST_HEAD_ROWS and unread.sum() > ODD_SHARE * np.isfinite(value).sum():
+        # The others may be misread, as days up to 12 for months, or are those of some hours or months alone.
+        raise SensorError(
+            f"{int(unread.sum())} of {int(np.isfinite(value).sum())} values have no time that can be read, such as "
+            f"{written[unread].iloc[-1]!r}; write all times as 2018-12-31 23:00"
+        )
     _require_one_value_a_time(written[~broken], time[~broken], value[~broken], good[~broken], columns)
     notes = [_unread_times(written, broken), _unread_values(file[columns.value], value, columns.value, broken)]
     if columns.quality and not good[~broken].any():
         notes.append(_qualities(file[columns.quality][~broken], columns))
+    if (code & ~broken).any():
+        codes = ", ".join(f"{number:g}" for number in np.unique(value[code & ~broken]))
+        notes.append(f"{int((code & ~broken).sum())} values of {columns.value!r} are {codes} and taken for missing")
     note = "; ".join(filter(None, notes))
     return time[~broken], value[~broken] * columns.factor, good[~broken], note
 
@@ -165,7 +182,10 @@ def _beside(date: pd.Series, clock: pd.Series) -> pd.Series:
     date, clock = (column.astype(str).str.strip().str.replace(r"\.0+$", "", regex=True) for column in (date, clock))
     # Rows of units below the names hold no digits.
     filled = clock[clock.str.contains(r"\d")]
-    if filled.str.fullmatch(r"\d{1,4}").all():
+    if filled.str.fullmatch(r"\d{1,6}").all() and filled.str.len().max() > 4:
+        # Hours, minutes and seconds, whose leading zeros numbers lose: 90000 is nine o'clock.
+        clock = clock.str.zfill(6).str.replace(r"(\d\d)(\d\d)(\d\d)", r"\1:\2:\3", regex=True)
+    elif filled.str.fullmatch(r"\d{1,4}").all():
         # Digits are hours where there are at most two of them, as 0 to 23, else hours and minutes, as 30 or 2330.
         digits = clock.str.zfill(2) + "00" if filled.str.len().max() <= 2 else clock.str.zfill(4)
         is_no_clock = pd.to_numeric(digits[filled.index].str[2:]) >= 60

@@ -7,6 +7,7 @@ import xarray as xr
 import somo.forcing.formats  # noqa: F401  (its pyproj must come before ecCodes)
 from flows.command.cli import main
 from tests.forcing.formats.test_grib import message
+from tests.insitu.made import header_values, stm_name, write_folder, write_zip
 
 DECLARATION = """
 name = "looked-at"
@@ -74,7 +75,7 @@ def folder(tmp_path):
     axes = np.round(50.995 - 0.01 * np.arange(50), 6), np.round(10.905 + 0.01 * np.arange(60), 6)
     ds = field("sand", axes, sand, "%")
     ds.to_netcdf(tmp_path / "sand.nc", engine="h5netcdf", encoding={"sand": {"_FillValue": None}})
-    (tmp_path / "x.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    write_zip(tmp_path / "x.zip", {stm_name("NET", "S1", (0.05, 0.05), "P", "1_2"): header_values([])})
     return tmp_path
 
 
@@ -113,6 +114,23 @@ def test_check_says_how_files_come_onto_days_units_and_cells(folder, capsys):
         "every cell has a value on 2020-02-", "2 of 12 cells have no value on 2020-02-",
     ):  # fmt: skip
         assert words in told
+
+
+def test_check_looks_into_archives_of_every_kind(folder, capsys):
+    """A table of own stations declared as an ISMN archive, the default, was said to be there."""
+    write_folder(folder, {"stations.csv": "station\n", "empty/notes.md": "none"})
+    (folder / "broken.zip").write_bytes(b"PK\x03\x04")
+    for archive, words in (
+        ("stations.csv", 'a table of own stations needs format = "table"'),
+        ("empty", "no soil-moisture files"),
+        ("broken.zip", "not a readable zip"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["check", declared(folder, archive=archive)])
+        assert words in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["check", declared(folder, archive="x.zip")])
+    assert "1 sensor by the names of files in" in capsys.readouterr().out
 
 
 def test_check_finds_what_a_run_would_end_at_only_after_its_forcing(folder, capsys):

@@ -2,14 +2,18 @@
 
 import hashlib
 import shutil
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from flows import pipeline
 from flows.stages import produce as stage
 from flows.stages.ingest import ingest
+from flows.stages.production.plan import require_version_for
 from flows.stages.production.price import pending
 from flows.stages.production.region import open_job, predict, produce_region, read_inputs
 from flows.stages.publish import describe_changed
@@ -254,6 +258,19 @@ def test_another_ensemble_needs_another_version(prepared, version, tmp_path):
         stage.ProductionError, match=r"version 1\.0\.0 was made with other models.*declare a new version"
     ):
         stage.prepare(prepared.product, str(prepared.root), prepared.inputs, other)
+
+
+def test_networks_that_the_version_could_not_use_are_not_trained(prepared, version, client, monkeypatch):
+    """As where a station was added without a new version: training takes hours, and the refusal came after it."""
+    asked = []
+    monkeypatch.setattr(pipeline, "ingest", lambda *_: prepared.inputs)
+    monkeypatch.setattr(pipeline, "targets", lambda *_: "targets/other.parquet")
+    monkeypatch.setattr(pipeline, "train", lambda *_: asked.append("trained"))
+    journey = partial(pipeline.journey, prepared.product, str(prepared.root), client)
+    with pytest.raises(stage.ProductionError, match=r"version 1\.0\.0 was made with other models.*new version"):
+        list(islice(journey(), 3))
+    assert not asked and list(islice(journey("train"), 3)) == ["ingest", "targets", "train"] and asked
+    require_version_for(prepared.product, str(prepared.root), prepared.inputs, prepared.models)
 
 
 def test_models_of_other_sequences_are_refused(prepared):

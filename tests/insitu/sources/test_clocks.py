@@ -69,7 +69,14 @@ def test_zones_whose_names_have_two_meanings_are_refused(zone: str) -> None:
         to_utc(pd.Series(HOURS.strftime(f"%Y-%m-%d %H:%M {zone}")), None)
 
 
-@pytest.mark.parametrize("form", ["%H:%M %d/%m/%Y", "%Y-%j %H:%M", "%Y%j", "%y%m%d", "%Y-%m", "%Y/%m"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("%H:%M %d/%m/%Y", "%Y-%j %H:%M", "%Y%j", "%y%m%d"),
+        *("%Y-%m", "%Y/%m", "%B %Y", "%b. %Y", "%Y-%b", "%b-%y"),
+        *("%d-%b %H:%M", "%d%b%y:%H:%M"),
+    ],
+)
 def test_times_of_no_known_form_are_never_guessed(form: str) -> None:
     text = "t,v\n" + "".join(f"{t:{form}},0.2\n" for t in HOURS)
     with pytest.raises(SensorError, match="no time that can be read"):
@@ -79,12 +86,34 @@ def test_times_of_no_known_form_are_never_guessed(form: str) -> None:
         read_series(years.encode(), Columns("t", "v"))
 
 
+@pytest.mark.parametrize("days", [1, 40, 800])
+def test_years_of_two_digits_beside_a_spelled_month_are_not_guessed(days: int) -> None:
+    """The day runs through more values than the year, wherever it stands; on a single day nobody knows."""
+    times = pd.date_range("2018-01-10", periods=days * 24, freq="h")
+    with pytest.raises(SensorError, match=r"such as '18-Jan-10 00:00' have years of two digits, first or last"):
+        to_utc(pd.Series(times.strftime("%y-%b-%d %H:%M")), None)
+    if days > 1:
+        assert (to_utc(pd.Series(times.strftime("%d-%b-%y %H:%M")), None) == times.to_numpy()).all()
+        with pytest.raises(SensorError, match=r"such as '18\.01\.10 00:00' have years of two digits, first or last"):
+            to_utc(pd.Series(times.strftime("%y.%m.%d %H:%M")), None)
+    assert (to_utc(pd.Series(times.strftime("%d.%m.%y %H:%M")), None) == times.to_numpy()).all()
+
+
+def test_a_file_of_which_most_times_cannot_be_read_is_refused() -> None:
+    """Of years that are followed by the day, the days up to the twelfth would pass for months."""
+    days = pd.date_range("2018-01-01", periods=300)
+    text = "t,v\n" + "".join(f"{t:%Y-%d-%m},0.2\n" for t in days)
+    with pytest.raises(SensorError, match=r"180 of 300 values have no time that can be read, such as '2018-27-10'"):
+        read_series(text.encode(), Columns("t", "v"))
+
+
 @pytest.mark.parametrize(
     ("names", "cells"),
     [
         ("D+H", lambda t: f"{t:%Y%m%d},{t.hour}"),
         ("D+H", lambda t: f"{t:%Y-%m-%d},{t.hour}"),
         ("D+H", lambda t: f"{t:%d.%m.%Y},{100 * t.hour}"),
+        ("D+H", lambda t: f"{t:%Y%m%d},{10_000 * t.hour}"),
         ("D+H", lambda t: f"{t:%Y-%m-%d},{t:%H:%M}"),
         ("D (UTC+1)", lambda t: f"{t:%Y-%m-%d %H:%M},"),
     ],

@@ -34,6 +34,17 @@ def test_the_same_values_however_they_are_written(tmp_path: Path, name: str, dat
     assert (sensor.latitude, sensor.longitude, sensor.depth_from_m) == (50.0, 10.0, 0.05)
 
 
+def test_times_with_several_values_are_told(tmp_path: Path) -> None:
+    """Of two sensors in one file the first one counts; lines that stand there twice are one."""
+    other = [(t, value + 0.1, "G") for t, value, _ in ROWS]
+    (twice,) = read_sensors(write_folder(tmp_path / "twice", {NAME: header_values([*ROWS, *ROWS])}))
+    (both,) = read_sensors(write_folder(tmp_path / "both", {NAME: header_values([*ROWS, *other])}))
+    n = len(ROWS)
+    assert (
+        not twice.note and both.note == f"{n} of {n} times stand there with several values, of which the first counts"
+    )
+
+
 def test_what_is_packed_otherwise_is_listed_and_named(tmp_path: Path) -> None:
     words = "is packed in a way that is not read; unpack it, or pack it again as a zip"
     url = write_folder(tmp_path / "a", {NAME: PLAIN, "us.7z": b"7z", "x/europe.tar.gz": b"x", "notes.txt": "x"})

@@ -73,6 +73,18 @@ def test_gzip_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         read_columns(gzip.compress(bytes(5000)), ["t", "v"])
 
 
+def test_names_that_look_the_same_are_the_same() -> None:
+    written = "Bodenfeuchte ü – 5 cm"
+    for name, encoding in (
+        (written.replace("5 cm", "5\u00a0cm"), "utf-8"),
+        (written.replace("ü", "u\u0308").replace(" – ", "  – "), "utf-8"),
+        (written, "cp1252"),
+    ):
+        assert len(read_columns(PLAIN.replace("v", name, 1).encode(encoding), ["t", written])) == 2, name
+    with pytest.raises(SensorError, match=r"^no column 'Feuchte'; there are t, Feuchte 5 cm$"):
+        read_columns(PLAIN.replace("v", "Feuchte 5 cm", 1).encode(), ["t", "Feuchte"])
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -117,6 +129,16 @@ def test_cells_that_are_no_numbers_are_told_and_missing_ones_are_not() -> None:
     assert read_series(text.encode(), Columns("t", "v"))[3] == "1 value of 'v' is no number: 'Eqp'"
 
 
+@pytest.mark.parametrize(("factor", "codes"), [(0.01, "99.99 100 9999 7999"), (1.0, "0.999 1 999.9 1e20")])
+def test_numbers_that_stand_for_missing_values_are_none(factor: float, codes: str) -> None:
+    """99.99 % passed for soil moisture, and a single 9999 cost the sensor."""
+    cells = ["0.25", *codes.split(), "0.98", "0.5"]
+    text = "t,v\n" + "".join(f"2018-01-01 0{hour}:00,{cell}\n" for hour, cell in enumerate(cells))
+    _, value, good, note = read_series(text.encode(), Columns("t", "v", factor=factor))
+    np.testing.assert_allclose(value[good], np.array([0.25, 0.98, 0.5]) * factor)
+    assert note.startswith("4 values of 'v' are") and note.endswith("and taken for missing")
+
+
 def test_decimal_commas_beside_units_with_a_point() -> None:
     cells = pd.Series(["Vol.%", "25,5", "2,5e1", ",5", "26"])
     np.testing.assert_array_equal(numbers_of(cells), [np.nan, 25.5, 25, 0.5, 26])
@@ -142,6 +164,9 @@ def test_a_year_of_fractions_among_years_of_percent_is_refused(tmp_path: Path) -
     row = ROW.replace("d.csv", "d_*.csv").replace(",,,,", ",%,,,")
     with pytest.raises(SensorError, match=r"d_2019\.csv: units are %, and the highest value of 'v' is 0\.2 %"):
         one(tmp_path / "mixed", row, years)
+    in_one = {"d_all.csv": years["d_2018.csv"] + years["d_2019.csv"].removeprefix("t,v\n")}
+    with pytest.raises(SensorError, match=r"d_all\.csv: units are %, and the highest value of 'v' is 0\.2 %"):
+        one(tmp_path / "in one", row, in_one)
     # A few days of drought are no other unit.
     dry = years | {"d_2019.csv": "t,v\n2019-01-01,0.8\n2019-02-01,0.9\n"}
     assert one(tmp_path / "dry", row, dry).value.max() == 0.2

@@ -145,6 +145,11 @@ def test_parquet_throughout(tmp_path: Path) -> None:
         ({"units": "mm"}, "units 'mm' are unknown; write m3 m-3 or %"),
         ({"good": "1"}, "good is '1' and quality is empty; give both"),
         ({"value": ""}, "value is empty; name the column of the values"),
+        (
+            {"latitude": "", "longitude": " ", "file": "", "depth_from_m": ""},
+            "latitude is empty; write it as 50.91, in degrees; longitude is empty; write it as 50.91, in degrees; file "
+            "is empty; name the file beside the table; depth_from_m is empty; write it as 0.05, in metres",
+        ),
     ],
 )
 def test_a_row_that_makes_no_sense_says_why(tmp_path: Path, change: dict[str, str], problem: str) -> None:
@@ -185,6 +190,34 @@ def test_a_table_without_its_columns_or_rows_is_refused(tmp_path: Path) -> None:
         list_recordings(url + "b.csv", "own")
     with pytest.raises(InsituError, match=r"c\.csv: no such table .*check the url under \[\[insitu\]\]"):
         list_recordings(url + "c.csv", "own")
+
+
+def test_a_row_that_lacks_its_station_is_listed(tmp_path: Path) -> None:
+    """As where a station is named once for all its sensors; lines of separators alone are nothing."""
+    rows = "A,51,10,d.csv,t,v,0.05,0.05,,,,\n,51,10,d.csv,t,v,0.2,0.2,,,,\n ,,,,,,,,,,,\n,,,,,,,,,,,\n"
+    files = {"stations.csv": HEAD + rows, "d.csv": "t,v\n2018-01-01,0.2\n"}
+    named, nameless = list_recordings(write_folder(tmp_path, files) + "/stations.csv", "own")
+    assert not named.problem and nameless.problem == "station is empty; name it"
+
+
+@pytest.mark.parametrize(
+    ("column", "written"), [("units", "Unit"), ("utc_offset_hours", "UTC offset"), ("quality", "quality_flag")]
+)
+def test_a_misspelt_column_is_not_passed_by(tmp_path: Path, column: str, written: str) -> None:
+    """Without it the clock would be hours off, or bad values good. A remark is no column of the table."""
+    row = "A,51,10,d.csv,t,v,0.05,0.05,%,1,q,0,clay\n"
+    head = HEAD.replace("\n", ",depth remark\n")
+    url = write_folder(tmp_path, {"stations.csv": head + row, "d.csv": "t,v,q\n2018-01-01,20,0\n"}) + "/stations.csv"
+    assert not list_recordings(url, "own")[0].problem
+    write_folder(tmp_path, {"stations.csv": head.replace(column, written) + row})
+    with pytest.raises(InsituError, match=rf"column '{written}' is none of the table.*if {column} is meant, rename"):
+        list_recordings(url, "own")
+
+
+def test_the_folder_of_a_table_is_no_table(tmp_path: Path) -> None:
+    url = write_folder(tmp_path, {"stations.csv": HEAD})
+    with pytest.raises(InsituError, match=r"is a folder; name the table of stations in it, as .*/stations\.csv"):
+        list_recordings(url, "own")
 
 
 def test_a_changed_file_or_column_changes_the_key(tmp_path: Path) -> None:
