@@ -240,24 +240,25 @@ def saved_picture(page, button, folder):  # noqa: F811
     return np.asarray(Image.open(folder / "picture.png").convert("RGB"))
 
 
-def test_the_view_as_r_of_a_year_without_a_file_says_whose_file_it_takes(page, root):  # noqa: F811
+@pytest.mark.parametrize(("wanted", "taken"), [("2013-03-01", "2012-03-01"), ("2012-02-29", "2011-02-28")])
+def test_the_view_as_r_of_a_year_without_a_file_says_whose_file_it_takes(page, root, wanted, taken):  # noqa: F811
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.route("**/collection.json", with_three_years)
-    page.goto(f"{page.address}#date=2013-03-01")
-    shown(page, "soil_moisture", 0, "2013-03-01")
+    page.route("**/collection.json", lambda route: with_years_before(int(wanted[:4]), route))
+    page.goto(f"{page.address}#date={wanted}")
+    shown(page, "soil_moisture", 0, wanted)
     page.click("#code summary")
     page.click("#as-r")
     code = page.evaluate("navigator.clipboard.readText()")
-    assert "# 2013 is not complete and has no such file yet: this is the same day of 2012" in code
-    assert "_top_2012.nc" in code
-    assert 'which(days == "2012-03-01")' in code
+    assert f"# {wanted[:4]} is not complete and has no such file yet: this is {taken}\n" in code
+    assert f"_top_{taken[:4]}.nc" in code
+    assert f'which(days == "{taken}")' in code
 
 
-def with_three_years(route):
-    """Give the catalogue as it is while the last year goes on: an item for each of the others, and the latest day's."""
+def with_years_before(present, route):
+    """Give the catalogue as it is while a year goes on: an item for each year before it, and the latest day's."""
     response = route.fetch()
     collection = response.json()
-    names = ("2010", "2011", "2012", "latest")
+    names = (*map(str, range(2010, present)), "latest")
     collection["links"] = [{"rel": "item", "href": f"./items/{name}.json"} for name in names]
     route.fulfill(response=response, json=collection)
 
