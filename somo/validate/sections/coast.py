@@ -38,7 +38,7 @@ def coast_lines(west: float, east: float, south: float, north: float) -> NDArray
 
 
 def counted_as(lon: NDArray[np.float64], west: float, east: float) -> NDArray[np.float64]:
-    """Longitudes in degrees as a map between `west` and `east` counts them: half a turn to either side of its middle."""
+    """Longitudes in degrees as a map from `west` to `east` counts them: half a turn to either side of its middle."""
     first = (west + east) / 2 - 180
     # The modulo leaves rounding errors: 0.05 becomes 0.05000000000001137.
     turned: NDArray[np.float64] = np.round((lon - first) % 360 + first, 6)
