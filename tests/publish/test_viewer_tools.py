@@ -108,6 +108,21 @@ def test_colours_are_fitted_and_can_be_set(page):  # noqa: F811
     assert page.get_by_label("Lowest colour").input_value() != "0.123"
 
 
+def test_a_summer_has_more_colours_than_the_driest_of_the_winter_before(page, root):  # noqa: F811
+    """The latest day, whose map comes first, is one of December: other days move the ends apart, and none together."""
+    ends = []
+    page.goto(page.address)
+    for day in ("2013-12-31", "2013-07-01", "2013-12-31"):
+        page.fill("#date", day)
+        shown(page, "soil_moisture", 0, day)
+        ends.append([float(page.get_by_label(f"{end} colour").input_value()) for end in ("Lowest", "Highest")])
+    summer = somo.open(root, "1.0.0")["soil_moisture"].isel(depth=0).sel(time="2013-07-01")
+    assert ends[0][0] > float(summer.median())
+    assert ends[1][0] < float(summer.quantile(0.05))
+    assert ends[1][1] == ends[0][1]
+    assert ends[2] == ends[1]
+
+
 def tables_and_chunks(requests):
     """How often a shard's table of chunks and how often a chunk of the maps was asked for, so far."""
     maps = [r for r in requests if "/soil_moisture.zarr/soil_moisture/c/" in r.url]
