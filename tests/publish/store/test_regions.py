@@ -106,7 +106,7 @@ def test_a_mean_is_of_the_cells_with_a_value_by_their_area(monkeypatch):
 
 
 def test_shares_are_of_the_area_that_has_a_class(monkeypatch):
-    """Cells of 1, 3 and 6 hectares, the last abroad: D1, none and D4; then nothing, D1 and D1; then nothing anywhere."""
+    """Cells of 1, 3 and 6 hectares, the last abroad: D1, none and D4; then nothing, D1 and D1; then nothing."""
     packed = np.array([[2, 0, 5], [FILL, 2, 2], [FILL, FILL, FILL]], np.int16).reshape(1, 3, 3, 1)
     monkeypatch.setattr(zarr, "read_packed", lambda *_: packed)
     of_cell = np.array([[FRANCE], [FRANCE], [ITALY]], np.int16)
@@ -142,7 +142,7 @@ def test_countries_are_those_with_cells_that_have_values():
 
 
 def test_days_that_readers_do_not_see_as_final_are_made_anew():
-    """Final for readers and now; provisional for readers; provisional now; not seen yet. Days may be taken away, too."""
+    """Final for readers and now; provisional for readers; provisional now; not seen yet. Days may go, too."""
     final, open_ = FINAL, PROVISIONAL
     status, shown = np.array([final, final, open_, final], "int8"), np.array([final, open_, final], "int8")
     assert region_sums.changed(status, shown).tolist() == [False, True, True, True]
