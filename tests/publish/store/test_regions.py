@@ -78,6 +78,8 @@ def test_means_and_shares_are_those_of_the_maps(version_url):
     drought = somo.publish.reader.open_zarr(join(version_url, "drought.zarr")).load()
     assert group["region"].values.tolist() == [FRANCE, ITALY]
     assert group["region"].attrs["names"] == ["France", "Italy"]
+    # CF has no country in its list of regions.
+    assert "standard_name" not in group["region"].attrs | group["region_of_cell"].attrs
     area = np.cos(np.radians(maps["lat"]))
     for code in (FRANCE, ITALY):
         inside = group["region_of_cell"] == code
