@@ -14,7 +14,9 @@ from PIL import Image
 import somo
 from somo.publish import netcdf
 from somo.storage.objects import join
-from tests.publish.test_viewer import browser, declared, page, pytestmark, root, shown  # noqa: F401
+from tests.publish import made
+from tests.publish.store.test_series import derive
+from tests.publish.test_viewer import browser, declared, page, pytestmark, released, root, shown  # noqa: F401
 
 AXE = Path(__file__).parents[2] / "somo/publish/viewer/node_modules/axe-core/axe.min.js"
 TOO_SMALL = """() => [...document.querySelectorAll("button, select, summary, nav a, input:not([type=checkbox])")]
@@ -83,6 +85,28 @@ def test_a_town_is_found_by_its_name_and_outside_the_grid_it_is_said(page):  # n
     page.fill("#search", "53.5 10.0")
     page.locator("#found button").click()
     assert "lies outside the grid" in page.inner_text("#message")
+
+
+def test_a_grid_counted_from_0_has_its_towns_and_its_coast(page, s3):  # noqa: F811
+    """Madrid, 3.7 degrees west of Greenwich, on cells from 355.9 to 356.7; in the corner of the sea there is land."""
+    around_madrid = {"kind": "regular", "west": 355.9, "east": 356.7, "south": 40.1, "north": 40.7, "step_deg": 0.1}
+    product = made.product(grid=around_madrid)
+    elsewhere = f"s3://{s3.bucket}/from-0"
+    version_url = made.write_store(product, elsewhere, days=40)
+    derive(product, version_url)
+    released(product, elsewhere, version_url)
+    page.goto(f"{s3.endpoint}/{elsewhere.removeprefix('s3://')}/viewer/index.html")
+    shown(page, "soil_moisture", 0, "2016-01-28")
+    page.fill("#search", "madrid")
+    page.locator("#found button", has_text="Madrid (ES)").click()
+    page.wait_for_selector('body[data-series="0 2 3"]', timeout=20_000)
+    assert "40.45° N, 3.75° W" in page.inner_text("#place")
+    page.click('[data-zoom="all"]')
+    page.wait_for_function("document.getElementById('regionwords').textContent === ''")
+    page.focus("#map")
+    for key in (*["ArrowLeft"] * 4, *["ArrowUp"] * 2):
+        page.keyboard.press(key)
+    page.locator("#hover", has_text="40.65° N, 4.05° W: land without values").wait_for()
 
 
 def test_colours_are_fitted_and_can_be_set(page):  # noqa: F811
