@@ -122,7 +122,7 @@ def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
         index = store[DISSIMILARITY].values if DISSIMILARITY in store else None
         inside = store["applicability"].values
         ds = zarr.template(product, grid, store["status"].values, inside, method, index)
-        if UNCERTAINTY in store:
+        if UNCERTAINTY in store and "anomaly_share" in store[UNCERTAINTY].attrs:
             ds[UNCERTAINTY].attrs["anomaly_share"] = store[UNCERTAINTY].attrs["anomaly_share"]
     shard = dict(zip(zarr.DIMS, layout.shard, strict=True))
     daily = [name for name in zarr.DAILY if name in ds]
