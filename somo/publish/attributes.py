@@ -131,9 +131,8 @@ def store_uncertainty_attrs(product: Product) -> dict[str, str]:
         "long_name": UNCERTAINTY_LONG_NAME,
         "units": SOIL_MOISTURE.units,
         "comment": (
-            f"One standard uncertainty of the daily mean {interval_subject(product)}: mean +- 1.645 of it means 90 %. "
-            "Learnt from the errors at cells that the networks had not seen, and calibrated on them. anomaly_share is, "
-            "by layer, what is left of it in the deviation of a window of drought from its climatology."
+            f"{_uncertainty_sentence(product)} anomaly_share is, by layer, what is left of it in the deviation of a "
+            "window of drought from its climatology."
         ),
         "grid_mapping": "crs",
     }
@@ -173,6 +172,8 @@ def uncertainty_attrs(product: Product, layer: Layer) -> dict[str, str]:
     return {
         **store_uncertainty_attrs(product),
         "long_name": f"{UNCERTAINTY_LONG_NAME}, {_interval(layer)}",
+        # The share that is left in windows of drought stands in the stores alone.
+        "comment": _uncertainty_sentence(product),
         "coverage_content_type": "qualityInformation",
     }
 
@@ -272,6 +273,13 @@ def summary(product: Product) -> str:
         "deviation over the ensemble."
     )
     return f"{about} {level_sentence(product)}"
+
+
+def _uncertainty_sentence(product: Product) -> str:
+    return (
+        f"One standard uncertainty of the daily mean {interval_subject(product)}: mean +- 1.645 of it means 90 %. "
+        "Learnt from the errors at cells that the networks had not seen, and calibrated on them."
+    )
 
 
 def _interval(layer: Layer) -> str:

@@ -106,6 +106,8 @@ def _fields(product: Product, year_fields: xr.Dataset, layer: Layer) -> dict[str
     about = fields[layer.name].attrs
     if f"{layer.name}_uncertainty" in fields:
         about["ancillary_variables"] = f"{layer.name}_uncertainty {about['ancillary_variables']}"
+    if attributes.DISSIMILARITY in year_fields:
+        about["ancillary_variables"] = f"{about['ancillary_variables']} {layer.name}_{attributes.DISSIMILARITY}"
     if FROZEN in year_fields:
         # Of the store's attributes JSON has made wider integers than CF allows beside the flag's own bytes.
         flags = {**year_fields[FROZEN].attrs, "flag_values": np.array(year_fields[FROZEN].attrs["flag_values"], "int8")}
@@ -123,7 +125,7 @@ def _cells(year_fields: xr.Dataset, layer: Layer) -> dict[str, tuple[object, ...
     if attributes.DISSIMILARITY in year_fields:
         distance = year_fields[attributes.DISSIMILARITY]
         described = {**distance.attrs, "coverage_content_type": "qualityInformation"}
-        cells[f"{layer.name}_dissimilarity"] = (("lat", "lon"), distance.astype("float32").data, described)
+        cells[f"{layer.name}_{attributes.DISSIMILARITY}"] = (("lat", "lon"), distance.astype("float32").data, described)
     return cells
 
 

@@ -54,3 +54,10 @@ def test_images_are_made_of_cells_that_touch():
     apart = Grid(np.array([50.1, 49.9]), np.array([10.1, 10.2]), 0.1)
     assert images.is_regular(touching) and not images.is_regular(apart)
     assert images.is_regular(Grid(np.float32([50.1, 50.0]).astype(float), np.array([10.1]), 0.1))
+
+
+def test_a_share_of_the_uncertainty_is_spoken_of_where_it_stands():
+    """The stores hold it as an attribute of all layers; a yearly file is of one layer and without drought."""
+    product = made.product()
+    assert "anomaly_share" in attributes.store_uncertainty_attrs(product)["comment"]
+    assert "anomaly_share" not in attributes.uncertainty_attrs(product, product.layers[0])["comment"]

@@ -118,6 +118,8 @@ def test_what_is_known_of_cells_says_which_kind_of_content_it_is(declared, versi
         distance = xr.zeros_like(store["applicability"], "float32").assign_attrs(long_name="dissimilarity", units="1")
         ds = netcdf.year_dataset(store.assign(dissimilarity=distance), declared, declared.layers[1], 2016)
     assert ds["layer2_dissimilarity"].attrs["coverage_content_type"] == "qualityInformation"
+    about = {"layer2_std", "layer2_frozen", "layer2_applicability", "layer2_dissimilarity", "status"}
+    assert set(ds["layer2"].attrs["ancillary_variables"].split()) == about
 
 
 @pytest.mark.skipif(shutil.which("cdo") is None, reason="no CDO; apt-get install cdo")

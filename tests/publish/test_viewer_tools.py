@@ -14,7 +14,9 @@ from PIL import Image
 import somo
 from somo.publish import netcdf
 from somo.storage.objects import join
-from tests.publish.test_viewer import browser, declared, page, pytestmark, root, shown  # noqa: F401
+from tests.publish import made
+from tests.publish.store.test_series import derive
+from tests.publish.test_viewer import browser, declared, page, pytestmark, released, root, shown  # noqa: F401
 
 AXE = Path(__file__).parents[2] / "somo/publish/viewer/node_modules/axe-core/axe.min.js"
 TOO_SMALL = """() => [...document.querySelectorAll("button, select, summary, nav a, input:not([type=checkbox])")]
@@ -85,6 +87,28 @@ def test_a_town_is_found_by_its_name_and_outside_the_grid_it_is_said(page):  # n
     assert "lies outside the grid" in page.inner_text("#message")
 
 
+def test_a_grid_counted_from_0_has_its_towns_and_its_coast(page, s3):  # noqa: F811
+    """Madrid, 3.7 degrees west of Greenwich, on cells from 355.9 to 356.7; in the corner of the sea there is land."""
+    around_madrid = {"kind": "regular", "west": 355.9, "east": 356.7, "south": 40.1, "north": 40.7, "step_deg": 0.1}
+    product = made.product(grid=around_madrid)
+    elsewhere = f"s3://{s3.bucket}/from-0"
+    version_url = made.write_store(product, elsewhere, days=40)
+    derive(product, version_url)
+    released(product, elsewhere, version_url)
+    page.goto(f"{s3.endpoint}/{elsewhere.removeprefix('s3://')}/viewer/index.html")
+    shown(page, "soil_moisture", 0, "2016-01-28")
+    page.fill("#search", "madrid")
+    page.locator("#found button", has_text="Madrid (ES)").click()
+    page.wait_for_selector('body[data-series="0 2 3"]', timeout=20_000)
+    assert "40.45° N, 3.75° W" in page.inner_text("#place")
+    page.click('[data-zoom="all"]')
+    page.wait_for_function("document.getElementById('regionwords').textContent === ''")
+    page.focus("#map")
+    for key in (*["ArrowLeft"] * 4, *["ArrowUp"] * 2):
+        page.keyboard.press(key)
+    page.locator("#hover", has_text="40.65° N, 4.05° W: land without values").wait_for()
+
+
 def test_colours_are_fitted_and_can_be_set(page):  # noqa: F811
     page.goto(page.address)
     shown(page, "soil_moisture", 0, "2013-12-31")
@@ -106,6 +130,21 @@ def test_colours_are_fitted_and_can_be_set(page):  # noqa: F811
     assert page.get_by_label("Lowest colour").input_value() == "0.123"
     page.click("#fit")
     assert page.get_by_label("Lowest colour").input_value() != "0.123"
+
+
+def test_a_summer_has_more_colours_than_the_driest_of_the_winter_before(page, root):  # noqa: F811
+    """The latest day, whose map comes first, is one of December: other days move the ends apart, and none together."""
+    ends = []
+    page.goto(page.address)
+    for day in ("2013-12-31", "2013-07-01", "2013-12-31"):
+        page.fill("#date", day)
+        shown(page, "soil_moisture", 0, day)
+        ends.append([float(page.get_by_label(f"{end} colour").input_value()) for end in ("Lowest", "Highest")])
+    summer = somo.open(root, "1.0.0")["soil_moisture"].isel(depth=0).sel(time="2013-07-01")
+    assert ends[0][0] > float(summer.median())
+    assert ends[1][0] < float(summer.quantile(0.05))
+    assert ends[1][1] == ends[0][1]
+    assert ends[2] == ends[1]
 
 
 def tables_and_chunks(requests):
@@ -240,24 +279,25 @@ def saved_picture(page, button, folder):  # noqa: F811
     return np.asarray(Image.open(folder / "picture.png").convert("RGB"))
 
 
-def test_the_view_as_r_of_a_year_without_a_file_says_whose_file_it_takes(page, root):  # noqa: F811
+@pytest.mark.parametrize(("wanted", "taken"), [("2013-03-01", "2012-03-01"), ("2012-02-29", "2011-02-28")])
+def test_the_view_as_r_of_a_year_without_a_file_says_whose_file_it_takes(page, root, wanted, taken):  # noqa: F811
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.route("**/collection.json", with_three_years)
-    page.goto(f"{page.address}#date=2013-03-01")
-    shown(page, "soil_moisture", 0, "2013-03-01")
+    page.route("**/collection.json", lambda route: with_years_before(int(wanted[:4]), route))
+    page.goto(f"{page.address}#date={wanted}")
+    shown(page, "soil_moisture", 0, wanted)
     page.click("#code summary")
     page.click("#as-r")
     code = page.evaluate("navigator.clipboard.readText()")
-    assert "# 2013 is not complete and has no such file yet: this is the same day of 2012" in code
-    assert "_top_2012.nc" in code
-    assert 'which(days == "2012-03-01")' in code
+    assert f"# {wanted[:4]} is not complete and has no such file yet: this is {taken}\n" in code
+    assert f"_top_{taken[:4]}.nc" in code
+    assert f'which(days == "{taken}")' in code
 
 
-def with_three_years(route):
-    """Give the catalogue as it is while the last year goes on: an item for each of the others, and the latest day's."""
+def with_years_before(present, route):
+    """Give the catalogue as it is while a year goes on: an item for each year before it, and the latest day's."""
     response = route.fetch()
     collection = response.json()
-    names = ("2010", "2011", "2012", "latest")
+    names = (*map(str, range(2010, present)), "latest")
     collection["links"] = [{"rel": "item", "href": f"./items/{name}.json"} for name in names]
     route.fulfill(response=response, json=collection)
 

@@ -44,6 +44,9 @@ def test_days_that_one_lacks_are_left_out():
 
 
 def test_too_short_or_contradicting_series_have_no_error():
-    assert np.isnan(triple_collocation(*three(0, 10)).r).all()
+    short = triple_collocation(*three(0, 29))
+    assert short.n == 29
+    np.testing.assert_array_equal([short.error_std, short.r], np.full((2, 3), np.nan))
+    assert np.isfinite(triple_collocation(*three(0, 30)).r).all()
     x = np.random.default_rng(0).normal(size=100)
     assert np.isnan(triple_collocation(x, -x, x + 0.01).r).any()

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,3 +124,83 @@ def test_samples_are_known_and_spread_evenly(seed, most_cells, most_samples):
     assert known[chosen[:, 0], chosen[:, 1]].all()
     assert len(np.unique(chosen, axis=0)) == len(chosen)
     assert len(np.unique(chosen[:, 1])) <= most_cells
+
+
+def swings(samples, changed=0):
+    """Plus and minus one in turn, `changed` pairs of them with the other sign: r with the rest is 1 - 4 changed / n."""
+    values = np.resize([1.0, -1.0], samples)
+    values[: 2 * changed] *= -1
+    return values.astype(np.float32)
+
+
+def judged(cells, y):
+    """Samples of one layer, of which the number of the cell and the measurement count."""
+    empty = np.zeros((4, len(y), 0), np.float32)
+    return Samples(("layer1",), (), (), empty, empty[0], np.asarray(y, np.float32)[None], np.asarray(cells))
+
+
+def test_memory_by_hand():
+    """Medians over the cells with ten samples and more: r of 1, 0.6 and -1; with one day intact 0.2 instead of 0.6."""
+    cells = [0] * 10 + [1] * 10 + [2] * 10 + [3] * 9
+    samples = judged(cells, [*swings(10), *swings(10), *swings(10), *swings(9)])
+    intact, shuffled = (np.concatenate([swings(10), swings(10, k), -swings(10), swings(9)]) for k in (1, 2))
+    table = memory_table(samples, {4: intact[None, None], 1: shuffled[None, None]}).set_index("intact_days")
+    assert table["cells"].tolist() == [3, 3]
+    assert table["n"].tolist() == [30, 30]
+    assert table["pearson_r"].tolist() == pytest.approx([0.2, 0.6])
+    assert table["nse"].tolist() == pytest.approx([-0.6, 0.2])
+    assert table["pearson_r_relative"].tolist() == pytest.approx([1 / 3, 1])
+    assert table["nse_relative"].tolist() == pytest.approx([-3, 1])
+
+
+@pytest.mark.parametrize(("changed", "told"), [(223, True), (226, False)])
+def test_there_is_no_ratio_to_a_correlation_below_a_tenth(changed, told):
+    samples = judged([0] * 1000, swings(1000))
+    table = memory_table(samples, {4: swings(1000, changed)[None, None]})
+    assert table["pearson_r"].item() == pytest.approx(1 - 4 * changed / 1000, abs=1e-6)
+    assert np.isfinite(table["pearson_r_relative"].item()) == told
+
+
+def test_days_of_memory_by_hand():
+    """Three members, of which the middle one counts: between 4 and 16 days three quarters of the way, by logarithms."""
+    curves = {
+        "between": (0.3, 0.8, 1.0),
+        "at once": (0.96, 0.97, 1.0),
+        "on a day": (0.3, 0.95, 1.0),
+        "never": (0.1,) * 3,
+    }
+    table = pd.DataFrame(
+        {"layer": layer, "member": member, "intact_days": days, "pearson_r_relative": share + off}
+        for layer, shares in curves.items()
+        for days, share in zip((1, 4, 16), shares, strict=True)
+        for member, off in enumerate((-0.2, 0.0, 0.5))
+    )
+    expected = {"between": 4 * 4**0.75, "at once": 1, "on a day": 4, "never": np.nan}
+    assert memory_days(table) == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_cost_of_an_input_by_hand():
+    """Half too much throughout, and the order of the measurements turned round without the input."""
+    samples = judged([0] * 4, [1, 2, 3, 4])
+    whole, without = (np.array(values, np.float32)[None, None] for values in ([1.5, 2.5, 3.5, 4.5], [4, 3, 2, 1]))
+    row = importance_table(samples, whole, {("rain", 7): without}).iloc[0]
+    assert (row["input"], row["seed"], row["n"]) == ("rain", 7, 4)
+    assert row["r_drop"] == pytest.approx(2)
+    assert row["rmsd_rise"] == pytest.approx(np.sqrt(5) - 0.5)
+
+
+def test_samples_are_as_many_as_were_asked_for():
+    known = np.ones((12, 4), bool)
+    known[1:, 3] = False
+    days, cells = choose(known[:, :3], 2, 8, seed=0).T
+    assert np.unique(cells, return_counts=True)[1].tolist() == [4, 4]
+    assert (np.diff(days.reshape(2, 4)) == 3).all()
+    # One of each cell where there are more cells than samples, whatever they have; all of a single one.
+    assert len(choose(known, 4, 2, seed=0)) == 4
+    assert len(choose(known[:, :1], 4, 6, seed=0)) == 6
+    assert choose(np.zeros((5, 3), bool), 4, 6, seed=0).shape == (0, 2)
+
+
+def test_days_intact_of_a_year_are_powers_of_one_ratio():
+    """Of 365 to the power of k / 15, k from 0 to 15, the first two round to the same day."""
+    assert intact_days(365) == [1, 2, 3, 5, 7, 11, 16, 23, 34, 51, 76, 112, 166, 246, 365]

@@ -28,6 +28,11 @@ def publish_latest(product: Product, version_url: str) -> None:
     with xr.open_zarr(zarr_store(source), consolidated=True, chunks=None) as store:
         fields = [name for name in STEPS if name in store]
         ds = store[[*fields, *SMALL]].isel(time=[-1]).load().drop_encoding()
+    for name in fields:
+        # The group holds some of what the store for maps names beside soil moisture, and may name no more than it has.
+        beside = str(ds[name].attrs.get("ancillary_variables", "")).split()
+        if beside:
+            ds[name].attrs["ancillary_variables"] = " ".join(other for other in beside if other in ds)
     shown = zarr.read_visible(url)
     if shown is not None and _shows(url, ds):
         return

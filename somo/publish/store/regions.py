@@ -139,8 +139,8 @@ def dataset(
     grid = Grid(maps["lat"].values, maps["lon"].values, product.grid.step_deg)
     names = country_names()
     spoken = [names[int(code)] for code in countries.codes]
+    # CF's standard name "region" is for the names of its own list, which has no countries.
     region_attrs = {
-        "standard_name": "region",
         "long_name": "country, by its numeric code of ISO 3166-1 (from 900 on: places without one)",
         "flag_values": countries.codes,
         "flag_meanings": " ".join(name.replace(" ", "_") for name in spoken),

@@ -15,7 +15,7 @@ from somo.core.grid import Grid
 from somo.core.status import FINAL
 from somo.product.declaration import Product
 from somo.product.layout import Layout, Tile, shard_key
-from somo.publish.attributes import DISSIMILARITY
+from somo.publish.attributes import DISSIMILARITY, UNCERTAINTY
 from somo.publish.store import maps as zarr
 from somo.storage.client import zarr_store
 from somo.storage.listing import listing
@@ -122,6 +122,8 @@ def template(product: Product, source: str) -> tuple[xr.Dataset, Layout]:
         index = store[DISSIMILARITY].values if DISSIMILARITY in store else None
         inside = store["applicability"].values
         ds = zarr.template(product, grid, store["status"].values, inside, method, index)
+        if UNCERTAINTY in store and "anomaly_share" in store[UNCERTAINTY].attrs:
+            ds[UNCERTAINTY].attrs["anomaly_share"] = store[UNCERTAINTY].attrs["anomaly_share"]
     shard = dict(zip(zarr.DIMS, layout.shard, strict=True))
     daily = [name for name in zarr.DAILY if name in ds]
     return ds.assign(

@@ -20,11 +20,13 @@ HUNDREDTHS = 100
 def coast_lines(west: float, east: float, south: float, north: float) -> NDArray[np.float64]:
     """[point, 2] longitude and latitude in degrees of the coast near a box, lines parted by NaN rows.
 
-    Longitudes of the box may be given in -180..180 or 0..360; a box may not cross its own end of longitudes.
+    Longitudes are counted as the box counts them: from -180, from 0, or on across the date line.
     """
     points = _points().copy()
-    if east > 180:
-        points[:, 0] %= 360
+    points[:, 0] = counted_as(points[:, 0], west, east)
+    # A line that leaves the map at one end comes in again at the other: between the two there is nothing to draw.
+    leaps = np.flatnonzero(np.abs(np.diff(points[:, 0])) > 180) + 1
+    points = np.insert(points, leaps, np.nan, axis=0)
     # A degree around the box, so that lines run on to the edge of the map.
     margin = 1.0
     outside = (points[:, 0] < west - margin) | (points[:, 0] > east + margin)
@@ -33,6 +35,14 @@ def coast_lines(west: float, east: float, south: float, north: float) -> NDArray
     gap = np.isnan(points[:, 0])
     lines: NDArray[np.float64] = points[~gap | ~np.concatenate([[True], gap[:-1]])]
     return lines
+
+
+def counted_as(lon: NDArray[np.float64], west: float, east: float) -> NDArray[np.float64]:
+    """Longitudes in degrees as a map from `west` to `east` counts them: half a turn to either side of its middle."""
+    first = (west + east) / 2 - 180
+    # The modulo leaves rounding errors: 0.05 becomes 0.05000000000001137.
+    turned: NDArray[np.float64] = np.round((lon - first) % 360 + first, 6)
+    return turned
 
 
 @cache

@@ -12,6 +12,7 @@ from scipy.special import stdtr
 from somo.validate.depths import depth_of, layer_names
 from somo.validate.matching import KEYS, cell_scores
 from somo.validate.published import Published
+from somo.validate.sections.coast import counted_as
 from somo.validate.sections.figures import (
     SPREAD_MAP,
     canvas,
@@ -83,7 +84,7 @@ def stations_section(published: Published) -> Section:
     width, height = map_size(published.grid)
     with canvas(1, len(layers), width * len(layers), height + 1.0) as (figure, axes):
         for ax, layer in zip(axes[0], layers, strict=True):
-            drawn = _map(ax, home[home["layer"] == layer])
+            drawn = _map(ax, home[home["layer"] == layer], map_extent(published.grid))
             frame_map(ax, map_extent(published.grid), depth_of(layer))
         colour_bar(figure, drawn, axes[0].tolist(), "correlation r with the measurements", extend="min")
     shares_text = ", ".join(f"{value:.0%} at {depth_of(layer)}" for layer, value in share.items())
@@ -135,9 +136,10 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _map(ax: Axes, cells: pd.DataFrame) -> ScalarMappable:
+def _map(ax: Axes, cells: pd.DataFrame, extent: tuple[float, float, float, float]) -> ScalarMappable:
     chance = ~cells["significant"].to_numpy(bool)
     size, edge = np.where(chance, 12, 34), np.where(chance, "#d55e00", "#222222")
-    place = cells["longitude"], cells["latitude"]
+    west, east, _, _ = extent
+    place = counted_as(cells["longitude"].to_numpy(np.float64), west, east), cells["latitude"]
     style: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": SPREAD_MAP, "linewidths": 0.8, "zorder": 4}
     return ax.scatter(*place, s=size, c=cells["pearson_r"], edgecolors=edge.tolist(), **style)

@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from somo.validate.depths import depth_of, layer_names
 from somo.validate.published import Published
+from somo.validate.sections.coast import counted_as
 from somo.validate.sections.figures import COLOURS, canvas, frame_map, legend_below, map_extent, svg
 from somo.validate.sections.register import Judged
 from somo.validate.sections.section import Section
@@ -70,8 +71,10 @@ def training_counts(targets: pd.DataFrame) -> pd.DataFrame:
 
 
 def _maps(ax: Axes, published: Published, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:
-    _cells(ax, cells, colours)
-    frame_map(ax, map_extent(published.grid), f"{len(cells)} training cells at home")
+    extent = west, east, _, _ = map_extent(published.grid)
+    longitude = counted_as(cells["longitude"].to_numpy(np.float64), west, east)
+    _cells(ax, cells.assign(longitude=longitude), colours)
+    frame_map(ax, extent, f"{len(cells)} training cells at home")
 
 
 def _cells(ax: Axes, cells: pd.DataFrame, colours: Mapping[str, str]) -> None:

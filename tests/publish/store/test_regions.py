@@ -14,6 +14,7 @@ import somo.publish.reader
 from flows.stages.countries import write_regions
 from flows.stages.publish import write_drought
 from somo.core.grid import Grid
+from somo.core.status import FINAL, PROVISIONAL
 from somo.publish.store import countries, region_sums, regions
 from somo.publish.store import maps as zarr
 from somo.publish.store.packing import FILL
@@ -77,6 +78,8 @@ def test_means_and_shares_are_those_of_the_maps(version_url):
     drought = somo.publish.reader.open_zarr(join(version_url, "drought.zarr")).load()
     assert group["region"].values.tolist() == [FRANCE, ITALY]
     assert group["region"].attrs["names"] == ["France", "Italy"]
+    # CF has no country in its list of regions.
+    assert "standard_name" not in group["region"].attrs | group["region_of_cell"].attrs
     area = np.cos(np.radians(maps["lat"]))
     for code in (FRANCE, ITALY):
         inside = group["region_of_cell"] == code
@@ -102,6 +105,50 @@ def test_a_mean_is_of_the_cells_with_a_value_by_their_area(monkeypatch):
     whole = slice(0, 2), slice(0, 1)
     sums = region_sums.add_up([region_sums.mean_sums("", slice(0, 3), whole, one_country)], 3, 1, 1, 2)
     assert region_sums.means_of(sums).tolist() == [[[25, 30, FILL]]]
+
+
+def test_shares_are_of_the_area_that_has_a_class(monkeypatch):
+    """Cells of 1, 3 and 6 hectares, the last abroad: D1, none and D4; then nothing, D1 and D1; then nothing."""
+    packed = np.array([[2, 0, 5], [FILL, 2, 2], [FILL, FILL, FILL]], np.int16).reshape(1, 3, 3, 1)
+    monkeypatch.setattr(zarr, "read_packed", lambda *_: packed)
+    of_cell = np.array([[FRANCE], [FRANCE], [ITALY]], np.int16)
+    countries_of_grid = region_sums.Countries(np.array([FRANCE, ITALY], np.int16), of_cell, np.array([1.0, 3.0, 6.0]))
+    whole = slice(0, 3), slice(0, 1)
+    sums = region_sums.class_sums("", slice(1, 4), whole, countries_of_grid)
+    shares = region_sums.shares_of(region_sums.add_up([sums], 5, 1, 2, 6))
+    none = [FILL] * 6
+    assert shares[:, 0].tolist() == [
+        [none, [7500, 0, 2500, 0, 0, 0], [0, 0, 10000, 0, 0, 0], none, none],
+        [none, [0, 0, 0, 0, 0, 10000], [0, 0, 10000, 0, 0, 0], none, none],
+    ]
+    assert countries_of_grid.km2.tolist() == [0.04, 0.06]
+
+
+def test_parts_of_a_grid_add_up_to_the_whole(monkeypatch):
+    """Two columns of two countries; one part is the eastern column, in which one of them has no cell."""
+    packed = np.array([[100, 200], [300, FILL]], np.int16).reshape(1, 1, 2, 2)
+    monkeypatch.setattr(zarr, "read_packed", lambda url, name, days, cells: packed[:, :, cells[0], cells[1]])
+    of_cell = np.array([[FRANCE, ITALY], [FRANCE, ITALY]], np.int16)
+    both = region_sums.Countries(np.array([FRANCE, ITALY], np.int16), of_cell, np.array([1.0, 3.0]))
+    columns = [(slice(0, 2), slice(k, k + 1)) for k in range(2)]
+    sums = [region_sums.mean_sums("", slice(0, 1), cells, both.part(cells)) for cells in columns]
+    assert region_sums.means_of(region_sums.add_up(sums, 1, 1, 2, 2)).tolist() == [[[250]], [[200]]]
+
+
+def test_countries_are_those_with_cells_that_have_values():
+    grid = Grid(np.array([48.0, 45.0]), np.array([2.0, 8.5, -30.0]), 0.1)
+    filled = np.array([[True, False, True], [False, True, True]])
+    found = region_sums.Countries.of(grid, filled)
+    assert found.codes.tolist() == [FRANCE, ITALY]
+    assert found.of_cell.tolist() == [[FRANCE, 0, 0], [0, ITALY, 0]]
+
+
+def test_days_that_readers_do_not_see_as_final_are_made_anew():
+    """Final for readers and now; provisional for readers; provisional now; not seen yet. Days may go, too."""
+    final, open_ = FINAL, PROVISIONAL
+    status, shown = np.array([final, final, open_, final], "int8"), np.array([final, open_, final], "int8")
+    assert region_sums.changed(status, shown).tolist() == [False, True, True, True]
+    assert region_sums.changed(status[:1], shown).tolist() == [False]
 
 
 def test_new_days_alone_give_the_bytes_of_all_anew(declared, version_url, client, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from scipy.stats import pearsonr
 
 from somo.validate.depths import naming_depths
@@ -13,6 +14,8 @@ from somo.validate.matching import cell_scores
 from somo.validate.published import open_published
 from somo.validate.report.alternatives import text_alternative
 from somo.validate.report.verdict import gate_line, verdict
+from somo.validate.sections import stations, training_space
+from somo.validate.sections.figures import frame_map, map_extent
 from somo.validate.sections.section import Section
 from somo.validate.sections.skill import split_section
 from somo.validate.sections.stations import (
@@ -24,6 +27,15 @@ from somo.validate.sections.stations import (
 
 LAYERS = ("layer1", "layer2", "layer3")
 DEPTHS = {"layer1": "0–10 cm", "layer2": "10–30 cm", "layer3": "30–50 cm"}
+
+
+def stations_map(ax, cells, published):
+    stations._map(ax, cells, map_extent(published.grid))
+    frame_map(ax, map_extent(published.grid))
+
+
+def training_map(ax, cells, published):
+    training_space._maps(ax, published, cells, {"home": "#000000"})
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +92,17 @@ def test_every_station_is_on_the_map_and_in_the_table(published):
     assert "100% at 10–30 cm" in section.caption
     assert "at 10–30 cm" not in text_alternative(section, {})
     assert "10–30 cm r 0.9" in text_alternative(section, DEPTHS)
+
+
+@pytest.mark.parametrize("draw", [stations_map, training_map])
+def test_stations_west_of_greenwich_are_on_a_map_counted_from_0(published, draw):
+    """Archives tell longitudes from -180 to 180, whatever the grid counts them by."""
+    counted = replace(published, soil=published.soil.assign_coords(lon=published.soil["lon"] + 346))
+    cells = pd.DataFrame({"domain": "home", "longitude": [-9.5, -5.5], "latitude": 47.0})
+    ax = Figure().subplots()
+    draw(ax, cells.assign(pearson_r=0.5, significant=True), counted)
+    assert ax.collections[0].get_offsets()[:, 0].tolist() == pytest.approx([350.5, 354.5])
+    assert ax.get_xlim() == pytest.approx((350, 355))
 
 
 def test_the_verdict_says_skill_baseline_chance_and_gate(published):

@@ -11,7 +11,8 @@ export function north(lat: number): string {
 }
 
 export function east(lon: number): string {
-  return `${Math.abs(lon).toFixed(2)}° ${lon < 0 ? "W" : "E"}`;
+  const signed = lon > 180 ? lon - 360 : lon;
+  return `${Math.abs(signed).toFixed(2)}° ${signed < 0 ? "W" : "E"}`;
 }
 
 export function centimetres(metres: number): number {

@@ -54,8 +54,12 @@ export function classProbabilities(means: Float32Array, sigma: Float32Array, per
   return means.map((mean, i) => normal((borders[season[i]!]! - mean) / sigma[i]!));
 }
 
-/** The value whose plotting position 100 r / (n + 1) is a percentage, at least the lowest. */
+/**
+ * The value whose plotting position 100 r / (n + 1) is a percentage, at least the lowest; below all of them r is 1/2, so
+ * that fewer than 24 never tell 2 percent: no window is in such a class.
+ */
 function border(sample: number[], percent: number): number {
+  if (sample.length && 50 / (sample.length + 1) > percent) return -Infinity;
   const ordered = sample.sort((a, b) => a - b);
   const rank = Math.min(Math.max((percent / 100) * (ordered.length + 1) - 1, 0), ordered.length - 1);
   const low = Math.floor(rank);

@@ -181,10 +181,10 @@ export class Version {
     return Math.min(Math.max(wanted - this.days[0]!, 0), this.days.length - 1);
   }
 
-  /** The cell that holds a place; null outside the grid. */
+  /** The cell that holds a place, whose longitude may be counted from -180 or from 0; null outside the grid. */
   cellOf(lat: number, lon: number): { row: number; column: number } | null {
     const row = within(this.axes.latBounds, lat);
-    const column = within(this.axes.lonBounds, lon);
+    const column = Math.max(...[lon, lon + 360, lon - 360].map((degrees) => within(this.axes.lonBounds, degrees)));
     return row < 0 || column < 0 ? null : { row, column };
   }
 }

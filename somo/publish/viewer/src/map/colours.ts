@@ -141,6 +141,19 @@ export function fit(values: Float32Array): [number, number] | null {
   return ends[0]! < ends[1]! ? [ends[0]!, ends[1]!] : [ends[0]!, ends[0]! + step];
 }
 
+/** Ends that were fitted to one map, moved apart where more than a hundredth of another one's values lie beyond one. */
+export function widened(ends: [number, number], values: Float32Array): [number, number] {
+  let [count, below, above] = [0, 0, 0];
+  for (const value of values) {
+    if (Number.isNaN(value)) continue;
+    count++;
+    if (value < ends[0]) below++;
+    else if (value > ends[1]) above++;
+  }
+  const own = Math.max(below, above) > count / 100 ? fit(values) : null;
+  return own ? [Math.min(ends[0], own[0]), Math.max(ends[1], own[1])] : ends;
+}
+
 const STEPS = 512;
 
 /** 512 colours from low to high as 0xAABBGGRR, the byte order of canvas pixels. */

@@ -27,13 +27,17 @@ export interface Outlines {
 export async function readOutlines(box: [number, number, number, number]): Promise<Outlines> {
   const world = parse(await unpack(packed));
   const { countries } = world.objects;
-  const near = (lines: number[][][]) => lines.flatMap((line) => clip(line, box));
+  const near = (lines: number[][][]) => lines.flatMap((line) => counted(line, box)).flatMap((line) => clip(line, box));
   return {
     coast: near(mesh(world, countries, (a, b) => a === b).coordinates),
     borders: near(mesh(world, countries, (a, b) => a !== b).coordinates),
     countries: feature(world, countries).features.map(({ properties, geometry }) => ({
       code: properties.code,
-      rings: ringsOf(geometry).flatMap(unbroken),
+      rings: ringsOf(geometry).flatMap((ring) => {
+        const parts = unbroken(ring);
+        // Those on either side of the date line lie where any grid counts them; twice in one place land would be sea.
+        return parts.length === 1 ? counted(ring, box) : parts;
+      }),
     })),
   };
 }
@@ -41,6 +45,11 @@ export async function readOutlines(box: [number, number, number, number]): Promi
 function ringsOf(geometry: GeoJSON.Geometry): number[][][] {
   if (geometry.type === "Polygon") return geometry.coordinates;
   return geometry.type === "MultiPolygon" ? geometry.coordinates.flat() : [];
+}
+
+/** A line, and once more where a grid that counts longitudes beyond 180 has it. */
+function counted(line: number[][], [, , east]: number[]): number[][][] {
+  return east! > 180 ? [line, line.map(([lon, lat]) => [lon! + 360, lat!])] : [line];
 }
 
 /** A ring that jumps over the date line as two that go on beyond it, one on either side; Antarctica's stays as it is. */

@@ -230,7 +230,10 @@ export class GridMap {
   private drawStations(x: Projection, y: Projection, ink: (name: string) => string): void {
     const c = this.context;
     c.lineWidth = 1.2;
-    for (const [lon, lat] of this.stations) {
+    const [west, , east] = this.box;
+    for (const [degrees, lat] of this.stations) {
+      // Archives count longitudes from -180, whatever the grid does.
+      const lon = degrees < west && degrees + 360 <= east ? degrees + 360 : degrees;
       c.beginPath();
       c.moveTo(x(lon), y(lat) - 4);
       c.lineTo(x(lon) + 4, y(lat) + 3);

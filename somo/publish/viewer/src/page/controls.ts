@@ -86,8 +86,9 @@ function listenSearch(page: Page): void {
   const go = ({ lat, lon, name }: Place) => {
     list.replaceChildren();
     field.value = name;
-    page.map.view = { zoom: Math.max(page.map.view.zoom, 4), lon, lat };
-    page.chooseCell(page.version.cellOf(lat, lon));
+    const cell = page.version.cellOf(lat, lon);
+    page.map.view = { zoom: Math.max(page.map.view.zoom, 4), lon: cell ? page.version.axes.lon[cell.column]! : lon, lat };
+    page.chooseCell(cell);
   };
   field.onfocus = () => void readPlaces().catch(() => undefined);
   field.oninput = async () => {

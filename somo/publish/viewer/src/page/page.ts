@@ -4,7 +4,7 @@ import type { Regions } from "../data/regions";
 import { type Version } from "../data/version";
 import { get, reason, say } from "../dom";
 import { east, isoDate, north } from "../format";
-import { describe, fit, type Quantity, QUANTITIES, type Scale, SCALES } from "../map/colours";
+import { describe, fit, type Quantity, QUANTITIES, type Scale, SCALES, widened } from "../map/colours";
 import type { Country } from "../map/countries";
 import { listen } from "../map/gestures";
 import type { Cell, GridMap, Picture } from "../map/map";
@@ -28,7 +28,10 @@ export class Page {
   private asked = 0;
   private saving = 0;
   private readonly weights: Float64Array;
-  /** Ends of the colour bar that were fitted to a quantity and layer: they stay as days pass, so that days compare. */
+  /**
+   * Ends of the colour bar that were fitted to a quantity and layer. They stay as days pass, so that days compare, and
+   * only move apart: a summer in the colours of a winter would be all of one.
+   */
   private readonly fitted = new Map<string, [number, number]>();
   private mask: Uint8Array | undefined;
   private regions: Regions | null = null;
@@ -195,8 +198,10 @@ export class Page {
   private ranged(scale: Scale, quantity: Quantity, layer: number, values: Float32Array): Scale {
     if (scale.classes) return scale;
     const key = `${quantity} ${layer}`;
-    const ends = this.view.range ?? this.fitted.get(key) ?? (scale.fitted ? fit(values) : null) ?? [scale.low, scale.high];
-    if (!this.view.range) this.fitted.set(key, ends);
+    const former = this.fitted.get(key);
+    const fitted = scale.fitted ? (former ? widened(former, values) : fit(values)) : null;
+    if (fitted && !this.view.range) this.fitted.set(key, fitted);
+    const ends = this.view.range ?? fitted ?? [scale.low, scale.high];
     return { ...scale, low: ends[0], high: ends[1] };
   }
 

@@ -22,7 +22,7 @@ series = cells.soil_moisture.isel(depth=${view.layer}).sel(lat=${lat}, lon=${lon
 `;
   }
   const layer = version.nameInFiles(view.layer);
-  const [year, note] = yearWithFile(Number(date.slice(0, 4)), version);
+  const [year, note] = yearWithFile(date, version);
   const file = `${version.product}_${layer}_${year}.nc`;
   return `library(ncdf4)
 # ${note}
@@ -31,7 +31,7 @@ file <- nc_open("${file}")
 lon <- ncvar_get(file, "lon")
 lat <- ncvar_get(file, "lat")
 days <- as.Date(ncvar_get(file, "time"), origin = "1970-01-01")  # UTC days
-day <- ncvar_get(file, "${layer}", start = c(1, 1, which(days == "${year}${date.slice(4)}")), count = c(-1, -1, 1))
+day <- ncvar_get(file, "${layer}", start = c(1, 1, which(days == "${sameDay(date, year, version)}")), count = c(-1, -1, 1))
 image(lon, rev(lat), day[, length(lat):1])
 cell <- c(which.min(abs(lon - ${lon})), which.min(abs(lat - ${lat})))
 series <- ncvar_get(file, "${layer}", start = c(cell, 1), count = c(1, 1, -1))
@@ -39,11 +39,19 @@ series <- ncvar_get(file, "${layer}", start = c(cell, 1), count = c(1, 1, -1))
 }
 
 /** The year whose file holds a day, or the last one before it that has a file, and what to say about it. */
-function yearWithFile(wanted: number, version: Version): [year: number, note: string] {
+function yearWithFile(date: string, version: Version): [year: number, note: string] {
   // The catalogue has an item for every year that is complete, and the latest day's beside them.
   const years = version.collection.links.map(({ href }) => Number(/\/(\d{4})\.json$/.exec(href)?.[1]));
+  const wanted = Number(date.slice(0, 4));
   if (years.includes(wanted)) return [wanted, `years with such a file: ${years.filter(Number.isFinite).join(", ")}`];
   const year = Math.max(...years.filter((year) => year < wanted));
-  if (Number.isFinite(year)) return [year, `${wanted} is not complete and has no such file yet: this is the same day of ${year}`];
+  if (Number.isFinite(year)) return [year, `${wanted} is not complete and has no such file yet: this is ${sameDay(date, year, version)}`];
   return [wanted, "only complete years have such a file, and this version has none yet"];
+}
+
+/** The day of the same date in another year, or the nearest there is: 28 February, or the first day of the version. */
+function sameDay(date: string, year: number, version: Version): string {
+  const leap = new Date(Date.UTC(year, 1, 29)).getUTCMonth() === 1;
+  const day = `${year}${date.endsWith("-02-29") && !leap ? "-02-28" : date.slice(4)}`;
+  return day < version.date(0) ? version.date(0) : day;
 }
