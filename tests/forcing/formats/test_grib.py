@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from somo.core.grid import Grid
 from somo.forcing.sources import ForcingError
+from somo.forcing.statics.field import read_static
+from somo.product.static import Static
 from tests.forcing.formats.reading import field, scan, values
 
 STEPS = 6
@@ -200,3 +203,19 @@ def test_sums_since_two_times_that_end_together_are_named(tmp_path):
     sums = [message(abs(field((4, 5))), shortName="tp", stepType="accum", stepRange=steps) for steps in ("0-9", "6-9")]
     with pytest.raises(ForcingError, match=r"has tp for 2020-01-31T09:00:00 from .* step 0-9 and from .* step 6-9; "):
         scan(write(tmp_path / "s.grib", *sums), "tp")
+
+
+@pytest.mark.parametrize(("select", "wanted"), [({"level": 7}, 1), ({"level": 28, "time": "2020-02-01"}, 2)])
+def test_a_static_feature_is_one_of_several_fields(tmp_path, select, wanted):
+    data = field((4, 5))[1:, 1:]
+    levels = (0, 7, 28)
+    dates = (20200131, 20200201) if "time" in select else (20200131,)
+    messages = [
+        message(data + n, 1, date, shortName="swvl1", indicatorOfTypeOfLevel=111, level=level)
+        for date in dates
+        for n, level in enumerate(levels)
+    ]
+    url = str(write(tmp_path / "soil.grib", *messages))
+    grid = Grid.regular(7.0, 7.4, 47.8, 48.1, 0.1)
+    soil = read_static("soil", Static(url=url, variable="swvl1", select=select), "home", grid)
+    np.testing.assert_allclose(soil, data + wanted, atol=0.01)
