@@ -9,6 +9,9 @@ from somo.product.inputs import Source
 
 # Bounds of a daily value that end with the day's last hour, as some producers write them, still mean the day.
 SHORTEST_DAY_SECONDS = 82_800
+# `cdo daymean` writes a day's first and last step as its bounds: four values 6 hours apart are from 00 to 18 UTC. From
+# 00 to 12 UTC may as well be half a day, as sums of a forecast are.
+STEPS_WITHIN_BOUNDS = tuple(hours * 3600 for hours in (2, 3, 4, 6))
 
 
 def require_sums_of_days(name: str, stamps: Stamps, complete: NDArray[np.int64]) -> None:
@@ -71,8 +74,8 @@ def require_whole_days(
     ends: NDArray[np.int64],
     counts: NDArray[np.int64],
     first: int,
-) -> None:
-    """Refuse several daily values of one day, and daily values of less or more than a day.
+) -> NDArray[np.bool_]:
+    """Whether daily values [step] are of whole days; refuses several of one day, and parts of days between others.
 
     Parameters
     ----------
@@ -93,13 +96,27 @@ def require_whole_days(
             f's, but forcing.{name} is declared "daily"; write frequency = "sub-daily", or provide one value a day'
         )
     widths = ends - starts
-    short = (widths > 0) & ((widths < SHORTEST_DAY_SECONDS) | (widths > DAY_SECONDS))
-    if short.any():
+    short = _are_no_days(source, starts, widths) & widths.any()
+    # The first and the last day may be cut off, as where hours that begin or end within a day became daily means.
+    if short[1:-1].any() or (short.any() and len(short) < 3):
         at = int(np.argmax(short))
         raise ForcingError(
-            f"{stamps.where}: the value stamped {as_text(stamps.times[at])} stands for {as_text(starts[at])} to "
-            f"{as_text(ends[at])} by the bounds of its time, which is not a day; correct forcing.{name}.frequency"
+            f"{stamps.file(at)}: the value stamped {as_text(stamps.times[at])} stands for {as_text(starts[at])} to "
+            f"{as_text(ends[at])} by the bounds of its time, which is not a day; provide values of whole "
+            f"days, or correct forcing.{name}.frequency"
         )
+    return ~short
+
+
+def _are_no_days(source: Source, starts: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[step] whether a daily value stands for less or more than a day."""
+    is_day = (widths >= SHORTEST_DAY_SECONDS) & (widths <= DAY_SECONDS)
+    # Most bounds show what all of them mean: 21 hours of one day among others of 23 are a part of it.
+    usual = int(np.median(widths))
+    if DAY_SECONDS - usual in STEPS_WITHIN_BOUNDS:
+        from_start = (starts - round(3600 * source.day_offset_hours)) % DAY_SECONDS == 0
+        is_day = from_start & (widths == usual)
+    return ~is_day
 
 
 def require_one_step(name: str, stamps: Stamps, counts: NDArray[np.int64], per_day: int, first: int) -> None:

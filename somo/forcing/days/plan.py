@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from somo.forcing.days.intervals import require_apart, require_one_step, require_sums_of_days, require_whole_days
-from somo.forcing.days.stamps import DAY_SECONDS, Meaning, Stamps, as_text, meaning
+from somo.forcing.days.stamps import DAY_SECONDS, Meaning, Stamps, as_text, have_intervals, meaning
 from somo.forcing.sources import ForcingError
 from somo.product.inputs import Source
 
@@ -75,8 +75,9 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
     first, stop = int(days[0]), int(days[-1]) + 1
     counts = np.bincount(days - first, minlength=stop - first)
     per_day = 1 if source.frequency == "daily" else _steps_per_day(name, source, stamps, counts)
+    is_whole = np.ones(len(days), bool)
     if source.frequency == "daily":
-        require_whole_days(name, source, stamps, starts, ends, counts, first)
+        is_whole = require_whole_days(name, source, stamps, starts, ends, counts, first)
     else:
         require_one_step(name, stamps, counts, per_day, first)
     position = np.arange(len(days)) - np.concatenate([[0], np.cumsum(counts)])[days - first]
@@ -85,6 +86,7 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
     steps[days[inside] - first, position[inside]] = np.flatnonzero(inside)
     # A day that lacks a step is missing: the mean of the others would lean towards the hours that are there.
     steps[counts != per_day] = -1
+    steps[days[~is_whole] - first] = -1
     total = stamp_meaning.kind == "accumulated" and per_day > 1
     return _finished(name, source, stamps, first, steps, total)
 
@@ -150,7 +152,7 @@ def _intervals(source: Source, stamps: Stamps, stamp_meaning: Meaning) -> tuple[
     """[step] start and end of what each step stands for; an instant ends where it starts."""
     times = stamps.times
     bounds = stamps.bounds if stamp_meaning.kind != "instantaneous" and stamp_meaning.stamp is None else None
-    if bounds is not None and (bounds[:, 1] > bounds[:, 0]).all():
+    if bounds is not None and have_intervals(source, stamps).all():
         return bounds[:, 0], bounds[:, 1]
     if stamp_meaning.stamp is None:
         return times, times
