@@ -137,6 +137,20 @@ def test_a_rotated_grid_is_no_degrees(tmp_path):
     assert found.grid["grid_mapping"]["grid_mapping_name"] == "rotated_latitude_longitude"
 
 
+@pytest.mark.parametrize("edition", [1, 2])
+def test_rows_of_a_gaussian_grid_are_its_own(tmp_path, edition):
+    """Headers do not say how far its rows are apart."""
+    handle = eccodes.codes_grib_new_from_samples(f"regular_gg_sfc_grib{edition}")
+    drawn = np.random.default_rng(1).uniform(250, 310, 64 * 128)
+    eccodes.codes_set(handle, "bitsPerValue", 16)
+    eccodes.codes_set_values(handle, drawn)
+    encoded, rows = eccodes.codes_get_message(handle), eccodes.codes_get_array(handle, "distinctLatitudes")
+    eccodes.codes_release(handle)
+    found = scan(write(tmp_path / "t.grib", encoded), "t")
+    np.testing.assert_allclose(found.grid["lat"], np.sort(rows)[::-1])
+    np.testing.assert_allclose(values(found)[0].ravel(), drawn, atol=1e-3)
+
+
 def test_a_reduced_grid_is_refused_with_a_remedy(tmp_path):
     handle = eccodes.codes_grib_new_from_samples("reduced_gg_sfc_grib2")
     encoded = eccodes.codes_get_message(handle)
