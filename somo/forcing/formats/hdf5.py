@@ -135,6 +135,8 @@ def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
             names.append(_short(scales[0].name if scales else dataset.name))
         elif len(listed) == dataset.ndim:
             names.append(listed[number].strip())
+        elif dataset.is_scale and "_Netcdf4Coordinates" in dataset.attrs:
+            names.append(_by_number(dataset, int(dataset.attrs["_Netcdf4Coordinates"][number])))
         else:
             names.append(_fitting(dataset, length) or f"dim_{number}")
     return tuple(names) if len(set(names)) == len(names) else tuple(f"dim_{n}" for n in range(dataset.ndim))
@@ -152,6 +154,18 @@ def _scales(dataset: h5py.Dataset, number: int) -> list[h5py.Dataset]:
         for scale in dataset.dims[number].values()
         if scale.shape[:1] == (length,) or (may_grow and scale.maxshape[:1] == (None,))
     ]
+
+
+def _by_number(dataset: h5py.Dataset, wanted: int) -> str:
+    """The dimension of NetCDF-4 with a number, by which variables with a dimension's own name know their other ones."""
+    group = dataset.parent
+    while True:
+        for name, item in group.items():
+            if isinstance(item, h5py.Dataset) and item.is_scale and item.attrs.get("_Netcdf4Dimid") == wanted:
+                return str(name)
+        if group.name == "/":
+            return f"dim_{wanted}"
+        group = group.parent
 
 
 def _fitting(dataset: h5py.Dataset, length: int) -> str | None:

@@ -157,6 +157,23 @@ def test_days_that_only_have_a_time_are_not_there_yet(tmp_path, chunks):
         scan(path, "t2m")
 
 
+def test_latitudes_of_every_point_named_as_a_dimension(tmp_path):
+    data, path = field((6, 4, 5)), tmp_path / "t.nc"
+    lon, lat = np.meshgrid(7.05 + 0.1 * np.arange(5), 48.05 - 0.1 * np.arange(4))
+    axes = {"time": (6, "days since 2020-01-01"), "lat": (4, "degrees_north"), "lon": (5, "degrees_east")}
+    with netCDF4.Dataset(path, "w") as nc:
+        for name, (length, _) in axes.items():
+            nc.createDimension(name, length)
+        for name, (_, units) in axes.items():
+            nc.createVariable(name, "f8", ("time",) if name == "time" else ("lat", "lon")).units = units
+        nc.createVariable("t2m", "f4", tuple(axes))[:] = data
+        nc["time"][:], nc["lat"][:], nc["lon"][:] = np.arange(6), lat, lon
+    found = scan(path, "t2m")
+    np.testing.assert_allclose(found.grid["lat"], lat[:, 0])
+    np.testing.assert_allclose(found.grid["lon"], lon[0])
+    np.testing.assert_array_equal(values(found), data)
+
+
 def test_a_filter_without_codec_is_named(tmp_path):
     path = write(tmp_path / "t.nc", field(), chunks=(1, 4, 5))
     with h5py.File(path, "r+") as h5:
