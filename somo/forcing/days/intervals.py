@@ -66,46 +66,33 @@ def require_apart(
         )
 
 
-def require_whole_days(
-    name: str,
-    source: Source,
-    stamps: Stamps,
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    first: int,
-) -> NDArray[np.bool_]:
-    """Whether daily values [step] are of whole days; refuses several of one day, and parts of days between others.
+def whole_days(
+    name: str, source: Source, stamps: Stamps, starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Numbers of the daily values that stand for whole days; parts of days between others are refused.
+
+    The first and the last value may be of a part, as where hours that begin or end within a day became daily means, or
+    of the instant at which a model began.
 
     Parameters
     ----------
     starts, ends : [step] seconds since 1970-01-01
-    counts : [day] numbers of values
-    first : day since 1970-01-01 of the first of them
 
     Raises
     ------
     ForcingError
-        naming the file and the day
+        naming the file, the time and the interval
     """
-    if (counts > 1).any():
-        day = first + int(np.argmax(counts > 1))
-        step = int(np.cumsum(counts)[day - first]) - 1
-        raise ForcingError(
-            f"{stamps.file(step)}: {int(counts.max())} values on {np.datetime64(day, 'D')}, a time every {stamps.step} "
-            f's, but forcing.{name} is declared "daily"; write frequency = "sub-daily", or provide one value a day'
-        )
     widths = ends - starts
-    short = _are_no_days(source, starts, widths) & widths.any()
-    # The first and the last day may be cut off, as where hours that begin or end within a day became daily means.
-    if short[1:-1].any() or (short.any() and len(short) < 3):
-        at = int(np.argmax(short))
+    is_part = _are_no_days(source, starts, widths) & widths.any()
+    if is_part[1:-1].any() or (is_part.any() and len(is_part) < 3):
+        at = int(np.argmax(is_part))
         raise ForcingError(
             f"{stamps.file(at)}: the value stamped {as_text(stamps.times[at])} stands for {as_text(starts[at])} to "
-            f"{as_text(ends[at])} by the bounds of its time, which is not a day; provide values of whole "
-            f"days, or correct forcing.{name}.frequency"
+            f"{as_text(ends[at])} by the bounds of its time, which is not a day; provide values of whole days, or "
+            f"correct forcing.{name}.frequency"
         )
-    return ~short
+    return np.flatnonzero(~is_part)
 
 
 def _are_no_days(source: Source, starts: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -117,6 +104,28 @@ def _are_no_days(source: Source, starts: NDArray[np.int64], widths: NDArray[np.i
         from_start = (starts - round(3600 * source.day_offset_hours)) % DAY_SECONDS == 0
         is_day = from_start & (widths == usual)
     return ~is_day
+
+
+def require_one_a_day(name: str, stamps: Stamps, numbers: NDArray[np.int64], days: NDArray[np.int64]) -> None:
+    """Refuse several daily values of one day.
+
+    Parameters
+    ----------
+    numbers, days : of the values: of their steps, and days since 1970-01-01
+
+    Raises
+    ------
+    ForcingError
+        naming the file and the day
+    """
+    counts = np.bincount(days - days[0])
+    if (counts > 1).any():
+        day = int(days[0]) + int(np.argmax(counts > 1))
+        step = int(numbers[np.flatnonzero(days == day)[-1]])
+        raise ForcingError(
+            f"{stamps.file(step)}: {int(counts.max())} values on {np.datetime64(day, 'D')}, a time every {stamps.step} "
+            f's, but forcing.{name} is declared "daily"; write frequency = "sub-daily", or provide one value a day'
+        )
 
 
 def require_one_step(name: str, stamps: Stamps, counts: NDArray[np.int64], per_day: int, first: int) -> None:

@@ -178,11 +178,12 @@ def _require_stamp_of_all(name: str, source: Source, stamps: Stamps) -> None:
     assert stamps.bounds is not None
     if source.stamp is None:
         has_bounds = have_intervals(source, stamps)
-        without, bounded = stamps.file(int(np.argmin(has_bounds))), stamps.file(int(np.argmax(has_bounds)))
-        raise ForcingError(
-            f"{without}: has no time bounds, but {bounded} has: say what the stamps of all files are by "
-            f'forcing.{name}.stamp = "start", "middle" or "end"'
-        )
+        at = int(np.argmin(has_bounds))
+        without, bounded = stamps.file(at), stamps.file(int(np.argmax(has_bounds)))
+        lack = f"has no time bounds, but {bounded} has: say what the stamps of all files are by "
+        if without == bounded:
+            lack = f"the bounds of {as_text(stamps.times[at])} are of no length, unlike others: say what stamps are by "
+        raise ForcingError(f'{without}: {lack}forcing.{name}.stamp = "start", "middle" or "end"')
 
 
 def _require_same_end(name: str, source: Source, stamps: Stamps) -> None:

@@ -120,6 +120,23 @@ def test_bounds_from_a_days_first_to_its_last_step_mean_the_day(step_hours):
         plan_days("p", source(), parts)
 
 
+def test_the_instant_at_which_a_model_began_is_no_day():
+    """Its bounds are of no length, and it lies in the day of the first mean, which is stamped with its end."""
+    times = seconds("2020-02-01T00:00", 4, 24)
+    bounds = np.stack([np.maximum(times - DAY, times[0]), times], axis=1)
+    plan = plan_days("p", source(), Stamps(("f.nc",), times, bounds, "time: mean"))
+    assert dates(plan) == ["2020-02-01", "2020-02-02", "2020-02-03"]
+    assert plan.steps[:, 0].tolist() == [1, 2, 3]
+    hours = seconds("2020-02-01T00:00", 25, 1)
+    bounds = np.stack([np.maximum(hours - 3600, hours[0]), hours], axis=1)
+    axis = Stamps(("f.nc",), hours, bounds, "time: mean")
+    with pytest.raises(
+        ForcingError, match=r"the bounds of 2020-02-01T00:00:00 are of no length, unlike others: .*stamp"
+    ):
+        plan_days("p", source(**HOURLY), axis)
+    assert plan_days("p", source(**HOURLY, stamp="end"), axis).steps.tolist() == [list(range(1, 25))]
+
+
 def test_half_a_day_is_none():
     times = seconds("2020-02-01T12:00", 6, 24)
     halves = Stamps(("f.nc",), times, np.stack([times - DAY // 2, times], axis=1), "time: sum")
