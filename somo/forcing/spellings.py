@@ -5,7 +5,8 @@ import re
 WORDS = {
     # what UDUNITS writes for a temperature from the freezing point on
     "k @ 273.15": "degC", "k@273.15": "degC", "℃": "degC",
-    "%": "percent", "pct": "percent", "per cent": "percent", "vol%": "percent", "vol.%": "percent",
+    "%": "percent", "pct": "percent", "per cent": "percent", "percentage": "percent",
+    "vol%": "percent", "vol.%": "percent",
     # pint multiplies words that stand side by side: "percent (%)" would be a ten-thousandth
     "percent (%)": "percent", "vol %": "percent", "vol. %": "percent", "% vol": "percent", "% volume": "percent",
     "percent volume": "percent", "volume percent": "percent",

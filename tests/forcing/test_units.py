@@ -47,6 +47,7 @@ def _source(units, **changes):
         ("soil_moisture", "%", False, 0.01, 0.0),
         # pint would multiply two words: a ten-thousandth
         ("soil_moisture", "percent (%)", False, 0.01, 0.0),
+        ("soil_moisture", "Percentage", False, 0.01, 0.0),
         ("soil_moisture", "vol. %", False, 0.01, 0.0),
         ("precipitation", "kg/(m2 s)", False, 86_400.0, 0.0),
         ("precipitation", "kg/(m^2*s)", False, 86_400.0, 0.0),

@@ -9,6 +9,9 @@ from somo.product.inputs import Source
 
 # Bounds of a daily value that end with the day's last hour, as some producers write them, still mean the day.
 SHORTEST_DAY_SECONDS = 82_800
+# `cdo daymean` writes a day's first and last step as its bounds: four values 6 hours apart are from 00 to 18 UTC. From
+# 00 to 12 UTC may as well be half a day, as sums of a forecast are.
+STEPS_WITHIN_BOUNDS = tuple(hours * 3600 for hours in (2, 3, 4, 6))
 
 
 def require_sums_of_days(name: str, stamps: Stamps, complete: NDArray[np.int64]) -> None:
@@ -63,42 +66,65 @@ def require_apart(
         )
 
 
-def require_whole_days(
-    name: str,
-    source: Source,
-    stamps: Stamps,
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    counts: NDArray[np.int64],
-    first: int,
-) -> None:
-    """Refuse several daily values of one day, and daily values of less or more than a day.
+def whole_days(
+    name: str, source: Source, stamps: Stamps, starts: NDArray[np.int64], ends: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Numbers of the daily values that stand for whole days; parts of days between others are refused.
+
+    The first and the last value may be of a part, as where hours that begin or end within a day became daily means, or
+    of the instant at which a model began.
 
     Parameters
     ----------
     starts, ends : [step] seconds since 1970-01-01
-    counts : [day] numbers of values
-    first : day since 1970-01-01 of the first of them
+
+    Raises
+    ------
+    ForcingError
+        naming the file, the time and the interval
+    """
+    widths = ends - starts
+    is_part = _are_no_days(source, starts, widths) & widths.any()
+    if is_part[1:-1].any() or (is_part.any() and len(is_part) < 3):
+        at = int(np.argmax(is_part))
+        raise ForcingError(
+            f"{stamps.file(at)}: the value stamped {as_text(stamps.times[at])} stands for {as_text(starts[at])} to "
+            f"{as_text(ends[at])} by the bounds of its time, which is not a day; provide values of whole days, or "
+            f"correct forcing.{name}.frequency"
+        )
+    return np.flatnonzero(~is_part)
+
+
+def _are_no_days(source: Source, starts: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """[step] whether a daily value stands for less or more than a day."""
+    is_day = (widths >= SHORTEST_DAY_SECONDS) & (widths <= DAY_SECONDS)
+    # Most bounds show what all of them mean: 21 hours of one day among others of 23 are a part of it.
+    usual = int(np.median(widths))
+    if DAY_SECONDS - usual in STEPS_WITHIN_BOUNDS:
+        from_start = (starts - round(3600 * source.day_offset_hours)) % DAY_SECONDS == 0
+        is_day = from_start & (widths == usual)
+    return ~is_day
+
+
+def require_one_a_day(name: str, stamps: Stamps, numbers: NDArray[np.int64], days: NDArray[np.int64]) -> None:
+    """Refuse several daily values of one day.
+
+    Parameters
+    ----------
+    numbers, days : of the values: of their steps, and days since 1970-01-01
 
     Raises
     ------
     ForcingError
         naming the file and the day
     """
+    counts = np.bincount(days - days[0])
     if (counts > 1).any():
-        day = first + int(np.argmax(counts > 1))
-        step = int(np.cumsum(counts)[day - first]) - 1
+        day = int(days[0]) + int(np.argmax(counts > 1))
+        step = int(numbers[np.flatnonzero(days == day)[-1]])
         raise ForcingError(
             f"{stamps.file(step)}: {int(counts.max())} values on {np.datetime64(day, 'D')}, a time every {stamps.step} "
             f's, but forcing.{name} is declared "daily"; write frequency = "sub-daily", or provide one value a day'
-        )
-    widths = ends - starts
-    short = (widths > 0) & ((widths < SHORTEST_DAY_SECONDS) | (widths > DAY_SECONDS))
-    if short.any():
-        at = int(np.argmax(short))
-        raise ForcingError(
-            f"{stamps.where}: the value stamped {as_text(stamps.times[at])} stands for {as_text(starts[at])} to "
-            f"{as_text(ends[at])} by the bounds of its time, which is not a day; correct forcing.{name}.frequency"
         )
 
 

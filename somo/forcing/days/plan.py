@@ -8,8 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from somo.forcing.days.intervals import require_apart, require_one_step, require_sums_of_days, require_whole_days
-from somo.forcing.days.stamps import DAY_SECONDS, Meaning, Stamps, as_text, meaning
+from somo.forcing.days.intervals import (
+    require_apart,
+    require_one_a_day,
+    require_one_step,
+    require_sums_of_days,
+    whole_days,
+)
+from somo.forcing.days.stamps import DAY_SECONDS, Meaning, Stamps, as_text, have_intervals, meaning
 from somo.forcing.sources import ForcingError
 from somo.product.inputs import Source
 
@@ -72,17 +78,20 @@ def plan_days(name: str, source: Source, stamps: Stamps, accumulation: Accumulat
     days, starts, ends = _day_of_step(name, source, stamps, stamp_meaning)
     if stamp_meaning.kind != "instantaneous":
         require_apart(name, source, stamps, starts, ends)
+    numbers = np.arange(len(days))
+    if source.frequency == "daily":
+        numbers = whole_days(name, source, stamps, starts, ends)
+        days = days[numbers]
+        require_one_a_day(name, stamps, numbers, days)
     first, stop = int(days[0]), int(days[-1]) + 1
     counts = np.bincount(days - first, minlength=stop - first)
     per_day = 1 if source.frequency == "daily" else _steps_per_day(name, source, stamps, counts)
-    if source.frequency == "daily":
-        require_whole_days(name, source, stamps, starts, ends, counts, first)
-    else:
+    if source.frequency != "daily":
         require_one_step(name, stamps, counts, per_day, first)
     position = np.arange(len(days)) - np.concatenate([[0], np.cumsum(counts)])[days - first]
     steps = np.full((stop - first, per_day), -1, "int64")
     inside = position < per_day
-    steps[days[inside] - first, position[inside]] = np.flatnonzero(inside)
+    steps[days[inside] - first, position[inside]] = numbers[inside]
     # A day that lacks a step is missing: the mean of the others would lean towards the hours that are there.
     steps[counts != per_day] = -1
     total = stamp_meaning.kind == "accumulated" and per_day > 1
@@ -150,7 +159,7 @@ def _intervals(source: Source, stamps: Stamps, stamp_meaning: Meaning) -> tuple[
     """[step] start and end of what each step stands for; an instant ends where it starts."""
     times = stamps.times
     bounds = stamps.bounds if stamp_meaning.kind != "instantaneous" and stamp_meaning.stamp is None else None
-    if bounds is not None and (bounds[:, 1] > bounds[:, 0]).all():
+    if bounds is not None and have_intervals(source, stamps).all():
         return bounds[:, 0], bounds[:, 1]
     if stamp_meaning.stamp is None:
         return times, times

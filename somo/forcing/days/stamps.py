@@ -115,11 +115,11 @@ def meaning(name: str, source: Source, stamps: Stamps) -> Meaning:
     kind = _kind(name, source, stamps)
     if kind == "instantaneous":
         return Meaning(kind, None)
-    if _some_lack_bounds(stamps):
+    if _some_lack_bounds(source, stamps):
         # an interval may begin at one file's stamps and end at another's: only a declared stamp holds for both
         _require_same_end(name, source, stamps)
         _require_stamp_of_all(name, source, stamps)
-    elif _widths(stamps) is not None:
+    elif _has_intervals(source, stamps):
         _require_same_end(name, source, stamps)
         return Meaning(kind, None)
     return Meaning(kind, source.stamp or _usual_stamp(name, source, stamps, kind))
@@ -135,44 +135,55 @@ def _kind(name: str, source: Source, stamps: Stamps) -> Kind:
                 f"{stamps.where}: {source.variable} is {in_file} by its own attributes ({_evidence(stamps)}), but "
                 f'forcing.{name} declares kind = "{source.kind}"; write kind = "{in_file}"'
             )
-        has_intervals = source.frequency == "daily" and _widths(stamps) is not None
+        has_intervals = source.frequency == "daily" and _has_intervals(source, stamps)
         is_value_of_day = daily_value or (has_intervals and source.kind == "instantaneous")
         return "mean" if is_value_of_day and stamps.bounds is not None else source.kind
     if in_file is not None:
         return in_file
-    return "mean" if source.stamp is not None or _widths(stamps) is not None else "instantaneous"
+    return "mean" if source.stamp is not None or _has_intervals(source, stamps) else "instantaneous"
 
 
 def _evidence(stamps: Stamps) -> str:
     return f"cell_methods {stamps.cell_methods!r}" if stamps.step_type is None else str(stamps.cell_methods)
 
 
-def _widths(stamps: Stamps) -> NDArray[np.int64] | None:
-    """[step] seconds of each interval; None where the files have no bounds or they are of no length."""
-    if stamps.bounds is None:
-        return None
-    widths = stamps.bounds[:, 1] - stamps.bounds[:, 0]
-    return widths if (widths > 0).all() else None
+def _has_intervals(source: Source, stamps: Stamps) -> bool:
+    """Whether all files have bounds, of some length."""
+    return stamps.bounds is not None and bool(have_intervals(source, stamps).all())
 
 
-def _some_lack_bounds(stamps: Stamps) -> bool:
-    """Whether some files have time bounds and others do not, whose intervals are stored with no length."""
+def have_intervals(source: Source, stamps: Stamps) -> NDArray[np.bool_]:
+    """[step] whether the file of a step has time bounds; those of files without are stored with no length.
+
+    A daily mean of a single hour, as of a day that was cut off, has bounds of no length beside others of some length.
+    """
+    assert stamps.bounds is not None
+    has_length: NDArray[np.bool_] = stamps.bounds[:, 1] > stamps.bounds[:, 0]
+    if source.frequency != "daily":
+        return has_length
+    files = np.zeros(len(has_length), "int64") if stamps.file_of_step is None else stamps.file_of_step
+    return np.bincount(files, has_length)[files] > 0
+
+
+def _some_lack_bounds(source: Source, stamps: Stamps) -> bool:
+    """Whether some files have time bounds and others do not."""
     if stamps.bounds is None:
         return False
-    has_length = stamps.bounds[:, 1] > stamps.bounds[:, 0]
-    return bool(has_length.any() and not has_length.all())
+    has_bounds = have_intervals(source, stamps)
+    return bool(has_bounds.any() and not has_bounds.all())
 
 
 def _require_stamp_of_all(name: str, source: Source, stamps: Stamps) -> None:
     """Where only some files have time bounds, the declaration must say what the stamps of all of them are."""
     assert stamps.bounds is not None
     if source.stamp is None:
-        has_length = stamps.bounds[:, 1] > stamps.bounds[:, 0]
-        without, bounded = stamps.file(int(np.argmin(has_length))), stamps.file(int(np.argmax(has_length)))
-        raise ForcingError(
-            f"{without}: has no time bounds, but {bounded} has: say what the stamps of all files are by "
-            f'forcing.{name}.stamp = "start", "middle" or "end"'
-        )
+        has_bounds = have_intervals(source, stamps)
+        at = int(np.argmin(has_bounds))
+        without, bounded = stamps.file(at), stamps.file(int(np.argmax(has_bounds)))
+        lack = f"has no time bounds, but {bounded} has: say what the stamps of all files are by "
+        if without == bounded:
+            lack = f"the bounds of {as_text(stamps.times[at])} are of no length, unlike others: say what stamps are by "
+        raise ForcingError(f'{without}: {lack}forcing.{name}.stamp = "start", "middle" or "end"')
 
 
 def _require_same_end(name: str, source: Source, stamps: Stamps) -> None:

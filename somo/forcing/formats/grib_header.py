@@ -89,8 +89,9 @@ def _edition_1(handle: Handle, start: int) -> tuple[int, bytes]:
         size = (size & ~LARGE) * LARGE_UNIT - _number(values[:3]) + 4
     # A header has no bitmap, as that is as long as the field.
     product = product[:7] + bytes([product[7] & ~0x40]) + product[8:]
-    # Sections of edition 1 have an even number of bytes, hence one of padding.
-    body = product + grid + (12).to_bytes(3, "big") + values[3:] + b"\0" + END
+    # Zero bits a value: ecCodes would count the values of a Gaussian grid and find none. Sections of edition 1 have an
+    # even number of bytes, hence one of padding.
+    body = product + grid + (12).to_bytes(3, "big") + values[3:10] + b"\0\0" + END
     return size, b"GRIB" + (8 + len(body)).to_bytes(3, "big") + b"\1" + body
 
 

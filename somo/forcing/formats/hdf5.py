@@ -130,15 +130,42 @@ def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
     listed = str(text(dataset.attrs.get("DimensionNames", ""))).split(",")
     names = []
     for number, length in enumerate(dataset.shape):
-        # A coordinate of letters, as dates are written, has their number as a second dimension.
-        scales = [scale for scale in dataset.dims[number].values() if scale.shape[:1] == (length,)]
+        scales = _scales(dataset, number)
         if scales or (number == 0 and dataset.is_scale):
             names.append(_short(scales[0].name if scales else dataset.name))
         elif len(listed) == dataset.ndim:
             names.append(listed[number].strip())
+        elif dataset.is_scale and "_Netcdf4Coordinates" in dataset.attrs:
+            names.append(_by_number(dataset, int(dataset.attrs["_Netcdf4Coordinates"][number])))
         else:
             names.append(_fitting(dataset, length) or f"dim_{number}")
     return tuple(names) if len(set(names)) == len(names) else tuple(f"dim_{n}" for n in range(dataset.ndim))
+
+
+def _scales(dataset: h5py.Dataset, number: int) -> list[h5py.Dataset]:
+    """The scales of a dimension.
+
+    NetCDF-4 makes variables of an unlimited dimension only as long as they were written, so that the lengths of two may
+    differ. A coordinate of letters, as dates are written, has a scale of their number as a second dimension.
+    """
+    length, may_grow = dataset.shape[number], dataset.maxshape[number] is None
+    return [
+        scale
+        for scale in dataset.dims[number].values()
+        if scale.shape[:1] == (length,) or (may_grow and scale.maxshape[:1] == (None,))
+    ]
+
+
+def _by_number(dataset: h5py.Dataset, wanted: int) -> str:
+    """The dimension of NetCDF-4 with a number, by which variables with a dimension's own name know their other ones."""
+    group = dataset.parent
+    while True:
+        for name, item in group.items():
+            if isinstance(item, h5py.Dataset) and item.is_scale and item.attrs.get("_Netcdf4Dimid") == wanted:
+                return str(name)
+        if group.name == "/":
+            return f"dim_{wanted}"
+        group = group.parent
 
 
 def _fitting(dataset: h5py.Dataset, length: int) -> str | None:
@@ -238,7 +265,7 @@ def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:
         wanted += [word.rstrip(":") for word in str(text(dataset.attrs.get(key, ""))).split()]
     items: dict[str, h5py.Dataset] = {}
     for number, name in enumerate(_dims(dataset)):
-        scales = [scale for scale in dataset.dims[number].values() if scale.shape[:1] == (dataset.shape[number],)]
+        scales = _scales(dataset, number)
         if scales and not _is_plain_dimension(scales[0]):
             items[name] = scales[0]
     # In NetCDF-4 a group sees the variables of the groups above it, the nearest first.
@@ -256,7 +283,34 @@ def _coordinates(h5: h5py.File, dataset: h5py.Dataset) -> xr.Dataset:
                 if name in group:
                     items.setdefault(_short(name), group[name])
     items.pop(_short(dataset.name), None)
-    return xr.Dataset({name: _loaded(item) for name, item in items.items() if _is_loadable(item)})
+    # Dimensions along which the variable was not written as far as its scale, or the other way round.
+    lengths = {
+        scale.name: length
+        for number, length in enumerate(dataset.shape)
+        for scale in _scales(dataset, number)[:1]
+        if scale.shape[:1] != (length,)
+    }
+    return xr.Dataset({name: _as_far(item, lengths) for name, item in items.items() if _is_loadable(item)})
+
+
+def _as_far(item: h5py.Dataset, lengths: Mapping[str, int]) -> xr.Variable:
+    """A coordinate as far as the variable was written: of days that only have a time there is nothing yet.
+
+    Parameters
+    ----------
+    lengths : length of the variable by the full name of a scale
+    """
+    coordinate = _loaded(item)
+    for number, dim in enumerate(coordinate.dims):
+        scales = [item, *_scales(item, number)] if number == 0 else _scales(item, number)
+        length = next((lengths[scale.name] for scale in scales if scale.name in lengths), item.shape[number])
+        if item.shape[number] < length:
+            raise UnreadableError(
+                f"has {item.shape[number]} of {length} entries in {_short(item.name)}, which was not written to its "
+                "end; complete it"
+            )
+        coordinate = coordinate.isel({dim: slice(length)})
+    return coordinate
 
 
 def _is_place(item: h5py.Dataset, dataset: h5py.Dataset) -> bool:

@@ -132,6 +132,9 @@ class _Header:
         # the last dimension of letters is the length of a text
         places = [v for v in others if set(v.dims[:-1] if v.dtype == "S1" else v.dims) <= set(placed.dims)]
         small = [v for v in places if len(v.dims) <= 2]
+        # The only time of a file may have a dimension of its own.
+        times = [v for v in others if self.shape(v) == (1,) and " since " in str(v.attrs.get("units", ""))]
+        small += [v for v in times if v not in small]
         bounds = {str(v.attrs.get(key, "")) for v in small for key in ("bounds", "climatology")} | {*TIME_BOUNDS}
         return small + [v for v in self.placed.values() if v.name in bounds and v not in small]
 

@@ -102,7 +102,9 @@ def _coordinates(ds: xr.Dataset, name: str) -> xr.Dataset:
     for key, item in ds.variables.items():
         if key in dims and item.size > MOST_COORDINATE_VALUES:
             raise UnreadableError(f"has {item.size} values in its coordinate {key}, too many to be true; get it again")
-        wanted = (item.ndim <= 2 and set(item.dims) <= dims) or key in bounds or key == mapping
+        # The only time of a store may have a dimension of its own.
+        is_time = item.shape == (1,) and " since " in str(item.attrs.get("units", ""))
+        wanted = (item.ndim <= 2 and set(item.dims) <= dims) or key in bounds or key == mapping or is_time
         if (
             key != name
             and wanted

@@ -244,7 +244,8 @@ def _example(values: Any) -> str:
     if values is None:
         return "0"
     first = values[0]
-    return repr(str(first)) if values.dtype.kind in "US" else f"{float(first):g}"
+    # Seven digits: fewer would not be found again.
+    return repr(str(first)) if values.dtype.kind in "US" else f"{float(first):.7g}"
 
 
 def _grid(

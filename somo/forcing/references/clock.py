@@ -12,7 +12,8 @@ from somo.forcing.formats.stored import UnreadableError
 
 STANDARD = {"standard", "gregorian", "proleptic_gregorian", "none", ""}
 SPELLINGS = {
-    "microseconds": r"microsec(ond)?s?|us", "milliseconds": r"millisec(ond)?s?|msecs?|ms", "seconds": r"sec(ond)?s?|s",
+    "nanoseconds": r"nanosec(ond)?s?|nsecs?|ns", "microseconds": r"microsec(ond)?s?|us",
+    "milliseconds": r"millisec(ond)?s?|msecs?|ms", "seconds": r"sec(ond)?s?|s",
     "minutes": r"min(ute)?s?", "hours": r"h(ou)?rs?|h", "days": r"days?|d",
 }  # fmt: skip
 SECONDS_OF = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400}

@@ -164,6 +164,8 @@ def _times(
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64] | None, str]:
     """[step] stamps as stored, which of them exist in the standard calendar, their bounds, and the calendar."""
     clock = _clock(stored, axes)
+    if clock is None and axes.time is None:
+        clock = _clock_beside(stored, file.day)
     if clock is None:
         if not file.day:
             raise UnreadableError(
@@ -252,6 +254,28 @@ def _clock(stored: Stored, axes: Axes) -> xr.DataArray | None:
     # A forecast's `time` is when it was started; days are made of the times that it is valid for.
     fitting.sort(key=lambda name: (str(name) != "valid_time", str(name) != "time"))
     return stored.coordinates[fitting[0]] if fitting else None
+
+
+def _clock_beside(stored: Stored, day: str) -> xr.DataArray | None:
+    """The only time of a file whose variables have no dimension of time, as in files of SMAP's levels 3 and 4.
+
+    Parameters
+    ----------
+    day : that the file's name stands for, which counts where the time is of another day; empty if it holds none
+    """
+    single = [
+        item
+        for item in stored.coordinates.variables
+        if stored.coordinates[item].shape == (1,) and is_clock(stored.coordinates[item].attrs)
+    ]
+    named = [name for name in single if str(name) in (VALID_TIME, "time")] or single
+    if len(named) != 1:
+        return None
+    clock = stored.coordinates[named[0]]
+    _require_stamps(clock)
+    attrs = clock.attrs
+    times, _ = seconds_of(clock.values, str(attrs.get("units", "")), str(attrs.get("calendar", "") or "standard"))
+    return clock if not day or times[0] // DAY_SECONDS == np.datetime64(day, "D").astype("int64") else None
 
 
 def _validity(stored: Stored, axes: Axes, along: xr.DataArray) -> xr.DataArray:

@@ -61,8 +61,12 @@ def own_coordinates(coordinates: Mapping[str, Any], axis: str) -> NDArray[np.flo
     # Satellites' own coordinates are angles as seen from there, which PROJ has times the satellite's height.
     if units in ("rad", "radian", "radians") and height is not None:
         return values * float(np.ravel(height)[0])
-    in_km = units in ("km", "kilometer", "kilometers", "kilometre", "kilometres")
-    return values * 1000 if in_km else values
+    if units not in ("km", "kilometer", "kilometers", "kilometre", "kilometres"):
+        return values
+    # A projection that is described by its WKT may count in kilometres itself.
+    projection = _projection(coordinates)
+    in_metres = 1.0 if projection is None else projection.axis_info[0].unit_conversion_factor
+    return values * (1000 / in_metres)
 
 
 def _between(
@@ -139,17 +143,23 @@ def _degrees(
 
 def transformer_of(coordinates: Mapping[str, Any]) -> pyproj.Transformer | None:
     """From longitude and latitude to the grid's own coordinates; None where the file does not describe them."""
-    mapping = coordinates.get("grid_mapping") or {}
-    # attributes are often arrays of one number, which pyproj does not take
-    attributes = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in mapping.items()}
-    try:
-        projection = pyproj.CRS.from_cf(attributes)
-    except (pyproj.exceptions.CRSError, KeyError):
+    projection = _projection(coordinates)
+    if projection is None:
         return None
     # `geodetic_crs` of a rotated pole is the rotated pole itself: what it is derived from has the true degrees
     return pyproj.Transformer.from_crs(
         projection.source_crs or projection.geodetic_crs or "EPSG:4326", projection, always_xy=True
     )
+
+
+def _projection(coordinates: Mapping[str, Any]) -> pyproj.CRS | None:
+    mapping = coordinates.get("grid_mapping") or {}
+    # attributes are often arrays of one number, which pyproj does not take
+    attributes = {k: v[0] if isinstance(v, list) and len(v) == 1 else v for k, v in mapping.items()}
+    try:
+        return pyproj.CRS.from_cf(attributes)
+    except (pyproj.exceptions.CRSError, KeyError):
+        return None
 
 
 def _outside(what: str, where: str, lat: float, lon: float) -> str:

@@ -158,7 +158,9 @@ def _require_same_units(tiles: Sequence[Tile]) -> None:
 def _open_tile(name: str, static: Static, file: SourceFile) -> Tile:
     try:
         kind = format_of(file, static.format)
-        stored = with_unpacked_coordinates(open_format(kind).describe(file, static.files.variable, static.select))
+        # A format chooses among separate fields (GRIB's messages); times are chosen here, whatever the format.
+        of_format = {key: value for key, value in static.select.items() if key != "time"}
+        stored = with_unpacked_coordinates(open_format(kind).describe(file, static.files.variable, of_format))
         return _tile(name, static, file, kind, stored)
     except UnreadableError as error:
         error_text = str(error).replace("correct the variable", f"correct static.{name}.variable")
@@ -180,7 +182,8 @@ def _tile(name: str, static: Static, file: SourceFile, kind: str, stored: Stored
     """The tile of a described variable; its further dimensions are chosen here."""
     dims, clock = dict(zip(stored.dims, stored.shape, strict=True)), _clock(stored)
     months = _month_dimension(stored, static, clock)
-    select = {key: value for key, value in static.select.items() if key != clock}
+    # GRIB has chosen among its messages already.
+    select = {} if kind == "grib" else {key: value for key, value in static.select.items() if key != clock}
     for dim in _without_stamps(stored, clock):
         if dim not in select and dims[dim] not in (1, MONTHS):
             raise UnreadableError(

@@ -101,6 +101,49 @@ def test_bounds_that_end_with_the_last_second_or_hour_still_mean_the_day():
         assert dates(plan) == ["2020-02-01", "2020-02-02", "2020-02-03"]
 
 
+@pytest.mark.parametrize("step_hours", [1, 2, 3, 4, 6])
+def test_bounds_from_a_days_first_to_its_last_step_mean_the_day(step_hours):
+    """As `cdo daymean` writes them; a first or last day of fewer steps is no whole one."""
+    days = seconds("2020-02-01T00:00", 6, 24)
+    starts, ends = days.copy(), days + DAY - step_hours * 3600
+    whole = Stamps(("f.nc",), (starts + ends) // 2, np.stack([starts, ends], axis=1), "time: mean")
+    assert dates(plan_days("p", source(), whole)) == [f"2020-02-0{day}" for day in range(1, 7)]
+    for last_hours in (0, 12, 17):
+        starts[0], ends[-1] = days[0] + 12 * 3600, days[-1] + last_hours * 3600
+        cut = Stamps(("f.nc",), (starts + ends) // 2, np.stack([starts, ends], axis=1), "time: mean")
+        plan = plan_days("p", source(), cut)
+        assert dates(plan) == [f"2020-02-0{day}" for day in range(2, 6)]
+        np.testing.assert_array_equal(plan.steps[:, 0], range(1, 5))
+    ends[2] -= 5 * 3600
+    parts = Stamps(("f.nc",), (starts + ends) // 2, np.stack([starts, ends], axis=1), "time: mean")
+    with pytest.raises(ForcingError, match=r"stamped 2020-02-01.* which is not a day"):
+        plan_days("p", source(), parts)
+
+
+def test_the_instant_at_which_a_model_began_is_no_day():
+    """Its bounds are of no length, and it lies in the day of the first mean, which is stamped with its end."""
+    times = seconds("2020-02-01T00:00", 4, 24)
+    bounds = np.stack([np.maximum(times - DAY, times[0]), times], axis=1)
+    plan = plan_days("p", source(), Stamps(("f.nc",), times, bounds, "time: mean"))
+    assert dates(plan) == ["2020-02-01", "2020-02-02", "2020-02-03"]
+    assert plan.steps[:, 0].tolist() == [1, 2, 3]
+    hours = seconds("2020-02-01T00:00", 25, 1)
+    bounds = np.stack([np.maximum(hours - 3600, hours[0]), hours], axis=1)
+    axis = Stamps(("f.nc",), hours, bounds, "time: mean")
+    with pytest.raises(
+        ForcingError, match=r"the bounds of 2020-02-01T00:00:00 are of no length, unlike others: .*stamp"
+    ):
+        plan_days("p", source(**HOURLY), axis)
+    assert plan_days("p", source(**HOURLY, stamp="end"), axis).steps.tolist() == [list(range(1, 25))]
+
+
+def test_half_a_day_is_none():
+    times = seconds("2020-02-01T12:00", 6, 24)
+    halves = Stamps(("f.nc",), times, np.stack([times - DAY // 2, times], axis=1), "time: sum")
+    with pytest.raises(ForcingError, match=r"00:00:00 to 2020-02-01T12:00:00 by the bounds .* is not a day"):
+        plan_days("p", source(), halves)
+
+
 def test_an_amount_from_grib_stamped_00_utc_ended_there():
     given_by_grib = stamps("2020-02-02T00:00", 3, 24, cell_methods="GRIB_stepType: accum")
     assert dates(plan_days("p", source(kind="accumulated"), given_by_grib))[0] == "2020-02-01"

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from somo.core.grid import Grid
 from somo.forcing.sources import ForcingError
+from somo.forcing.statics.field import read_static
+from somo.product.static import Static
 from tests.forcing.formats.reading import field, scan, values
 
 STEPS = 6
@@ -134,6 +137,20 @@ def test_a_rotated_grid_is_no_degrees(tmp_path):
     assert found.grid["grid_mapping"]["grid_mapping_name"] == "rotated_latitude_longitude"
 
 
+@pytest.mark.parametrize("edition", [1, 2])
+def test_rows_of_a_gaussian_grid_are_its_own(tmp_path, edition):
+    """Headers do not say how far its rows are apart."""
+    handle = eccodes.codes_grib_new_from_samples(f"regular_gg_sfc_grib{edition}")
+    drawn = np.random.default_rng(1).uniform(250, 310, 64 * 128)
+    eccodes.codes_set(handle, "bitsPerValue", 16)
+    eccodes.codes_set_values(handle, drawn)
+    encoded, rows = eccodes.codes_get_message(handle), eccodes.codes_get_array(handle, "distinctLatitudes")
+    eccodes.codes_release(handle)
+    found = scan(write(tmp_path / "t.grib", encoded), "t")
+    np.testing.assert_allclose(found.grid["lat"], np.sort(rows)[::-1])
+    np.testing.assert_allclose(values(found)[0].ravel(), drawn, atol=1e-3)
+
+
 def test_a_reduced_grid_is_refused_with_a_remedy(tmp_path):
     handle = eccodes.codes_grib_new_from_samples("reduced_gg_sfc_grib2")
     encoded = eccodes.codes_get_message(handle)
@@ -200,3 +217,19 @@ def test_sums_since_two_times_that_end_together_are_named(tmp_path):
     sums = [message(abs(field((4, 5))), shortName="tp", stepType="accum", stepRange=steps) for steps in ("0-9", "6-9")]
     with pytest.raises(ForcingError, match=r"has tp for 2020-01-31T09:00:00 from .* step 0-9 and from .* step 6-9; "):
         scan(write(tmp_path / "s.grib", *sums), "tp")
+
+
+@pytest.mark.parametrize(("select", "wanted"), [({"level": 7}, 1), ({"level": 28, "time": "2020-02-01"}, 2)])
+def test_a_static_feature_is_one_of_several_fields(tmp_path, select, wanted):
+    data = field((4, 5))[1:, 1:]
+    levels = (0, 7, 28)
+    dates = (20200131, 20200201) if "time" in select else (20200131,)
+    messages = [
+        message(data + n, 1, date, shortName="swvl1", indicatorOfTypeOfLevel=111, level=level)
+        for date in dates
+        for n, level in enumerate(levels)
+    ]
+    url = str(write(tmp_path / "soil.grib", *messages))
+    grid = Grid.regular(7.0, 7.4, 47.8, 48.1, 0.1)
+    soil = read_static("soil", Static(url=url, variable="swvl1", select=select), "home", grid)
+    np.testing.assert_allclose(soil, data + wanted, atol=0.01)

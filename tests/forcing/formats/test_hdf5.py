@@ -2,6 +2,7 @@
 
 import h5py
 import hdf5plugin
+import netCDF4
 import numpy as np
 import pytest
 
@@ -123,6 +124,54 @@ def test_groups_by_path(tmp_path):
     np.testing.assert_array_equal(values(scan(path, "Grid/air/t2m")), field())
     with pytest.raises(ForcingError, match=r"no variable 't'; it has Grid/air/t2m, lat, lon, time: correct forcing"):
         scan(path, "t")
+
+
+@pytest.mark.parametrize("chunks", [(1, 4, 5), (4, 4, 5)])
+def test_days_that_only_have_a_time_are_not_there_yet(tmp_path, chunks):
+    """NetCDF-4 makes a variable as long as it was written; files grow variable by variable."""
+    data, path = field((6, 4, 5)), tmp_path / "t.nc"
+    axes = {
+        "time": (None, np.arange(6), "days since 2020-01-01"),
+        "lat": (4, 48.05 - 0.1 * np.arange(4), "degrees_north"),
+        "lon": (5, 7.05 + 0.1 * np.arange(5), "degrees_east"),
+    }
+    with netCDF4.Dataset(path, "w") as nc:
+        nc.createDimension("edge", 2)
+        for name, (length, coordinates, units) in axes.items():
+            nc.createDimension(name, length)
+            nc.createVariable(name, "f8", (name,)).units = units
+            nc[name][:] = coordinates
+        for name in ("t2m", "d2m"):
+            nc.createVariable(name, "f4", tuple(axes), chunksizes=chunks, zlib=True)
+        nc.createVariable("time_bnds", "f8", ("time", "edge"))[:] = np.stack([np.arange(6), np.arange(1, 7)], axis=1)
+        nc["time"].bounds = "time_bnds"
+        nc["t2m"][:], nc["d2m"][:5] = data, data[:5]
+    assert len(scan(path, "t2m").times) == 6
+    grown = scan(path, "d2m")
+    assert grown.times.tolist() == scan(path, "t2m").times.tolist()[:5]
+    assert len(grown.time_bounds) == 5
+    np.testing.assert_array_equal(values(grown), data[:5])
+    with netCDF4.Dataset(path, "a") as nc:
+        nc["t2m"][6] = data[0]
+    with pytest.raises(ForcingError, match=r"has 6 of 7 entries in time, which was not written to its end"):
+        scan(path, "t2m")
+
+
+def test_latitudes_of_every_point_named_as_a_dimension(tmp_path):
+    data, path = field((6, 4, 5)), tmp_path / "t.nc"
+    lon, lat = np.meshgrid(7.05 + 0.1 * np.arange(5), 48.05 - 0.1 * np.arange(4))
+    axes = {"time": (6, "days since 2020-01-01"), "lat": (4, "degrees_north"), "lon": (5, "degrees_east")}
+    with netCDF4.Dataset(path, "w") as nc:
+        for name, (length, _) in axes.items():
+            nc.createDimension(name, length)
+        for name, (_, units) in axes.items():
+            nc.createVariable(name, "f8", ("time",) if name == "time" else ("lat", "lon")).units = units
+        nc.createVariable("t2m", "f4", tuple(axes))[:] = data
+        nc["time"][:], nc["lat"][:], nc["lon"][:] = np.arange(6), lat, lon
+    found = scan(path, "t2m")
+    np.testing.assert_allclose(found.grid["lat"], lat[:, 0])
+    np.testing.assert_allclose(found.grid["lon"], lon[0])
+    np.testing.assert_array_equal(values(found), data)
 
 
 def test_a_filter_without_codec_is_named(tmp_path):

@@ -117,3 +117,20 @@ def test_times_that_were_never_written_are_named(tmp_path):
     stamps = "time", np.array([0, 24, -2147483647], "i4"), {"units": "hours since 2020-01-01"}
     with pytest.raises(ForcingError, match=r"t\.nc: has stamps without a value in time; .* cut these steps off"):
         scan(_plain(tmp_path / "t.nc", days=stamps), "t")
+
+
+def test_the_level_that_a_refusal_proposes_is_read(tmp_path):
+    levels = np.array([-3.64346569404006, -7.594819646328688])
+    ds = xr.Dataset(
+        {"T2": (("time", "lev", "lat", "lon"), np.full((3, 2, 2, 3), 280.0, "f4"), {"units": "K"})},
+        {
+            "time": DAYS,
+            "lev": levels,
+            "lat": ("lat", LAT, {"units": "degrees_north"}),
+            "lon": ("lon", LON, {"units": "degrees_east"}),
+        },
+    )
+    ds.to_netcdf(tmp_path / "t.nc", engine="h5netcdf")
+    with pytest.raises(ForcingError, match=r"choose one: select = \{ lev = (-3\.643466) \}"):
+        scan(tmp_path / "t.nc", "T2")
+    assert len(scan(tmp_path / "t.nc", "T2", select={"lev": -3.643466}).times) == len(DAYS)

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from somo.forcing.dataset import open_forcing
 from somo.forcing.references.scan import flag_runs
-from somo.forcing.sources import ForcingError
+from somo.forcing.references.scanning import scan_file
+from somo.forcing.sources import ForcingError, SourceFile
+from somo.product.inputs import Files
+from somo.storage.objects import fingerprint
 from tests.forcing.formats.reading import scan
 
 CHUNK_1, CHUNK_61 = (1, 4, 5), (61, 4, 5)
@@ -357,3 +360,36 @@ def _days_stamped_at_their_end():
             "lon": ("lon", [7.0, 7.1], {"units": "degrees_east"}),
         },
     )
+
+
+def _with_a_time_beside(folder, form, hours):
+    """A file, named by its day, whose variable has no dimension of time and which has a time of its own."""
+    ds = xr.Dataset(
+        {"t2m": (("lat", "lon"), np.full((2, 2), 280.0), {"units": "K"})},
+        {
+            "time": ("time", [hours], {"units": "hours since 2020-01-01"}),
+            "lat": ("lat", [48.0, 47.9], {"units": "degrees_north"}),
+            "lon": ("lon", [7.0, 7.1], {"units": "degrees_east"}),
+        },
+    )
+    path = folder / f"t_20200102.{form}"
+    if form == "zarr":
+        ds.to_zarr(path, consolidated=False)
+    else:
+        ds.to_netcdf(path, engine="scipy" if form == "nc3" else "h5netcdf")
+    return path
+
+
+@pytest.mark.parametrize("form", ["nc", "nc3", "zarr"])
+def test_the_only_time_of_a_file_is_that_of_variables_without_one(tmp_path, form):
+    """As in files of SMAP: the day in their names alone would give all hours of a day one time."""
+    path = _with_a_time_beside(tmp_path, form, 36)
+    assert scan(path, "t2m").times.astype("datetime64[s]").astype(str).tolist() == ["2020-01-02T12:00:00"]
+
+
+def test_a_time_of_another_day_than_the_name_does_not_count(tmp_path):
+    path = _with_a_time_beside(tmp_path, "nc", 0)
+    source = Files(url=f"{tmp_path}/t_{{year}}{{month}}{{day}}.nc", variable="t2m")
+    file = SourceFile(str(path), fingerprint(str(path)), "2020-01-02")
+    (only,) = scan_file(file, "air_temperature", source)
+    assert only.times.astype("datetime64[s]").astype(str).tolist() == ["2020-01-02T00:00:00"]

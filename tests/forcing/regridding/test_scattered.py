@@ -1,6 +1,7 @@
 """Rotated, projected and curvilinear grids: known points, and each method beside a plain search."""
 
 import numpy as np
+import pyproj
 import pytest
 
 from somo.core.grid import Grid
@@ -140,3 +141,17 @@ def test_angles_of_a_satellite_are_metres_after_its_height():
         for grid in (metres, angles)
     ]
     np.testing.assert_allclose(placed[1], placed[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", ["m", "km"])
+def test_a_projection_may_count_in_kilometres_itself(unit):
+    """Coordinates in kilometres, whatever the unit of the WKT: those of its own are not taken a thousand times."""
+    projection = pyproj.CRS(f"+proj=laea +lat_0=48.15 +lon_0=9.9 +ellps=WGS84 +units={unit}")
+    km = np.arange(-40.0, 41.0, 2.0)
+    coordinates = {
+        "kind": "projected", "y": km.tolist(), "x": km.tolist(), "y_units": "km", "x_units": "km",
+        "grid_mapping": {"crs_wkt": projection.to_wkt()},
+    }  # fmt: skip
+    northing = np.broadcast_to(km[:, None], (41, 41)).astype("float32")
+    values = everything(scattered("forcing.t", "f.nc", coordinates, "bilinear", GRID), northing)
+    np.testing.assert_allclose(values[:, 1], (GRID.lat - 48.15) * 111.2, atol=0.1)
