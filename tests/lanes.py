@@ -40,6 +40,7 @@ SLOW = (
     "tests/flows/test_clone_called_somo.py",
     "tests/flows/test_europe.py",
     "tests/flows/test_journey.py",
+    "tests/flows/test_server_of_run.py",
     "tests/forcing/formats/test_import_order.py",
     "tests/forcing/references/test_scanning.py::test_a_file_without_permission_is_refused_by_name",
     "tests/forcing/references/test_scanning.py::test_any_two_encodings_join_to_the_plain_values",
