@@ -9,9 +9,11 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -29,7 +31,7 @@ from flows.service.containers import HOME, PLACE
 from flows.service.credentials import write_credentials
 from flows.service.deploy import require_outside
 from flows.service.errors import StackError
-from flows.service.s3server import GRPC_OFFSET, PARTS
+from flows.service.s3server import GRPC_OFFSET, PARTS, S3Server
 from flows.service.services import SETTINGS_READERS, Service, services
 from flows.service.stack import Stack, free_place, operated
 
@@ -174,6 +176,65 @@ def test_a_taken_port_names_who_holds_it(tmp_path: Path) -> None:
         with pytest.raises(StackError, match=message):
             Stack(tmp_path, SERVED, "s3://somo/tiny", ports=ports).start("s3")
     assert not (tmp_path / "data").exists()
+
+
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Another user's program that took a port first: it calls everything well, and notes who asked."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers.get("Authorization", ""))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_PUT = do_DELETE = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A port on which a process listens that is none of the stack's."""
+    monkeypatch.setattr(Answering, "asked", [])
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_a_program_that_took_a_port_first_is_no_service_and_is_told_no_login(tmp_path: Path, taken: int) -> None:
+    """While a service started, it was taken for it: those that need it told it the login, which opens the real one."""
+    made = Stack(tmp_path, SERVED, "s3://somo/t")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "late.log").touch()
+    made.services = {"late": Service("late", ("sleep", "60"), health=Health(f"http://127.0.0.1:{taken}/"))}
+    made.processes = {"late": subprocess.Popen(("sleep", "60"), start_new_session=True)}
+    try:
+        assert Health(f"http://127.0.0.1:{taken}/").good({})
+        assert not made.healthy("late")
+        with pytest.raises(StackError, match=rf"late: port {taken} is taken by python.*end what listens there"):
+            made.wait("late", seconds=0.5)
+    finally:
+        made.stop()
+    assert len(Answering.asked) == 1
+
+
+def test_a_program_that_took_the_port_of_s3_first_is_given_nothing(
+    tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = S3Server(tmp_path, port=taken)
+    monkeypatch.setattr(server, "command", lambda: ["sleep", "60"])
+    server.configure()
+    assert server.healthy()
+    asked = len(Answering.asked)
+    with pytest.raises(OSError, match="did not become ready"):
+        server.start(timeout_s=1)
+    assert len(Answering.asked) == asked
 
 
 def test_a_refused_stack_takes_nothing_from_the_one_that_runs(tmp_path: Path) -> None:
