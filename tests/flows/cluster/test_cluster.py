@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -138,6 +139,13 @@ def test_a_kind_from_outside_is_declared_and_started(toml: Path, monkeypatch: py
     toml.write_text(TOML.replace("cluster = {workers = 1,", 'cluster = {kind = "threads", workers = 3,'))
     with pytest.raises(ProductError, match="workers"):
         load_product(toml)
+
+
+def test_ctrl_c_stays_an_interrupt_where_slurms_package_is_imported() -> None:
+    """It sets a handler of its own, by which a run that was interrupted ended with status 0."""
+    code = "import os, signal, flows.cluster.slurm_jobs; os.kill(os.getpid(), signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == -signal.SIGINT and "KeyboardInterrupt" in done.stderr
 
 
 def test_local_cluster_computes_in_other_processes(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
