@@ -40,6 +40,9 @@ def start_server() -> Callable[[], None]:
                 "--fd", str(listening.fileno()), "--log-level", "error", "--lifespan", "on",
             ],
             pass_fds=[listening.fileno()],
+            # Ctrl+C is for the run, which tells the server of its end before it ends it. Without a server it tried for
+            # a minute and a half, and said that a connection was refused.
+            start_new_session=True,
             env=environment_with({"PREFECT_SERVER_API_AUTH_STRING": login, "PREFECT_SERVER_UI_ENABLED": "false"}),
         )  # fmt: skip
     # Registered before Prefect is imported, so that what Prefect sends at the end is sent before.
