@@ -31,7 +31,7 @@ from flows.service.containers import HOME, PLACE
 from flows.service.credentials import write_credentials
 from flows.service.deploy import require_outside
 from flows.service.errors import StackError
-from flows.service.s3server import GRPC_OFFSET, PARTS, S3Server
+from flows.service.s3server import GRPC_OFFSET, PARTS, S3Server, remove_sockets
 from flows.service.services import SETTINGS_READERS, Service, services
 from flows.service.stack import Stack, free_place, operated
 
@@ -248,6 +248,17 @@ def test_a_refused_stack_takes_nothing_from_the_one_that_runs(tmp_path: Path) ->
         assert socket_of_running.exists()
     finally:
         socket_of_running.unlink(missing_ok=True)
+
+
+def test_a_folder_in_the_place_of_a_socket_does_not_end_the_stopping() -> None:
+    """Any user may make one in `/tmp`; the services that were still to be stopped stayed."""
+    ports = free_place()
+    place = Path(f"/tmp/seaweedfs-s3-grpc-{ports['s3'] + GRPC_OFFSET}.sock")
+    place.mkdir()
+    try:
+        remove_sockets(ports)
+    finally:
+        place.rmdir()
 
 
 def test_the_ports_by_which_parts_of_s3_talk_have_to_be_free_as_well(tmp_path: Path) -> None:
