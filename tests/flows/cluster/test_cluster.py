@@ -99,6 +99,10 @@ def test_environment_replaces_cluster_keys(toml: Path, monkeypatch: pytest.Monke
             "SOMO_CLUSTER_MIN_WORKERS = '9', SOMO_CLUSTER_WORKERS = '2': min_workers 9 is more than workers 2; ",
         ),
         ({"KIND": "slurm", "DIRECTIVES": "-x ;rm"}, "SOMO_CLUSTER_DIRECTIVES = '-x ;rm': String should match "),
+        *(
+            ({"ADDRESS": address}, f"SOMO_CLUSTER_ADDRESS = {address!r}: address {address!r} names no host and port")
+            for address in ("", "tls://host", "host", "tls://:8786", "tls://host:port", "tls://host:99999")
+        ),
         ({"KIND": "address"}, "SOMO_CLUSTER_ADDRESS: Field required; allowed keys: kind, memory_gb, address"),
     ],
 )
