@@ -14,7 +14,7 @@ from secrets import token_urlsafe
 from socket import create_server
 from urllib.request import urlopen
 
-from flows.environment import environment_with, export
+from flows.environment import environment_with, export, spare_loopback
 from flows.service.errors import StackError
 
 START_SECONDS = 600
@@ -29,6 +29,7 @@ def start_server() -> Callable[[], None]:
     callable
         waits until the server answers; raises StackError if it ends before
     """
+    spare_loopback()
     # A socket that listens already: no other process can take its port, and who connects early waits in its queue.
     with create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/api"

@@ -19,7 +19,7 @@ import psutil
 
 from flows.cluster.workers import IMAGE
 from flows.console import console
-from flows.environment import inherited, service_settings, ways_to_sources
+from flows.environment import inherited, service_settings, spare_loopback, ways_to_sources
 from flows.service import database
 from flows.service.credentials import identities, write_credentials
 from flows.service.errors import StackError
@@ -299,6 +299,8 @@ def operated(folder: Path, product: Path, root: str, ports: Mapping[str, int] | 
     StackError
         naming a variable with another value than Dask can start workers by
     """
+    # What asks whether a service is healthy is told of a proxy, and so is what reads sources.
+    spare_loopback()
     settings = service_settings()
     workers, memory = settings.get("SOMO_CLUSTER_WORKERS", "2"), settings.get("SOMO_CLUSTER_MEMORY_GB", "4")
     # Dask would take -1 for as many as there are cores, and a limit of 0 for none at all.

@@ -42,7 +42,13 @@ def test_it_answers_its_run_alone_and_ends_with_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     said = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert said == {"/flows/count": "401", "/docs": "404", "flows": "[]", "server": said["server"], "gets-ctrl-c": "False"}
+    assert said == {
+        "/flows/count": "401",
+        "/docs": "404",
+        "flows": "[]",
+        "server": said["server"],
+        "gets-ctrl-c": "False",
+    }
     assert not psutil.pid_exists(int(said["server"]))
     assert done.stderr == ""
 
