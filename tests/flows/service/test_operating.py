@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -357,6 +358,28 @@ def test_a_database_that_was_killed_in_the_making_is_made_again(
     (data / "PG_VERSION").unlink()
     with pytest.raises(StackError, match="holds no database and is not empty; move away"):
         database.initialise(data, "secret")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
+def test_a_link_in_the_place_of_what_postgres_is_given_leads_to_nothing_of_roots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home of PostgreSQL's user is its own: while root makes a database there, it may replace what root has made."""
+    roots = tmp_path / "roots"
+    roots.mkdir()
+    make = tempfile.mkdtemp
+
+    def replaced(**options: object) -> str:
+        folder = Path(make(**options))
+        folder.rmdir()
+        folder.symlink_to(roots)
+        return str(folder)
+
+    monkeypatch.setattr(database.tempfile, "mkdtemp", replaced)
+    monkeypatch.setattr(database, "programs", lambda: str(tmp_path))
+    monkeypatch.setattr(database, "as_its_user", lambda command: ["true"])
+    database.initialise(tmp_path / "data", "secret")
+    assert roots.stat().st_uid == 0
 
 
 def test_secrets_that_are_asked_for_again_are_not_written_again(tmp_path: Path) -> None:
