@@ -364,7 +364,7 @@ def test_a_database_that_was_killed_in_the_making_is_made_again(
 def test_a_link_in_the_place_of_what_postgres_is_given_leads_to_nothing_of_roots(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The home of PostgreSQL's user is its own: while root makes a database there, it may replace what root has made."""
+    """The home of PostgreSQL's user is its own: it may replace what root makes there."""
     roots = tmp_path / "roots"
     roots.mkdir()
     make = tempfile.mkdtemp
