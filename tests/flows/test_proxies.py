@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import urllib.request
 from collections.abc import MutableMapping
 
 import pytest
@@ -22,9 +23,11 @@ class Answering(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize("former", ["", "example.org,localhost"])
 def test_what_listens_on_loopback_is_not_asked_through_a_proxy(
-    former: str, environment: MutableMapping[str, str]
+    former: str, environment: MutableMapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where a network lets its machines out by a proxy alone, no service became healthy and no run began."""
+    # It reads the variables once a process.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     environment.pop("NO_PROXY", None)
     # Nobody listens on this port.
     environment |= {"http_proxy": "http://127.0.0.1:9", "no_proxy": former}
