@@ -254,6 +254,17 @@ def environment_with(values: Mapping[str, str]) -> dict[str, str]:
     return {**os.environ, **values}
 
 
+def spare_loopback() -> None:
+    """Let no request to a server of this machine go through the proxy that the environment names.
+
+    The servers that a run or a service starts listen on 127.0.0.1, which is another machine to the proxy. Libraries ask
+    for either spelling of the variable.
+    """
+    spared = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if "127.0.0.1" not in spared.split(","):
+        os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(filter(None, (spared, "127.0.0.1")))
+
+
 def export(values: Mapping[str, str]) -> None:
     """Set environment variables for this process and those it starts."""
     os.environ.update(values)

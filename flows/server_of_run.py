@@ -14,7 +14,7 @@ from secrets import token_urlsafe
 from socket import create_server
 from urllib.request import urlopen
 
-from flows.environment import environment_with, export
+from flows.environment import environment_with, export, spare_loopback
 from flows.service.errors import StackError
 
 START_SECONDS = 600
@@ -29,6 +29,7 @@ def start_server() -> Callable[[], None]:
     callable
         waits until the server answers; raises StackError if it ends before
     """
+    spare_loopback()
     # A socket that listens already: no other process can take its port, and who connects early waits in its queue.
     with create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
@@ -40,6 +41,9 @@ def start_server() -> Callable[[], None]:
                 "--fd", str(listening.fileno()), "--log-level", "error", "--lifespan", "on",
             ],
             pass_fds=[listening.fileno()],
+            # Ctrl+C is for the run, which tells the server of its end before it ends it. Without a server it tried for
+            # a minute and a half, and said that a connection was refused.
+            start_new_session=True,
             env=environment_with({"PREFECT_SERVER_API_AUTH_STRING": login, "PREFECT_SERVER_UI_ENABLED": "false"}),
         )  # fmt: skip
     # Registered before Prefect is imported, so that what Prefect sends at the end is sent before.

@@ -6,6 +6,7 @@ back within seconds of a lull, does not notice the end of a job with several pro
 
 import asyncio
 import math
+import signal
 import threading
 import time
 from collections import Counter
@@ -25,8 +26,12 @@ from flows.console import console
 
 with suppress(ModuleNotFoundError):
     # An optional dependency, which no other kind of cluster needs. It sets a signal's handler when it is imported,
-    # which Python allows in its main thread alone and so not where jobs are submitted.
+    # which Python allows in its main thread alone and so not where jobs are submitted. By that handler Ctrl+C would end
+    # every command with status 0, as if it had done its work.
+    handler_of_interrupts = signal.getsignal(signal.SIGINT)
     from dask_jobqueue.slurm import SLURMJob
+
+    signal.signal(signal.SIGINT, handler_of_interrupts)
 
 # How often the scheduler, in this process, is asked for its work.
 LOOK_SECONDS = 1.0

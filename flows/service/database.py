@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pwd
 import shutil
 import subprocess
 import tempfile
@@ -66,15 +67,18 @@ def initialise(data: Path, password: str) -> None:
     password_file = data.with_name(f"{data.name}.password")
     # A file that lies there already may be open to others, or a link to one.
     password_file.unlink(missing_ok=True)
-    password_file.touch(mode=0o600, exist_ok=False)
-    password_file.write_text(password)
+    # PostgreSQL's user owns the folder where root starts it from a place of its own, and could lay a link to a file of
+    # root's in the place of either: nothing is written or given away by its name.
+    with os.fdopen(os.open(password_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(password)
+        if os.geteuid() == 0:
+            user = pwd.getpwnam(USER).pw_uid
+            os.fchown(file.fileno(), user, -1)
+            os.chown(unfinished, user, -1, follow_symlinks=False)
     command = [
         f"{programs()}/initdb", "-D", str(unfinished), "-U", "prefect", "-A", "scram-sha-256",
         f"--pwfile={password_file}", "-E", "UTF8", "--no-locale",
     ]  # fmt: skip
-    if os.geteuid() == 0:
-        for path in (unfinished, password_file):
-            shutil.chown(path, USER)
     # PostgreSQL's user may not enter the folder that this command was called in.
     done = subprocess.run(as_its_user(command), capture_output=True, text=True, check=False, cwd="/")
     password_file.unlink()

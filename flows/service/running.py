@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -101,10 +101,23 @@ def require_free(ports: Mapping[str, int]) -> None:
                 ) from error
 
 
+def listens(processes: Iterable[int], port: int) -> bool:
+    """Whether one of these processes, or one that they have started, listens on a port."""
+    ours = set[int]()
+    for pid in processes:
+        with suppress(psutil.NoSuchProcess):
+            ours |= {pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))}
+    return not ours.isdisjoint(_listening(port))
+
+
+def _listening(port: int) -> list[int]:
+    """Processes that listen on a port, as far as this user may know them."""
+    return [c.pid for c in psutil.net_connections("tcp")
+            if c.status == psutil.CONN_LISTEN and c.laddr.port == port and c.pid]  # fmt: skip
+
+
 def _by(port: int) -> str:
-    for connection in psutil.net_connections("tcp"):
-        listens = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
-        if listens and connection.pid:
-            with suppress(psutil.Error):
-                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    for pid in _listening(port):
+        with suppress(psutil.Error):
+            return f" by {psutil.Process(pid).name()} (process {pid})"
     return ""

@@ -27,6 +27,7 @@ from flows.cluster.certificates import write_certificates
 from flows.cluster.private_files import write_private
 from flows.environment import inherited
 from flows.leftovers import MARK
+from flows.service.running import listens
 
 REGION = "us-east-1"
 GRPC_OFFSET = 10_000
@@ -69,8 +70,8 @@ def remove_sockets(ports: Mapping[str, int]) -> None:
     """Remove the Unix sockets that the parts of a server with these ports leave: their place cannot be chosen."""
     for part in PARTS:
         for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{ports[part] + GRPC_OFFSET}.sock"):
-            # Names in a folder of all users: one that another user made is not ours to remove.
-            with suppress(PermissionError):
+            # Names in a folder of all users: one that another user made is not ours to remove, and may be a folder.
+            with suppress(OSError):
                 path.unlink(missing_ok=True)
 
 
@@ -232,7 +233,8 @@ class S3Server:
                 umask=0o077,
             )
         deadline = time.monotonic() + timeout_s
-        while not self.healthy():
+        # Whoever took the port first would be given what is written, and asked for what is read.
+        while not (listens([self.process.pid], self.port) and self.healthy()):
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise OSError(f"weed did not become ready within {timeout_s:.0f} s; see {self.folder / 'weed.log'}")

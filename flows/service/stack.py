@@ -19,11 +19,11 @@ import psutil
 
 from flows.cluster.workers import IMAGE
 from flows.console import console
-from flows.environment import inherited, service_settings, ways_to_sources
+from flows.environment import inherited, service_settings, spare_loopback, ways_to_sources
 from flows.service import database
 from flows.service.credentials import identities, write_credentials
 from flows.service.errors import StackError
-from flows.service.running import end_leftovers, lock, require_free, write_down
+from flows.service.running import end_leftovers, listens, lock, require_free, write_down
 from flows.service.s3server import S3Server, free_ports, grpc_ports, remove_sockets
 from flows.service.services import (
     DASHBOARD_LOGIN,
@@ -147,6 +147,8 @@ class Stack:
             if ended is not None or time.monotonic() > deadline:
                 how = f"ended with status {ended}" if ended is not None else f"is not healthy after {seconds:.0f} s"
                 log = self.folder / "logs" / f"{name}.log"
+                if (health := self.services[name].health) is not None and not self._owns(health.port):
+                    require_free({name: health.port})
                 # A command that ends says why in its last line, as of a setting that is wrong.
                 last = log.read_text(errors="replace").rstrip().rpartition("\n")[2] if self.services[name].once else ""
                 why = f" ({last})" if last else ""
@@ -156,11 +158,15 @@ class Stack:
     def healthy(self, name: str) -> bool:
         """Whether a service answers now."""
         service = self.services[name]
-        if name == "s3":
-            return self.s3().healthy()
         if service.health is None:
             return self.processes[name].poll() == 0 if service.once else self.processes[name].poll() is None
-        return service.health.good(self.secrets())
+        # Until ours listens, any user of the machine may, who would be told the logins of whatever asks there.
+        if not self._owns(service.health.port):
+            return False
+        return self.s3().healthy() if name == "s3" else service.health.good(self.secrets())
+
+    def _owns(self, port: int) -> bool:
+        return listens((process.pid for process in self.processes.values()), port)
 
     def kill(self, name: str, with_signal: int = signal.SIGKILL) -> None:
         """Signal a service and wait for its end; what it started does not outlive it, as in a container."""
@@ -293,6 +299,8 @@ def operated(folder: Path, product: Path, root: str, ports: Mapping[str, int] | 
     StackError
         naming a variable with another value than Dask can start workers by
     """
+    # What asks whether a service is healthy is told of a proxy, and so is what reads sources.
+    spare_loopback()
     settings = service_settings()
     workers, memory = settings.get("SOMO_CLUSTER_WORKERS", "2"), settings.get("SOMO_CLUSTER_MEMORY_GB", "4")
     # Dask would take -1 for as many as there are cores, and a limit of 0 for none at all.

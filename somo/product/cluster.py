@@ -3,8 +3,9 @@
 import re
 import shlex
 from typing import Annotated, Any, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainValidator, SerializeAsAny, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SerializeAsAny, model_validator
 
 from somo.product.declared import Declared
 from somo.product.kinds import name_of, settings_of_kind
@@ -42,13 +43,24 @@ class LocalWorkers(ClusterKind):
     """How many of them have a GPU each, for training; 0 means as many as the machine has."""
 
 
+def _with_port(address: str) -> str:
+    try:
+        place = urlsplit(address if "://" in address else f"tcp://{address}")
+        names_port = bool(place.hostname and place.port)
+    except ValueError:
+        names_port = False
+    if not names_port:
+        raise ValueError(f"address {address!r} names no host and port of a scheduler; give it as tls://host:8786")
+    return address
+
+
 @register_cluster_kind
 class SchedulerAddress(ClusterKind):
     """Whatever is connected to a running scheduler."""
 
     kind: Literal["address"] = "address"
     """This kind of cluster."""
-    address: str = Field(examples=["tls://host:8786"])
+    address: Annotated[str, AfterValidator(_with_port)] = Field(examples=["tls://host:8786"])
     """Address of the scheduler."""
 
 

@@ -28,7 +28,9 @@ for path in ("/flows/count", "/docs"):
         print(path, error.code)
 from prefect.client.orchestration import get_client
 print("flows", get_client(sync_client=True).read_flows())
-print("server", psutil.Process().children()[0].pid)
+server = psutil.Process().children()[0].pid
+print("server", server)
+print("gets-ctrl-c", os.getpgid(server) == os.getpgid(0))
 """
 
 
@@ -40,7 +42,13 @@ def test_it_answers_its_run_alone_and_ends_with_it(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     said = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    assert said == {"/flows/count": "401", "/docs": "404", "flows": "[]", "server": said["server"]}
+    assert said == {
+        "/flows/count": "401",
+        "/docs": "404",
+        "flows": "[]",
+        "server": said["server"],
+        "gets-ctrl-c": "False",
+    }
     assert not psutil.pid_exists(int(said["server"]))
     assert done.stderr == ""
 

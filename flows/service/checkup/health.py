@@ -26,6 +26,11 @@ class Health:
     body: str = ""
     contains: str = ""
 
+    @property
+    def port(self) -> int:
+        """Port that is asked."""
+        return urlsplit(self.url).port or 80
+
     def good(self, held: Mapping[str, str], timeout_s: float = 2) -> bool:
         """Ask from this process; `held` are the secret variables."""
         place = urlsplit(self.url)

@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -98,6 +99,10 @@ def test_environment_replaces_cluster_keys(toml: Path, monkeypatch: pytest.Monke
             "SOMO_CLUSTER_MIN_WORKERS = '9', SOMO_CLUSTER_WORKERS = '2': min_workers 9 is more than workers 2; ",
         ),
         ({"KIND": "slurm", "DIRECTIVES": "-x ;rm"}, "SOMO_CLUSTER_DIRECTIVES = '-x ;rm': String should match "),
+        *(
+            ({"ADDRESS": address}, f"SOMO_CLUSTER_ADDRESS = {address!r}: address {address!r} names no host and port")
+            for address in ("", "tls://host", "host", "tls://:8786", "tls://host:port", "tls://host:99999")
+        ),
         ({"KIND": "address"}, "SOMO_CLUSTER_ADDRESS: Field required; allowed keys: kind, memory_gb, address"),
     ],
 )
@@ -138,6 +143,13 @@ def test_a_kind_from_outside_is_declared_and_started(toml: Path, monkeypatch: py
     toml.write_text(TOML.replace("cluster = {workers = 1,", 'cluster = {kind = "threads", workers = 3,'))
     with pytest.raises(ProductError, match="workers"):
         load_product(toml)
+
+
+def test_ctrl_c_stays_an_interrupt_where_slurms_package_is_imported() -> None:
+    """It sets a handler of its own, by which a run that was interrupted ended with status 0."""
+    code = "import os, signal, flows.cluster.slurm_jobs; os.kill(os.getpid(), signal.SIGINT)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == -signal.SIGINT and "KeyboardInterrupt" in done.stderr
 
 
 def test_local_cluster_computes_in_other_processes(toml: Path, monkeypatch: pytest.MonkeyPatch) -> None:

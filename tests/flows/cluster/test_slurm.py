@@ -165,7 +165,8 @@ def test_a_training_goes_on_in_the_next_job(
     inputs = ingest(tiny, root, client)
     samples = prepare(tiny, root, inputs, build_targets(tiny, root, inputs, client), client)
     folds = folds_of(tiny, read_training_set(samples))
-    with cluster(declare(walltime="00:01:00")) as jobs_client:
+    # A build of PyTorch for CUDA takes more than the other tests' gigabyte when it is imported.
+    with cluster(declare(walltime="00:01:00", memory_gb=3)) as jobs_client:
         group = Group(str(tmp_path / "jobs"), None, 7, 1)
         network = jobs_client.submit(trained_slowly, tiny, samples, folds, group, "layer1", 0, [])
         (stem,) = completed([network], "train networks")

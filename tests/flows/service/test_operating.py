@@ -8,10 +8,13 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import psutil
 import pytest
@@ -29,7 +32,7 @@ from flows.service.containers import HOME, PLACE
 from flows.service.credentials import write_credentials
 from flows.service.deploy import require_outside
 from flows.service.errors import StackError
-from flows.service.s3server import GRPC_OFFSET, PARTS
+from flows.service.s3server import GRPC_OFFSET, PARTS, S3Server, remove_sockets
 from flows.service.services import SETTINGS_READERS, Service, services
 from flows.service.stack import Stack, free_place, operated
 
@@ -176,6 +179,65 @@ def test_a_taken_port_names_who_holds_it(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+class Answering(http.server.BaseHTTPRequestHandler):
+    """Another user's program that took a port first: it calls everything well, and notes who asked."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.headers.get("Authorization", ""))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_PUT = do_DELETE = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """A port on which a process listens that is none of the stack's."""
+    monkeypatch.setattr(Answering, "asked", [])
+    with http.server.HTTPServer(("127.0.0.1", 0), Answering) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_a_program_that_took_a_port_first_is_no_service_and_is_told_no_login(tmp_path: Path, taken: int) -> None:
+    """While a service started, it was taken for it: those that need it told it the login, which opens the real one."""
+    made = Stack(tmp_path, SERVED, "s3://somo/t")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "late.log").touch()
+    made.services = {"late": Service("late", ("sleep", "60"), health=Health(f"http://127.0.0.1:{taken}/"))}
+    made.processes = {"late": subprocess.Popen(("sleep", "60"), start_new_session=True)}
+    try:
+        assert Health(f"http://127.0.0.1:{taken}/").good({})
+        assert not made.healthy("late")
+        with pytest.raises(StackError, match=rf"late: port {taken} is taken by python.*end what listens there"):
+            made.wait("late", seconds=0.5)
+    finally:
+        made.stop()
+    assert len(Answering.asked) == 1
+
+
+def test_a_program_that_took_the_port_of_s3_first_is_given_nothing(
+    tmp_path: Path, taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = S3Server(tmp_path, port=taken)
+    monkeypatch.setattr(server, "command", lambda: ["sleep", "60"])
+    server.configure()
+    assert server.healthy()
+    asked = len(Answering.asked)
+    with pytest.raises(OSError, match="did not become ready"):
+        server.start(timeout_s=1)
+    assert len(Answering.asked) == asked
+
+
 def test_a_refused_stack_takes_nothing_from_the_one_that_runs(tmp_path: Path) -> None:
     """A second start by mistake removed the sockets by which the parts of the running S3 find each other."""
     ports = free_place()
@@ -187,6 +249,17 @@ def test_a_refused_stack_takes_nothing_from_the_one_that_runs(tmp_path: Path) ->
         assert socket_of_running.exists()
     finally:
         socket_of_running.unlink(missing_ok=True)
+
+
+def test_a_folder_in_the_place_of_a_socket_does_not_end_the_stopping() -> None:
+    """Any user may make one in `/tmp`; the services that were still to be stopped stayed."""
+    ports = free_place()
+    place = Path(f"/tmp/seaweedfs-s3-grpc-{ports['s3'] + GRPC_OFFSET}.sock")
+    place.mkdir()
+    try:
+        remove_sockets(ports)
+    finally:
+        place.rmdir()
 
 
 def test_the_ports_by_which_parts_of_s3_talk_have_to_be_free_as_well(tmp_path: Path) -> None:
@@ -285,6 +358,28 @@ def test_a_database_that_was_killed_in_the_making_is_made_again(
     (data / "PG_VERSION").unlink()
     with pytest.raises(StackError, match="holds no database and is not empty; move away"):
         database.initialise(data, "secret")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
+def test_a_link_in_the_place_of_what_postgres_is_given_leads_to_nothing_of_roots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home of PostgreSQL's user is its own: it may replace what root makes there."""
+    roots = tmp_path / "roots"
+    roots.mkdir()
+    make = tempfile.mkdtemp
+
+    def replaced(**options: object) -> str:
+        folder = Path(make(**options))
+        folder.rmdir()
+        folder.symlink_to(roots)
+        return str(folder)
+
+    monkeypatch.setattr(database.tempfile, "mkdtemp", replaced)
+    monkeypatch.setattr(database, "programs", lambda: str(tmp_path))
+    monkeypatch.setattr(database, "as_its_user", lambda command: ["true"])
+    database.initialise(tmp_path / "data", "secret")
+    assert roots.stat().st_uid == 0
 
 
 def test_secrets_that_are_asked_for_again_are_not_written_again(tmp_path: Path) -> None:
