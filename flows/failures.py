@@ -48,7 +48,7 @@ def without_secrets(text: str) -> str:
     # wildcard in the name of a file. Quotes, commas and brackets are part of a signed query that a library has decoded.
     text = re.sub(r"(https?://[^\s?]*)\?\S+", r"\1?...", text)
     text = re.sub(r"\?[^\s=]*=\S*", "?...", text)
-    return re.sub(r"://[^/\s\"'@]+@", "://...@", text)
+    return re.sub(r"://[^/\s\"']+@", "://...@", text)
 
 
 @contextmanager

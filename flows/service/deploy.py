@@ -30,9 +30,14 @@ from flows.service.errors import StackError
 from flows.service.services import POOL
 
 HOME = Path(__file__).parents[2]
-# Where clouds give a machine's credentials to programs on it, besides 169.254.169.254, which is link-local: Amazon's by
-# IPv6, Alibaba's, Oracle's.
-METADATA = tuple(map(ipaddress.ip_network, ("fd00:ec2::/32", "100.100.100.200/32", "192.0.0.192/32")))
+# Where clouds give a machine's credentials to programs on it, besides 169.254.169.254, which is link-local: Amazon's and
+# Google's by IPv6, Alibaba's, Oracle's, Azure's.
+METADATA = tuple(
+    map(
+        ipaddress.ip_network,
+        ("fd00:ec2::/32", "fd20:ce::254/128", "100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32"),
+    )
+)
 TELL_FAILURES = "tell failures"
 # Earlier versions of SoMo left it in the database; it crashes runs that live through an outage of PostgreSQL.
 FORMER_AUTOMATION = "mark dead runs crashed"

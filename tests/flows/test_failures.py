@@ -18,6 +18,7 @@ SIGNED = "https://h/x.nc?X-Amz-Credential=AKIA&X-Amz-Signature=ab12"
         ("https://h/x.nc?X-Amz-Signature=ab%2C1: refused", "https://h/x.nc?... refused"),
         ("https://h/x.nc?token refused", "https://h/x.nc?... refused"),
         ("https://me:pass:word@h.example/x.nc: refused", "https://...@h.example/x.nc: refused"),
+        ("https://me:p@ss@h.example/x.nc: refused", "https://...@h.example/x.nc: refused"),
         ("https://h/me@example.org/x.nc, s3://b/k@1", "https://h/me@example.org/x.nc, s3://b/k@1"),
         # As requests tells it, without scheme and host, and as aiohttp does, which decodes quotes and brackets.
         ("exceeded with url: /x.nc?sv=1&sig=a%3D (Caused by", "exceeded with url: /x.nc?... (Caused by"),

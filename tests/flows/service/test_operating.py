@@ -159,6 +159,8 @@ def test_each_container_sees_its_own_secrets_and_no_more() -> None:
         ("http://[::ffff:169.254.169.254]/", "only the machine itself"),
         ("http://[::ffff:0.0.0.0]:4200/", "only the machine itself"),
         ("http://100.100.100.200/latest/meta-data/", "only the machine itself"),
+        ("http://[fd20:ce::254]/computeMetadata/v1/", "only the machine itself"),
+        ("http://168.63.129.16/machine", "only the machine itself"),
         ("http://0.0.0.0:4200/", "only the machine itself"),
         ("file:///etc/passwd", "give an https:// URL"),
         ("https://no-such-host.invalid/x", "is not known"),
