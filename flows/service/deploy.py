@@ -30,8 +30,8 @@ from flows.service.errors import StackError
 from flows.service.services import POOL
 
 HOME = Path(__file__).parents[2]
-# Where clouds give a machine's credentials to programs on it, besides 169.254.169.254, which is link-local: Amazon's and
-# Google's by IPv6, Alibaba's, Oracle's, Azure's.
+# Where clouds give a machine's credentials to programs on it, besides 169.254.169.254, which is link-local: Amazon's
+# and Google's by IPv6, Alibaba's, Oracle's, Azure's.
 METADATA = tuple(
     map(
         ipaddress.ip_network,
