@@ -147,7 +147,11 @@ def test_a_kind_from_outside_is_declared_and_started(toml: Path, monkeypatch: py
 
 def test_ctrl_c_stays_an_interrupt_where_slurms_package_is_imported() -> None:
     """It sets a handler of its own, by which a run that was interrupted ended with status 0."""
-    code = "import os, signal, flows.cluster.slurm_jobs; os.kill(os.getpid(), signal.SIGINT)"
+    # A shell lets what it starts in the background ignore it, and with that the tests.
+    code = (
+        "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "import flows.cluster.slurm_jobs; os.kill(os.getpid(), signal.SIGINT)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == -signal.SIGINT and "KeyboardInterrupt" in done.stderr
 
