@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -125,6 +126,12 @@ def weed_environment(folder: str) -> dict[str, str]:
     return {"WEED_GRPC_CA": authority, "WEED_HTTPS_CLIENT_ENABLED": "true", **grpc, **https}
 
 
+@cache
+def _session() -> botocore.session.Session:
+    """One for all clients: with each session botocore reads its description of S3 anew, for a tenth of a second."""
+    return botocore.session.get_session()
+
+
 class S3Server:
     """One bucket on a SeaweedFS server.
 
@@ -176,7 +183,7 @@ class S3Server:
         quick = botocore.config.Config(
             retries={"max_attempts": 1}, connect_timeout=1, read_timeout=10, s3={"addressing_style": "path"}
         )
-        return botocore.session.get_session().create_client(
+        return _session().create_client(
             "s3", REGION, endpoint_url=self.endpoint, aws_access_key_id=key, aws_secret_access_key=secret, config=quick
         )
 
@@ -243,15 +250,16 @@ class S3Server:
 
     def healthy(self) -> bool:
         """Whether a signed write to the bucket succeeds."""
-        client = self.client()
-        try:
-            client.put_object(Bucket=self.bucket, Key=".ready", Body=b"x")
-            client.delete_object(Bucket=self.bucket, Key=".ready")
-        except client.exceptions.NoSuchBucket:
-            client.create_bucket(Bucket=self.bucket)
-            return self.healthy()
-        except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
-            return False
+        # Closed: the server waits for connections at its end.
+        with closing(self.client()) as client:
+            try:
+                client.put_object(Bucket=self.bucket, Key=".ready", Body=b"x")
+                client.delete_object(Bucket=self.bucket, Key=".ready")
+            except client.exceptions.NoSuchBucket:
+                client.create_bucket(Bucket=self.bucket)
+                return self.healthy()
+            except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError):
+                return False
         return True
 
     def stop(self) -> None:

@@ -5,6 +5,7 @@ import io
 import json
 import time
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,10 @@ def ended(stack: Stack, run: str, seconds: float = 600) -> Run:
 
 def objects(stack: Stack, prefix: str) -> dict[str, str]:
     """Key -> ETag of every object whose key begins so."""
-    pages = stack.s3().client().get_paginator("list_objects_v2").paginate(Bucket="somo", Prefix=prefix)
-    return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
+    # Closed: the server waits for connections at its end.
+    with closing(stack.s3().client()) as client:
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket="somo", Prefix=prefix)
+        return {entry["Key"]: entry["ETag"] for page in pages for entry in page.get("Contents", [])}
 
 
 def put_sources(stack: Stack, folder: Path) -> None:
