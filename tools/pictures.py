@@ -3,6 +3,7 @@
 Usage: python tools/pictures.py DEMO_BUCKET FOLDER
 """
 
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,7 +16,7 @@ from flows.service.s3server import S3Server
 from somo.storage.client import filesystem
 
 # Debian's own: playwright's browsers need a download.
-BROWSER = "/usr/bin/chromium"
+BROWSER = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 WIDTH, HEIGHT = 1280, 860
 
 

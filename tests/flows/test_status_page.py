@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-CHROMIUM = shutil.which("chromium")
+from tests.browser import chromium, needs_chromium
+
 PAGE = Path(__file__).parents[2] / "flows" / "status.html"
 FAILURE = f"s3://bucket/{'a' * 60}/{'b' * 60}.nc: no such file; check the URL"
 STATUS = {
@@ -28,17 +29,14 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.mark.service
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; apt-get install chromium")
+@needs_chromium
 def test_a_failure_fits_a_phone_and_the_page_is_dark_in_the_dark(tmp_path: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
     shutil.copy(PAGE, tmp_path)
     (tmp_path / "status.json").write_text(json.dumps(STATUS))
     said: list[str] = []
     with (
         ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]) as browser,
+        chromium() as browser,
     ):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")

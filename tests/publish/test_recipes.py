@@ -24,14 +24,13 @@ from flows.stages.release import open_front_door
 from somo.publish.catalog import catalog_document
 from somo.publish.manifest import encode, pointer
 from somo.storage.objects import join, put, read_bytes
+from tests.browser import chromium, needs_chromium
 from tests.docs.blocks import blocks
 from tests.publish import made
 
 ROOM = Path(__file__).parents[2]
 MODULES = ROOM / "somo/publish/viewer/node_modules"
 AXE = MODULES / "axe-core/axe.min.js"
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 pytestmark = pytest.mark.s3
 
 
@@ -237,11 +236,10 @@ def test_the_front_door_in_r(cook, door, at_the_door):
     np.testing.assert_allclose([float(value) for _, value in rows], last_year, atol=1e-6)
 
 
-@pytest.mark.skipif(not AXE.is_file() or CHROMIUM is None, reason="no axe-core or no Chromium; make viewer")
+@needs_chromium
+@pytest.mark.skipif(not AXE.is_file(), reason="no axe-core; make viewer")
 def test_the_front_door_is_accessible_and_fits_a_phone(root, s3):
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
+    with chromium() as browser:
         page = browser.new_page(viewport={"width": 390, "height": 844})
         page.goto(f"{root.replace('s3://', f'{s3.endpoint}/')}/index.html")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390

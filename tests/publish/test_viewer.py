@@ -1,6 +1,5 @@
 """The web page in a real browser against a real S3 server."""
 
-import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -20,16 +19,12 @@ from somo.publish.reader import open_zarr
 from somo.publish.store.latest import publish_latest
 from somo.publish.viewer import is_built, publish_viewer
 from somo.storage.objects import join, put
+from tests.browser import chromium, needs_chromium
 from tests.publish import made
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 pytestmark = [
     pytest.mark.service,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; apt-get install chromium"),
+    needs_chromium,
     pytest.mark.skipif(not is_built(), reason="the page is not built; make viewer"),
 ]
 
@@ -72,9 +67,7 @@ def released(product, root, version_url):
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser:
+    with chromium() as browser:
         yield browser
 
 

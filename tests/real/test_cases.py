@@ -44,7 +44,7 @@ class Case:
 
 
 CASES = (
-    Case("us-grid", 412, 8, 3, {"layer1": 0.77}, {"layer1": 0.037}, transfer=0.5),
+    Case("us-grid", 412, 6, 3, {"layer1": 0.77}, {"layer1": 0.037}, transfer=0.5),
     Case("us-stations", 133, 16, 3, {"layer1": 0.78, "layer2": 0.67, "layer3": 0.62}),
     Case(
         "eu-basins", 6, 9, 3, dict.fromkeys(("layer1", "layer2", "layer3"), 0.88), transfer=0.85, deeper_is_longer=True

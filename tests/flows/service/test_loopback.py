@@ -15,8 +15,8 @@ from somo.publish import manifest
 from somo.publish.catalog import catalog_document, version_documents
 from somo.publish.viewer import is_built, publish_viewer
 from somo.storage.objects import join, put
+from tests.browser import chromium, needs_chromium
 from tests.publish import made
-from tests.publish.test_viewer import CHROMIUM, FLAGS
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +86,12 @@ def test_the_page_of_a_folder_that_is_not_served_says_how_to_open_it(bucket):
 
 
 @pytest.mark.service
-@pytest.mark.skipif(CHROMIUM is None or not is_built(), reason="no Chromium, or the page is not built: make viewer")
+@needs_chromium
+@pytest.mark.skipif(not is_built(), reason="the page is not built; make viewer")
 def test_a_browser_shows_a_day_and_a_series(bucket):
-    from playwright.sync_api import sync_playwright
-
     with (
         page_of(str(bucket), serves=True) as address,
-        sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS) as browser,
+        chromium() as browser,
     ):
         page = browser.new_page()
         page.goto(f"{address}#lat=45.25&lon=5.45")

@@ -3,35 +3,25 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 from somo.validate.published import open_published
 from somo.validate.report.page import write_report
 from somo.validate.sections.series import series_section
 from somo.validate.sections.skill import split_section
+from tests.browser import chromium, needs_chromium
 
-CHROMIUM = "/usr/bin/chromium"
 AXE = Path(__file__).parents[3] / "somo/publish/viewer/node_modules/axe-core/axe.min.js"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.mark.service
+@needs_chromium
 def test_report_opens_without_errors_and_sorts(version, tmp_path):
     published = open_published(version, ("layer1", "layer2", "layer3"))
     sections = [split_section(published.crossval, "figS3", "How."), series_section(published)]
     about = {"title": "Made", "version": "1.0.0", "period": published.period, "url": published.url}
     page_url = write_report(sections, str(tmp_path), about)
     said: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         page = browser.new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -50,7 +40,6 @@ def test_report_opens_without_errors_and_sorts(version, tmp_path):
             "links => links.map(link => link.getAttribute('href'))"
         )
         violations = [accessibility(page, scheme) for scheme in ("light", "dark")] if AXE.is_file() else []
-        browser.close()
     assert said == []
     assert overflow <= 0
     assert max(beyond) <= 0 and full_size == ["figS3.svg", "series.svg"]
