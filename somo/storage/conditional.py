@@ -13,7 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from somo.storage.client import filesystem
 from somo.storage.objects import checksum, put, read_bytes
-from somo.storage.patience import StorageError, patiently
+from somo.storage.patience import StorageError, is_passing, patiently, unreachable
 
 # Precondition failed, and the answer of S3 to two conditional writes of one key at the same moment.
 LATE_CODES = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
@@ -122,10 +122,13 @@ def remove_version(url: str, former: str) -> None:
     bucket, key, _ = fs.split_path(path)
     try:
         fs.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=former)
-    except (OSError, botocore.exceptions.ClientError) as error:
-        if not _is_late(error):
-            raise
-        raise ChangedError(f"{url}: was written by another one meanwhile") from error
+    except Exception as error:
+        if _is_late(error):
+            raise ChangedError(f"{url}: was written by another one meanwhile") from error
+        # Those of botocore for a connection that breaks off are no OSErrors.
+        if is_passing(error):
+            raise unreachable(url, error) from error
+        raise
 
 
 def _require_version(url: str, former: str) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 from s3fs.errors import translate_boto_error
 
 from somo.storage import conditional, lease
+from somo.storage.client import filesystem
 from somo.storage.conditional import ChangedError, put_version, read_version, remove_version
 from somo.storage.lease import Lease, LeaseError, leased, put_visible, stop_if_lost
 from somo.storage.objects import exists, join, put, read_bytes
@@ -280,3 +281,26 @@ def test_a_stranger_cannot_hold_the_lock_of_conditional_writes(tmp_path: Path) -
 def test_no_lease_is_written_without_a_holder(tmp_path: Path) -> None:
     Lease(str(tmp_path / ".lease.json"), "never taken").give_back()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_work_that_is_done_does_not_fail_by_the_lost_answer_to_the_end_of_its_lease(
+    s3_root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"{s3_root}/.lease.json"
+    patient, _ = filesystem(url)
+    fs = patient._fs
+    asked = fs.call_s3
+
+    def answer_is_lost(method: str, **arguments: object) -> object:
+        answer = asked(method, **arguments)
+        if method == "delete_object":
+            raise ConnectionClosedError(endpoint_url=url)
+        return answer
+
+    monkeypatch.setattr(fs, "call_s3", answer_is_lost)
+    with leased(url, "a release"):
+        assert read_version(url)[0] is not None
+    assert read_version(url) == (None, "")
+    put_version(url, b"{}", "")
+    with pytest.raises(UnreachableError, match=r"\.lease\.json"):
+        remove_version(url, read_version(url)[1])
