@@ -6,6 +6,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,8 +31,12 @@ def as_nobody(program: Path, *arguments: object, timeout_s: float = 120) -> subp
 def doors(processes: Iterable[int]) -> tuple[list[tuple[str, int]], list[str]]:
     """Addresses with port, and Unix sockets, on which some processes and all they started listen."""
     tree = [q for pid in processes for p in [psutil.Process(pid)] for q in [p, *p.children(recursive=True)]]
-    listening = [c.laddr for p in tree for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
-    sockets = {c.laddr for p in tree for c in p.net_connections("unix") if str(c.laddr).startswith("/")}
+    listening, sockets = [], set()
+    for process in tree:
+        # PostgreSQL ends a process with each connection.
+        with suppress(psutil.NoSuchProcess):
+            listening += [c.laddr for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+            sockets |= {c.laddr for c in process.net_connections("unix") if str(c.laddr).startswith("/")}
     return sorted({(address.ip, address.port) for address in listening}), sorted(map(str, sockets))
 
 
