@@ -154,28 +154,26 @@ def _settings_in(path: Path) -> dict[str, Any]:
     return of_prefect
 
 
-def prepare_prefect() -> bool:
+def prepare_prefect() -> None:
     """Set Prefect's settings for a run from the command line; variables that are set already keep their values.
-
-    Returns
-    -------
-    bool
-        whether a server is named, by a variable, by settings of the working folder or by the profile in use
 
     Raises
     ------
     ProductError
         if another user has laid down settings of Prefect in the working folder
     """
-    folder = Path.cwd()
-    require_own_settings(folder)
+    require_own_settings(Path.cwd())
     for name, value in PREFECT_SETTINGS.items():
         os.environ.setdefault(name, value)
     if not verbosity.traceback:
         # Prefect would log a failure with its traceback, which people ask for by --debug.
         os.environ.setdefault("PREFECT_LOGGING_LEVEL", "CRITICAL")
+
+
+def server_is_named() -> bool:
+    """Whether Prefect is told of a server: by a variable, in the working folder or by the profile in use."""
     profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser() / "profiles.toml"
-    return "PREFECT_API_URL" in os.environ or _folder_names_a_server(folder) or _names_a_server(profiles)
+    return "PREFECT_API_URL" in os.environ or _folder_names_a_server(Path.cwd()) or _profile_names_a_server(profiles)
 
 
 def _folder_names_a_server(folder: Path) -> bool:
@@ -192,7 +190,7 @@ def _folder_names_a_server(folder: Path) -> bool:
     return False
 
 
-def _names_a_server(profiles: Path) -> bool:
+def _profile_names_a_server(profiles: Path) -> bool:
     """Whether the profile of Prefect that is in use has the address of a server; most profiles have none."""
     if not profiles.exists():
         return False

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows.command.options import Debug, ProductFile, Quiet, Root
 from flows.console import Narrator, console, output
-from flows.environment import load_product, prepare_prefect, root_of
+from flows.environment import load_product, prepare_prefect, root_of, server_is_named
 from flows.leftovers import end_with_this_process
 from flows.server_of_run import start_server
 from flows.status import STAGES, read_status, summary
@@ -143,7 +143,8 @@ def make(path: Path, product: Product, root: str, start: str, until: str) -> Non
     if missing:
         require_writable(root)
         end_with_this_process()
-        wait_for_server = None if prepare_prefect() else start_server()
+        prepare_prefect()
+        wait_for_server = None if server_is_named() else start_server()
         console.print("starting Prefect, which takes up to a minute on a busy machine")
         # Prefect reads its settings when it is imported, and they have just been made.
         from flows.pipeline import run as flow

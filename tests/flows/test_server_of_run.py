@@ -14,10 +14,11 @@ from flows import server_of_run
 TRIED = """
 import os, urllib.error, urllib.request
 import psutil
-from flows.environment import prepare_prefect
+from flows.environment import prepare_prefect, server_is_named
 from flows.server_of_run import start_server
 
-assert not prepare_prefect()
+prepare_prefect()
+assert not server_is_named()
 wait = start_server()
 wait()
 url = os.environ["PREFECT_API_URL"]

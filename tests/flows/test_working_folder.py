@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows import leftovers
-from flows.environment import prepare_prefect
+from flows.environment import prepare_prefect, server_is_named
 from flows.leftovers import end_with_this_process
 from somo.product.declaration import ProductError
 
@@ -94,4 +94,4 @@ def test_a_run_has_a_server_of_its_own_where_prefect_is_told_of_none(
     (tmp_path / name).write_text(text)
     environment["PREFECT_HOME"] = str(tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert prepare_prefect() == is_named
+    assert server_is_named() == is_named
